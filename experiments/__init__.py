@@ -1,0 +1,1 @@
+"""The shipped experiments, as package data."""

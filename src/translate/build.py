@@ -1,0 +1,169 @@
+"""From a checked configuration to objects: the only place where names become things."""
+
+import importlib
+import logging
+import secrets
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.loggers import Logger
+
+from translate.artifacts import RunFolder
+from translate.callbacks.checkpointing import Checkpointing
+from translate.callbacks.progress import Progress
+from translate.callbacks.sampling import Sampling
+from translate.callbacks.telemetry import Telemetry
+from translate.config.schema import RunConfig, TrainerConfig, to_mapping
+from translate.data.module import DataModule
+from translate.distributed import ExplicitDDP
+from translate.errors import UserError
+from translate.models.base import TranslationModel
+from translate.registry import DATASETS, LOSSES, METRICS, MODELS, NETWORKS
+
+log = logging.getLogger("translate")
+
+
+def _import(path: str) -> Any:
+    """Return what an import path names."""
+    module, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
+def _named(registry: Any, node: Mapping[str, Any]) -> Any:
+    """Return the registered thing that a node names: a class built with the node's arguments, or a function."""
+    thing = registry.get(node["name"])
+    arguments = {key: value for key, value in node.items() if key != "name"}
+    return thing(**arguments) if isinstance(thing, type) else partial(thing, **arguments) if arguments else thing
+
+
+def build_model(config: RunConfig) -> TranslationModel:
+    """Return the model, its networks initialised from the seed."""
+    torch.manual_seed(config.seed)
+    node = config.model
+    networks = {role: _named(NETWORKS, arguments) for role, arguments in node.networks.items()}
+    optimizers: dict[str, Callable[..., Any]] = {}
+    for role, arguments in node.optimizers.items():
+        settings = {key: value for key, value in arguments.items() if key != "_target_"}
+        optimizers[role] = partial(_import(arguments["_target_"]), **settings)
+    losses = {slot: _named(LOSSES, arguments) for slot, arguments in node.losses.items()}
+    model: TranslationModel = MODELS.get(node.name)(
+        networks=networks,
+        optimizers=optimizers,
+        losses=losses,
+        weights=node.weights,
+        seed=config.seed,
+        **node.arguments,
+    )
+    return model
+
+
+def build_data(config: RunConfig, start: int = 0) -> DataModule:
+    """Return the data, from iteration ``start`` to the end of the run."""
+    data = config.data
+    make = partial(DATASETS.get(data.name), **data.arguments, domains=data.domains)
+    return DataModule(
+        train=make(split="train"),
+        val=make(split="val"),
+        image_size=data.image_size,
+        batch_size=data.batch_size,
+        latent_size=config.model.arguments.get("latent_size", 0),
+        augment=data.augment,
+        num_workers=data.num_workers,
+        cache=Path(data.cache).expanduser() if data.cache else None,
+        bad_images=data.bad_images,
+        seed=config.seed,
+        start=start,
+        stop=config.iterations,
+    )
+
+
+def build_metrics(config: RunConfig) -> list[Any]:
+    """Return the metrics that a run ends with."""
+    return [_named(METRICS, node) for node in config.metrics.values()]
+
+
+def build_loggers(config: RunConfig, folder: RunFolder | None) -> list[Logger]:
+    """Return the loggers beside metrics.jsonl; only the first process gets any."""
+    if folder is None:
+        return []
+    loggers: list[Logger] = []
+    for node in config.logger.values():
+        arguments = {key: value for key, value in node.items() if key != "_target_"}
+        if node["_target_"].endswith("WandbLogger"):
+            arguments = _wandb_arguments(arguments, folder)
+        try:
+            loggers.append(_import(node["_target_"])(save_dir=str(folder.path), **arguments))
+        except ModuleNotFoundError as error:
+            raise UserError(f"logger: {error}; install it by pip install 'translate-gan[loggers]'") from error
+    return loggers
+
+
+def _wandb_arguments(arguments: Mapping[str, Any], folder: RunFolder) -> dict[str, Any]:
+    """Return W&B arguments that make a resumed run the same run, and go offline where there is no account."""
+    kept = folder.path / "wandb_id.txt"
+    if not kept.exists():
+        kept.write_text(secrets.token_hex(4), encoding="utf-8")
+    offline = arguments.get("offline")
+    if offline is None:
+        import wandb
+
+        offline = not wandb.api.api_key
+        if offline:
+            log.info("wandb: no account on this machine, recording offline; 'wandb sync' sends it later")
+    return {"name": folder.path.name, "resume": "allow", **arguments, "id": kept.read_text(), "offline": offline}
+
+
+def build_callbacks(
+    config: RunConfig, data: DataModule, folder: RunFolder | None
+) -> tuple[list[pl.Callback], Checkpointing]:
+    """Return all callbacks in their order, and the one that knows of signals."""
+    telemetry = Telemetry(folder, config.log_every, config.data.batch_size)
+    checkpointing = Checkpointing(
+        folder,
+        telemetry,
+        to_mapping(config),
+        data.domains,
+        config.checkpoint_every,
+        config.keep_checkpoints,
+        config.iterations,
+    )
+    callbacks: list[pl.Callback] = [telemetry]
+    if config.sample_every is not None:
+        callbacks.append(Sampling(folder, data, config.sample_every, config.iterations))
+    callbacks += [checkpointing, Progress(telemetry, data.start, config.iterations, config.data.batch_size)]
+    return callbacks, checkpointing
+
+
+def build_strategy(config: TrainerConfig) -> Any:
+    """Return Lightning's strategy: plain on one device, ours for "ddp"."""
+    several = config.num_nodes > 1 or config.devices not in (1, [0], "auto")
+    if config.strategy == "ddp" or (config.strategy == "auto" and several):
+        return ExplicitDDP()
+    return config.strategy
+
+
+def build_trainer(config: RunConfig, callbacks: list[pl.Callback], loggers: list[Logger]) -> pl.Trainer:
+    """Return Lightning's Trainer, reduced to running our loop: counting, saving and logging are ours."""
+    trainer = config.trainer
+    return pl.Trainer(
+        accelerator=trainer.accelerator,
+        devices=trainer.devices,
+        num_nodes=trainer.num_nodes,
+        strategy=build_strategy(trainer),
+        precision=trainer.precision,
+        deterministic=trainer.deterministic,
+        max_epochs=1,
+        min_epochs=0,
+        callbacks=callbacks,
+        logger=loggers,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        limit_val_batches=0,
+        num_sanity_val_steps=0,
+    )

@@ -1,0 +1,1 @@
+"""What happens around the step: log, progress, samples, checkpoints, signals."""

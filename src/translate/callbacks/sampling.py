@@ -1,0 +1,50 @@
+"""Draw sample grids of fixed held-out images while a model trains."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
+from torch import Tensor
+
+from translate.artifacts import RunFolder
+from translate.data.module import DataModule
+from translate.distributed import process_rank
+from translate.grids import enlarged, to_bytes
+from translate.models.base import TranslationModel
+
+NUM_IMAGES = 12
+
+
+class Sampling(pl.Callback):
+    """Write the model's sample grids every ``every`` iterations and at the end, and show them to the loggers."""
+
+    def __init__(self, folder: RunFolder | None, data: DataModule, every: int, stop: int) -> None:
+        self.folder, self.data, self.every, self.stop = folder, data, every, stop
+        self._fixed: tuple[Tensor, Tensor] | None = None
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Draw when it is time."""
+        assert isinstance(pl_module, TranslationModel)
+        if pl_module.iteration % self.every == 0 or pl_module.iteration == self.stop:
+            self.draw(trainer, pl_module)
+
+    def draw(self, trainer: pl.Trainer, model: TranslationModel) -> None:
+        """Draw now, in the first process."""
+        if process_rank() != 0 or self.folder is None:
+            return
+        if self._fixed is None:
+            images, domain, _ = self.data.held_out(NUM_IMAGES)
+            self._fixed = images.to(model.device), domain.to(model.device)
+        with torch.no_grad():
+            grids = model.sample_grids(*self._fixed)
+        for name, grid in grids.items():
+            pixels = to_bytes(enlarged(grid)).numpy()
+            self.folder.save_picture(f"{model.iteration:06d}_{name}", pixels)
+            for logger in trainer.loggers:
+                if isinstance(logger, TensorBoardLogger):
+                    logger.experiment.add_image(f"samples/{name}", pixels, model.iteration, dataformats="HWC")
+                elif isinstance(logger, WandbLogger):
+                    logger.log_image(f"samples/{name}", [pixels], step=model.iteration)

@@ -1,0 +1,144 @@
+"""Checkpoints: one safetensors file each, written atomically, read without executing anything.
+
+Tensors are named by what they are: ``network.<role>.<key>``, ``average.<role>.<key>``, ``optimizer.<role>.<number>.<key>``. The header carries
+everything else as JSON: iteration, domain names, configuration, and the optimizers' settings.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from translate import __version__
+from translate.errors import UserError
+from translate.models.base import TranslationModel
+
+FORMAT = "translate checkpoint 1"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file holds."""
+
+    tensors: dict[str, Tensor]
+    iteration: int
+    domains: tuple[str, ...]
+    config: dict[str, Any]
+    optimizers: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # role -> parameter groups
+
+    def part(self, prefix: str) -> dict[str, Tensor]:
+        """Return the tensors below a prefix, without it."""
+        start = prefix + "."
+        return {name.removeprefix(start): t for name, t in self.tensors.items() if name.startswith(start)}
+
+
+def state_of(model: TranslationModel, domains: tuple[str, ...], config: Mapping[str, Any]) -> Checkpoint:
+    """Return all that a model needs to go on exactly: networks, averages, optimizers, iteration."""
+    tensors: dict[str, Tensor] = {}
+    optimizers: dict[str, list[dict[str, Any]]] = {}
+    for role in model.roles:
+        tensors.update({f"network.{role}.{k}": v for k, v in model.network(role).state_dict().items()})
+    for role in model.averaged.networks:
+        tensors.update({f"average.{role}.{k}": v for k, v in model.averaged[role].state_dict().items()})
+    for role in model.trained:
+        state = model.optimizer(role).state_dict()
+        optimizers[role] = [_settings(group) for group in state["param_groups"]]
+        for number, entries in state["state"].items():
+            tensors.update({f"optimizer.{role}.{number}.{k}": torch.as_tensor(v) for k, v in entries.items()})
+    tensors = {name: t.detach().to("cpu", memory_format=torch.contiguous_format) for name, t in tensors.items()}
+    return Checkpoint(tensors, model.iteration, domains, dict(config), optimizers)
+
+
+def _settings(group: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in group.items()}
+
+
+def restore(model: TranslationModel, checkpoint: Checkpoint) -> None:
+    """Put a checkpoint's networks, averages, optimizers and iteration into a model, exactly."""
+    for role in model.roles:
+        model.network(role).load_state_dict(checkpoint.part(f"network.{role}"))
+    for role in model.averaged.networks:
+        model.averaged[role].load_state_dict(checkpoint.part(f"average.{role}"))
+    for role in model.trained:
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in checkpoint.part(f"optimizer.{role}").items():
+            number, key = name.split(".", 1)
+            state.setdefault(int(number), {})[key] = tensor
+        groups = [{k: tuple(v) if k == "betas" else v for k, v in g.items()} for g in checkpoint.optimizers[role]]
+        model.optimizer(role).load_state_dict({"state": state, "param_groups": groups})
+    model.iteration = checkpoint.iteration
+
+
+def write(checkpoint: Checkpoint, path: Path) -> None:
+    """Write a checkpoint so that ``path`` is either absent, the old file or the whole new one, whatever happens."""
+    header = {
+        "format": FORMAT,
+        "version": __version__,
+        "iteration": str(checkpoint.iteration),
+        "domains": json.dumps(list(checkpoint.domains)),
+        "config": json.dumps(checkpoint.config),
+        "optimizers": json.dumps(checkpoint.optimizers),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".unfinished")
+    with open(unfinished, "wb") as file:
+        file.write(save(checkpoint.tensors, metadata=header))
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(unfinished, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def read(path: Path) -> Checkpoint:
+    """Read a checkpoint; UserError for a file that is none, or is cut short."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such checkpoint")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except (SafetensorError, OSError) as error:
+        raise UserError(
+            f"{path}: not a readable checkpoint ({error}); delete it to go on from the one before"
+        ) from error
+    if header.get("format") != FORMAT:
+        found = header.get("format", "no format name")
+        raise UserError(f"{path}: found {found!r} in the header, expected {FORMAT!r}")
+    return Checkpoint(
+        tensors,
+        int(header["iteration"]),
+        tuple(json.loads(header["domains"])),
+        json.loads(header["config"]),
+        json.loads(header["optimizers"]),
+    )
+
+
+def path_of(folder: Path, iteration: int) -> Path:
+    """Return where the checkpoint of an iteration lies in a run folder."""
+    return folder / "checkpoints" / f"{iteration:06d}.safetensors"
+
+
+def all_in(folder: Path) -> list[Path]:
+    """Return the checkpoints of a run folder, oldest first."""
+    return sorted(
+        (p for p in (folder / "checkpoints").glob("*.safetensors") if p.stem.isdigit()), key=lambda p: int(p.stem)
+    )
+
+
+def newest(folder: Path) -> Checkpoint:
+    """Return the newest checkpoint of a run folder; UserError without any."""
+    paths = all_in(folder)
+    if not paths:
+        raise UserError(f"{folder}: holds no checkpoint; expected {path_of(folder, 0).parent}/*.safetensors")
+    return read(paths[-1])

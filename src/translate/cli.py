@@ -1,0 +1,308 @@
+"""The command line. `train` is the default command; torch waits until the configuration is good.
+
+A command is one entry of COMMANDS: a function of its words that returns an exit code. What the user did wrong
+is a UserError and ends as sentences on stderr with exit code 2; everything else keeps its traceback.
+"""
+
+import os
+import shutil
+import sys
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from translate import __version__
+from translate.errors import UserError, among
+
+if TYPE_CHECKING:
+    from translate.config.schema import RunConfig
+
+USER_MISTAKE = 2
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class Command:
+    """One word of the command line."""
+
+    run: Callable[[Sequence[str]], int]
+    usage: str
+    summary: str
+    details: Callable[[], str] = lambda: ""  # the rest of its help
+    hidden: bool = False
+
+
+def main(words: Sequence[str]) -> int:
+    """Run the command line of these words; return the exit code."""
+    words = list(words)
+    try:
+        return _dispatch(words)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return USER_MISTAKE
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of `... list | head` has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _dispatch(words: list[str]) -> int:
+    name = "train"
+    if words and not words[0].startswith(("-", "+", "~")) and "=" not in words[0]:
+        name = words.pop(0)
+        if name not in COMMANDS:
+            known = [command for command, entry in COMMANDS.items() if not entry.hidden]
+            raise UserError(
+                f"unknown command {name!r}{among(name, known)}; what is to be set reads key=value"
+            )
+    elif words[:1] in (["-h"], ["--help"], ["help"]):
+        print(overview())
+        return 0
+    elif words[:1] == ["--version"]:
+        print(f"translate-gan {__version__}")
+        return 0
+    command = COMMANDS[name]
+    if any(word in ("-h", "--help") for word in words):
+        print(f"usage: {command.usage}\n\n{command.summary}\n{command.details()}".rstrip())
+        return 0
+    return command.run(words)
+
+
+# --- help ---------------------------------------------------------------------------------------------------
+
+
+def overview() -> str:
+    """Return the text of `python -m translate --help`."""
+    width = max(len(name) for name, command in COMMANDS.items() if not command.hidden)
+    commands = "\n".join(f"  {n:<{width}}  {c.summary}" for n, c in COMMANDS.items() if not c.hidden)
+    return f"""\
+translate {__version__}: image-to-image translation with generative adversarial networks
+
+usage: python -m translate [command] [key=value ...]
+
+commands
+{commands}
+
+examples
+  python -m translate                                         StarGAN v2 on the built-in data, on this machine
+  python -m translate data=folder data.root=photos            on your own images, a folder for each domain
+  python -m translate trainer=ddp trainer.devices=8           on eight GPUs
+  python -m translate -m seed=0,1,2                           three runs, one after the other
+  python -m translate resume=auto                             go on with the newest unfinished run
+  python -m translate show data.image_size=128                what would run, without running it
+
+The command is train if none is given; 'python -m translate COMMAND -h' tells more about one.
+Overrides, groups, sweeps (-m), --cfg, --info and -cd are Hydra's: 'python -m translate --hydra-help'.
+Tab completion, for this shell:  eval "$(python -m translate -sc install=bash)\""""
+
+
+def _train_help() -> str:
+    from translate.config.search_path import groups
+
+    found = {name: options for name, options in groups().items() if name != "recipe"}
+    width = max(map(len, found))
+    lines = [
+        _wrapped(f"  {name:<{width}}  ", ", ".join(options) or "(none yet)")
+        for name, options in found.items()
+    ]
+    return "\n".join(
+        [
+            "",
+            "groups, chosen by group=name",
+            *lines,
+            "",
+            "values",
+            "  iterations=50000 data.batch_size=16 model.weights.generator.style=2",
+            "  +model.networks.generator.base_width=32      a key that the files do not mention takes a +",
+            "  'python -m translate show' prints every key; '--cfg job' prints them as they are written",
+            "",
+            "runs",
+            "  folder=DIR           where the run is written; else runs/<experiment or model>/<time>",
+            "  resume=RUN_FOLDER    go on with a run; resume=auto finds the newest unfinished one",
+            "  -m key=a,b,c         one run for each value, all of them checked before the first begins",
+            "  plugins=[my_lab]     add parts and configuration of a package that is not installed",
+        ]
+    )
+
+
+def _wrapped(head: str, text: str) -> str:
+    width = max(40, shutil.get_terminal_size((110, 24)).columns)
+    return textwrap.fill(
+        text, width, initial_indent=head, subsequent_indent=" " * len(head), break_on_hyphens=False
+    )
+
+
+# --- train --------------------------------------------------------------------------------------------------
+
+
+def train(words: Sequence[str]) -> int:
+    """Train what a command line in Hydra's grammar describes; return the exit code of the worst job."""
+    from translate.config.launch import launch
+
+    return launch(list(words), _train_one)
+
+
+def _train_one(config: "RunConfig", folder: Path, resume_from: Path | None, overrides: list[str]) -> int:
+    """Train one checked configuration. Only here is torch imported."""
+    from translate import run
+
+    # Lightning starts further processes of this run with our command line: they shall read the run folder.
+    argv = sys.argv
+    sys.argv = [argv[0], "join", str(folder), *(["resumed"] if resume_from else [])]
+    try:
+        return int(run.train(config, folder, resume_from, overrides) or 0)
+    finally:
+        sys.argv = argv
+
+
+def join(words: Sequence[str]) -> int:
+    """Take part in a run that another process has begun, as one of its further processes."""
+    from translate import plugins, run
+    from translate.config import check
+    from translate.config.schema import read_yaml
+
+    if not words:
+        raise UserError("join: expected a run folder")
+    folder = Path(words[0])
+    tree = read_yaml(folder / "config.yaml")
+    plugins.activate(tree.get("plugins") or [])
+    return int(run.train(check.check(tree), folder, folder if "resumed" in words[1:] else None, []) or 0)
+
+
+# --- show ---------------------------------------------------------------------------------------------------
+
+
+def show(words: Sequence[str]) -> int:
+    """Print the resolved configuration of a command line, or of the run in run=FOLDER."""
+    from translate.config.schema import to_yaml
+
+    folders = [word.partition("=")[2] for word in words if word.startswith("run=")]
+    if folders:
+        if len(words) > 1:
+            raise UserError(
+                "show: run=FOLDER stands alone; a finished run's configuration takes no overrides"
+            )
+        path = Path(folders[0], "config.yaml")
+        if not path.is_file():
+            raise UserError(
+                f"show: {path.parent} is not a run folder, it holds no config.yaml; "
+                "expected runs/<name>/<time>"
+            )
+        print(path.read_text(encoding="utf-8"), end="")
+        return 0
+    from translate.config.launch import configuration
+
+    print(to_yaml(configuration(words)), end="")
+    return 0
+
+
+# --- list ---------------------------------------------------------------------------------------------------
+
+
+def list_names(words: Sequence[str]) -> int:
+    """Print what there is: registered parts with their arguments, or the options of a configuration group."""
+    from translate.config.search_path import groups
+    from translate.registry import REGISTRIES
+
+    plugins_given = [word for word in words if word.startswith("plugins=")]
+    words = [word for word in words if word not in plugins_given]
+    _activate(plugins_given)
+    options = groups()
+    known = list(dict.fromkeys([*REGISTRIES, *options]))
+    for word in words:
+        if word not in known:
+            raise UserError(f"list: there is nothing called {word!r}{among(word, known)}")
+    if not words:
+        print("parts, which a configuration names by 'name:'")
+        for kind, registry in REGISTRIES.items():
+            print(_wrapped(f"  {kind:<13}", ", ".join(registry.names()) or "(none yet)"))
+        print("\nconfiguration groups, which a command line chooses by group=name")
+        for group, files in options.items():
+            print(_wrapped(f"  {group:<13}", ", ".join(files) or "(none yet)"))
+        print("\n'python -m translate list networks' tells more of one line")
+        return 0
+    print("\n\n".join(_described(word) for word in words))
+    return 0
+
+
+def _activate(words: Sequence[str]) -> None:
+    from translate import plugins
+
+    for word in words:
+        names = word.partition("=")[2].strip("[]'\"").split(",")
+        plugins.activate(name.strip() for name in names if name.strip())
+
+
+def _described(kind: str) -> str:
+    from translate.config.check import HANDED
+    from translate.config.experiments import header
+    from translate.config.search_path import groups
+    from translate.registry import REGISTRIES
+
+    if kind not in REGISTRIES:
+        lines = []
+        for option, path in groups()[kind].items():
+            told = header(path).get("Question") if kind == "experiments" else _first_comment(path)
+            lines.append(f"{option}\n    {told}" if told else option)
+        return "\n".join(lines) or f"there are no {kind} yet"
+    blocks = []
+    for entry in REGISTRIES[kind].index().values():
+        given = [str(p) for p in entry.parameters if p.name not in HANDED.get(kind, ())]
+        arguments = ", ".join([*given, *(["..."] if entry.accepts_any else [])])
+        blocks.append(
+            "\n".join([entry.name, _wrapped("    ", entry.summary), _wrapped("    ", f"({arguments})")])
+        )
+    return "\n".join(blocks) or f"there are no {kind} yet"
+
+
+def _first_comment(path: Path) -> str:
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("#") and not line.startswith("# @"):
+            return line.lstrip("# ")
+        if not line.startswith("#"):
+            break
+    return ""
+
+
+def _list_help() -> str:
+    from translate.registry import REGISTRIES
+
+    return "\n".join(
+        [
+            "",
+            "  list                 everything, in short",
+            f"  list networks        also {', '.join(list(REGISTRIES)[1:])}",
+            "  list experiments     or any configuration group",
+        ]
+    )
+
+
+COMMANDS: dict[str, Command] = {
+    "train": Command(
+        train,
+        "python -m translate [train] [-m] [key=value ...]",
+        "Train a model; the default command.",
+        _train_help,
+    ),
+    "show": Command(
+        show,
+        "python -m translate show [key=value ...]\n       python -m translate show run=RUN_FOLDER",
+        "Print the whole configuration of a command line or of a run.",
+    ),
+    "list": Command(
+        list_names,
+        "python -m translate list [what ...]",
+        "Print the parts and configurations there are.",
+        _list_help,
+    ),
+    "join": Command(
+        join,
+        "python -m translate join RUN_FOLDER [resumed]",
+        "Take part in a run as a further process; started by the program itself.",
+        hidden=True,
+    ),
+}

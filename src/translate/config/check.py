@@ -1,0 +1,526 @@
+"""Check a composed configuration as a whole, before anything is built or torch is imported.
+
+Every rule yields sentences: where, what was found, what was expected, what to do. All of them are collected,
+so one look at the terminal is enough to repair a configuration.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import MISSING as NO_DEFAULT
+from dataclasses import fields
+from inspect import formatannotation
+from typing import Any
+
+from translate import plugins, schedule
+from translate.config import types
+from translate.config.schema import DataConfig, ModelConfig, RunConfig, TrainerConfig
+from translate.config.types import MISSING, UNKNOWN, Misfit, fit
+from translate.errors import ConfigError, UserError, among, nearest, suggest
+from translate.registry import DATASETS, LOSSES, METRICS, MODELS, NETWORKS, Registry
+from translate.signatures import Entry, described, misses
+
+Problems = list[str]
+
+# What build hands to a constructor by itself, hence what no configuration may say.
+HANDED_TO_MODEL = ("networks", "optimizers", "losses", "weights", "seed")
+HANDED_TO_DATASET = ("split", "domains")
+HANDED_TO_OPTIMIZER = ("params",)
+HANDED = {"models": HANDED_TO_MODEL, "datasets": HANDED_TO_DATASET}
+
+SHARED = ("image_size", "num_domains")
+"""Quantities that the data owns: an argument of a network by that name must agree with `data`."""
+
+
+def check(tree: Mapping[str, Any]) -> RunConfig:
+    """Return the typed configuration of a plain mapping, or raise ConfigError with all problems.
+
+    The data set is not looked at (see `compose.finish`); domains that are still null count as unknown.
+    """
+    problems: Problems = []
+    config = parse(tree, problems)
+    if problems:
+        raise ConfigError(problems)
+    assert config is not None
+    return config
+
+
+def parse(tree: Mapping[str, Any], problems: Problems) -> RunConfig | None:
+    """Do what `check` does, but append to `problems`; the result is None if there are any."""
+    before = len(problems)
+    tree = {key: value for key, value in tree.items() if key != "hydra"}
+    tree.update({key: {} for key in ("logger", "metrics") if key in tree and tree[key] is None})
+    values = bind_fields(RunConfig, tree, "", problems)
+    _activate(values.get("plugins"), problems)
+    data = parse_data(tree.get("data"), problems)
+    model = parse_model(tree.get("model"), data, problems)
+    trainer = parse_group(TrainerConfig, tree.get("trainer"), "trainer", problems)
+    _check_loggers(values.get("logger"), problems)
+    _check_metrics(values.get("metrics"), problems)
+    for rule in RULES:
+        problems.extend(rule({**values, "data": data, "model": model, "trainer": trainer}))
+    if len(problems) > before:
+        return None
+    return RunConfig(
+        **{
+            **values,
+            "model": ModelConfig(**model),
+            "data": DataConfig(**data),
+            "trainer": TrainerConfig(**trainer),
+        }
+    )
+
+
+# --- binding ------------------------------------------------------------------------------------------------
+
+
+def bind_fields(
+    cls: type, node: Mapping[str, Any], where: str, problems: Problems, rest: bool = False
+) -> dict[str, Any]:
+    """Return the values of a dataclass's fields from a node; nested groups are left as they are.
+
+    With `rest`, keys that are no fields are put into the field `arguments` instead of being reported.
+    """
+    declared = {field.name: field for field in fields(cls) if field.name != "arguments"}
+    values: dict[str, Any] = {}
+    for name, field in declared.items():
+        path = _join(where, name)
+        if name not in node:
+            if field.default is NO_DEFAULT:
+                problems.append(
+                    f"{path}: the key is missing; every key must be given, null switches a feature off"
+                )
+        else:
+            values[name] = _fitted(node[name], formatannotation(field.type), path, problems)
+    extra = {str(key): value for key, value in node.items() if key not in declared}
+    if rest:
+        values["arguments"] = extra
+    else:
+        for key in extra:
+            problems.append(f"{_join(where, key)}: unknown key{among(key, declared)}")
+    return values
+
+
+def bind_entry(
+    entry: Entry,
+    arguments: Mapping[str, Any],
+    where: str,
+    problems: Problems,
+    handed: Iterable[str] = (),
+    common: Iterable[str] = (),
+) -> dict[str, Any]:
+    """Return the arguments of a node fitted to the signature of the registry entry that it names.
+
+    `handed` are given by build and may not be said; `common` are further keys of the node, for suggestions.
+    """
+    handed = set(handed)
+    parameters = {p.name: p for p in entry.parameters if p.name not in handed}
+    values = {}
+    for key, value in arguments.items():
+        path = _join(where, key)
+        if key in parameters:
+            values[key] = _fitted(value, parameters[key].annotation, path, problems)
+        elif key in handed:
+            problems.append(f"{path}: this is handed to {entry.name!r} by the program; remove the key")
+        elif entry.accepts_any:
+            values[key] = value
+        else:
+            takes = ", ".join(parameters) or "no arguments"
+            hint = suggest(key, [*parameters, *common]) or "."
+            problems.append(f"{path}: unknown key{hint} The {entry.kind} {entry.name!r} takes {takes}")
+    if entry.is_class:  # a function gets the rest of its arguments where it is called
+        for name, parameter in parameters.items():
+            if parameter.required and name not in arguments:
+                what = types.in_words(parameter.annotation) if parameter.annotation else "a value"
+                problems.append(
+                    f"{_join(where, name)}: the {entry.kind} {entry.name!r} needs this key, {what}"
+                )
+    return values
+
+
+def _fitted(value: Any, annotation: str | None, path: str, problems: Problems) -> Any:
+    if isinstance(value, str) and value == MISSING:
+        hint = f", {types.in_words(annotation)}" if annotation else ""
+        problems.append(f"{path}: you must give this{hint}; write {path}=... on the command line")
+        return UNKNOWN
+    try:
+        return fit(value, annotation)
+    except Misfit as misfit:
+        problems.append(f"{path}: found {value!r}, expected {misfit}")
+        return UNKNOWN
+
+
+def _entry_of(registry: Registry, node: Mapping[str, Any], where: str, problems: Problems) -> Entry | None:
+    name = node.get("name")
+    if name == MISSING or name is UNKNOWN:
+        return None  # reported already
+    if not isinstance(name, str):
+        problems.append(f"{where}: the key 'name' is missing; it is one of {', '.join(registry.names())}")
+        return None
+    try:
+        return registry.entry(name)
+    except UserError as error:
+        problems.append(f"{_join(where, 'name')}: {error}")
+        return None
+
+
+def _mapping(node: Any, where: str, problems: Problems) -> dict[str, Any]:
+    if isinstance(node, Mapping):
+        return {str(key): value for key, value in node.items()}
+    if node is not UNKNOWN:
+        problems.append(f"{where}: found {node!r}, expected a mapping")
+    return {}
+
+
+def _join(where: str, key: str) -> str:
+    return f"{where}.{key}" if where else key
+
+
+# --- groups -------------------------------------------------------------------------------------------------
+
+
+def parse_group(cls: type, node: Any, where: str, problems: Problems, rest: bool = False) -> dict[str, Any]:
+    """Return the fields of a group; nothing when the whole group is missing, which the root has reported."""
+    return (
+        bind_fields(cls, _mapping(node, where, problems), where, problems, rest) if node is not None else {}
+    )
+
+
+def parse_data(node: Any, problems: Problems) -> dict[str, Any]:
+    """Return the fields of DataConfig."""
+    values = parse_group(DataConfig, node, "data", problems, rest=True)
+    if not values:
+        return values
+    entry = _entry_of(DATASETS, values, "data", problems)
+    if entry is not None:
+        common = [field.name for field in fields(DataConfig)]
+        values["arguments"] = bind_entry(
+            entry, values["arguments"], "data", problems, HANDED_TO_DATASET, common
+        )
+    return values
+
+
+def parse_model(node: Any, data: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
+    """Return the fields of ModelConfig; `data` are those of DataConfig, which the networks must suit."""
+    values = parse_group(ModelConfig, node, "model", problems, rest=True)
+    if not values:
+        return values
+    entry = _entry_of(MODELS, values, "model", problems)
+    facts = entry.facts if entry is not None else {}
+    if entry is not None:
+        common = [field.name for field in fields(ModelConfig)]
+        values["arguments"] = bind_entry(
+            entry, values["arguments"], "model", problems, HANDED_TO_MODEL, common
+        )
+    values["networks"] = _parse_networks(_parts(values, "networks"), facts, data, problems)
+    values["optimizers"] = _parse_optimizers(
+        _parts(values, "optimizers"), values["networks"], facts, problems
+    )
+    values["losses"] = _parse_losses(_parts(values, "losses"), facts, problems)
+    _check_weights(_parts(values, "weights"), facts, problems)
+    return values
+
+
+def _parts(values: Mapping[str, Any], key: str) -> dict[str, Any]:
+    found = values.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def _parse_networks(
+    nodes: Mapping[str, Any], facts: Mapping[str, Any], data: Mapping[str, Any], problems: Problems
+) -> dict:
+    required = facts.get("networks")
+    if required is not None:
+        optional = facts.get("optional_networks", ())
+        problems.extend(_same_keys(nodes, required, optional, "model.networks", "role"))
+    parsed, sizes = {}, {}
+    for role, node in nodes.items():
+        where = f"model.networks.{role}"
+        node = _mapping(node, where, problems)
+        entry = _entry_of(NETWORKS, node, where, problems) if node else None
+        if entry is None:
+            continue
+        arguments = bind_entry(entry, {k: v for k, v in node.items() if k != "name"}, where, problems)
+        parsed[role] = {"name": entry.name, **arguments}
+        for key in SHARED:
+            owned, own = data.get(key), arguments.get(key)
+            if isinstance(owned, int) and isinstance(own, int) and owned != own:
+                problems.append(
+                    f"{where}.{key}: found {own}, but data.{key} is {owned}; write ${{data.{key}}}"
+                )
+        if "image_size" in entry.facts:
+            sizes[role] = entry.facts["image_size"]
+    problems.extend(_check_image_size(data.get("image_size"), sizes))
+    return parsed
+
+
+def _check_image_size(size: Any, needs: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    if not isinstance(size, int) or size <= 0:
+        return
+    unsuited: dict[str, list[str]] = {}
+    for role, need in needs.items():
+        if not _suits(size, need):
+            unsuited.setdefault(_size_in_words(need), []).append(role)
+    for words, roles in unsuited.items():
+        need = needs[roles[0]]
+        below = next((s for s in range(size, 0, -1) if _suits(s, need)), None)
+        above = next((s for s in range(size, 8193) if _suits(s, need)), None)
+        near = " or ".join(str(s) for s in (below, above) if s is not None)
+        roles_text = (
+            f"the network {roles[0]} takes" if len(roles) == 1 else f"the networks {', '.join(roles)} take"
+        )
+        yield f"data.image_size: found {size}, but {roles_text} {words}; use {near}"
+
+
+def _suits(size: int, need: Mapping[str, Any]) -> bool:
+    return (
+        size >= need.get("minimum", 1)
+        and size <= need.get("maximum", size)
+        and size % need.get("multiple_of", 1) == 0
+        and (not need.get("power_of_two") or size & (size - 1) == 0)
+    )
+
+
+def _size_in_words(need: Mapping[str, Any]) -> str:
+    words = "a power of two" if need.get("power_of_two") else "a size"
+    if "multiple_of" in need:
+        words += f" divisible by {need['multiple_of']}"
+    if "minimum" in need:
+        words += f" of at least {need['minimum']}"
+    if "maximum" in need:
+        words += f" and at most {need['maximum']}"
+    return words
+
+
+def _parse_optimizers(
+    nodes: Mapping[str, Any], networks: Mapping[str, Any], facts: Mapping[str, Any], problems: Problems
+) -> dict[str, Any]:
+    if "networks" in facts:
+        roles = facts.get("trained", facts["networks"])
+        optional = [
+            role for role in (*facts["networks"], *facts.get("optional_networks", ())) if role not in roles
+        ]
+        problems.extend(_same_keys(nodes, roles, optional, "model.optimizers", "role"))
+    parsed = {}
+    for role, node in nodes.items():
+        where = f"model.optimizers.{role}"
+        parsed[role] = _mapping(node, where, problems)
+        if not parsed[role]:
+            continue
+        _check_target(parsed[role], where, problems, HANDED_TO_OPTIMIZER)
+        if "lr" in parsed[role]:
+            _check_schedule(parsed[role]["lr"], f"{where}.lr", problems)
+    return parsed
+
+
+def _parse_losses(nodes: Mapping[str, Any], facts: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
+    if "losses" in facts:
+        problems.extend(_same_keys(nodes, facts["losses"], (), "model.losses", "slot"))
+    parsed = {}
+    for slot, node in nodes.items():
+        where = f"model.losses.{slot}"
+        node = _mapping(node, where, problems)
+        entry = _entry_of(LOSSES, node, where, problems) if node else None
+        if entry is not None:
+            arguments = {key: value for key, value in node.items() if key != "name"}
+            parsed[slot] = {"name": entry.name, **bind_entry(entry, arguments, where, problems)}
+    return parsed
+
+
+def _check_weights(nodes: Mapping[str, Any], facts: Mapping[str, Any], problems: Problems) -> None:
+    phases = facts.get("terms")
+    if phases is not None:
+        problems.extend(_same_keys(nodes, phases, (), "model.weights", "phase"))
+    for phase, terms in nodes.items():
+        where = f"model.weights.{phase}"
+        terms = _mapping(terms, where, problems)
+        if phases is not None and phase in phases:
+            problems.extend(_same_keys(terms, phases[phase], (), where, "term"))
+        for term, weight in terms.items():
+            _check_schedule(weight, f"{where}.{term}", problems)
+
+
+def _check_schedule(value: Any, where: str, problems: Problems) -> None:
+    if value is UNKNOWN or _fitted(value, None, where, problems) is UNKNOWN:
+        return
+    try:
+        schedule.parse(value)
+    except UserError as error:
+        problems.append(f"{where}: {error}")
+
+
+def _check_loggers(nodes: Any, problems: Problems) -> None:
+    for name, node in (nodes if isinstance(nodes, dict) else {}).items():
+        node = _mapping(node, f"logger.{name}", problems)
+        if node:
+            _check_target(node, f"logger.{name}", problems, ("save_dir",))
+
+
+def _check_metrics(nodes: Any, problems: Problems) -> None:
+    for label, node in (nodes if isinstance(nodes, dict) else {}).items():
+        where = f"metrics.{label}"
+        node = _mapping(node, where, problems)
+        entry = _entry_of(METRICS, node, where, problems) if node else None
+        if entry is not None:
+            bind_entry(entry, {key: value for key, value in node.items() if key != "name"}, where, problems)
+
+
+def _check_target(node: Mapping[str, Any], where: str, problems: Problems, handed: Iterable[str]) -> None:
+    """Check a node that names third-party code by import path; its source is read, not imported."""
+    target = node.get("_target_")
+    path = f"{where}._target_"
+    if target == MISSING or target is UNKNOWN:
+        _fitted(target, "str", path, problems)
+        return
+    if (
+        not isinstance(target, str)
+        or "." not in target
+        or not all(part.isidentifier() for part in target.split("."))
+    ):
+        problems.append(f"{path}: found {target!r}, expected an import path such as torch.optim.Adam")
+        return
+    if misses(target):
+        problems.append(
+            f"{path}: nothing is found at the import path {target!r}; is it spelt right and installed?"
+        )
+        return
+    for key, value in node.items():
+        _fitted(value, None, f"{where}.{key}", problems)
+    entry = described(target)
+    if entry is not None and not entry.accepts_any:
+        known = [p.name for p in entry.parameters if p.name not in set(handed)]
+        for key in node:
+            if key not in known and key != "_target_":
+                problems.append(f"{where}.{key}: {target} has no such argument{among(key, known)}")
+
+
+def _same_keys(
+    found: Iterable[str], required: Iterable[str], optional: Iterable[str], where: str, word: str
+) -> Iterator[str]:
+    """Say which keys are too many and which are missing; a misspelt key is said once."""
+    found, required = list(found), list(required)
+    known = [*required, *optional]
+    unknown = [key for key in found if key not in known]
+    missing = [key for key in required if key not in found]
+    for key in unknown:
+        hint = suggest(key, missing) or suggest(key, known) or "."
+        yield f"{where}.{key}: unknown {word}{hint} The model has {', '.join(known) or 'none'}"
+    for key in missing:
+        if not any(nearest(other, missing) == key for other in unknown):
+            yield f"{where}.{key}: the key is missing; the model needs it"
+
+
+def _activate(names: Any, problems: Problems) -> None:
+    try:
+        plugins.activate(names if isinstance(names, list) else [])
+    except UserError as error:
+        problems.append(str(error))
+
+
+# --- rules across groups: functions that return sentences ---------------------------------------------------
+
+
+def counts_are_positive(values: Mapping[str, Any]) -> Iterator[str]:
+    """Sizes, cadences and counts are at least 1 (workers: 0)."""
+    least = {"iterations": 1, "log_every": 1, "sample_every": 1, "checkpoint_every": 1, "keep_checkpoints": 1}
+    nested = {
+        "data": {"image_size": 1, "batch_size": 1, "num_workers": 0},
+        "trainer": {"num_nodes": 1, "threads": 1},
+    }
+    for node, where, bounds in (
+        (values, "", least),
+        *((values.get(g) or {}, g, b) for g, b in nested.items()),
+    ):
+        for key, minimum in bounds.items():
+            found = node.get(key)
+            if isinstance(found, int) and found < minimum:
+                off = "; null switches it off" if key in ("sample_every", "threads") else ""
+                yield f"{_join(where, key)}: found {found}, expected at least {minimum}{off}"
+
+
+def bad_images_is_a_share(values: Mapping[str, Any]) -> Iterator[str]:
+    """The share of unreadable files lies in [0, 1]."""
+    found = (values.get("data") or {}).get("bad_images")
+    if isinstance(found, float) and not 0 <= found <= 1:
+        yield f"data.bad_images: found {found}, expected a share between 0 and 1"
+
+
+def batch_is_divisible(values: Mapping[str, Any]) -> Iterator[str]:
+    """Every process gets the same share of the global batch."""
+    size = (values.get("data") or {}).get("batch_size")
+    trainer = values.get("trainer") or {}
+    devices, nodes = trainer.get("devices"), trainer.get("num_nodes")
+    count = len(devices) if isinstance(devices, list) else devices
+    if isinstance(count, int) and isinstance(nodes, int) and isinstance(size, int) and size > 0:
+        if count == 0 or count < -1:
+            yield f"trainer.devices: found {devices!r}, expected 1 or more, a list of device numbers, or auto"
+        elif nodes > 0 and count > 0 and size % (count * nodes) != 0:
+            total = count * nodes
+            near = " or ".join(str(n * total) for n in (size // total, size // total + 1) if n > 0)
+            yield (
+                f"data.batch_size: found {size}, the batch of all processes together, which cannot be split "
+                f"over {total} (trainer.devices x trainer.num_nodes); use {near}"
+            )
+
+
+def data_serves_model(values: Mapping[str, Any]) -> Iterator[str]:
+    """The data set gives what the model's batch needs."""
+    from translate.data.views import VIEWS
+
+    model, data = values.get("model") or {}, values.get("data") or {}
+    if model.get("name") not in MODELS.index() or data.get("name") not in DATASETS.index():
+        return
+    batch = MODELS.facts(model["name"]).get("batch")
+    gives = DATASETS.facts(data["name"]).get("gives")
+    if batch is None or gives is None:
+        return
+    if batch not in VIEWS:
+        yield f"model: {model['name']!r} wants the batch {batch!r}, which no view makes{among(batch, VIEWS)}"
+        return
+    missing = [need for need in VIEWS[batch].needs if need not in gives]
+    if missing:
+        needs = set(VIEWS[batch].needs)
+        serving = [name for name in DATASETS.names() if needs <= set(DATASETS.facts(name).get("gives", ()))]
+        yield (
+            f"model={model['name']} needs the {' and the '.join(missing)} of every image, but "
+            f"data={data['name']} gives only {', '.join(gives) or 'images'}; data sets that serve: "
+            f"{', '.join(serving) or 'none yet'}"
+        )
+
+
+def domains_are_several(values: Mapping[str, Any]) -> Iterator[str]:
+    """A model that translates between domains has at least two, each named once."""
+    from translate.data.views import VIEWS
+
+    model, data = values.get("model") or {}, values.get("data") or {}
+    domains = data.get("domains")
+    if not isinstance(domains, list):
+        return
+    for name in sorted({d for d in domains if domains.count(d) > 1}):
+        yield f"data.domains: {name!r} stands there twice; name every domain once"
+    view = (
+        VIEWS.get(MODELS.facts(model["name"]).get("batch", ""))
+        if model.get("name") in MODELS.index()
+        else None
+    )
+    if view is not None and "domain" in view.needs and len(domains) < 2:
+        found = f"only {domains[0]!r}" if domains else "none"
+        yield (
+            f"data.domains: found {found}, but model={model['name']} translates between domains and needs "
+            "at least two"
+        )
+
+
+def name_is_a_path(values: Mapping[str, Any]) -> Iterator[str]:
+    """The name becomes folders below `runs`."""
+    name = values.get("name")
+    if isinstance(name, str) and (not name.strip() or ".." in name.split("/") or name.startswith(("/", "~"))):
+        yield f"name: found {name!r}, expected a plain name or path such as my_run or study/my_run"
+
+
+RULES: tuple[Callable[[Mapping[str, Any]], Iterator[str]], ...] = (
+    counts_are_positive,
+    bad_images_is_a_share,
+    batch_is_divisible,
+    data_serves_model,
+    domains_are_several,
+    name_is_a_path,
+)

@@ -1,0 +1,254 @@
+"""From a command line in Hydra's grammar to checked jobs, run one by one through Hydra's own machinery.
+
+Sweeps, sweepers, launchers, --cfg, --info, -cd and completion stay Hydra's. What we add comes before: every
+job is composed and checked before the first begins, and no folder is made for a configuration that is wrong.
+"""
+
+import os
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import hydra
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.utils import create_config_search_path, get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from translate.config.completion import answer_completion
+from translate.config.compose import (
+    ROOT,
+    VERSION_BASE,
+    activate_named_plugins,
+    fill_name,
+    finish,
+    load,
+    register_resolvers,
+)
+from translate.config.hydra_search import join_search_path
+from translate.config.overrides import HydraProblem, explain, in_quotes
+from translate.config.resume import RUNS, resumed, unfinished
+from translate.config.schema import RunConfig
+from translate.config.search_path import EXPERIMENTS, groups, shipped
+from translate.errors import ConfigError, UserError
+
+Job = Callable[[RunConfig, Path, Path | None, list[str]], int]
+"""What trains: (configuration, run folder, folder to resume from, overrides) -> exit code."""
+
+
+def configuration(words: Sequence[str]) -> RunConfig:
+    """Return the checked configuration of a command line that describes a single run."""
+    args = get_args_parser().parse_args(list(words))
+    folder, rest = _resume_folder(args.overrides)
+    if folder is not None:
+        return resumed(folder, rest, args.config_dir)
+    return load(args.overrides, args.config_dir)
+
+
+def launch(words: Sequence[str], job: Job) -> int:
+    """Run `job` for each run that a command line describes; return the worst exit code.
+
+    Raises ConfigError, before anything is run or written, with the problems of all runs.
+    """
+    words = [_spelled_out(word) for word in words]
+    args = get_args_parser().parse_args(words)
+    activate_named_plugins(args.overrides)
+    if args.shell_completion and answer_completion(args.overrides):
+        return 0
+    jobs = _Jobs(job, args.config_dir)
+    if not any((args.cfg, args.info, args.shell_completion, args.hydra_help, args.experimental_rerun)):
+        folder, rest = _resume_folder(args.overrides)
+        if folder is not None:
+            if args.multirun:
+                raise UserError(
+                    "resume: a single run folder cannot be resumed by -m; leave -m out, or use resume=auto"
+                )
+            return job(resumed(folder, rest, args.config_dir), folder, folder, rest)
+        jobs.check_all(_single_runs(args))
+        if args.multirun and not any(word.startswith("hydra.sweep.dir=") for word in args.overrides):
+            words.append(f"hydra.sweep.dir={in_quotes(jobs.sweep_folder())}")
+    return jobs.run(words)
+
+
+class _Jobs:
+    """The jobs of one command line: checked in advance where they can be foreseen, run by Hydra."""
+
+    def __init__(self, job: Job, config_dir: str | None) -> None:
+        self.job = job
+        self.config_dir = config_dir
+        self.checked: dict[tuple[str, ...], RunConfig] = {}
+        self.codes: list[int] = []
+        self.mistakes: list[UserError] = []
+
+    def check_all(self, runs: list[tuple[list[str], list[str]]]) -> None:
+        """Compose and check each (Hydra's overrides, own overrides); raise one ConfigError for all."""
+        problems: dict[str, list[str]] = {}
+        for of_hydra, overrides in runs:
+            try:
+                config = load([*of_hydra, *overrides], self.config_dir)
+                if len(runs) > 1 and config.folder is not None:
+                    raise ConfigError(
+                        ["folder: several runs cannot share one; hydra.sweep.dir=... says where they go"]
+                    )
+                self.checked[tuple(overrides)] = config
+            except ConfigError as error:
+                for problem in error.problems:
+                    problems.setdefault(problem, []).append(" ".join(overrides))
+        if problems:
+            raise ConfigError([_with_runs(problem, where, len(runs)) for problem, where in problems.items()])
+
+    def sweep_folder(self) -> Path:
+        """Return a new folder for the runs of a sweep, named after what they have in common."""
+        names = {str(config.name) for config in self.checked.values()}
+        common = os.path.commonpath(names) if names else ""
+        return new_folder(common or "sweeps", "_sweep")
+
+    def run(self, words: list[str]) -> int:
+        """Hand the command line to Hydra."""
+        register_resolvers()
+        join_search_path()
+        main = hydra.main(config_path=str(shipped("conf")), config_name=ROOT, version_base=VERSION_BASE)(
+            self.task
+        )
+        with _as_command_line(words):
+            try:
+                main()
+            except HydraProblem as error:
+                raise ConfigError([explain(error)]) from error
+        if len(self.mistakes) == 1:
+            raise self.mistakes[0]
+        if self.mistakes:
+            raise ConfigError([str(mistake) for mistake in self.mistakes])
+        return max(self.codes, default=0)
+
+    def task(self, tree: DictConfig) -> int | None:
+        """Run one job that Hydra has composed."""
+        context = HydraConfig.get()
+        overrides = [str(override) for override in context.overrides.task]
+        swept = context.mode == RunMode.MULTIRUN
+        if swept:
+            print(f"\nrun {context.job.num}: {' '.join(overrides)}", flush=True)
+        try:
+            config = self.checked.get(tuple(overrides))
+            if config is None:  # a sweeper has thought of it just now
+                fill_name(tree, context.runtime.choices)
+                config = finish(tree)
+                assert config is not None
+            folder = Path(context.runtime.output_dir) if swept else _folder(config)
+            resume_from = unfinished(config) if config.resume == "auto" else None
+            if resume_from is not None:
+                if swept and not any(folder.iterdir()):
+                    folder.rmdir()
+                folder = resume_from
+            # Lightning must not take Hydra's command line for that of a further process.
+            HydraConfig.instance().cfg = None
+            code = self.job(replace(config, folder=str(folder)), folder, resume_from, overrides)
+        except UserError as mistake:
+            self.mistakes.append(mistake)
+            return None
+        self.codes.append(code)
+        return code
+
+
+def new_folder(name: str, ending: str = "") -> Path:
+    """Return runs/<name>/<time><ending>, with a number behind it if that is taken; makes nothing."""
+    stem = RUNS / name / (time.strftime("%Y-%m-%d_%H-%M-%S") + ending)
+    number, folder = 1, stem
+    while folder.exists():
+        number += 1
+        folder = stem.with_name(f"{stem.name}_{number}")
+    return folder
+
+
+def _folder(config: RunConfig) -> Path:
+    if config.folder is None:
+        return new_folder(str(config.name))
+    folder = Path(config.folder)
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        raise UserError(
+            f"folder: {folder} is not empty; name a new one, or write resume={folder} to go on with its run"
+        )
+    return folder
+
+
+def _single_runs(args: Namespace) -> list[tuple[list[str], list[str]]]:
+    """Return (Hydra's overrides, own overrides) of each run; none if a sweeper decides on the way."""
+    if not args.multirun:
+        own = [word for word in args.overrides if not _is_hydras(word)]
+        return [([word for word in args.overrides if _is_hydras(word)], own)]
+    register_resolvers()
+    join_search_path(args.config_dir)
+    loader = ConfigLoaderImpl(create_config_search_path(str(shipped("conf"))))
+    parser = OverridesParser.create(config_loader=loader)
+    try:
+        parsed = parser.parse_overrides(args.overrides)
+        of_hydra = [override for override in parsed if override.is_hydra_override()]
+        if any(
+            str(override.key_or_group).startswith(("hydra/sweeper", "hydra.sweeper")) for override in of_hydra
+        ):
+            return []
+        own = [override for override in parsed if not override.is_hydra_override()]
+        if any(override.is_sweep_override() and not override.is_discrete_sweep() for override in own):
+            return []
+        runs = [run for batch in BasicSweeper.split_arguments(own, None) for run in batch]
+    except HydraException:
+        return [([], args.overrides)]  # composing says what is wrong
+    return [([str(override.input_line) for override in of_hydra], list(run)) for run in runs]
+
+
+def _is_hydras(word: str) -> bool:
+    return word.lstrip("+~").startswith(("hydra.", "hydra/"))
+
+
+def _with_runs(problem: str, where: list[str], total: int) -> str:
+    if total == 1 or len(where) == total:
+        return problem
+    return f"{problem} (in the run {where[0]}{f' and {len(where) - 1} more' if len(where) > 1 else ''})"
+
+
+def _spelled_out(word: str) -> str:
+    """Return `experiments=a/b/c,d` as `experiments=a/b/c,a/b/d`, the short way to name those of a folder."""
+    key, _, value = word.partition("=")
+    if key != EXPERIMENTS or "," not in value or any(sign in value for sign in "()[]{}'\""):
+        return word
+    first, *others = value.split(",")
+    folder = first.rpartition("/")[0]
+    options = groups()[EXPERIMENTS]
+    full = [
+        f"{folder}/{name}" if name not in options and f"{folder}/{name}" in options else name
+        for name in others
+    ]
+    return f"{key}={','.join([first, *full])}"
+
+
+def _resume_folder(overrides: Sequence[str]) -> tuple[Path | None, list[str]]:
+    """Return the run folder of `resume=FOLDER`, None for auto and null, and the other overrides."""
+    chosen = [word for word in overrides if word.partition("=")[0].lstrip("+") == "resume"]
+    value = chosen[-1].partition("=")[2].strip("'\"") if chosen else ""
+    if value in ("", "null", "auto"):
+        return None, list(overrides)
+    return Path(value), [word for word in overrides if word not in chosen]
+
+
+@contextmanager
+def _as_command_line(words: list[str]) -> Iterator[None]:
+    """Let Hydra read `words`, and raise what goes wrong instead of printing it."""
+    argv, full = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    sys.argv = [argv[0], *words]
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        yield
+    finally:
+        sys.argv = argv
+        if full is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = full

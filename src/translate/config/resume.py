@@ -1,0 +1,110 @@
+"""Go on with a run: from its folder, or with the newest unfinished run of the same experiment."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from translate.config import check as checks
+from translate.config.compose import compose, find_domains, plain
+from translate.config.overrides import apply, is_choice, read
+from translate.config.schema import INSENSITIVE_KEYS, RunConfig, experiment, read_yaml, to_mapping
+from translate.config.search_path import groups
+from translate.errors import ConfigError, UserError
+
+RUNS = Path("runs")
+CONFIG_FILE = "config.yaml"
+CHECKPOINTS = "checkpoints"
+
+CHANGEABLE_GROUPS = ("trainer", "logger", "metrics")
+"""Groups that may be chosen anew when a run goes on: they cannot change what it computes."""
+
+_LENGTH = frozenset({"iterations"})  # a longer run of the same experiment begins with the shorter one
+
+
+def resumed(folder: Path, overrides: Sequence[str], config_dir: str | None = None) -> RunConfig:
+    """Return the saved configuration of a run folder with the overrides set on top, checked.
+
+    `overrides` are those of the command line without `resume`. Values can be set; of the groups only those
+    that cannot change the result can be chosen. Raises ConfigError with all problems.
+    """
+    check_folder(folder)
+    problems: list[str] = []
+    tree = OmegaConf.create(read_yaml(folder / CONFIG_FILE))
+    OmegaConf.set_struct(tree, True)
+    known = groups(Path(config_dir) if config_dir else None)
+    for override in read(overrides, problems):
+        group = override.key_or_group
+        if not is_choice(override, known):
+            if sentence := apply(tree, override, known):
+                problems.append(sentence)
+        elif group in CHANGEABLE_GROUPS and isinstance(override.value(), str):
+            chosen = compose([str(override.input_line)], config_dir=config_dir, problems=problems)
+            if chosen is not None:
+                tree[group] = chosen[group]
+        else:
+            problems.append(
+                f"{override.input_line}: a resumed run keeps its {group}; only values can be changed, for "
+                f"example iterations=200000, and the groups {', '.join(CHANGEABLE_GROUPS)}"
+            )
+    if not problems:
+        find_domains(tree, problems)
+    config = checks.parse(plain(tree, problems), problems)
+    if config is None or problems:
+        raise ConfigError(list(dict.fromkeys(problems)))
+    return replace(config, resume=str(folder), folder=str(folder))
+
+
+def check_folder(folder: Path) -> None:
+    """Raise UserError unless the folder holds a run that can go on."""
+    if folder.is_file() or not folder.is_dir():
+        inside = next((p for p in folder.parents if (p / CONFIG_FILE).is_file()), None)
+        hint = f"; write resume={inside}" if inside else ""
+        what = "a file" if folder.is_file() else "no folder"
+        raise UserError(
+            f"resume: {folder} is {what}, expected a run folder such as runs/<name>/<time>, or auto{hint}"
+        )
+    if not (folder / CONFIG_FILE).is_file():
+        raise UserError(
+            f"resume: {folder} is not a run folder, it holds no {CONFIG_FILE}; expected runs/<name>/<time>"
+        )
+    if newest_iteration(folder) is None:
+        raise UserError(f"resume: {folder} holds no checkpoint to go on from; start anew, without resume")
+
+
+def newest_iteration(folder: Path) -> int | None:
+    """Return the iteration of the newest checkpoint of a run folder, None without any."""
+    numbers = [int(path.stem) for path in (folder / CHECKPOINTS).glob("*.safetensors") if path.stem.isdigit()]
+    return max(numbers, default=None)
+
+
+def unfinished(config: RunConfig, runs: Path = RUNS) -> Path | None:
+    """Return the folder of the newest run of the same experiment that has a checkpoint and is not finished.
+
+    Runs are the same experiment if name and configuration agree without the keys that cannot change results;
+    the number of iterations may differ, and decides with `config` whether a run is finished.
+    """
+    wanted = experiment(to_mapping(config), INSENSITIVE_KEYS | _LENGTH)
+    best: tuple[float, Path] | None = None
+    for folder in run_folders(runs):
+        newest = newest_iteration(folder)
+        if newest is None or newest >= config.iterations:
+            continue
+        saved = read_yaml(folder / CONFIG_FILE)
+        if saved.get("name") != config.name or experiment(saved, INSENSITIVE_KEYS | _LENGTH) != wanted:
+            continue
+        written = max(path.stat().st_mtime for path in (folder / CHECKPOINTS).glob("*.safetensors"))
+        if best is None or written > best[0]:
+            best = (written, folder)
+    return best[1] if best else None
+
+
+def run_folders(runs: Path = RUNS) -> Iterator[Path]:
+    """Yield the run folders below `runs`, those of sweeps included; does not look inside them."""
+    for place, folders, files in os.walk(runs):
+        if CONFIG_FILE in files:
+            folders.clear()
+            yield Path(place)
+        folders.sort()

@@ -1,0 +1,143 @@
+"""The typed, frozen configuration of a run, and its form on disk.
+
+On disk and on the command line a node is flat: `model` holds the common keys below and, beside them, the
+arguments of the registry entry that `model.name` names; in `ModelConfig` those are `arguments`. A field
+without a default must stand in the configuration: no key is optional by absence.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What learns: networks and optimizers by role, losses by slot, weights by phase and term."""
+
+    name: str  # key of MODELS
+    networks: dict[str, Any]  # role -> {name: key of NETWORKS, ...its arguments}
+    optimizers: dict[str, Any]  # role -> {_target_: import path, ...its arguments}
+    losses: dict[str, Any]  # slot -> {name: key of LOSSES, ...its arguments}
+    weights: dict[str, Any]  # phase -> term -> number or schedule
+    arguments: dict[str, Any] = field(default_factory=dict)  # of the MODELS entry
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What it learns from, and how it is fed."""
+
+    name: str  # key of DATASETS
+    image_size: int  # height and width in pixels
+    domains: list[str] | None  # null: as found; filled in before a run starts
+    num_domains: int | None  # always the length of `domains`
+    batch_size: int  # of all processes together
+    num_workers: int  # loader processes per training process
+    augment: Literal["crop_flip", "flip", "none"]  # of training images
+    cache: str | None  # folder of decoded images; null: decode every time they are needed
+    bad_images: float  # share of unreadable files that is put up with
+    arguments: dict[str, Any] = field(default_factory=dict)  # of the DATASETS entry
+
+
+@dataclass(frozen=True)
+class TrainerConfig:
+    """Where it runs; the words are those of Lightning's Trainer, except `threads`."""
+
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"]
+    devices: int | list[int] | Literal["auto"]
+    num_nodes: int
+    strategy: str
+    precision: Literal["32-true", "bf16-mixed", "16-mixed", "64-true", "bf16-true", "16-true"]
+    deterministic: bool | Literal["warn"]
+    threads: int | None  # CPU threads of each process; null: torch's choice
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything a run is made of. Cadences are in iterations; null switches one off."""
+
+    model: ModelConfig
+    data: DataConfig
+    trainer: TrainerConfig
+    logger: dict[str, Any]  # name -> {_target_: import path, ...}
+    metrics: dict[str, Any]  # label -> {name: key of METRICS, ...}
+    seed: int
+    iterations: int
+    log_every: int
+    sample_every: int | None
+    checkpoint_every: int
+    keep_checkpoints: int
+    resume: str | None  # a run folder, or "auto"
+    plugins: list[str]
+    name: str | None  # null: the experiment, else the model; filled in
+    folder: str | None  # null: runs/<name>/<time>
+
+
+INSENSITIVE_KEYS = frozenset(
+    {
+        "data.num_workers",
+        "data.cache",
+        "trainer.accelerator",
+        "trainer.devices",
+        "trainer.num_nodes",
+        "trainer.strategy",
+        "trainer.threads",
+        "logger",
+        "metrics",
+        "log_every",
+        "sample_every",
+        "checkpoint_every",
+        "keep_checkpoints",
+        "resume",
+        "plugins",
+        "name",
+        "folder",
+    }
+)
+"""Keys that cannot change the result: two runs that agree without them are the same experiment."""
+
+
+def to_mapping(config: RunConfig) -> dict[str, Any]:
+    """Return the configuration as plain, flat mappings: what is written to disk and what `check` accepts."""
+    tree: dict[str, Any] = {}
+    for item in fields(config):
+        value = getattr(config, item.name)
+        if isinstance(value, ModelConfig | DataConfig | TrainerConfig):
+            node = {f.name: getattr(value, f.name) for f in fields(value)}
+            node.update(node.pop("arguments", {}))
+            value = node
+        tree[item.name] = value
+    return tree
+
+
+def to_yaml(config: RunConfig) -> str:
+    """Return the configuration as YAML text, complete and without interpolations."""
+    import yaml
+
+    return yaml.safe_dump(to_mapping(config), sort_keys=False, allow_unicode=True, width=110)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return the plain mapping in a saved `config.yaml`; floats without a point (1e-06) stay floats."""
+    from omegaconf import OmegaConf
+
+    tree = OmegaConf.to_container(OmegaConf.load(path))
+    assert isinstance(tree, dict)
+    return {str(key): value for key, value in tree.items()}
+
+
+def experiment(tree: Mapping[str, Any], without: frozenset[str] = INSENSITIVE_KEYS) -> dict[str, Any]:
+    """Return what identifies the experiment: a flat mapping `a.b.c -> value` without the given keys."""
+    found: dict[str, Any] = {}
+
+    def walk(node: Any, path: str) -> None:
+        if path in without:
+            return
+        if isinstance(node, Mapping):
+            for key, value in node.items():
+                walk(value, f"{path}.{key}" if path else str(key))
+        else:
+            found[path] = list(node) if isinstance(node, tuple) else node
+
+    walk(tree, "")
+    return found

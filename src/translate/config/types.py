@@ -1,0 +1,195 @@
+"""Fit a value from YAML to an annotation that is known only as source text.
+
+The text is read, never evaluated, so that a signature can be checked without importing what it mentions. What
+the reader does not know (`nn.Module`, a type alias) accepts everything.
+"""
+
+import ast
+import functools
+from collections.abc import Callable
+from typing import Any
+
+UNKNOWN = object()
+"""Stands for a value that could not be found out; it fits everything, its problem is reported already."""
+
+MISSING = "???"
+"""What YAML says for a value that the user must give."""
+
+_SEQUENCES = {"list", "List", "Sequence", "Iterable", "Collection"}
+_MAPPINGS = {"dict", "Dict", "Mapping", "MutableMapping"}
+_TUPLES = {"tuple", "Tuple"}
+_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "a text",
+    "None": "null",
+    "Path": "a path",
+}
+
+
+class Misfit(Exception):
+    """A value does not fit; the argument says in words what was expected."""
+
+
+def fit(value: Any, annotation: str | None) -> Any:
+    """Return `value` in the form that `annotation` asks for, or raise Misfit with what was expected in words.
+
+    Whole floats become int where int is asked (1e5 iterations), int becomes float where float is asked.
+
+    >>> fit(1e5, "int"), fit(1, "float | None"), fit([1, 2], "tuple[float, float]")
+    (100000, 1.0, [1.0, 2.0])
+    """
+    if annotation is None or value is UNKNOWN:
+        return value
+    return _fit(value, _parsed(annotation))
+
+
+def in_words(annotation: str) -> str:
+    """Return what an annotation accepts, for messages.
+
+    >>> in_words("int | None"), in_words("Sequence[str]"), in_words("Literal['a', 'b']")
+    ('a whole number or null', 'a list, each a text', "'a' or 'b'")
+    """
+    return _words(_parsed(annotation))
+
+
+@functools.cache
+def _parsed(annotation: str) -> ast.expr:
+    try:
+        return ast.parse(annotation, mode="eval").body
+    except SyntaxError:
+        return ast.Name("Any")
+
+
+def _name(node: ast.expr) -> str:
+    if isinstance(node, ast.Constant):
+        return "None" if node.value is None else ""
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+def _members(node: ast.expr) -> list[ast.expr]:
+    """Return the alternatives of a union, one for any other type."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):  # a quoted forward reference
+        node = _parsed(node.value)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+        return _members(node.left) + _members(node.right)
+    if isinstance(node, ast.Subscript):
+        if _name(node.value) == "Optional":
+            return [*_members(node.slice), ast.Constant(None)]
+        if _name(node.value) == "Union":
+            return [member for item in _items(node) for member in _members(item)]
+        if _name(node.value) in ("Annotated", "Final"):
+            return _members(_items(node)[0])
+    return [node]
+
+
+def _items(node: ast.Subscript) -> list[ast.expr]:
+    return list(node.slice.elts) if isinstance(node.slice, ast.Tuple) else [node.slice]
+
+
+def _fit(value: Any, node: ast.expr) -> Any:
+    members = _members(node)
+    # An exact match comes before one that converts, so that 1 stays 1 in `float | int`.
+    for convert in (False, True):
+        for member in members:
+            try:
+                return _fit_one(value, member, convert)
+            except Misfit:
+                continue
+    raise Misfit(_words(node))
+
+
+def _fit_one(value: Any, node: ast.expr, convert: bool) -> Any:
+    base = node.value if isinstance(node, ast.Subscript) else node
+    name = _name(base)
+    if name in _SCALARS:
+        fitted = _SCALARS[name](value, convert)
+        if fitted is None and name != "None":
+            raise Misfit
+        return fitted
+    if name == "Literal":
+        assert isinstance(node, ast.Subscript)
+        allowed = [ast.literal_eval(item) for item in _items(node)]
+        if any(value == option and type(value) is type(option) for option in allowed):
+            return value
+        raise Misfit
+    if name in _SEQUENCES:
+        return [_fit(v, _items(node)[0]) if isinstance(node, ast.Subscript) else v for v in _as_list(value)]
+    if name in _TUPLES:
+        return _fit_tuple(_as_list(value), node)
+    if name in _MAPPINGS:
+        if not isinstance(value, dict):
+            raise Misfit
+        if not isinstance(node, ast.Subscript) or len(_items(node)) != 2:
+            return value
+        of_key, of_value = _items(node)
+        return {_fit(k, of_key): _fit(v, of_value) for k, v in value.items()}
+    return value  # a type that cannot be judged from its name
+
+
+def _fit_tuple(value: list[Any], node: ast.expr) -> list[Any]:
+    if not isinstance(node, ast.Subscript):
+        return value
+    items = _items(node)
+    if len(items) == 2 and isinstance(items[1], ast.Constant) and items[1].value is Ellipsis:
+        return [_fit(v, items[0]) for v in value]
+    if len(value) != len(items):
+        raise Misfit
+    return [_fit(v, item) for v, item in zip(value, items, strict=True)]
+
+
+def _as_list(value: Any) -> list[Any]:
+    if not isinstance(value, list | tuple):
+        raise Misfit
+    return list(value)
+
+
+def _int(value: Any, convert: bool) -> int | None:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    return int(value) if convert and isinstance(value, float) and value.is_integer() else None
+
+
+def _float(value: Any, convert: bool) -> float | None:
+    if isinstance(value, float):
+        return value
+    return float(value) if convert and isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _none(value: Any, convert: bool) -> None:
+    if value is not None:
+        raise Misfit
+
+
+_SCALARS: dict[str, Callable[[Any, bool], Any]] = {
+    "int": _int,
+    "float": _float,
+    "bool": lambda value, convert: value if isinstance(value, bool) else None,
+    "str": lambda value, convert: value if isinstance(value, str) else None,
+    "Path": lambda value, convert: value if isinstance(value, str) else None,
+    "None": _none,
+}
+
+
+def _words(node: ast.expr) -> str:
+    return " or ".join(dict.fromkeys(word for member in _members(node) for word in _words_of_one(member)))
+
+
+def _words_of_one(node: ast.expr) -> list[str]:
+    name = _name(node.value if isinstance(node, ast.Subscript) else node)
+    if name == "Literal":
+        assert isinstance(node, ast.Subscript)
+        return [repr(ast.literal_eval(item)) for item in _items(node)]
+    if name in _SEQUENCES or name in _TUPLES:
+        if not isinstance(node, ast.Subscript):
+            return ["a list"]
+        items = [
+            item for item in _items(node) if not (isinstance(item, ast.Constant) and item.value is Ellipsis)
+        ]
+        if len(items) > 1:
+            return ["a list of " + ", ".join(_words(item) for item in items)]
+        return [f"a list, each {_words(items[0])}"]
+    if name in _MAPPINGS:
+        return ["a mapping"]
+    return [_WORDS.get(name, ast.unparse(node))]

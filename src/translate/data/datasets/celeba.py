@@ -1,0 +1,354 @@
+"""CelebA: one folder of faces and a table of binary attributes."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+import random
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from translate.data.datasets.base import ImageFiles, Split, check_split, choose_domains, find_root
+from translate.data.images import is_image
+from translate.errors import UserError, suggest
+from translate.registry import DATASETS
+
+PUBLISHED_ATTRIBUTES = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young")
+
+_IMAGE_FOLDERS = ("img_align_celeba", "images", "CelebA_nocrop/images", "celeba/images")
+_SPLITS = ("published", "partition")
+_PARTITION = {"train": 0, "val": 1}
+# Names for (absent, present) where "no_x" and "x" would read badly.
+_NAMES = {"Male": ("female", "male"), "Young": ("old", "young"), "No_Beard": ("beard", "no_beard")}
+
+
+@DATASETS.register("celeba", gives=("domain", "attributes"))
+class CelebA(ImageFiles):
+    """CelebA: faces with 40 binary attributes; two domains by one of them, or none.
+
+    `root` holds the table, list_attr_celeba.txt as published (a count line, a line of names, rows of 1 and
+    -1) or the .csv export of Kaggle, and the images in img_align_celeba/ or images/ (or in `images`, absolute
+    or below root). Rows without a file are left out, so a part of the data serves as well.
+    `domain_attribute`: an attribute (Male gives female, male; Smiling gives no_smiling, smiling), or null for
+    no domains. `attributes`: what the labels of a StarGAN v1 are; null means the published five (those of
+    them that the table has). `split_by`: "published" is StarGAN v1's: the table's rows shuffled by Python's
+    generator with seed 1234, the first 1,999 held out (with fewer than 20,000 images the first tenth of
+    them); "partition" reads list_eval_partition.txt or .csv (0 train, 1 val). `crop`: "square" (centre: the
+    published 178 x 178 of 178 x 218) or "none" (squash).
+    Raises UserError for a missing table, image folder or partition, an unknown attribute, a damaged table, an
+    empty domain.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        images: str | None = None,
+        domain_attribute: str | None = None,
+        attributes: Sequence[str] | None = None,
+        split_by: str = "published",
+        crop: str = "square",
+        *,
+        split: str,
+        domains: Sequence[str] | None = None,
+    ) -> None:
+        """Read the table and list the images; see the class."""
+        part = check_split(split)
+        if split_by not in _SPLITS:
+            raise UserError(
+                f"data.split_by: expected one of {', '.join(_SPLITS)}, found {split_by!r}"
+                f"{suggest(str(split_by), _SPLITS)}"
+            )
+        home = find_root(root)
+        table = _find(home, ("list_attr_celeba.txt", "list_attr_celeba.csv"))
+        if table is None:
+            raise UserError(
+                f"data.root: {home} holds no attribute table, list_attr_celeba.txt or list_attr_celeba.csv"
+            )
+        names, columns, values = read_table(table)
+        if not columns:
+            raise UserError(f"{table} has no line with the names of the attributes above its rows")
+        if domain_attribute is None and domains is not None:
+            raise UserError(
+                "data.domains is given, but data.domain_attribute is null, so that there are no domains"
+            )
+        folder = _image_folder(home, images)
+        files, there = _present(names, folder, table)
+        rows = np.flatnonzero(there)
+        self.listed, self.present = len(names), len(rows)
+        if split_by == "published":
+            rows = _published(len(names), rows, part)
+        else:
+            rows = _partition(home, names, rows, part)
+        if domain_attribute is not None:
+            column = _column("data.domain_attribute", domain_attribute, columns, table)
+            found = domain_names(domain_attribute)
+            self.domains = choose_domains(found, domains, f"domain_attribute {domain_attribute}")
+            number = np.array(
+                [self.domains.index(name) if name in self.domains else -1 for name in found], np.int64
+            )
+            domain = number[(values[rows, column] > 0).astype(np.int64)]
+            rows, self.domain = rows[domain >= 0], domain[domain >= 0]
+            for name, items in zip(
+                self.domains, np.bincount(self.domain, minlength=len(self.domains)), strict=True
+            ):
+                if not items:
+                    raise UserError(
+                        f"data.domain_attribute: domain {name!r} of {domain_attribute} is empty in the "
+                        f"{part} part "
+                        f"({self.present:,} of the {self.listed:,} images in {table} are present); "
+                        "choose another attribute, or add images"
+                    )
+        self.attribute_names = _choose_attributes(attributes, columns, table)
+        picked = np.array([columns.index(name) for name in self.attribute_names], np.int64)
+        self.attributes = (values[np.ix_(rows, picked)] > 0).astype(np.uint8)
+        chosen = np.zeros(len(files), bool)
+        chosen[rows] = True  # rows ascend
+        super().__init__(folder, list(itertools.compress(files, chosen.tolist())), crop)
+
+    def summary(self) -> str:
+        """As `Dataset.summary`, and how many of the table's images there are."""
+        return f"{super().summary()} (of {self.present:,} present, {self.listed:,} listed)"
+
+
+def domain_names(attribute: str) -> tuple[str, str]:
+    """Name the domains without and with an attribute.
+
+    >>> domain_names("Male"), domain_names("Smiling")
+    (('female', 'male'), ('no_smiling', 'smiling'))
+    """
+    lower = attribute.lower()
+    return _NAMES.get(attribute, (f"no_{lower}", lower))
+
+
+def read_table(path: str) -> tuple[list[str], list[str], np.ndarray]:
+    """Read a table of numbers from -9 to 9 by file name: names (N), column names (C), values (N, C) int8.
+
+    Fields are divided by any white space or commas; a count line may precede the line of column names, which
+    may name the first column too or be absent (then there are no column names). Works on the bytes of the
+    whole file at once, since splitting the 8 million fields of CelebA takes seconds; a second reading in the
+    same process is free. Raises UserError for a damaged table.
+    """
+    status = os.stat(path)
+    return _read_table(path, status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=2)
+def _read_table(path: str, size: int, mtime: int) -> tuple[list[str], list[str], np.ndarray]:
+    with open(path, "rb") as file:
+        content = file.read().removeprefix(b"\xef\xbb\xbf")
+    if not content.endswith(b"\n"):
+        content += b"\n"
+    count, columns, start, width = _head(path, content)
+    names, values = _even_rows(content, start, width) or _any_rows(path, content, start, width)
+    values.flags.writeable = False  # kept for the next reader
+    if count is not None and count != len(names):
+        raise UserError(
+            f"{path} says it has {count:,} rows and has {len(names):,}; it may be cut short, get it again"
+        )
+    if len(set(names)) < len(names):
+        twice, _ = Counter(names).most_common(1)[0]
+        raise UserError(f"{path} has several rows for {twice}")
+    return names, columns, values
+
+
+def _even_rows(content: bytes, start: int, width: int) -> tuple[list[str], np.ndarray] | None:
+    """Read rows whose fields stand in the same places, as in the published table; None for any others."""
+    body = np.frombuffer(content, np.uint8, offset=start)
+    length = content.index(b"\n", start) + 1 - start
+    if len(body) % length or np.count_nonzero(body == _NEWLINE) != len(body) // length:
+        return None
+    rows = body.reshape(-1, length)
+    divider = _DIVIDES[rows[0]]
+    ends = np.flatnonzero(divider[1:] > divider[:-1])  # the last byte of every field
+    first, last = ends[0] + 1, ends[1:]
+    others = np.setdiff1d(np.arange(first, length), np.concatenate([last, last - 1]))
+    titles, digits, before = rows[:, :first], rows.take(last, axis=1), rows.take(last - 1, axis=1)
+    negative = before == _MINUS
+    if (
+        (rows[:, -1] != _NEWLINE).any()
+        or _DIVIDES[titles].any()
+        or not _DIVIDES.take(rows.take(others, axis=1)).all()
+        or not _is_digit(digits).all()
+        or not (_DIVIDES[before] | negative).all()
+        or (negative & (np.diff(ends) < 3)).any()  # no room for a sign and a divider
+    ):
+        return None
+    names = os.fsdecode(b"\n".join(np.ascontiguousarray(titles).view(f"S{first}")[:, 0])).split("\n")
+    return names, _signed(digits, negative)
+
+
+def _any_rows(path: str, content: bytes, start: int, width: int) -> tuple[list[str], np.ndarray]:
+    body = np.frombuffer(content, np.uint8, offset=start)
+    divider = _DIVIDES[body]
+    ends = np.flatnonzero(divider[1:] > divider[:-1])  # the last byte of every field
+    lines = np.flatnonzero(body == _NEWLINE)
+    if len(ends) % width:
+        raise UserError(_uneven(path, content, start, width))
+    fields_end = ends.reshape(-1, width)
+    first, last = fields_end[:, 0], fields_end[:, 1:]
+    line = np.searchsorted(lines, first)
+    if (line != np.searchsorted(lines, fields_end[:, -1])).any() or (line[1:] == line[:-1]).any():
+        raise UserError(_uneven(path, content, start, width))
+    begins = np.append(0, lines + 1)[line]
+    digits, before = body[last], body[last - 1]
+    negative = before == _MINUS
+    sound = _is_digit(digits) & (_DIVIDES[before] | (negative & divider[last - 2]))
+    if not sound.all():
+        row = int(np.argmin(sound.all(axis=1)))
+        fields = _fields(body[begins[row] : lines[line[row]]].tobytes())
+        found = fields[1 + int(np.argmin(sound[row]))].decode("utf-8", "replace")
+        raise UserError(f"{path}: the row of {os.fsdecode(fields[0])} has {found!r}, expected 1 or -1")
+    spans = zip((begins + start).tolist(), (first + start + 1).tolist(), strict=True)
+    names = [os.fsdecode(content[begin:end].strip(_DIVIDERS)) for begin, end in spans]
+    return names, _signed(digits, negative)
+
+
+def _is_digit(values: np.ndarray) -> np.ndarray:
+    return values - np.uint8(ord("0")) < 10  # smaller bytes wrap round
+
+
+def _signed(digits: np.ndarray, negative: np.ndarray) -> np.ndarray:
+    return (digits - np.uint8(ord("0"))).view(np.int8) * (1 - 2 * negative.view(np.int8))
+
+
+def _head(path: str, content: bytes) -> tuple[int | None, list[str], int, int]:
+    """Return the count line's number, the column names, where the rows start, and how many fields one has."""
+    count, columns, start = None, list[str](), 0
+    while start < len(content):
+        stop = content.index(b"\n", start)
+        fields = _fields(content[start:stop])
+        if len(fields) == 1 and fields[0].isdigit() and count is None and not columns:
+            count = int(fields[0])
+        elif len(fields) > 1 and all(field.removeprefix(b"-").isdigit() for field in fields[1:]):
+            width = len(fields)
+            columns = columns[1:] if len(columns) == width else columns
+            if columns and len(columns) != width - 1:
+                raise UserError(
+                    f"{path}: the line of names has {len(columns)} names, the first row {width - 1} values"
+                )
+            return count, columns, start, width
+        elif fields and not columns:
+            columns = [field.decode("utf-8", "replace") for field in fields]
+        elif fields:
+            raise UserError(
+                f"{path}: {fields[0].decode('utf-8', 'replace')} has no row of 1 and -1 beside it"
+            )
+        start = stop + 1
+    raise UserError(f"{path} has no rows")
+
+
+_DIVIDERS = b' \t\r\n\v\f,"'
+_DIVIDES = np.zeros(256, bool)
+_DIVIDES[list(_DIVIDERS)] = True
+_NEWLINE, _MINUS = ord("\n"), ord("-")
+
+
+def _fields(line: bytes) -> list[bytes]:
+    return line.replace(b",", b" ").replace(b'"', b" ").split()
+
+
+def _uneven(path: str, content: bytes, start: int, width: int) -> str:
+    """Say which row has another number of fields than the first."""
+    for number, line in enumerate(content[start:].split(b"\n"), start=content.count(b"\n", 0, start) + 1):
+        if (found := len(_fields(line))) not in (0, width):
+            return f"{path}: line {number} has {max(found - 1, 0)} values, the first row has {width - 1}"
+    raise AssertionError("a table with even rows was refused")
+
+
+def _find(home: str, names: Sequence[str]) -> str | None:
+    paths = (os.path.join(home, name) for name in names)
+    return next((path for path in paths if os.path.isfile(path)), None)
+
+
+def _column(where: str, name: str, columns: Sequence[str], table: str) -> int:
+    if name in columns:
+        return columns.index(name)
+    near = suggest(str(name), columns) or f"; there are {', '.join(columns)}"
+    raise UserError(f"{where}: {table} has no attribute {str(name)!r}{near}")
+
+
+def _choose_attributes(wanted: Sequence[str] | None, columns: Sequence[str], table: str) -> tuple[str, ...]:
+    if wanted is None:
+        return tuple(name for name in PUBLISHED_ATTRIBUTES if name in columns)
+    for name in wanted:
+        _column("data.attributes", name, columns, table)
+    if len(set(wanted)) < len(wanted):
+        raise UserError(f"data.attributes names an attribute twice: {', '.join(wanted)}")
+    return tuple(wanted)
+
+
+def _image_folder(home: str, images: str | None) -> str:
+    if images is not None:
+        path = os.path.normpath(os.path.join(home, os.path.expanduser(images)))
+        if not os.path.isdir(path):
+            raise UserError(f"data.images: there is no folder {path}")
+        return path
+    for name in _IMAGE_FOLDERS:
+        path = os.path.join(home, name)
+        if os.path.isdir(path):
+            nested = os.path.join(path, name)  # Kaggle's archive has img_align_celeba/img_align_celeba
+            return nested if os.path.isdir(nested) else path
+    raise UserError(f"data.root: {home} has no folder img_align_celeba or images; name it with data.images")
+
+
+def _present(names: list[str], folder: str, table: str) -> tuple[list[str], np.ndarray]:
+    """Return each row's file and whether it is there (N,). Lists the folder, and examines no file."""
+    found = set(os.listdir(folder))
+    there = np.fromiter(map(found.__contains__, names), bool, len(names))
+    if not there.any():  # converted files: the table says .jpg, the folder has .png
+        stems = {os.path.splitext(name)[0]: name for name in sorted(found) if is_image(name)}
+        names = [stems.get(os.path.splitext(name)[0], name) for name in names]
+        there = np.fromiter(map(found.__contains__, names), bool, len(names))
+    if not there.any():
+        raise UserError(
+            f"data.root: none of the {len(names):,} images that {table} lists is in {folder} "
+            f"({sum(map(is_image, found)):,} image files); expected names such as {names[0]}"
+        )
+    return names, there
+
+
+def _published(listed: int, present: np.ndarray, part: Split) -> np.ndarray:
+    """Split as StarGAN v1 does; the whole table is shuffled, a partial copy holds out the same and more."""
+    shuffled = _shuffled(listed)
+    if len(present) >= 20_000:
+        held_out = shuffled[:1999]
+    else:
+        here = np.zeros(listed, bool)
+        here[present] = True
+        held_out = shuffled[here[shuffled]][: max(1, len(present) // 10)]
+    out = np.zeros(listed, bool)
+    out[held_out] = True
+    return present[out[present] == (part == "val")]
+
+
+@functools.lru_cache(maxsize=1)
+def _shuffled(listed: int) -> np.ndarray:
+    order = list(range(listed))
+    random.Random(1234).shuffle(order)
+    return np.array(order, np.int64)
+
+
+def _partition(home: str, names: Sequence[str], present: np.ndarray, part: Split) -> np.ndarray:
+    path = _find(home, ("list_eval_partition.txt", "list_eval_partition.csv"))
+    if path is None:
+        raise UserError(
+            f"data.split_by: {home} holds no list_eval_partition.txt or list_eval_partition.csv; "
+            "add it, or take split_by=published"
+        )
+    listed, _, values = read_table(path)
+    if values.shape[1] != 1 or not np.isin(values, (0, 1, 2)).all():
+        raise UserError(f"{path}: expected one number a row, 0 (train), 1 (val) or 2 (test)")
+    if list(names) == listed:
+        parts = values[:, 0]
+    else:  # images that the file does not list are in no part
+        known = dict(zip(listed, values[:, 0].tolist(), strict=True))
+        parts = np.array([known.get(name, -1) for name in names], np.int8)
+    rows = present[parts[present] == _PARTITION[part]]
+    if not rows.size:
+        raise UserError(
+            f"data.split_by: {path} gives the {part} part no image that is present; take split_by=published"
+        )
+    return rows

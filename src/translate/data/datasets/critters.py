@@ -1,0 +1,91 @@
+"""Critters: the built-in world, drawn on demand, nothing to download."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from translate.data.datasets.base import Dataset, check_split, choose_domains
+from translate.data.synthetic import ATTRIBUTES, SPECIES, WORLD_VERSION, attributes, draw, render
+from translate.errors import UserError
+from translate.registry import DATASETS
+
+DEFAULT_DOMAINS = ("bear", "cat", "rabbit")
+
+_VALIDATION = 1 << 40  # the world's indices from here on are never trained on, however large a train part is
+
+
+@DATASETS.register("critters", gives=("domain", "attributes"))
+class Critters(Dataset):
+    """Procedural cartoon animal heads whose factors are known, see translate.data.synthetic.
+
+    A domain is a species; null means bear, cat and rabbit, and any of bear, cat, dog, fox, pig and rabbit may
+    be named. Every domain has the same number of images, `num_images` (train) or `num_val_images` (val)
+    divided by the number of domains. Image k of a species is the same whichever other domains there are and
+    however many images; `world_seed` gives other ones. `factors` holds the known factors of every item.
+    Raises UserError for an unknown or repeated species, and for fewer images than domains.
+    """
+
+    may_fail = False
+
+    def __init__(
+        self,
+        num_images: int = 6000,
+        num_val_images: int = 600,
+        world_seed: int = 0,
+        *,
+        split: str,
+        domains: Sequence[str] | None = None,
+    ) -> None:
+        """Draw the factors of every item; see the class."""
+        part = check_split(split)
+        if not 0 <= world_seed < 1 << 64:
+            raise UserError(f"data.world_seed: expected 0 to 2^64 - 1, found {world_seed}")
+        self.domains = choose_domains(SPECIES, DEFAULT_DOMAINS if domains is None else domains, "critters")
+        name, count = ("num_images", num_images) if part == "train" else ("num_val_images", num_val_images)
+        each = count // len(self.domains)
+        if each < 1:
+            raise UserError(
+                f"data.{name}: {count} is fewer than one image for each of {len(self.domains)} domains"
+            )
+        if each * len(SPECIES) > _VALIDATION:
+            raise UserError(f"data.{name}: {count} is more than the world holds")
+        self.world_seed = world_seed
+        self.domain = np.repeat(np.arange(len(self.domains)), each)
+        species = np.array([SPECIES.index(domain) for domain in self.domains])[self.domain]
+        self._number = np.tile(np.arange(each), len(self.domains))
+        self._start = 0 if part == "train" else _VALIDATION
+        self.factors = draw(world_seed, self._start + self._number * len(SPECIES) + species, species)
+        place = (self.factors.x, self.factors.y, self.factors.scale, self.factors.tilt)
+        self.content = np.stack(place, axis=1).astype(np.float32)
+        self.style = self.factors.coat.astype(np.float32)
+        self.attribute_names = ATTRIBUTES
+        self.attributes = attributes(self.factors)
+        self._split = part
+
+    def __len__(self) -> int:
+        """Return N."""
+        return len(self._number)
+
+    def read(self, index: int, size: int) -> np.ndarray:
+        """Draw one picture, (size, size, 3) uint8; `read_many` is many times faster an image."""
+        picture: np.ndarray = render(self.factors.take([index]), size)[0]
+        return picture
+
+    def read_many(self, indices: Sequence[int] | np.ndarray, size: int) -> np.ndarray:
+        """Draw pictures, (n, size, size, 3) uint8, each the same to the bit as by `read`."""
+        return render(self.factors.take(np.asarray(indices, dtype=np.int64)), size)
+
+    def describe(self, index: int) -> str:
+        """Return "critters cat 12", or "critters cat 12 of val"."""
+        name = f"critters {SPECIES[self.factors.species[index]]} {self._number[index]}"
+        return name if self._split == "train" else f"{name} of val"
+
+    def fingerprint(self) -> str:
+        """Digest the world's version and what was asked of it."""
+        asked = (
+            f"critters {WORLD_VERSION} {self.world_seed} {self._start} {len(self)} {' '.join(self.domains)}"
+        )
+        return hashlib.sha256(asked.encode()).hexdigest()

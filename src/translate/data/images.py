@@ -1,0 +1,204 @@
+"""Find image files and read any of them as 8-bit RGB.
+
+A network that trains on pictures sees what this file returns, so the rules are written out: orientation
+first, then RGB, then the crop, then the resize. A file that cannot be read raises `ImageError` with a reason
+made for a log line, never anything else.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from typing import Literal
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+Crop = Literal["square", "none"]
+
+SUFFIXES = frozenset({"png", "jpg", "jpeg", "webp", "bmp", "tiff", "tif"})
+CROPS: tuple[Crop, ...] = ("square", "none")
+
+# A file is opened by its content, whatever its name, but only as a plain raster format: EPS starts a program.
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF")
+_ORIENTATION = 0x0112  # the EXIF tag
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # TIFF tags
+_SIGNED = 2
+
+
+class ImageError(ValueError):
+    """A file that cannot be read as a picture; `reason` completes the sentence "this file ..."."""
+
+    def __init__(self, reason: str) -> None:
+        """Take the reason, also the exception's text."""
+        super().__init__(reason)
+        self.reason = reason
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of this name is not data (a dot name, or what macOS adds to archives)."""
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def is_image(name: str) -> bool:
+    """Whether the name ends like an image file (png jpg jpeg webp bmp tiff tif, in any letter case)."""
+    stem, _, suffix = name.rpartition(".")
+    return bool(stem) and suffix.lower() in SUFFIXES
+
+
+def list_images(folder: str | os.PathLike[str]) -> list[str]:
+    """List the image files below a folder, at any depth, as paths relative to it with "/", in byte order.
+
+    Hidden files and folders are left out. Links to folders are followed, each folder once. No file is opened
+    or examined.
+    """
+    found: list[str] = []
+    seen: set[tuple[int, int]] = set()
+
+    def visit(path: str, prefix: str) -> None:
+        status = os.stat(path)
+        if (status.st_dev, status.st_ino) in seen:  # a link back to a parent
+            return
+        if status.st_ino:  # 0 where the file system has no such number
+            seen.add((status.st_dev, status.st_ino))
+        with os.scandir(path) as entries:
+            for entry in sorted(entries, key=lambda entry: os.fsencode(entry.name)):
+                if is_hidden(entry.name):
+                    continue
+                if entry.is_dir():
+                    visit(entry.path, f"{prefix}{entry.name}/")
+                elif is_image(entry.name) and (entry.is_file() or entry.is_symlink()):
+                    found.append(prefix + entry.name)  # a dangling link too: a picture that cannot be read
+
+    visit(os.fspath(folder), "")
+    return sorted(found, key=os.fsencode)
+
+
+def read_image(path: str | os.PathLike[str], size: int, crop: Crop = "square") -> np.ndarray:
+    """Read a picture as (size, size, 3) uint8 RGB.
+
+    Grey, palette, 1-bit and CMYK become RGB; transparency is composited on white; 16-bit, 32-bit and float
+    grey are scaled to 8 bits, not clipped; the EXIF orientation is applied; of an animation the first frame
+    counts. Colour profiles are not applied, as in the published loaders. `crop`: "square" takes the centre
+    square, "none" squashes the whole picture to a square as the published StarGAN v2 loader does. The resize
+    is Pillow's bilinear, which is antialiased (its support grows with the scale). Raises ImageError for a
+    file that is missing, damaged, cut short, too large, or no picture.
+    """
+    assert crop in CROPS, crop
+    try:
+        with Image.open(path, formats=_formats()) as image:
+            image.load()
+            rgb = to_rgb(_upright(image))
+    except ImageError:
+        raise
+    except Image.DecompressionBombError as error:
+        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6
+        raise ImageError(
+            f"is larger than {limit:.0f} megapixels (a damaged header or a decompression bomb)"
+        ) from error
+    except UnidentifiedImageError as error:
+        empty = os.path.getsize(path) == 0
+        raise ImageError("is empty (0 bytes)" if empty else "is not a picture in a known format") from error
+    except MemoryError as error:
+        raise ImageError("needs more memory than there is") from error
+    except OSError as error:  # the system's errors have a number, Pillow's have only a message
+        text = error.strerror.lower() if error.strerror else str(error)
+        raise ImageError(f"cannot be read: {text}") from error
+    except (
+        Exception
+    ) as error:  # a damaged file can fail anywhere in a decoder: struct.error, SyntaxError, KeyError
+        raise ImageError(f"cannot be decoded: {type(error).__name__}: {error}") from error
+    return resize(rgb, size, crop)
+
+
+def resize(image: Image.Image, size: int, crop: Crop = "square") -> np.ndarray:
+    """Bring an RGB image to (size, size, 3) uint8, see `read_image`."""
+    if crop == "square" and image.width != image.height:
+        side = min(image.size)
+        # Half-way offsets round to even, as in torchvision's CenterCrop, so that published crops are met.
+        left, top = round((image.width - side) / 2), round((image.height - side) / 2)
+        image = image.crop((left, top, left + side, top + side))
+    if image.size != (size, size):
+        image = image.resize((size, size), Image.Resampling.BILINEAR)
+    return np.array(image)
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Convert a loaded image of any mode to mode "RGB", see `read_image`.
+
+    Raises ImageError for numbers of which black and white are not known.
+    """
+    if image.mode[0] in "IF":  # I, I;16, I;16B, ..., F
+        return _grey(image).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _grey(image: Image.Image) -> Image.Image:
+    """Scale grey of more than 8 bits to mode "L".
+
+    Two-byte files use their whole declared range (65535, or 4095 for 12-bit TIFF). A 32-bit file does not say
+    what its white is: the smallest of 255, 65535 and 2^32 - 1 (float: 1, 255 and 65535) that holds all its
+    values.
+    """
+    tags = getattr(image, "tag_v2", {})
+    values = np.asarray(image)
+    if image.mode == "F":
+        if not np.isfinite(values).all():
+            raise ImageError("holds values that are not finite")
+        whites: tuple[int, ...] = (1, 255, 65535)
+    elif image.mode == "I":
+        signed = _first(tags.get(_SAMPLE_FORMAT)) == _SIGNED
+        values = values.astype(np.int64) if signed else values.view(np.uint32).astype(np.int64)
+        # Older Pillow gives 16-bit PNG this mode.
+        whites = (65535,) if image.format == "PNG" else (255, 65535, 2**32 - 1)
+    else:
+        whites = ((1 << (_first(tags.get(_BITS_PER_SAMPLE)) or 16)) - 1,)
+    low, high = values.min(), values.max()
+    white = next((white for white in whites if high <= white), None)
+    if low < 0 or white is None:
+        raise ImageError(f"holds values from {low:g} to {high:g}, of which black and white are not known")
+    eight = np.rint(values.astype(np.float64) * (255.0 / white)).astype(np.uint8)
+    if tags.get(_PHOTOMETRIC) == 0:  # white is zero; Pillow turns this round for 8 bits only
+        eight = 255 - eight
+    key = image.info.get("transparency")
+    if isinstance(key, int):
+        eight[values == key] = 255
+    return Image.fromarray(eight)
+
+
+def _first(value: object) -> int | None:
+    value = value[0] if isinstance(value, tuple) and value else value
+    return value if isinstance(value, int) else None
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Apply the EXIF orientation; a damaged EXIF block is ignored, since the picture itself is sound."""
+    try:
+        method = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
+    except Exception:
+        return image
+    if method is None:
+        return image
+    turned = image.transpose(method)
+    turned.format = image.format
+    if hasattr(image, "tag_v2"):
+        turned.tag_v2 = image.tag_v2  # type: ignore[attr-defined]
+    return turned
+
+
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)

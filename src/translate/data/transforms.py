@@ -1,0 +1,77 @@
+"""Augmentations on whole batches, on the device, each image by random numbers of its own position."""
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from translate.data.batches import Picture
+
+CHANCES = 6  # random numbers an image has for its augmentation
+CROP_PROBABILITY = 0.5
+CROP_AREA = (0.8, 1.0)
+CROP_RATIO = (0.9, 1.1)
+
+
+def to_float(pixels: Tensor) -> Tensor:
+    """Return float images (B, 3, S, S) in [-1, 1] of 8-bit pixels (B, S, S, 3)."""
+    return pixels.permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
+
+
+def crop_box(chance: Tensor) -> Tensor:
+    """Return (B, 4) crop boxes (left, top, width, height) as fractions of the side, from chances (B, 6).
+
+    The augmentation of StarGAN v2: with probability 0.5 a box of 0.8 to 1 of the area with an aspect ratio of 0.9
+    to 1.1, log-uniform; else the whole image. A box that would leave the image is narrowed to it.
+    """
+    area = CROP_AREA[0] + (CROP_AREA[1] - CROP_AREA[0]) * chance[:, 1]
+    low, high = math.log(CROP_RATIO[0]), math.log(CROP_RATIO[1])
+    ratio = torch.exp(low + (high - low) * chance[:, 2])
+    width = (area * ratio).sqrt().clamp(max=1.0)
+    height = (area / ratio).sqrt().clamp(max=1.0)
+    box = torch.stack([chance[:, 3] * (1 - width), chance[:, 4] * (1 - height), width, height], dim=1)
+    whole = torch.tensor([0.0, 0.0, 1.0, 1.0], device=chance.device)
+    return torch.where((chance[:, 0] < CROP_PROBABILITY)[:, None], box, whole)
+
+
+def sample_box(images: Tensor, box: Tensor, flip: Tensor, size: int) -> Tensor:
+    """Return (B, 3, size, size): each image's box, resized bilinearly, mirrored where ``flip`` (B,) is true."""
+    left, top, width, height = box.unbind(1)
+    sign = torch.where(flip, -1.0, 1.0)
+    zero = torch.zeros_like(left)
+    row_x = torch.stack([width * sign, zero, 2 * left + width - 1], dim=1)
+    row_y = torch.stack([zero, height, 2 * top + height - 1], dim=1)
+    theta = torch.stack([row_x, row_y], dim=1)
+    grid = F.affine_grid(theta, [len(images), 3, size, size], align_corners=False)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def crop_flip(picture: Picture, size: int) -> Tensor:
+    """Return the published augmentation of StarGAN v2: random resized crop, resize, horizontal flip."""
+    return sample_box(to_float(picture.pixels), crop_box(picture.chance), picture.chance[:, 5] < 0.5, size)
+
+
+def flip(picture: Picture, size: int) -> Tensor:
+    """Return images mirrored with probability 0.5; the stored side must be ``size``."""
+    images = to_float(picture.pixels)
+    assert images.shape[2] == size, (images.shape, size)
+    return torch.where((picture.chance[:, 5] < 0.5)[:, None, None, None], images.flip(3), images)
+
+
+def plain(picture: Picture, size: int) -> Tensor:
+    """Return images as they are; the stored side must be ``size``."""
+    images = to_float(picture.pixels)
+    assert images.shape[2] == size, (images.shape, size)
+    return images
+
+
+AUGMENTATIONS: dict[str, Callable[[Picture, int], Tensor]] = {"crop_flip": crop_flip, "flip": flip, "none": plain}
+
+
+def stored_side(augment: str, size: int) -> int:
+    """Return the side at which training images are stored, so that no crop is ever enlarged."""
+    if augment != "crop_flip":
+        return size
+    return 8 * math.ceil(size / math.sqrt(CROP_AREA[0]) / 8)

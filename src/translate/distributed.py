@@ -1,0 +1,60 @@
+"""What several processes that train together do in common."""
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from pytorch_lightning.strategies import DDPStrategy
+from torch import Tensor
+from torch.nn import Module
+
+
+def alone() -> bool:
+    """Return whether this process trains without others."""
+    return not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1
+
+
+def process_rank() -> int:
+    """Return the rank of this process among those that train together; 0 when alone."""
+    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+
+
+def synchronize(tensors: list[Tensor]) -> None:
+    """Replace tensors, in place, by their mean over all processes; nothing happens in a single process.
+
+    One flat buffer for all: one collective call an update, whatever the number of parameters.
+    """
+    if alone() or not tensors:
+        return
+    flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+    dist.all_reduce(flat)
+    flat /= dist.get_world_size()
+    parts = flat.split([tensor.numel() for tensor in tensors])
+    torch._foreach_copy_(tensors, [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)])
+
+
+def any_process(flag: bool, device: torch.device) -> bool:
+    """Return whether the flag is set in any process; every process must ask."""
+    if alone():
+        return flag
+    word = torch.tensor(float(flag), device=device)
+    dist.all_reduce(word, op=dist.ReduceOp.MAX)
+    return bool(word.item())
+
+
+class ExplicitDDP(DDPStrategy):
+    """Lightning's DDP without its wrapper module: `TranslationModel` averages gradients where it descends.
+
+    A wrapper expects one backward pass through all of its parameters a step; a GAN iteration has several, each through
+    some networks. Here every update averages the gradients of the networks it moves, in one collective call.
+    """
+
+    def configure_ddp(self) -> None:
+        """Give all processes the networks of the first one."""
+        assert isinstance(self.model, Module)
+        for tensor in self.model.state_dict().values():
+            dist.broadcast(tensor, src=0)
+
+    def determine_ddp_device_ids(self) -> Any:
+        """Return None: there is no wrapper to place."""
+        return None

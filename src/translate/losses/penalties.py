@@ -1,0 +1,21 @@
+"""Gradient penalties on a discriminator."""
+
+import torch
+from torch import Tensor
+
+from translate.registry import LOSSES
+
+
+@LOSSES.register("r1")
+def r1(logits: Tensor, real: Tensor) -> Tensor:
+    """Return the R1 penalty, ``0.5 * mean over the batch of |grad_x sum(D(x))|^2`` (Mescheder et al. 2018, eq. 9).
+
+    ``logits`` (B,) must have been computed from ``real`` (B, ...), which must require a gradient. The result can be
+    differentiated again. The publication's ``gamma / 2`` is 0.5 here; scale it by the term's weight.
+
+    >>> x = torch.tensor([[3.0]], requires_grad=True)
+    >>> r1((2 * x).sum(1), x).item()
+    2.0
+    """
+    (gradient,) = torch.autograd.grad(logits.sum(), real, create_graph=True)
+    return 0.5 * gradient.float().square().flatten(1).sum(1).mean()

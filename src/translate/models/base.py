@@ -1,0 +1,164 @@
+"""The vocabulary of a training step, shared by all models.
+
+A model writes its algorithm in ``step`` with four verbs: ``update`` (which networks learn now), ``descend`` (take the
+gradient step), ``weighted`` (sum and record named terms) and ``average`` (move the averaged networks).
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from translate.distributed import process_rank, synchronize
+from translate.ema import Averaged
+from translate.schedule import Schedule, parse
+
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
+
+
+class TranslationModel(pl.LightningModule):
+    """Base of every model: networks by role, an optimizer a trained role, weights by phase and term.
+
+    ``networks`` maps roles to modules, which become attributes of the model by that name. A role with an entry in
+    ``optimizers`` (role -> function of parameters) is trained. ``weights`` maps phase -> term -> number or schedule.
+    ``averaged`` names the roles that have a moving average, kept with ``average_decay``. ``gradient_clip`` bounds the
+    total gradient norm of an update (null: no bound). ``seed`` keys the random draws inside a step.
+    """
+
+    def __init__(
+        self,
+        networks: Mapping[str, nn.Module],
+        optimizers: Mapping[str, OptimizerFactory],
+        weights: Mapping[str, Mapping[str, Any]],
+        averaged: Iterable[str] = (),
+        average_decay: float = 0.999,
+        gradient_clip: float | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        for role, network in networks.items():
+            self.add_module(role, network)
+        self.roles = tuple(networks)
+        self.trained = tuple(role for role in networks if role in optimizers)
+        self.averaged = Averaged({role: networks[role] for role in averaged}, average_decay)
+        self.weights: dict[str, dict[str, Schedule]] = {
+            phase: {term: parse(value) for term, value in terms.items()} for phase, terms in weights.items()
+        }
+        self.gradient_clip = gradient_clip
+        self.seed = seed
+        self.iteration = 0  # whole rounds of updates done; the only unit of time
+        self.terms: dict[str, Tensor] = {}  # of the iteration under way or just done, detached, on the device
+        self._factories = dict(optimizers)
+        self._optimizers: dict[str, Optimizer] = {}
+
+    def network(self, role: str) -> nn.Module:
+        """Return the trained network of a role."""
+        return self.get_submodule(role)
+
+    headline: tuple[str, ...] = ()
+    """Names of the recorded terms that a progress bar shows."""
+
+    def step(self, batch: Any) -> None:
+        """Do one iteration, the model's whole round of updates, on a batch of its type."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what an iteration is: define step(batch)")
+
+    def sample_grids(self, images: Tensor, domain: Tensor) -> dict[str, Tensor]:
+        """Return pictures (3, H, W) by name of what the averaged networks do to held-out images of all domains.
+
+        ``images`` (n, 3, S, S) and ``domain`` (n,) are the same at every call of a run, the domains in turn.
+        """
+        raise NotImplementedError(f"{type(self).__name__} draws no samples: define sample_grids, or set sample_every=null")
+
+    # --- the verbs -------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def update(self, *roles: str) -> Iterator[Callable[[Tensor], None]]:
+        """Let the networks of ``roles`` learn: freeze every other one, clear their gradients, restore on exit.
+
+        Yields ``descend``. Freezing saves the gradients that nobody would use: a generator's loss flows *through*
+        the discriminator without computing gradients *for* it.
+        """
+        others = [role for role in self.trained if role not in roles]
+        frozen = [p for role in others for p in self.network(role).parameters() if p.requires_grad]
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+        optimizers = [self.optimizer(role) for role in roles]
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        try:
+            yield lambda loss: self._descend(loss, roles)
+        finally:
+            for parameter in frozen:
+                parameter.requires_grad_(True)
+
+    def _descend(self, loss: Tensor, roles: tuple[str, ...]) -> None:
+        """Take the gradient of ``loss``, average it over processes, bound and record its norm, step."""
+        loss.backward()
+        gradients = [p.grad for role in roles for p in self.network(role).parameters() if p.grad is not None]
+        synchronize(gradients)
+        norm = torch.nn.utils.get_total_norm(gradients)
+        if self.gradient_clip is not None:
+            torch._foreach_mul_(gradients, (self.gradient_clip / (norm + 1e-6)).clamp(max=1.0))
+        self.record(f"gradient_norm/{'+'.join(roles)}", norm)
+        for role in roles:
+            self.optimizer(role).step()
+
+    def weighted(self, phase: str, terms: Mapping[str, Tensor], variant: str = "") -> Tensor:
+        """Return the weighted sum of a phase's terms and record each, unweighted, as ``phase/variant/term``.
+
+        The terms must be exactly those that the config gives weights for. A term of weight zero is measured and
+        recorded but takes no part in the sum.
+        """
+        weights = self.weights[phase]
+        if weights.keys() != terms.keys():
+            raise ValueError(
+                f"weights.{phase}: found weights for {sorted(weights)}, but the step has the terms {sorted(terms)}"
+            )
+        prefix = f"{phase}/{variant}/" if variant else f"{phase}/"
+        total = torch.zeros((), device=next(iter(terms.values())).device)
+        for term, value in terms.items():
+            self.record(prefix + term, value)
+            if (weight := weights[term](self.iteration)) != 0:
+                total = total + weight * value
+        return total
+
+    def average(self) -> None:
+        """Move the averaged networks towards the trained ones."""
+        self.averaged.update({role: self.network(role) for role in self.averaged.networks})
+
+    def record(self, name: str, value: Tensor) -> None:
+        """Keep a scalar of this iteration for the log, detached and without waiting for the device.
+
+        A name recorded twice in an iteration (several updates of one network) keeps every value: the second is
+        ``name#2``, and so on.
+        """
+        key, count = name, 1
+        while key in self.terms:
+            count += 1
+            key = f"{name}#{count}"
+        self.terms[key] = value.detach().float()
+
+    # --- what Lightning asks ---------------------------------------------------------------------------------
+
+    def training_step(self, batch: Any, batch_idx: int) -> None:
+        """Run ``step`` with its random draws keyed by (seed, iteration, rank), and count the iteration."""
+        del batch_idx  # Lightning's own count starts anew on resume
+        torch.manual_seed((self.seed * 1_000_003 + self.iteration) * 4_099 + process_rank())
+        self.terms = {}
+        self.step(batch)
+        self.iteration += 1
+
+    def configure_optimizers(self) -> list[Optimizer]:
+        """Return the optimizers in the order of ``trained``."""
+        return [self.optimizer(role) for role in self.trained]
+
+    def optimizer(self, role: str) -> Optimizer:
+        """Return the optimizer of a trained role, made on first use so that it sees parameters in their final place."""
+        if role not in self._optimizers:
+            self._optimizers[role] = self._factories[role](self.network(role).parameters())
+        return self._optimizers[role]

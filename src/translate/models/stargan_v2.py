@@ -1,0 +1,208 @@
+"""StarGAN v2 (Choi et al., CVPR 2020, arXiv 1912.01865).
+
+Letters: x image, y domain, z latent code, s style code; ``_new`` belongs to the target of the translation.
+
+Differences
+- From the published code: the averages start from the initialised networks, not from a draw before He initialisation
+  (forgotten after some thousand iterations). The second reference of a source is drawn anew every iteration, not
+  once a run. The weight of the diversity term is a function of the iteration, so a resumed run does not restart it.
+- From the paper: an iteration has two discriminator and two generator updates, the second of each guided by references,
+  and that second generator update moves the generator alone, as in the published code.
+- Masks for ``w_hpf > 0`` come from any network in the role ``masks``; the published one is a landmark network.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from translate.data.batches import ReferenceBatch
+from translate.grids import grid
+from translate.losses.adversarial import AdversarialLoss
+from translate.losses.penalties import r1
+from translate.losses.reconstruction import l1
+from translate.models.base import OptimizerFactory, TranslationModel
+from translate.networks.stargan_v2 import Discriminator, Encoded, Generator, MappingNetwork, StyleEncoder
+from translate.registry import MODELS
+
+
+@MODELS.register(
+    "stargan_v2",
+    batch="reference",
+    networks=("generator", "mapping", "style_encoder", "discriminator"),
+    optional_networks=("masks",),
+    losses=("adversarial",),
+    terms={
+        "discriminator": ("real", "fake", "r1"),
+        "generator": ("adversarial", "style", "diversity", "cycle"),
+    },
+)
+class StarGANv2(TranslationModel):
+    """One generator for all domains and styles, guided by latent codes or by reference images.
+
+    ``latent_size`` is the length of a latent code; ``average_decay`` the share of the averages that an iteration keeps.
+    """
+
+    headline = (
+        "discriminator/latent/real",
+        "discriminator/latent/fake",
+        "generator/latent/adversarial",
+        "generator/latent/style",
+        "generator/latent/diversity",
+        "generator/latent/cycle",
+    )
+
+    generator: Generator
+    mapping: MappingNetwork
+    style_encoder: StyleEncoder
+    discriminator: Discriminator
+
+    def __init__(
+        self,
+        networks: Mapping[str, nn.Module],
+        optimizers: Mapping[str, OptimizerFactory],
+        losses: Mapping[str, Any],
+        weights: Mapping[str, Mapping[str, Any]],
+        latent_size: int = 16,
+        average_decay: float = 0.999,
+        gradient_clip: float | None = None,
+        seed: int = 0,
+    ) -> None:
+        averaged = ("generator", "mapping", "style_encoder")
+        super().__init__(networks, optimizers, weights, averaged, average_decay, gradient_clip, seed)
+        self.adversarial: AdversarialLoss = losses["adversarial"]
+        self.latent_size = latent_size
+
+    def step(self, batch: ReferenceBatch) -> None:
+        """Do one iteration: two discriminator updates, two generator updates, one move of the averages."""
+        codes, references = (batch.code, batch.code2), (batch.reference, batch.reference2)
+        content = self.content(batch.image)  # the generator rests during both discriminator updates
+        for variant, style_of, guides in (
+            ("latent", self.mapping, codes),
+            ("reference", self.style_encoder, references),
+        ):
+            with self.update("discriminator") as descend:
+                with torch.no_grad():
+                    fake = self.decode(content, style_of(guides[0], batch.target), batch.image)
+                descend(self.discriminator_loss(batch, fake, variant))
+        with self.update("generator", "mapping", "style_encoder") as descend:
+            descend(self.generator_loss(batch, self.mapping, codes, "latent"))
+        with self.update("generator") as descend:
+            descend(self.generator_loss(batch, self.style_encoder, references, "reference"))
+        self.average()
+
+    def discriminator_loss(self, batch: ReferenceBatch, fake: Tensor, variant: str) -> Tensor:
+        """Return what the discriminator pays (eq. 1, with R1 on real images)."""
+        x = batch.image.detach().requires_grad_()
+        real_logits = self.discriminator(x, batch.domain)
+        terms = {
+            "real": self.adversarial.real(real_logits),
+            "fake": self.adversarial.fake(self.discriminator(fake, batch.target)),
+            "r1": r1(real_logits, x),
+        }
+        return self.weighted("discriminator", terms, variant)
+
+    def generator_loss(
+        self, batch: ReferenceBatch, style_of: nn.Module, guides: tuple[Tensor, Tensor], variant: str
+    ) -> Tensor:
+        """Return what the generator pays (eqs. 1 to 4); ``style_of`` reads the styles of both guides."""
+        x, y, y_new = batch.image, batch.domain, batch.target
+        style = style_of(guides[0], y_new)
+        content = self.generator.encode_image(x)
+        fake = self.decode(content, style, x)
+        with torch.no_grad():
+            other = self.decode(content, style_of(guides[1], y_new), x)
+        cycled = self.generator(fake, self.style_encoder(x, y), self.masks_of(fake))
+        terms = {
+            "adversarial": self.adversarial.generator(self.discriminator(fake, y_new)),
+            "style": l1(self.style_encoder(fake, y_new), style),
+            "diversity": -l1(fake, other),  # negative: to descend is to draw both apart
+            "cycle": l1(cycled, x),
+        }
+        return self.weighted("generator", terms, variant)
+
+    @torch.no_grad()
+    def content(self, x: Tensor) -> Encoded:
+        """Return what the generator keeps of images (B, 3, S, S), without gradients."""
+        return self.generator.encode_image(x)
+
+    def decode(self, content: Encoded, style: Tensor, x: Tensor) -> Tensor:
+        """Return the images of a content in styles (B, Z), with the masks of the sources ``x``."""
+        return self.generator.decode_features(content, style, self.masks_of(x))
+
+    def masks_of(self, x: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Return the masks of images for the high-pass skips, or None without a network in that role."""
+        return self.network("masks")(x) if "masks" in self.roles else None
+
+    # --- use after training ----------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def translate(
+        self,
+        x: Tensor,
+        target: Tensor,
+        code: Tensor | None = None,
+        reference: Tensor | None = None,
+        psi: float = 1.0,
+    ) -> Tensor:
+        """Translate images (B, 3, S, S) to domains (B,) by the averaged networks; returns (B, 3, S, S), unclamped.
+
+        Give either latent codes (B, L) or references (B, 3, S, S). ``psi`` below 1 draws latent-guided styles towards
+        the domain's mean style (truncation), which trades variety for safety.
+        """
+        if (code is None) == (reference is None):
+            raise ValueError("translate: give either code or reference, found both or none")
+        if code is not None:
+            style = self.averaged["mapping"](code, target)
+            if psi != 1.0:
+                style = torch.lerp(self.mean_style(target), style, psi)
+        else:
+            style = self.averaged["style_encoder"](reference, target)
+        return self.averaged["generator"](x, style, self.masks_of(x))
+
+    @torch.no_grad()
+    def sample_grids(self, images: Tensor, domain: Tensor) -> dict[str, Tensor]:
+        """Return three pictures: cycles, latent-guided and reference-guided translations.
+
+        Columns are sources. `cycle`: source, translation to the next domain, and back. `latent`: per domain the mean style (psi
+        0), then codes at psi 0.7 and 1. `reference`: a row for each reference, shown at the left.
+        """
+        num_domains = int(domain.max()) + 1
+        sources, count = images[:8], min(8, len(images))
+        labels = domain[:count]
+        draws = torch.Generator().manual_seed(0)
+        codes = torch.randn(3, self.latent_size, generator=draws).to(images.device)
+
+        def to(d: int, **guide: Any) -> Tensor:
+            return self.translate(sources, torch.full_like(labels, d), **guide)
+
+        def repeated(row: Tensor) -> Tensor:
+            return row.expand(count, *row.shape)
+
+        following = (labels + 1) % num_domains
+        away = self.translate(sources, following, code=repeated(codes[0]))
+        back = self.translate(away, labels, reference=sources)
+        latent = []
+        for d in range(num_domains):
+            latent.append(to(d, code=repeated(codes[0]), psi=0.0))
+            latent += [to(d, code=repeated(code), psi=psi) for code, psi in zip(codes, (0.7, 1.0, 1.0), strict=True)]
+        references = images[-min(6, len(images)) :]
+        kinds = domain[-len(references) :]
+        guided = [to(int(d), reference=repeated(r)) for r, d in zip(references, kinds, strict=True)]
+        return {
+            "cycle": grid([list(sources), list(away), list(back)]),
+            "latent": grid([list(row) for row in latent], top=list(sources)),
+            "reference": grid([list(row) for row in guided], top=list(sources), left=list(references)),
+        }
+
+    @torch.no_grad()
+    def mean_style(self, target: Tensor, num_codes: int = 1_000) -> Tensor:
+        """Return the mean style (B, Z) of each target domain (B,), over a fixed set of latent codes."""
+        draws = torch.Generator().manual_seed(0)
+        codes = torch.randn(num_codes, self.latent_size, generator=draws).to(target.device)
+        means = {
+            int(d): self.averaged["mapping"](codes, torch.full((num_codes,), int(d), device=target.device)).mean(0)
+            for d in target.unique()
+        }
+        return torch.stack([means[int(d)] for d in target])

@@ -1,0 +1,329 @@
+"""The four networks of StarGAN v2 (Choi et al., CVPR 2020, appendix A).
+
+Letters: B batch, C channels, S image side, K domains, L size of a latent code, Z size of a style code.
+Parameter names are those of the published weights, so that a published state dict loads as it is.
+
+Differences from the published code: with ``w_hpf > 0`` the 1x1 shortcut convolutions of the decoder are not
+created, since nothing ever reads them (a distributed run would wait for their gradients).
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from translate.networks.initialization import he_normal
+from translate.registry import NETWORKS
+
+SLOPE = 0.2  # of every leaky ReLU
+MASKED_SIDES = (32, 64, 128)  # feature sizes at which the generator has high-pass skip connections
+
+
+def first_width(image_size: int) -> int:
+    """Return the published number of channels at full resolution: 64 at 256 px, halved for each doubling."""
+    return max(1, 2**14 // image_size)
+
+
+class ResidualBlock(nn.Module):
+    """Pre-activation residual block, optionally instance-normalised and halving the resolution.
+
+    Maps (B, in_width, S, S) to (B, out_width, S, S), or S / 2 with ``downsample``; the sum of both branches is
+    divided by sqrt(2) so that the variance stays.
+    """
+
+    def __init__(self, in_width: int, out_width: int, normalize: bool = False, downsample: bool = False) -> None:
+        super().__init__()
+        self.downsample = downsample
+        self.conv1 = nn.Conv2d(in_width, in_width, 3, padding=1)
+        self.conv2 = nn.Conv2d(in_width, out_width, 3, padding=1)
+        self.norm1 = nn.InstanceNorm2d(in_width, affine=True) if normalize else nn.Identity()
+        self.norm2 = nn.InstanceNorm2d(in_width, affine=True) if normalize else nn.Identity()
+        self.conv1x1 = nn.Conv2d(in_width, out_width, 1, bias=False) if in_width != out_width else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the block's output for features (B, in_width, S, S)."""
+        shortcut = x
+        if self.downsample:  # pooling and a 1x1 convolution commute; pooling first is four times cheaper
+            shortcut = F.avg_pool2d(shortcut, 2)
+        shortcut = self.conv1x1(shortcut)
+        x = self.conv1(F.leaky_relu(self.norm1(x), SLOPE))
+        if self.downsample:
+            x = F.avg_pool2d(x, 2)
+        x = self.conv2(F.leaky_relu(self.norm2(x), SLOPE))
+        return (shortcut + x) / math.sqrt(2)
+
+
+class AdaIN(nn.Module):
+    """Adaptive instance normalisation: instance norm, then a scale 1 + gamma and a shift beta from the style."""
+
+    def __init__(self, style_size: int, width: int) -> None:
+        super().__init__()
+        self.fc = nn.Linear(style_size, 2 * width)
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        """Return features (B, C, S, S) restyled by codes (B, Z)."""
+        gamma, beta = self.fc(style)[:, :, None, None].chunk(2, dim=1)
+        return torch.addcmul(beta, 1 + gamma, F.instance_norm(x))
+
+
+class StyledBlock(nn.Module):
+    """Residual block with AdaIN, optionally doubling the resolution.
+
+    Without ``shortcut`` the output is the residual branch alone, as published for ``w_hpf > 0``, where
+    high-pass skip connections carry what the shortcut would.
+    """
+
+    def __init__(
+        self, in_width: int, out_width: int, style_size: int, upsample: bool = False, shortcut: bool = True
+    ) -> None:
+        super().__init__()
+        self.upsample = upsample
+        self.shortcut = shortcut
+        self.conv1 = nn.Conv2d(in_width, out_width, 3, padding=1)
+        self.conv2 = nn.Conv2d(out_width, out_width, 3, padding=1)
+        self.norm1 = AdaIN(style_size, in_width)
+        self.norm2 = AdaIN(style_size, out_width)
+        project = shortcut and in_width != out_width
+        self.conv1x1 = nn.Conv2d(in_width, out_width, 1, bias=False) if project else nn.Identity()
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        """Return the block's output for features (B, in_width, S, S) and styles (B, Z)."""
+        residual = F.leaky_relu(self.norm1(x, style), SLOPE)
+        if self.upsample:
+            residual = F.interpolate(residual, scale_factor=2.0, mode="nearest")
+        residual = self.conv1(residual)
+        residual = self.conv2(F.leaky_relu(self.norm2(residual, style), SLOPE))
+        if not self.shortcut:
+            return residual
+        shortcut = self.conv1x1(x)  # nearest upsampling and a 1x1 convolution commute
+        if self.upsample:
+            shortcut = F.interpolate(shortcut, scale_factor=2.0, mode="nearest")
+        return (shortcut + residual) / math.sqrt(2)
+
+
+class HighPass(nn.Module):
+    """Depthwise 3x3 high-pass filter: centre 8, neighbours -1, all divided by ``w_hpf``."""
+
+    filter: Tensor
+
+    def __init__(self, w_hpf: float) -> None:
+        super().__init__()
+        kernel = torch.full((3, 3), -1.0)
+        kernel[1, 1] = 8.0
+        self.register_buffer("filter", kernel / w_hpf)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the filtered features, shape (B, C, S, S) as given."""
+        width = x.shape[1]
+        return F.conv2d(x, self.filter.expand(width, 1, 3, 3), padding=1, groups=width)
+
+
+class Encoded(NamedTuple):
+    """What the generator keeps of a source image: it does not depend on the style."""
+
+    features: Tensor  # (B, C, s, s) at the bottleneck
+    skips: dict[int, Tensor]  # side -> (B, C, side, side), where high-pass skips leave
+
+
+@NETWORKS.register("stargan_v2_generator", image_size={"minimum": 32, "power_of_two": True})
+class Generator(nn.Module):
+    """Translate an image into the style of a code (StarGAN v2, table 5).
+
+    ``base_width`` is the number of channels at full resolution (None: the published 16384 / image_size), doubled
+    at each of log2(image_size) - 4 halvings (one more with ``w_hpf > 0``) up to ``max_width``. With ``w_hpf > 0``
+    the encoder's features reach the decoder through masks and a high-pass filter.
+    """
+
+    def __init__(
+        self,
+        image_size: int = 256,
+        style_size: int = 64,
+        base_width: int | None = None,
+        max_width: int = 512,
+        w_hpf: float = 0.0,
+        num_bottleneck: int = 2,
+    ) -> None:
+        super().__init__()
+        num_halvings = int(math.log2(image_size)) - 4 + (w_hpf > 0)
+        width = base_width or first_width(image_size)
+        self.from_rgb = nn.Conv2d(3, width, 3, padding=1)
+        self.to_rgb = nn.Sequential(
+            nn.InstanceNorm2d(width, affine=True), nn.LeakyReLU(SLOPE), nn.Conv2d(width, 3, 1)
+        )
+        encode: list[nn.Module] = []
+        decode: list[nn.Module] = []
+        shortcut = w_hpf == 0
+        for _ in range(num_halvings):
+            wider = min(width * 2, max_width)
+            encode.append(ResidualBlock(width, wider, normalize=True, downsample=True))
+            decode.append(StyledBlock(wider, width, style_size, upsample=True, shortcut=shortcut))
+            width = wider
+        for _ in range(num_bottleneck):
+            encode.append(ResidualBlock(width, width, normalize=True))
+            decode.append(StyledBlock(width, width, style_size, shortcut=shortcut))
+        self.encode = nn.ModuleList(encode)
+        self.decode = nn.ModuleList(reversed(decode))
+        self.hpf = HighPass(w_hpf) if w_hpf > 0 else None
+        self.apply(he_normal)
+
+    def encode_image(self, x: Tensor) -> Encoded:
+        """Return the style-independent half of a translation for images (B, 3, S, S) in [-1, 1].
+
+        One result serves any number of styles: ``decode_features(encode_image(x), style)``.
+        """
+        skips: dict[int, Tensor] = {}
+        x = self.from_rgb(x)
+        for block in self.encode:
+            if self.hpf is not None and x.shape[2] in MASKED_SIDES:
+                skips[x.shape[2]] = x
+            x = block(x)
+        return Encoded(x, skips)
+
+    def decode_features(self, encoded: Encoded, style: Tensor, masks: Sequence[Tensor] | None = None) -> Tensor:
+        """Return images (B, 3, S, S) in the styles (B, Z).
+
+        ``masks`` are two maps (B, 1, S, S) in [0, 1] that say where the source shines through: the first at
+        side 32, the second at 64 and 128. They must be given when ``w_hpf > 0`` and are not read otherwise.
+        """
+        x = encoded.features
+        if self.hpf is not None and masks is None:
+            raise ValueError("a generator with w_hpf > 0 needs two masks; without masks build it with w_hpf=0")
+        for block in self.decode:
+            x = block(x, style)
+            side = x.shape[2]
+            if self.hpf is not None and masks is not None and side in encoded.skips:
+                mask = F.interpolate(masks[0 if side == 32 else 1], size=side, mode="bilinear")
+                x = x + self.hpf(mask * encoded.skips[side])
+        return self.to_rgb(x)
+
+    def forward(self, x: Tensor, style: Tensor, masks: Sequence[Tensor] | None = None) -> Tensor:
+        """Translate images (B, 3, S, S) in [-1, 1] into the styles (B, Z); returns (B, 3, S, S), unclamped."""
+        return self.decode_features(self.encode_image(x), style, masks)
+
+
+def pick_domain(per_domain: Tensor, domain: Tensor) -> Tensor:
+    """Return (B, ...) out of (B, K, ...): for every row the entry of its domain (B,)."""
+    return per_domain[torch.arange(len(domain), device=domain.device), domain]
+
+
+@NETWORKS.register("stargan_v2_mapping")
+class MappingNetwork(nn.Module):
+    """Map a latent code to a style code of a domain: a shared trunk, then one head a domain (table 6)."""
+
+    def __init__(
+        self,
+        num_domains: int,
+        latent_size: int = 16,
+        style_size: int = 64,
+        hidden_width: int = 512,
+        num_shared: int = 4,
+        num_unshared: int = 4,
+    ) -> None:
+        super().__init__()
+        trunk: list[nn.Module] = []
+        for i in range(num_shared):
+            trunk += [nn.Linear(hidden_width if i else latent_size, hidden_width), nn.ReLU()]
+        self.shared = nn.Sequential(*trunk)
+
+        def head() -> nn.Sequential:
+            layers: list[nn.Module] = []
+            for _ in range(num_unshared - 1):
+                layers += [nn.Linear(hidden_width, hidden_width), nn.ReLU()]
+            return nn.Sequential(*layers, nn.Linear(hidden_width, style_size))
+
+        self.unshared = nn.ModuleList(head() for _ in range(num_domains))
+        self.apply(he_normal)
+
+    def forward(self, code: Tensor, domain: Tensor) -> Tensor:
+        """Return style codes (B, Z) for latent codes (B, L) and domains (B,) of integers."""
+        h = self.shared(code)
+        return pick_domain(torch.stack([head(h) for head in self.unshared], dim=1), domain)
+
+
+def downsampling_trunk(
+    image_size: int, base_width: int | None, max_width: int, final_side: int = 4
+) -> tuple[list[nn.Module], int]:
+    """Return the layers that the style encoder and the discriminator share in shape, and their output width.
+
+    They map (B, 3, S, S) to (B, width, 1, 1): a convolution, halving residual blocks down to ``final_side``, and a
+    convolution over what is left.
+    """
+    width = base_width or first_width(image_size)
+    layers: list[nn.Module] = [nn.Conv2d(3, width, 3, padding=1)]
+    for _ in range(int(math.log2(image_size // final_side))):
+        wider = min(width * 2, max_width)
+        layers.append(ResidualBlock(width, wider, downsample=True))
+        width = wider
+    layers += [nn.LeakyReLU(SLOPE), nn.Conv2d(width, width, final_side), nn.LeakyReLU(SLOPE)]
+    return layers, width
+
+
+@NETWORKS.register("stargan_v2_style_encoder", image_size={"minimum": 32, "power_of_two": True})
+class StyleEncoder(nn.Module):
+    """Read the style code of an image, by one linear head a domain (table 7)."""
+
+    def __init__(
+        self,
+        num_domains: int,
+        image_size: int = 256,
+        style_size: int = 64,
+        base_width: int | None = None,
+        max_width: int = 512,
+    ) -> None:
+        super().__init__()
+        layers, width = downsampling_trunk(image_size, base_width, max_width)
+        self.shared = nn.Sequential(*layers)
+        self.unshared = nn.ModuleList(nn.Linear(width, style_size) for _ in range(num_domains))
+        self.apply(he_normal)
+
+    def forward(self, x: Tensor, domain: Tensor) -> Tensor:
+        """Return the style codes (B, Z) of images (B, 3, S, S) as members of domains (B,)."""
+        h = self.shared(x).flatten(1)
+        return pick_domain(torch.stack([head(h) for head in self.unshared], dim=1), domain)
+
+
+@NETWORKS.register("stargan_v2_discriminator", image_size={"minimum": 32, "power_of_two": True})
+class Discriminator(nn.Module):
+    """Multi-task discriminator: one real-or-fake logit a domain, of which the image's own is returned (table 7)."""
+
+    def __init__(
+        self, num_domains: int, image_size: int = 256, base_width: int | None = None, max_width: int = 512
+    ) -> None:
+        super().__init__()
+        layers, width = downsampling_trunk(image_size, base_width, max_width)
+        self.main = nn.Sequential(*layers, nn.Conv2d(width, num_domains, 1))
+        self.apply(he_normal)
+
+    def forward(self, x: Tensor, domain: Tensor) -> Tensor:
+        """Return logits (B,) that images (B, 3, S, S) are real members of domains (B,)."""
+        return pick_domain(self.main(x).flatten(1), domain)
+
+
+@NETWORKS.register("face_oval")
+class FaceOval(nn.Module):
+    """Two fixed soft masks over the middle of an aligned face, where high-pass skips let the source through.
+
+    The published code reads such masks from a landmark network (its weights are not trained by StarGAN v2); on
+    faces aligned as in CelebA-HQ the landmarks fall inside these ovals. ``radius_x`` and ``radius_y`` are fractions of the
+    image side; the second mask, used at 64 and 128 px, is a third smaller.
+    """
+
+    def __init__(self, radius_x: float = 0.30, radius_y: float = 0.38, softness: float = 0.15) -> None:
+        super().__init__()
+        self.radii = (radius_x, radius_y)
+        self.softness = softness
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return a coarse and a fine mask (B, 1, S, S) in [0, 1] for images (B, 3, S, S)."""
+        side = x.shape[2]
+        line = (torch.arange(side, device=x.device, dtype=x.dtype) + 0.5) / side - 0.5
+        masks = []
+        for shrink in (1.0, 2 / 3):
+            radius_x, radius_y = (shrink * r for r in self.radii)
+            distance = ((line[None, :] / radius_x) ** 2 + (line[:, None] / radius_y) ** 2).sqrt()
+            mask = ((1 - distance) / self.softness + 0.5).clamp(0, 1)
+            masks.append(mask.expand(x.shape[0], 1, side, side))
+        return masks[0], masks[1]

@@ -1,0 +1,122 @@
+"""A training run from a checked configuration to its last line."""
+
+import logging
+import os
+import shlex
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from translate import build, checkpoints, evaluation
+from translate.artifacts import RunFolder
+from translate.callbacks.telemetry import NonFiniteError
+from translate.config.schema import RunConfig, to_yaml
+from translate.data.module import DataModule
+from translate.errors import UserError
+from translate.models.base import TranslationModel
+
+log = logging.getLogger("translate")
+
+FAILED = 1
+
+
+def train(config: RunConfig, folder: Path, resume_from: Path | None, overrides: Sequence[str]) -> int:
+    """Train, measure, and return the exit code: 0 done, 1 stopped by numbers, 128 + n by signal n."""
+    first = int(os.environ.get("LOCAL_RANK", "0")) == 0 and int(os.environ.get("RANK", "0")) == 0
+    _say_plainly(first)
+    if config.trainer.threads is not None:
+        torch.set_num_threads(config.trainer.threads)
+    place = RunFolder(folder)
+    if not first:
+        return _train(config, place, resume_from, first=False)
+    if resume_from is None:
+        place.begin(to_yaml(config), overrides, config.seed)
+    with place.logging():
+        return _train(config, place, resume_from, first=True)
+
+
+def _train(config: RunConfig, place: RunFolder, resume_from: Path | None, first: bool) -> int:
+    model = build.build_model(config)
+    if resume_from is not None:
+        checkpoint = checkpoints.newest(resume_from)
+        _check_fits(config, checkpoint)
+        checkpoints.restore(model, checkpoint)
+        if first:
+            place.rewind(model.iteration)
+            place.continue_as(to_yaml(config))
+    data = build.build_data(config, start=model.iteration)
+    callbacks, checkpointing = build.build_callbacks(config, data, place if first else None)
+    loggers = build.build_loggers(config, place if first else None)
+    trainer = build.build_trainer(config, callbacks, loggers)
+    log.info("run folder: %s", place.path)
+    log.info(
+        "%s, %d domains (%s), %d px, batches of %d, iterations %d to %d on %s",
+        config.model.name,
+        len(data.domains),
+        ", ".join(data.domains),
+        config.data.image_size,
+        config.data.batch_size,
+        model.iteration,
+        config.iterations,
+        trainer.strategy.root_device,
+    )
+    if model.iteration < config.iterations:
+        try:
+            trainer.fit(model, datamodule=data)
+        except NonFiniteError as error:
+            log.error("stopped: %s", error)
+            return FAILED
+    if checkpointing.interrupted is not None:
+        log.info(
+            "stopped at iteration %d of %d; go on by: python -m translate resume=%s",
+            model.iteration,
+            config.iterations,
+            shlex.quote(str(place.path)),
+        )
+        return 128 + checkpointing.interrupted
+    if first:
+        _measure(config, place, model, data)
+        log.info("sample grids: %s", place.path / "samples")
+        log.info("done: %s", place.path)
+    return 0
+
+
+def _measure(config: RunConfig, place: RunFolder, model: TranslationModel, data: DataModule) -> None:
+    """Measure the averaged networks by the configured metrics, beside an untrained model and real images."""
+    for metric in build.build_metrics(config):
+        log.info("measuring, protocol %s: a judge trained on this run's own images", metric.protocol)
+        columns = evaluation.evaluate(metric, model, build.build_model(config), data)
+        evaluation.write(place, columns, metric.protocol, model, config.seed)
+        log.info("%s", evaluation.table(columns))
+
+
+def _check_fits(config: RunConfig, checkpoint: checkpoints.Checkpoint) -> None:
+    if list(checkpoint.domains) != list(config.data.domains or []):
+        raise UserError(
+            f"resume: the checkpoint knows the domains {list(checkpoint.domains)}, the data has "
+            f"{config.data.domains}; resume on the data that the run began with"
+        )
+    if checkpoint.iteration > config.iterations:
+        raise UserError(
+            f"resume: the checkpoint is of iteration {checkpoint.iteration}, past iterations="
+            f"{config.iterations}; ask for more iterations"
+        )
+
+
+def _say_plainly(first: bool) -> None:
+    """Send our log to the terminal and keep Lightning's remarks on choices that are ours out of it."""
+    logger = logging.getLogger("translate")
+    logger.setLevel(logging.INFO if first else logging.WARNING)
+    logger.propagate = False
+    if not any(getattr(h, "of_translate", False) for h in logger.handlers):
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        handler.of_translate = True  # type: ignore[attr-defined]
+        logger.addHandler(handler)
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
+    for remark in ("does not have many workers", "Missing logger folder", "`training_step` returned `None`"):
+        warnings.filterwarnings("ignore", message=f".*{remark}.*")

@@ -1,0 +1,108 @@
+"""Numbers that change with training, as pure functions of the iteration.
+
+A schedule is never a value that is decremented: its value at iteration k depends on k alone, so a resumed run
+continues exactly. Loss weights and learning rates are given as a number or as a mapping:
+
+    2.0
+    {schedule: constant, value: 2.0}
+    {schedule: linear, start: 2.0, end: 0.0, iterations: 100000, after: 0}
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, fields
+from numbers import Real
+from typing import Any
+
+from translate.errors import UserError, among
+
+Schedule = Callable[[int], float]
+
+
+@dataclass(frozen=True)
+class Constant:
+    """Be `value` at every iteration."""
+
+    value: float
+
+    def __call__(self, iteration: int) -> float:
+        """Return the value at the 0-based `iteration`."""
+        return float(self.value)
+
+
+@dataclass(frozen=True)
+class Linear:
+    """Be `start` up to iteration `after`, go to `end` in a straight line over `iterations`, then stay.
+
+    The value at the 0-based iteration k is start + (end - start) * clip((k - after) / iterations, 0, 1).
+    StarGAN v2's diversity weight is Linear(2, 0, 100000); CycleGAN's learning rate is Linear(2e-4, 0, n,
+    after=n).
+
+    >>> [Linear(2.0, 0.0, 4, after=1)(k) for k in range(7)]
+    [2.0, 2.0, 1.5, 1.0, 0.5, 0.0, 0.0]
+    """
+
+    start: float
+    end: float
+    iterations: int
+    after: int = 0
+
+    def __call__(self, iteration: int) -> float:
+        """Return the value at the 0-based `iteration`."""
+        done = min(max((iteration - self.after) / self.iterations, 0.0), 1.0)
+        return self.start + (self.end - self.start) * done
+
+
+SCHEDULES: dict[str, type] = {"constant": Constant, "linear": Linear}
+
+
+def parse(value: Any) -> Schedule:
+    """Return the schedule that a number or a mapping describes; UserError if it is neither."""
+    if _is_number(value):
+        return Constant(float(value))
+    if not isinstance(value, Mapping):
+        raise UserError(
+            f"found {value!r}, expected a number or a mapping like "
+            "{schedule: linear, start: 2, end: 0, iterations: 1000}"
+        )
+    options = dict(value)
+    name = options.pop("schedule", None)
+    if name is None:
+        raise UserError(f"the key 'schedule' is missing; it is one of {', '.join(SCHEDULES)}")
+    if name not in SCHEDULES:
+        raise UserError(f"unknown schedule {name!r}{among(str(name), SCHEDULES)}")
+    kind = SCHEDULES[name]
+    known = [field.name for field in fields(kind)]
+    for key in options:
+        if key not in known:
+            raise UserError(f"schedule {name!r} has no key {key!r}{among(str(key), known)}")
+    for field in fields(kind):
+        if field.name not in options:
+            if field.default is MISSING:
+                raise UserError(
+                    f"schedule {name!r} needs the key {field.name!r}; it takes {', '.join(known)}"
+                )
+        elif field.type in (int, "int"):
+            options[field.name] = _count(
+                name, field.name, options[field.name], minimum=0 if field.name == "after" else 1
+            )
+        elif not _is_number(options[field.name]):
+            raise UserError(
+                f"{field.name!r} of schedule {name!r} is {options[field.name]!r}, expected a finite number"
+            )
+        else:
+            options[field.name] = float(options[field.name])
+    return kind(**options)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _count(schedule: str, key: str, value: Any, minimum: int) -> int:
+    if not _is_number(value) or value != int(value) or value < minimum:
+        raise UserError(
+            f"{key!r} of schedule {schedule!r} is {value!r}, expected a whole number of iterations, "
+            f"at least {minimum}"
+        )
+    return int(value)

@@ -1,0 +1,234 @@
+# ruff: noqa: E501 - a line a mistake
+"""Every mistake is a sentence that says where, what was found, what was expected; all come at once."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from translate.config.check import RULES, check
+from translate.config.compose import VERSION_BASE, compose, load
+from translate.config.schema import RunConfig, to_mapping
+from translate.config.search_path import shipped
+from translate.errors import ConfigError
+
+Problems = Callable[..., list[str]]
+
+# (override, what the only problem must say)
+MISTAKES = [
+    ("trainer.devces=2", "trainer.devces: unknown key; did you mean 'devices'?"),
+    ("modle=painter", "modle: unknown key; did you mean 'model'?"),
+    ("model=paintr", "model=paintr: not found; did you mean 'painter'?"),
+    ("data=zzz", "data=zzz: not found. Known: "),
+    ("trainer=null", "trainer=null: a group is switched off by ~trainer"),
+    ("experiments=nothing", "experiments=nothing: not found"),
+    ("recipe=nothing", "recipe=nothing: not found"),
+    ("debug=fst", "did you mean 'fast'?"),
+    ("seed", "seed: expected key=value"),
+    ("data=[", "data=[: this override cannot be read"),
+    ("a,b=3", "a,b=3: this override cannot be read"),
+    ("seed=1,2", "seed=1,2: several values; write seed=[1,2] for a list, or add -m"),
+    ("+seed=3", "write it without +: seed=3"),
+    ("~sed", "there is no key 'sed' to delete; did you mean 'seed'?"),
+    ("~iterations", "iterations: the key is missing"),
+    ("+modl=3", "modl: unknown key; did you mean 'model'?"),
+    ("seed=a", "seed: found 'a', expected a whole number"),
+    ("seed=null", "seed: found None, expected a whole number"),
+    ("iterations=1.5", "iterations: found 1.5, expected a whole number"),
+    ("iterations=0", "iterations: found 0, expected at least 1"),
+    ("sample_every=0", "sample_every: found 0, expected at least 1; null switches it off"),
+    ("checkpoint_every=-1", "checkpoint_every: found -1"),
+    ("name=../x", "name: found '../x', expected a plain name"),
+    ("seed=${sed}", "seed: Interpolation key 'sed' not found"),
+    ("seed=???", "seed: you must give this, a whole number; write seed=..."),
+    ("data.image_size=48", "data.image_size: found 48, but the network discriminator takes a power of two of at least 32; use 32 or 64"),
+    ("data.image_size=16", "of at least 32; use 32"),
+    ("data.num_workers=-1", "data.num_workers: found -1, expected at least 0"),
+    ("data.bad_images=2.0", "data.bad_images: found 2.0, expected a share"),
+    ("data.domains=[red]", "data.domains: found only 'red', but model=my_lab_painter_gan translates between domains"),
+    ("data.domains=[red,gren]", "my_lab_dots has no domain 'gren'"),
+    ("data.num_images=few", "data.num_images: found 'few', expected a whole number"),
+    ("+data.num_image=3", "data.num_image: unknown key; did you mean 'num_images'?"),
+    ("+data.split=val", "data.split: this is handed to 'my_lab_dots' by the program"),
+    ("data.name=my_lab_dot", "data.name: unknown data set 'my_lab_dot'; did you mean 'my_lab_dots'?"),
+    ("trainer.precision=bf16", "trainer.precision: found 'bf16', expected '32-true' or 'bf16-mixed'"),
+    ("trainer.devices=3", "data.batch_size: found 8, the batch of all processes together, which cannot be split over 3"),
+    ("trainer.devices=0", "trainer.devices: found 0, expected 1 or more"),
+    ("model.name=my_lab_painter", "model.name: unknown model 'my_lab_painter'"),
+    ("+model.latent_siz=3", "model.latent_siz: unknown key; did you mean 'latent_size'?"),
+    ("model.average_decay=slow", "model.average_decay: found 'slow', expected a number"),
+    ("+model.seed=3", "model.seed: this is handed to"),
+    ("+model.networks.generator.widht=3", "model.networks.generator.widht: unknown key; did you mean 'width'? The network 'my_lab_painter' takes num_domains, width"),
+    ("model.networks.generator.width=w", "model.networks.generator.width: found 'w', expected a whole number"),
+    ("model.networks.generator.num_domains=5", "model.networks.generator.num_domains: found 5, but data.num_domains is 3; write ${data.num_domains}"),
+    ("model.networks.discriminator.image_size=64", "found 64, but data.image_size is 32"),
+    ("model.networks.generator.name=my_lab_pinter", "unknown network 'my_lab_pinter'; did you mean 'my_lab_painter'?"),
+    ("model.networks.generator=3", "model.networks.generator: found 3, expected a mapping"),
+    ("~model.networks.generator", "model.networks.generator: the key is missing; the model needs it"),
+    ("+model.networks.extra={name:my_lab_painter,num_domains:3}", "model.networks.extra: unknown role. The model has generator, discriminator"),
+    ("model.optimizers.generator._target_=torch.optim.Adan", "nothing is found at the import path 'torch.optim.Adan'"),
+    ("model.optimizers.generator._target_=Adam", "expected an import path such as torch.optim.Adam"),
+    ("+model.optimizers.generator.beta=3", "torch.optim.Adam has no such argument; did you mean 'betas'?"),
+    ("model.optimizers.generator.lr=fast", "model.optimizers.generator.lr: found 'fast', expected a number or a mapping"),
+    ("model.optimizers.generator.lr={schedule:linear,start:1}", "schedule 'linear' needs the key 'end'"),
+    ("~model.optimizers.generator", "model.optimizers.generator: the key is missing"),
+    ("model.losses.adversarial.name=hing", "unknown loss 'hing'"),
+    ("+model.losses.cycle={name:l1}", "model.losses.cycle: unknown slot. The model has adversarial"),
+    ("~model.losses.adversarial", "model.losses.adversarial: the key is missing"),
+    ("~model.weights.generator.cycle", "model.weights.generator.cycle: the key is missing"),
+    ("+model.weights.generator.zzz=1", "model.weights.generator.zzz: unknown term. The model has adversarial, cycle"),
+    ("model.weights.generator.cycle={schedule:linaer}", "unknown schedule 'linaer'; did you mean 'linear'?"),
+    ("+model.weights.mapping={}", "model.weights.mapping: unknown phase"),
+    ("+logger.tb={_target_:pytorch_lightning.loggers.TensorBordLogger}", "nothing is found at the import path"),
+    ("+logger.tb=3", "logger.tb: found 3, expected a mapping"),
+    ("+metrics.m={name:nothing}", "metrics.m.name: unknown metric 'nothing'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("override", "sentence"), MISTAKES, ids=[override for override, _ in MISTAKES])
+def test_mistake_is_one_sentence(problems_of: Problems, override: str, sentence: str) -> None:
+    problems = problems_of(override)
+    assert len(problems) == 1, problems
+    assert sentence in problems[0]
+    assert "\n" not in problems[0]
+
+
+def test_the_small_configuration_is_good(problems_of: Problems) -> None:
+    assert problems_of() == []
+
+
+def test_a_misspelt_key_is_said_once(problems_of: Problems) -> None:
+    (problem,) = problems_of("~model.weights.generator.cycle", "+model.weights.generator.cylce=1")
+    assert "model.weights.generator.cylce: unknown term; did you mean 'cycle'?" in problem
+
+
+def test_all_problems_come_at_once(problems_of: Problems) -> None:
+    problems = problems_of(
+        "seed", "trainer=gp", "trainer.devces=2", "model.netwroks.generator.width=4", "seed=a", "data.batch_size=0",
+        "data.image_size=33", "~model.weights.generator.cycle", "+data.num_image=1", "checkpoint_every=0",
+    )  # fmt: skip
+    assert len(problems) == 10, problems
+    starts = (
+        "seed:",
+        "trainer=gp:",
+        "trainer.devces:",
+        "model.netwroks:",
+        "seed:",
+        "data.batch_size:",
+        "data.image_size:",
+    )
+    for start in (*starts, "model.weights.generator.cycle:", "data.num_image:", "checkpoint_every:"):
+        assert any(problem.startswith(start) for problem in problems), start
+
+
+def test_missing_arguments_and_groups(small: list[str]) -> None:
+    tree = to_mapping(load(small))
+    del tree["model"]["networks"]["generator"]["num_domains"]
+    del tree["trainer"]
+    with pytest.raises(ConfigError) as caught:
+        check(tree)
+    assert len(caught.value.problems) == 2
+    assert "num_domains: the network 'my_lab_painter' needs this key, a whole number" in str(caught.value)
+    assert "trainer: the key is missing" in str(caught.value)
+
+
+def test_unknown_plugin() -> None:
+    with pytest.raises(ConfigError, match="the package 'no_such_lab' is not found"):
+        load(["plugins=[no_such_lab]", "debug=fast"])
+
+
+def test_key_that_the_files_do_not_mention(small: list[str]) -> None:
+    with pytest.raises(
+        ConfigError, match=r"add it with a plus sign: \+model.networks.discriminator.max_width=64"
+    ):
+        load([*small, "~model.networks.discriminator.max_width", "model.networks.discriminator.max_width=64"])
+    assert load([*small, "++trainer.threads=2"]).trainer.threads == 2
+
+
+def test_misspelt_key_in_an_experiment(
+    small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "experiments" / "study"
+    folder.mkdir(parents=True)
+    (folder / "a.yaml").write_text("iteratoins: 3\ntrainer:\n  devises: 2\nmodel:\n  weigths: {}\n")
+    (folder / "b.yaml").write_text("iterations: 3\nname: [\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as caught:
+        load([*small, "experiments=study/a"])
+    text = str(caught.value)
+    assert "iteratoins: unknown key; did you mean 'iterations'?" in text
+    assert "trainer.devises: unknown key; did you mean 'devices'?" in text
+    assert "model.weigths: unknown key; did you mean 'weights'?" in text
+    with pytest.raises(ConfigError, match=r"b\.yaml:\d+: this is not YAML"):
+        load([*small, "experiments=study/b"])
+
+
+def test_experiments_beside_the_user_come_first(
+    small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "experiments" / "my_lab"
+    folder.mkdir(parents=True)
+    (folder / "first.yaml").write_text("iterations: 123\n")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "mine.yaml").write_text("x: 1\n")
+    monkeypatch.chdir(tmp_path)
+    config = load([*small, "experiments=my_lab/first"])
+    assert (config.iterations, config.name) == (123, "my_lab/first")
+    with pytest.raises(ConfigError, match="data=mine: not found"):  # a folder of data is no group
+        load([*small, "data=mine"])
+
+
+def test_config_dir(small: list[str], tmp_path: Path) -> None:
+    (tmp_path / "trainer").mkdir()
+    (tmp_path / "trainer" / "mine.yaml").write_text("defaults: [auto, _self_]\nprecision: 64-true\n")
+    assert load([*small, "trainer=mine"], config_dir=str(tmp_path)).trainer.precision == "64-true"
+
+
+def test_result_is_typed_and_frozen(small: list[str]) -> None:
+    config = load([*small, "iterations=1e3", "model.weights.generator.cycle=2"])
+    assert isinstance(config, RunConfig)
+    assert config.iterations == 1000
+    assert isinstance(config.iterations, int)
+    assert config.data.domains == ["blue", "red", "yellow"]
+    assert config.model.networks["generator"]["num_domains"] == config.data.num_domains == 3
+    assert config.model.arguments["average_decay"] == 0.99
+    assert config.data.arguments == {"num_images": 120}
+    assert config.name == "painter"
+    with pytest.raises(AttributeError):
+        config.seed = 3  # type: ignore[misc]
+
+
+def test_checking_changes_nothing_and_is_stable(small: list[str]) -> None:
+    tree = compose(small)
+    assert tree is not None
+    before = tree.copy()
+    load(small)
+    assert tree == before
+    config = load(small)
+    assert check(to_mapping(config)) == config
+
+
+def test_rules_say_what_they_are_for() -> None:
+    assert all(rule.__doc__ for rule in RULES)
+
+
+SAME = [
+    ["seed=3", "trainer=ddp_cpu", "trainer.devices=4"],
+    ["++trainer.threads=2", "+logger.a={_target_: b.c, d: [1, '${seed}']}"],
+    ["~model.weights.generator.cycle", "+model.weights.generator.cycle={schedule: linear, start: 1e-3}"],
+    ["model.weights={discriminator: {real: 2}}", "name='a, b'", "data.domains=[red, blue]"],
+    ["experiments=my_lab/first", "iterations=7", "data.image_size=${seed}", "debug=fast"],
+]
+
+
+@pytest.mark.parametrize("overrides", SAME, ids=" ".join)
+def test_values_are_set_as_hydra_sets_them(small: list[str], overrides: list[str]) -> None:
+    import hydra
+
+    ours = compose([*small, *overrides])
+    with hydra.initialize_config_dir(str(shipped("conf")), version_base=VERSION_BASE):
+        theirs = hydra.compose("train", [*small, *overrides])
+    theirs.name = ours.name
+    assert OmegaConf.to_container(ours) == OmegaConf.to_container(theirs)
+    assert list(ours) == list(theirs)

@@ -1,0 +1,68 @@
+"""Every file of configuration that is shipped composes and checks, except for what the user must say."""
+
+from pathlib import Path
+
+import pytest
+
+from translate.config.compose import load
+from translate.config.experiments import HEADER, header, header_problems
+from translate.config.search_path import groups, shipped
+from translate.errors import ConfigError
+
+SHIPPED = groups()
+CHOICES = [(group, option) for group, options in SHIPPED.items() for option in options if group != "recipe"]
+PAIRS = [(model, data) for model in SHIPPED.get("model", {}) for data in SHIPPED.get("data", {})]
+EXPERIMENTS = list(SHIPPED["experiments"].items())
+
+
+def problems(*overrides: str) -> list[str]:
+    """Return the problems apart from values that the user must give and data that cannot serve."""
+    try:
+        load(overrides, scan=False)
+    except ConfigError as error:
+        return [
+            p
+            for p in error.problems
+            if "you must give this" not in p and " of every image, but data=" not in p
+        ]
+    return []
+
+
+@pytest.mark.parametrize(("group", "option"), CHOICES, ids=[f"{group}={option}" for group, option in CHOICES])
+def test_every_option_is_good(group: str, option: str) -> None:
+    assert problems(f"{group}={option}") == []
+
+
+@pytest.mark.parametrize(("model", "data"), PAIRS)
+def test_every_pair_is_good(model: str, data: str) -> None:
+    assert problems(f"model={model}", f"data={data}") == []
+
+
+@pytest.mark.parametrize("recipe", SHIPPED.get("recipe", {}))
+def test_recipes_belong_to_a_pair(recipe: str) -> None:
+    assert any(recipe == f"{model}-{data}" for model, data in PAIRS), f"no model and data are called {recipe}"
+
+
+@pytest.mark.parametrize(("option", "path"), EXPERIMENTS, ids=[option for option, _ in EXPERIMENTS])
+def test_experiments_have_their_header(option: str, path: Path) -> None:
+    assert header_problems(path, option) == []
+
+
+def test_header_rule(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    lines = [f"# {key}: something" for key in HEADER]
+    lines[4] = "# Command: python -m translate experiments=study/a"
+    lines.insert(1, "#   in two lines")
+    path.write_text("\n".join(lines) + "\nseed: 1\n")
+    assert header_problems(path, "study/a") == []
+    assert header(path)["Question"] == "something in two lines"
+    assert "does not say experiments=study/b" in header_problems(path, "study/b")[0]
+    path.write_text("\n".join(reversed(lines)))
+    assert "in the order" in header_problems(path, "study/a")[0]
+    path.write_text("seed: 1\n# Question: too late\n")
+    assert len(header_problems(path, "study/a")) == len(HEADER)
+
+
+def test_files_are_where_the_package_says() -> None:
+    assert (shipped("conf") / "train.yaml").is_file()
+    assert (shipped("experiments") / "__init__.py").is_file()

@@ -1,0 +1,88 @@
+"""A saved configuration is read back as it was; a run goes on with it."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from translate.config.check import check
+from translate.config.compose import load
+from translate.config.launch import configuration
+from translate.config.resume import newest_iteration, resumed, unfinished
+from translate.config.schema import INSENSITIVE_KEYS, RunConfig, experiment, read_yaml, to_mapping, to_yaml
+from translate.errors import ConfigError, UserError
+
+
+def save(folder: Path, config: RunConfig, *iterations: int) -> Path:
+    (folder / "checkpoints").mkdir(parents=True)
+    (folder / "config.yaml").write_text(to_yaml(config))
+    for iteration in iterations:
+        (folder / "checkpoints" / f"{iteration:06d}.safetensors").write_bytes(b"")
+    return folder
+
+
+def test_round_trip(small: list[str], tmp_path: Path) -> None:
+    config = load([*small, "model.optimizers.generator.lr=1e-6", "data.bad_images=1e-10"])
+    path = tmp_path / "config.yaml"
+    path.write_text(to_yaml(config))
+    assert check(read_yaml(path)) == config
+
+
+def test_values_are_set_on_top(small: list[str], tmp_path: Path) -> None:
+    config = load([*small, "seed=7", "iterations=10"])
+    folder = save(tmp_path / "run", config, 5, 10)
+    found = resumed(folder, ["iterations=20", "data.num_workers=2", "trainer=ddp_cpu"])
+    assert (found.seed, found.iterations, found.data.num_workers, found.trainer.devices) == (7, 20, 2, 2)
+    assert found.resume == str(folder)
+    assert experiment(to_mapping(found), INSENSITIVE_KEYS | {"iterations"}) == experiment(
+        to_mapping(config), INSENSITIVE_KEYS | {"iterations"}
+    )
+    assert newest_iteration(folder) == 10
+    assert configuration([f"resume={folder}", "iterations=20"]).iterations == 20
+
+
+def test_groups_are_refused_all_at_once(small: list[str], tmp_path: Path) -> None:
+    folder = save(tmp_path / "run", load(small), 5)
+    with pytest.raises(ConfigError) as caught:
+        resumed(folder, ["model=painter", "data=dots", "iteratoins=3", "seed=a"])
+    assert len(caught.value.problems) == 4, caught.value.problems
+    assert "model=painter: a resumed run keeps its model; only values can be changed" in str(caught.value)
+    assert "iteratoins: unknown key; did you mean 'iterations'?" in str(caught.value)
+
+
+def test_folders_that_cannot_go_on(small: list[str], tmp_path: Path) -> None:
+    folder = save(tmp_path / "run", load(small))
+    with pytest.raises(UserError, match="holds no checkpoint"):
+        resumed(folder, [])
+    with pytest.raises(UserError, match=r"is not a run folder, it holds no config\.yaml"):
+        resumed(tmp_path, [])
+    with pytest.raises(UserError, match=rf"is a file.*write resume={folder}"):
+        resumed(folder / "config.yaml", [])
+    with pytest.raises(UserError, match="is no folder"):
+        resumed(tmp_path / "nothing", [])
+
+
+def test_auto_finds_the_newest_unfinished_run(small: list[str], tmp_path: Path) -> None:
+    config = load([*small, "iterations=10"])
+    runs = tmp_path / "runs"
+    assert unfinished(config, runs) is None
+    old = save(runs / "painter" / "a", config, 3)
+    new = save(runs / "painter" / "b_sweep" / "0", load([*small, "iterations=8", "data.num_workers=3"]), 2)
+    save(runs / "painter" / "c", config, 5, 10)  # finished
+    save(runs / "painter" / "d", load([*small, "iterations=10", "seed=5"]), 3)  # another experiment
+    save(runs / "painter" / "e", config)  # without a checkpoint
+    for age, folder in ((200, old), (100, new)):
+        for path in (folder / "checkpoints").iterdir():
+            stamp = path.stat().st_mtime - age
+            os.utime(path, (stamp, stamp))
+    assert unfinished(config, runs) == new
+    assert unfinished(load([*small, "iterations=3"]), runs) == new
+    assert unfinished(load([*small, "iterations=2"]), runs) is None
+
+
+@pytest.mark.parametrize("key", sorted(INSENSITIVE_KEYS))
+def test_insensitive_keys_exist(small: list[str], key: str) -> None:
+    node = to_mapping(load(small))
+    for part in key.split("."):
+        assert part in node, f"INSENSITIVE_KEYS names {key}, which no configuration has"
+        node = node[part]

@@ -1,0 +1,46 @@
+"""Weights and inputs by formula, as the golden figures were made with (no random state, no weight files)."""
+
+import zlib
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+
+def draw(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Return standard normal float32 numbers that are a function of the name."""
+    generator = np.random.Generator(np.random.PCG64(zlib.crc32(name.encode())))
+    return generator.standard_normal(shape).astype(np.float32)
+
+
+def parameter(tag: str, network: str, key: str, shape: tuple[int, ...]) -> Tensor:
+    """Return the value of a parameter of a network."""
+    values = draw(f"{tag}/{network}/{key}", shape)
+    if len(shape) >= 2:
+        return torch.from_numpy(values * np.sqrt(2 / np.prod(shape[1:]), dtype=np.float32))
+    return torch.from_numpy(1 + 0.1 * values if key.endswith("weight") else 0.1 * values)
+
+
+def fill(module: nn.Module, tag: str, network: str) -> None:
+    """Fill the parameters of a module in place."""
+    with torch.no_grad():
+        for key, value in module.named_parameters():
+            value.copy_(parameter(tag, network, key, tuple(value.shape)))
+
+
+def image(tag: str, field: str, k: int, batch: int, size: int) -> Tensor:
+    """Return the images (B, 3, S, S) of a field at iteration k."""
+    return torch.from_numpy(np.tanh(draw(f"{tag}/{field}/{k}", (batch, 3, size, size))))
+
+
+def code(tag: str, field: str, k: int, batch: int, length: int) -> Tensor:
+    """Return the latent codes (B, L) of a field at iteration k."""
+    return torch.from_numpy(draw(f"{tag}/{field}/{k}", (batch, length)))
+
+
+def summary(weight: Tensor) -> list[float]:
+    """Return mean, root mean square and a fixed random projection of a parameter."""
+    values = weight.detach().double().flatten().numpy()
+    direction = np.random.Generator(np.random.PCG64(12345)).standard_normal(values.size)
+    rms = float(np.sqrt((values**2).mean()))
+    return [float(values.mean()), rms, float(values @ direction / np.sqrt(values.size))]

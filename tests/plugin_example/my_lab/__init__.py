@@ -1,0 +1,1 @@
+"""A plug-in of translate: a network, a data set and a model."""

@@ -1,0 +1,75 @@
+"""A model of our own: a generator that knows its target domain, and StarGAN v2's discriminator.
+
+Differences: none; it is nobody's publication.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from translate.data.batches import ReferenceBatch
+from translate.losses.reconstruction import l1
+from translate.models.base import OptimizerFactory, TranslationModel
+from translate.registry import MODELS
+
+
+@MODELS.register(
+    "my_lab_painter_gan",
+    batch="reference",
+    networks=("generator", "discriminator"),
+    losses=("adversarial",),
+    terms={"discriminator": ("real", "fake"), "generator": ("adversarial", "cycle")},
+)
+class PainterGAN(TranslationModel):
+    """Translate between domains by one generator that is told the target; one result an image."""
+
+    def __init__(
+        self,
+        networks: Mapping[str, nn.Module],
+        optimizers: Mapping[str, OptimizerFactory],
+        losses: Mapping[str, Any],
+        weights: Mapping[str, Mapping[str, Any]],
+        latent_size: int = 1,
+        average_decay: float = 0.99,
+        gradient_clip: float | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(networks, optimizers, weights, ("generator",), average_decay, gradient_clip, seed)
+        self.adversarial = losses["adversarial"]
+        self.latent_size = latent_size  # the view draws codes, which this model does not use
+
+    def step(self, batch: ReferenceBatch) -> None:
+        """Do one iteration: the discriminator, the generator, the average."""
+        generator, discriminator = self.network("generator"), self.network("discriminator")
+        x, y, y_new = batch.image, batch.domain, batch.target
+        with self.update("discriminator") as descend:
+            with torch.no_grad():
+                fake = generator(x, y_new)
+            terms = {
+                "real": self.adversarial.real(discriminator(x, y)),
+                "fake": self.adversarial.fake(discriminator(fake, y_new)),
+            }
+            descend(self.weighted("discriminator", terms))
+        with self.update("generator") as descend:
+            fake = generator(x, y_new)
+            terms = {
+                "adversarial": self.adversarial.generator(discriminator(fake, y_new)),
+                "cycle": l1(generator(fake, y), x),
+            }
+            descend(self.weighted("generator", terms))
+        self.average()
+
+    @torch.no_grad()
+    def translate(
+        self,
+        x: Tensor,
+        target: Tensor,
+        code: Tensor | None = None,
+        reference: Tensor | None = None,
+        psi: float = 1.0,
+    ) -> Tensor:
+        """Translate images (B, 3, S, S) to domains (B,); code, reference and psi change nothing here."""
+        del code, reference, psi
+        return self.averaged["generator"](x, target)

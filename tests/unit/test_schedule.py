@@ -1,0 +1,65 @@
+"""Schedules are functions of the iteration alone."""
+
+import math
+from typing import Any
+
+import pytest
+
+from translate.errors import UserError
+from translate.schedule import Constant, Linear, parse
+
+
+def test_numbers_are_constant() -> None:
+    assert parse(3)(0) == parse(3)(10**9) == 3.0
+    assert isinstance(parse(3)(0), float)
+    assert parse({"schedule": "constant", "value": 2}) == Constant(2.0)
+
+
+def test_linear_is_exact() -> None:
+    schedule = parse({"schedule": "linear", "start": 2.0, "end": 0.0, "iterations": 100_000})
+    for k in (0, 1, 7, 50_000, 99_999, 100_000, 10**7):
+        assert schedule(k) == 2.0 + (0.0 - 2.0) * min(max(k / 100_000, 0.0), 1.0)
+    assert (schedule(0), schedule(50_000), schedule(100_000), schedule(10**7)) == (2.0, 1.0, 0.0, 0.0)
+
+
+def test_linear_waits() -> None:
+    schedule = Linear(2e-4, 0.0, 100, after=50)
+    assert [schedule(k) for k in (0, 49, 50)] == [2e-4] * 3
+    assert schedule(51) == 2e-4 - 2e-4 / 100
+    assert (schedule(150), schedule(151)) == (0.0, 0.0)
+
+
+def test_whole_floats_are_counts() -> None:
+    assert parse({"schedule": "linear", "start": 1, "end": 0, "iterations": 1e5}) == Linear(1.0, 0.0, 100_000)
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        ("fast", "found 'fast', expected a number or a mapping"),
+        (True, "found True"),
+        (None, "found None"),
+        (math.nan, "found nan"),
+        (math.inf, "found inf"),
+        ([1], "expected a number"),
+        ({"start": 1}, "the key 'schedule' is missing"),
+        ({"schedule": "linaer"}, "unknown schedule 'linaer'; did you mean 'linear'?"),
+        ({"schedule": "linear", "start": 1, "end": 0}, "needs the key 'iterations'"),
+        ({"schedule": "linear", "start": 1, "end": 0, "iterations": 0}, "at least 1"),
+        ({"schedule": "linear", "start": 1, "end": 0, "iterations": 1.5}, "a whole number of iterations"),
+        ({"schedule": "linear", "start": 1, "end": 0, "iterations": 9, "after": -1}, "at least 0"),
+        (
+            {"schedule": "linear", "start": "a", "end": 0, "iterations": 9},
+            "'start' of schedule 'linear' is 'a'",
+        ),
+        (
+            {"schedule": "linear", "start": 1, "ned": 0, "iterations": 9},
+            "has no key 'ned'; did you mean 'end'?",
+        ),
+        ({"schedule": "constant", "value": None}, "expected a finite number"),
+    ],
+)
+def test_mistakes_are_sentences(value: Any, sentence: str) -> None:
+    with pytest.raises(UserError) as caught:
+        parse(value)
+    assert sentence in str(caught.value)
