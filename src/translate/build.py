@@ -58,7 +58,7 @@ def build_model(config: RunConfig) -> TranslationModel:
         seed=config.seed,
         **node.arguments,
     )
-    return model
+    return model.to(memory_format=torch.channels_last)  # the same numbers, faster convolutions on CPU and GPU
 
 
 def build_data(config: RunConfig, start: int = 0) -> DataModule:

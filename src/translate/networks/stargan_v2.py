@@ -27,6 +27,28 @@ def first_width(image_size: int) -> int:
     return max(1, 2**14 // image_size)
 
 
+def instance_norm(x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
+    """Return features (B, C, S, S) with mean 0 and variance 1 in every channel of every image, then scaled and shifted.
+
+    Written as a group norm of one channel a group: the same numbers, and on a CPU, in channels-last memory, half the time of
+    ``F.instance_norm``, which copies to and fro.
+    """
+    return F.group_norm(x, x.shape[1], weight, bias)
+
+
+class InstanceNorm(nn.Module):
+    """Instance normalisation with a learned scale and shift a channel, and no running statistics."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the normalised features, shape (B, C, S, S) as given."""
+        return instance_norm(x, self.weight, self.bias)
+
+
 class ResidualBlock(nn.Module):
     """Pre-activation residual block, optionally instance-normalised and halving the resolution.
 
@@ -39,8 +61,8 @@ class ResidualBlock(nn.Module):
         self.downsample = downsample
         self.conv1 = nn.Conv2d(in_width, in_width, 3, padding=1)
         self.conv2 = nn.Conv2d(in_width, out_width, 3, padding=1)
-        self.norm1 = nn.InstanceNorm2d(in_width, affine=True) if normalize else nn.Identity()
-        self.norm2 = nn.InstanceNorm2d(in_width, affine=True) if normalize else nn.Identity()
+        self.norm1 = InstanceNorm(in_width) if normalize else nn.Identity()
+        self.norm2 = InstanceNorm(in_width) if normalize else nn.Identity()
         self.conv1x1 = nn.Conv2d(in_width, out_width, 1, bias=False) if in_width != out_width else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -66,7 +88,7 @@ class AdaIN(nn.Module):
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         """Return features (B, C, S, S) restyled by codes (B, Z)."""
         gamma, beta = self.fc(style)[:, :, None, None].chunk(2, dim=1)
-        return torch.addcmul(beta, 1 + gamma, F.instance_norm(x))
+        return torch.addcmul(beta, 1 + gamma, instance_norm(x))
 
 
 class StyledBlock(nn.Module):
@@ -151,7 +173,7 @@ class Generator(nn.Module):
         width = base_width or first_width(image_size)
         self.from_rgb = nn.Conv2d(3, width, 3, padding=1)
         self.to_rgb = nn.Sequential(
-            nn.InstanceNorm2d(width, affine=True), nn.LeakyReLU(SLOPE), nn.Conv2d(width, 3, 1)
+            InstanceNorm(width), nn.LeakyReLU(SLOPE), nn.Conv2d(width, 3, 1)
         )
         encode: list[nn.Module] = []
         decode: list[nn.Module] = []

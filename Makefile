@@ -1,0 +1,47 @@
+# Everything a developer does; `make help` lists it. The environment is made on first use.
+PYTHON ?= python3
+VENV ?= .venv
+RUN = $(VENV)/bin/python
+INSTALLED = $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check lint types format docs sheet clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[loggers,dev]"
+	@touch $@
+
+install: $(INSTALLED)
+
+demo: $(INSTALLED) ## train StarGAN v2 on the built-in data, some ten minutes on two CPU cores
+	$(RUN) -m translate
+
+test: $(INSTALLED) ## run the whole test suite
+	$(RUN) -m pytest
+
+check: $(INSTALLED) lint types ## format, lint, types, and the quick tests
+	$(RUN) -m pytest tests/architecture tests/unit tests/config
+
+lint: $(INSTALLED) ## find and name what the style forbids
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+types: $(INSTALLED) ## check the types
+	$(RUN) -m mypy
+
+format: $(INSTALLED) ## format the code and sort imports
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+docs: $(INSTALLED) ## write docs/config.md and experiments/README.md anew
+	$(RUN) docs/generate.py
+
+sheet: $(INSTALLED) ## draw the contact sheet of the built-in world
+	$(RUN) benchmarks/critters_contact_sheet.py docs/images/critters.png
+
+clean: ## remove the environment and what tools cached
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build *.egg-info
