@@ -22,7 +22,10 @@ LOGGED_PACKAGES = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "o
 
 
 class RunFolder:
-    """``runs/<name>/<time>`` with config.yaml, overrides.txt, environment.json, log.txt, metrics.jsonl, samples/, checkpoints/."""
+    """``runs/<name>/<time>``.
+
+    Holds config.yaml, overrides.txt, environment.json, log.txt, metrics.jsonl, samples/ and checkpoints/.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -119,9 +122,7 @@ def commit() -> str | None:
         revision = subprocess.run([*ask, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10)
         if revision.returncode:
             return None
-        status = subprocess.run(
-            [*ask, "status", "--porcelain", "-uno"], capture_output=True, text=True, timeout=10
-        )
+        status = subprocess.run([*ask, "status", "--porcelain", "-uno"], capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return revision.stdout.strip() + ("+" if status.stdout.strip() else "")

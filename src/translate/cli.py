@@ -56,9 +56,7 @@ def _dispatch(words: list[str]) -> int:
         name = words.pop(0)
         if name not in COMMANDS:
             known = [command for command, entry in COMMANDS.items() if not entry.hidden]
-            raise UserError(
-                f"unknown command {name!r}{among(name, known)}; what is to be set reads key=value"
-            )
+            raise UserError(f"unknown command {name!r}{among(name, known)}; what is to be set reads key=value")
     elif words[:1] in (["-h"], ["--help"], ["help"]):
         print(overview())
         return 0
@@ -105,10 +103,7 @@ def _train_help() -> str:
 
     found = {name: options for name, options in groups().items() if name != "recipe"}
     width = max(map(len, found))
-    lines = [
-        _wrapped(f"  {name:<{width}}  ", ", ".join(options) or "(none yet)")
-        for name, options in found.items()
-    ]
+    lines = [_wrapped(f"  {name:<{width}}  ", ", ".join(options) or "(none yet)") for name, options in found.items()]
     return "\n".join(
         [
             "",
@@ -131,9 +126,7 @@ def _train_help() -> str:
 
 def _wrapped(head: str, text: str) -> str:
     width = max(40, shutil.get_terminal_size((110, 24)).columns)
-    return textwrap.fill(
-        text, width, initial_indent=head, subsequent_indent=" " * len(head), break_on_hyphens=False
-    )
+    return textwrap.fill(text, width, initial_indent=head, subsequent_indent=" " * len(head), break_on_hyphens=False)
 
 
 # --- train --------------------------------------------------------------------------------------------------
@@ -183,14 +176,11 @@ def show(words: Sequence[str]) -> int:
     folders = [word.partition("=")[2] for word in words if word.startswith("run=")]
     if folders:
         if len(words) > 1:
-            raise UserError(
-                "show: run=FOLDER stands alone; a finished run's configuration takes no overrides"
-            )
+            raise UserError("show: run=FOLDER stands alone; a finished run's configuration takes no overrides")
         path = Path(folders[0], "config.yaml")
         if not path.is_file():
             raise UserError(
-                f"show: {path.parent} is not a run folder, it holds no config.yaml; "
-                "expected runs/<name>/<time>"
+                f"show: {path.parent} is not a run folder, it holds no config.yaml; expected runs/<name>/<time>"
             )
         print(path.read_text(encoding="utf-8"), end="")
         return 0
@@ -253,9 +243,7 @@ def _described(kind: str) -> str:
     for entry in REGISTRIES[kind].index().values():
         given = [str(p) for p in entry.parameters if p.name not in HANDED.get(kind, ())]
         arguments = ", ".join([*given, *(["..."] if entry.accepts_any else [])])
-        blocks.append(
-            "\n".join([entry.name, _wrapped("    ", entry.summary), _wrapped("    ", f"({arguments})")])
-        )
+        blocks.append("\n".join([entry.name, _wrapped("    ", entry.summary), _wrapped("    ", f"({arguments})")]))
     return "\n".join(blocks) or f"there are no {kind} yet"
 
 

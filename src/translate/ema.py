@@ -35,7 +35,8 @@ class Averaged(nn.Module):
     @torch.no_grad()
     def update(self, networks: dict[str, nn.Module]) -> None:
         """Move every average towards its network by ``1 - decay``."""
-        averages, currents = [], []
+        averages: list[torch.Tensor] = []
+        currents: list[torch.Tensor] = []
         for role, average in self.networks.items():
             averages += list(average.parameters())
             currents += list(networks[role].parameters())

@@ -24,9 +24,7 @@ class ConfigError(UserError):
         """Return the sentences, one a line, after their count when there are several."""
         if len(self.problems) == 1:
             return self.problems[0]
-        return "\n".join(
-            [f"{len(self.problems)} problems in the configuration:", *(f"  - {p}" for p in self.problems)]
-        )
+        return "\n".join([f"{len(self.problems)} problems in the configuration:", *(f"  - {p}" for p in self.problems)])
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

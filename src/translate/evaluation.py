@@ -48,9 +48,7 @@ def fit_judge(metric: Local, data: DataModule, device: torch.device) -> int:
         items = pictures.indices[rows]
         images = to_float(torch.from_numpy(pictures.take(rows)))
         if images.shape[2] != data.image_size:
-            images = torch.nn.functional.interpolate(
-                images, size=data.image_size, mode="bilinear", antialias=True
-            )
+            images = torch.nn.functional.interpolate(images, size=data.image_size, mode="bilinear", antialias=True)
         return images, torch.from_numpy(labels[items]), torch.from_numpy(factors[items])
 
     metric.fit(examples, len(data.domains), factors.shape[1], device)
@@ -75,9 +73,7 @@ def measure(metric: Local, num_content: int, model: TranslationModel, data: Data
             "style": torch.from_numpy(factors[items[order], num_content:]),
         }
         generator = torch.Generator().manual_seed(shift)
-        codes = [
-            torch.randn(len(sources), getattr(model, "latent_size", 1), generator=generator) for _ in range(2)
-        ]
+        codes = [torch.randn(len(sources), getattr(model, "latent_size", 1), generator=generator) for _ in range(2)]
         results = {
             "latent": _translated(model, sources, target, device, code=codes[0]),
             "other": _translated(model, sources, target, device, code=codes[1]),
@@ -115,15 +111,11 @@ def measure_real(metric: Local, num_content: int, data: DataModule, device: torc
         style = read.factors[:, num_content:].cpu()
         figures["content kept (R2), latent"] = figures["content kept (R2), reference"] = content
         figures["distance between codes, style"] = distance(style, style[other])
-        figures["style followed (R2), reference"] = explained(
-            style, torch.from_numpy(factors[items, num_content:])
-        )
+        figures["style followed (R2), reference"] = explained(style, torch.from_numpy(factors[items, num_content:]))
     return figures
 
 
-def _translated(
-    model: TranslationModel, x: Tensor, target: Tensor, device: torch.device, **guide: Tensor
-) -> Tensor:
+def _translated(model: TranslationModel, x: Tensor, target: Tensor, device: torch.device, **guide: Tensor) -> Tensor:
     parts = []
     for rows in torch.arange(len(x)).split(32):
         chosen = {name: value[rows].to(device) for name, value in guide.items()}

@@ -25,9 +25,7 @@ def activate(names: Iterable[str]) -> None:
         if name in packages():
             continue
         if not all(part.isidentifier() for part in name.split(".")):
-            raise UserError(
-                f"plugins: {name!r} is not the name of a package; write for example plugins=[my_lab]"
-            )
+            raise UserError(f"plugins: {name!r} is not the name of a package; write for example plugins=[my_lab]")
         if locate(name) is None:
             raise UserError(f"plugins: the package {name!r} is not found; install it, or run where it lies")
         _activated.append(name)
@@ -69,9 +67,7 @@ def locate(package: str) -> Path | None:
 def conf_folders() -> dict[str, Path]:
     """Return the configuration folder of each plug-in that has one: package name -> folder."""
     located = {package: locate(package) for package in packages()}
-    return {
-        package: place / "conf" for package, place in located.items() if place and (place / "conf").is_dir()
-    }
+    return {package: place / "conf" for package, place in located.items() if place and (place / "conf").is_dir()}
 
 
 @functools.cache

@@ -52,9 +52,7 @@ class Registry:
             entry = self.entry(name)
             importlib.import_module(entry.module)
             if name not in self._objects:
-                raise UserError(
-                    f"{self.kind} {name!r} stands in {entry.owner}, but importing it did not register it"
-                )
+                raise UserError(f"{self.kind} {name!r} stands in {entry.owner}, but importing it did not register it")
         return self._objects[name]
 
     def load(self) -> Mapping[str, Callable[..., Any]]:

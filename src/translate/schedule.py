@@ -79,17 +79,13 @@ def parse(value: Any) -> Schedule:
     for field in fields(kind):
         if field.name not in options:
             if field.default is MISSING:
-                raise UserError(
-                    f"schedule {name!r} needs the key {field.name!r}; it takes {', '.join(known)}"
-                )
+                raise UserError(f"schedule {name!r} needs the key {field.name!r}; it takes {', '.join(known)}")
         elif field.type in (int, "int"):
             options[field.name] = _count(
                 name, field.name, options[field.name], minimum=0 if field.name == "after" else 1
             )
         elif not _is_number(options[field.name]):
-            raise UserError(
-                f"{field.name!r} of schedule {name!r} is {options[field.name]!r}, expected a finite number"
-            )
+            raise UserError(f"{field.name!r} of schedule {name!r} is {options[field.name]!r}, expected a finite number")
         else:
             options[field.name] = float(options[field.name])
     return kind(**options)
@@ -102,7 +98,6 @@ def _is_number(value: Any) -> bool:
 def _count(schedule: str, key: str, value: Any, minimum: int) -> int:
     if not _is_number(value) or value != int(value) or value < minimum:
         raise UserError(
-            f"{key!r} of schedule {schedule!r} is {value!r}, expected a whole number of iterations, "
-            f"at least {minimum}"
+            f"{key!r} of schedule {schedule!r} is {value!r}, expected a whole number of iterations, at least {minimum}"
         )
     return int(value)

@@ -256,9 +256,7 @@ def _signature(node: ast.ClassDef | ast.FunctionDef, source: _Source) -> tuple[t
 
 def _function_parameters(node: ast.FunctionDef) -> tuple[Parameter, ...]:
     positional = [*node.args.posonlyargs, *node.args.args]
-    defaults: list[ast.expr | None] = [None] * (len(positional) - len(node.args.defaults)) + list(
-        node.args.defaults
-    )
+    defaults: list[ast.expr | None] = [None] * (len(positional) - len(node.args.defaults)) + list(node.args.defaults)
     pairs = [
         *zip(positional, defaults, strict=True),
         *zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True),
@@ -284,8 +282,7 @@ def _super_call(init: ast.FunctionDef) -> ast.Call | None:
     assert init.args.kwarg is not None
     for call in (n for n in ast.walk(init) if isinstance(n, ast.Call)):
         if ast.unparse(call.func) == "super().__init__" and any(
-            k.arg is None and isinstance(k.value, ast.Name) and k.value.id == init.args.kwarg.arg
-            for k in call.keywords
+            k.arg is None and isinstance(k.value, ast.Name) and k.value.id == init.args.kwarg.arg for k in call.keywords
         ):
             return call
     return None

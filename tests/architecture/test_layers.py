@@ -97,14 +97,10 @@ def test_libraries(module: Module) -> None:
             assert top in LIBRARIES[found], f"{module.name} imports {imported}"
 
 
-@pytest.mark.parametrize(
-    "module", [m for m in MODULES if m.name.startswith("translate.models.")], ids=lambda m: m.name
-)
+@pytest.mark.parametrize("module", [m for m in MODULES if m.name.startswith("translate.models.")], ids=lambda m: m.name)
 def test_models_know_neither_each_other_nor_data_sets(module: Module) -> None:
     for imported in module.imports():
-        other_model = imported.startswith("translate.models.") and not imported.startswith(
-            "translate.models.base"
-        )
+        other_model = imported.startswith("translate.models.") and not imported.startswith("translate.models.base")
         assert not other_model, f"{module.name} imports {imported}"
         assert not imported.startswith("translate.data.datasets"), f"{module.name} imports {imported}"
 
@@ -120,9 +116,7 @@ def test_names_of_modules_say_something(module: Module) -> None:
     assert not FORBIDDEN_NAMES & set(module.name.split("."))
 
 
-@pytest.mark.parametrize(
-    "module", [m for m in MODULES if m.name.startswith("translate.models.")], ids=lambda m: m.name
-)
+@pytest.mark.parametrize("module", [m for m in MODULES if m.name.startswith("translate.models.")], ids=lambda m: m.name)
 def test_models_say_what_differs(module: Module) -> None:
     if module.name != "translate.models.base":
         text = module.path.read_text(encoding="utf-8")

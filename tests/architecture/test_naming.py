@@ -51,11 +51,12 @@ def test_counts_and_lengths_are_named_as_such(module: Module) -> None:
     """num_ counts, _size lengths, _every cadences: no n_, _dim, nc, _interval in a public signature."""
     bad = []
     for name, node in public(module):
-        function = next(
-            (n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), node
-        )
+        function = next((n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), node)
         if isinstance(function, ast.FunctionDef):
-            for argument in [*function.args.args, *function.args.kwonlyargs]:
-                if argument.arg.startswith("n_") or argument.arg.endswith(("_dim", "_interval", "_freq")):
-                    bad.append(f"{name}({argument.arg})")
+            arguments = [argument.arg for argument in [*function.args.args, *function.args.kwonlyargs]]
+            bad += [
+                f"{name}({argument})"
+                for argument in arguments
+                if argument.startswith("n_") or argument.endswith(("_dim", "_interval", "_freq"))
+            ]
     assert bad == []

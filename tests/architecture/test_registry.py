@@ -162,15 +162,11 @@ def test_duplicates_name_both_owners(package: tuple[str, Path]) -> None:
     part = "from translate.registry import NETWORKS\n@NETWORKS.register('twice')\ndef f(): ...\n"
     (folder / "a.py").write_text(part)
     (folder / "b.py").write_text(part)
-    with pytest.raises(
-        UserError, match=rf"network 'twice' is registered twice: by {name}\.a:\d and by {name}\.b:\d"
-    ):
+    with pytest.raises(UserError, match=rf"network 'twice' is registered twice: by {name}\.a:\d and by {name}\.b:\d"):
         Registry("network", name).index()
     registry = Registry("thing", name)
     registry.register("x")(test_duplicates_name_both_owners)
-    with pytest.raises(
-        UserError, match=rf"thing 'x' is registered twice: by {__name__}:\d+ and by {__name__}:\d+"
-    ):
+    with pytest.raises(UserError, match=rf"thing 'x' is registered twice: by {__name__}:\d+ and by {__name__}:\d+"):
         registry.register("x")(test_signatures)
 
 

@@ -139,16 +139,12 @@ def test_unknown_plugin() -> None:
 
 
 def test_key_that_the_files_do_not_mention(small: list[str]) -> None:
-    with pytest.raises(
-        ConfigError, match=r"add it with a plus sign: \+model.networks.discriminator.max_width=64"
-    ):
+    with pytest.raises(ConfigError, match=r"add it with a plus sign: \+model.networks.discriminator.max_width=64"):
         load([*small, "~model.networks.discriminator.max_width", "model.networks.discriminator.max_width=64"])
     assert load([*small, "++trainer.threads=2"]).trainer.threads == 2
 
 
-def test_misspelt_key_in_an_experiment(
-    small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_misspelt_key_in_an_experiment(small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "experiments" / "study"
     folder.mkdir(parents=True)
     (folder / "a.yaml").write_text("iteratoins: 3\ntrainer:\n  devises: 2\nmodel:\n  weigths: {}\n")

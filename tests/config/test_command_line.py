@@ -86,9 +86,7 @@ def test_help_of_each_command(command: Call, name: str) -> None:
         (["-m", *SMALL, "seed=1,2", "folder=x"], "folder: several runs cannot share one"),
     ],
 )
-def test_mistakes_end_with_2_and_leave_nothing(
-    command: Call, tmp_path: Path, words: list[str], sentence: str
-) -> None:
+def test_mistakes_end_with_2_and_leave_nothing(command: Call, tmp_path: Path, words: list[str], sentence: str) -> None:
     answer = command(*words)
     assert answer.returncode == 2, answer.stderr
     assert sentence in answer.stderr
@@ -161,9 +159,7 @@ def test_flags_of_hydra(stubbed: Call) -> None:
     assert "Traceback" not in wrong.stderr
 
 
-def test_experiments_of_one_folder_may_be_named_shortly(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_experiments_of_one_folder_may_be_named_shortly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "experiments" / "study" / "ablation"
     folder.mkdir(parents=True)
     for name in "abc":

@@ -20,11 +20,7 @@ def problems(*overrides: str) -> list[str]:
     try:
         load(overrides, scan=False)
     except ConfigError as error:
-        return [
-            p
-            for p in error.problems
-            if "you must give this" not in p and " of every image, but data=" not in p
-        ]
+        return [p for p in error.problems if "you must give this" not in p and " of every image, but data=" not in p]
     return []
 
 

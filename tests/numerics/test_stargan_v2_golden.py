@@ -1,10 +1,10 @@
 """StarGAN v2 against figures measured on the published implementation: forward, three iterations, weights, averages.
 
-How near is near? The first updates agree to 1e-6. From there on float32 itself is the limit: Adam's first step is the sign
-of the gradient, the L1 terms have kinks, so rounding is amplified. The same code on the same machine moves by as much as
-7 % in a loss of the third iteration when only the number of threads or the instruction set changes (seen with one and
-two threads, AVX2 against AVX-512), and the float64 result differs from the published float32 one as much. Hence tolerances by
-iteration, and `test_stargan_v2_plain.py`, which compares in float64, where three iterations must agree to 1e-7.
+How near is near? The first updates agree to 1e-6. From there on float32 itself is the limit: Adam's first step is
+the sign of the gradient, the L1 terms have kinks, so rounding is amplified. The same code on the same machine moves
+by as much as 7 % in a loss of the third iteration when only the number of threads or the instruction set changes
+(seen with one and two threads, AVX2 against AVX-512), and the float64 result differs from the published float32 one
+as much. Hence tolerances by iteration, and `test_stargan_v2_plain.py`, which compares in float64, where three iterations must agree to 1e-7.
 """
 
 import json
@@ -94,9 +94,7 @@ def test_layout_equals_published() -> None:
 
 def make_model(golden: dict) -> StarGANv2:
     adam = golden["adam"]
-    optimizer = partial(
-        torch.optim.Adam, lr=adam["lr"], betas=tuple(adam["betas"]), weight_decay=adam["weight_decay"]
-    )
+    optimizer = partial(torch.optim.Adam, lr=adam["lr"], betas=tuple(adam["betas"]), weight_decay=adam["weight_decay"])
     lambdas = golden["lambdas"]
     diversity = {"schedule": "linear", "start": lambdas["ds"], "end": 0.0, "iterations": lambdas["ds_iter"]}
     return StarGANv2(

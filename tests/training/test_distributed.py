@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 import torch
-from training.tiny import TINY, train
 
+from training.tiny import TINY, train
 from translate import checkpoints
 
 
@@ -16,7 +16,12 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
     overrides = [o for o in TINY if not o.startswith("trainer")]
     command = [sys.executable, "-m", "translate", *overrides, "trainer=ddp_cpu", "trainer.threads=1"]
     done = subprocess.run(
-        [*command, "iterations=5", f"folder={folder}"], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
+        [*command, "iterations=5", f"folder={folder}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     two = checkpoints.newest(folder)

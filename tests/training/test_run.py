@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from training.tiny import TINY, differences, go_on, tiny, train
 
+from training.tiny import TINY, differences, go_on, tiny, train
 from translate import checkpoints, run
 from translate.errors import UserError
 from translate.losses.adversarial import NonSaturating
@@ -51,7 +51,9 @@ def test_resumed_run_equals_uninterrupted_one(tmp_path: Path) -> None:
     assert half.iteration == 6
     assert differences(whole, half) == []
     speeds = ("iterations_per_second", "images_per_second")
-    strip = [[{k: v for k, v in line.items() if k not in speeds} for line in lines(tmp_path / w)] for w in ("whole", "half")]
+    strip = [
+        [{k: v for k, v in line.items() if k not in speeds} for line in lines(tmp_path / w)] for w in ("whole", "half")
+    ]
     assert strip[0] == strip[1]
 
 

@@ -131,9 +131,7 @@ def test_a_changed_file_makes_a_new_cache(tmp_path):
     assert before.take(np.array([5]))[0, 0, 0, 1] == 0  # a run that still uses the old one is not disturbed
 
 
-@pytest.mark.parametrize(
-    "damage", ["short", "long", "gone", "no notes", "bad notes", "other notes", "alien notes"]
-)
+@pytest.mark.parametrize("damage", ["short", "long", "gone", "no notes", "bad notes", "other notes", "alien notes"])
 def test_damaged_caches_are_rebuilt(damage, tmp_path):
     path = open_pictures(World(bad=[3]), 8, tmp_path).path
     notes = path.with_suffix(".json")
@@ -195,9 +193,7 @@ def test_too_many_bad_files_are_an_error_that_names_them_and_the_setting(on_dema
     with pytest.raises(UserError) as caught:
         open_pictures(world, 8, folder, max_bad_share=0.01)
     text = str(caught.value)
-    assert (
-        "5 of 200" in text and "world 10 is spoilt" in text and "2 more" in text and "data.bad_images" in text
-    )
+    assert "5 of 200" in text and "world 10 is spoilt" in text and "2 more" in text and "data.bad_images" in text
     assert "1.0%" in text and "2.5%" in text and "\n" not in text
     assert len(open_pictures(World(version="2", bad=world.bad), 8, folder, max_bad_share=0.05)) == 195
     with pytest.raises(UserError):  # the limit holds for a cache that is there, too
@@ -328,9 +324,7 @@ def test_memory_does_not_grow_with_the_data_set(tmp_path, monkeypatch):
             return np.full((size, size, 3), index % 256, np.uint8)
 
     append = cache._Writer.append  # a slow disk, which the threads could run ahead of
-    monkeypatch.setattr(
-        cache._Writer, "append", lambda self, pictures: (time.sleep(0.01), append(self, pictures))
-    )
+    monkeypatch.setattr(cache._Writer, "append", lambda self, pictures: (time.sleep(0.01), append(self, pictures)))
     tracemalloc.start()
     try:
         pictures = open_pictures(Flat(4000), 64, tmp_path, workers=2)

@@ -208,9 +208,7 @@ def test_the_gaze_can_be_measured() -> None:
     def dark(gaze: float) -> np.ndarray:
         row, column = pixel(factors, 0.40, -0.16, 128)
         pictures = render(factors.replace(gaze_x=gaze, gaze_y=0), 128)
-        eyes = np.stack(
-            [p[r - 7 : r + 8, c - 9 : c + 10] for p, r, c in zip(pictures, row, column, strict=True)]
-        )
+        eyes = np.stack([p[r - 7 : r + 8, c - 9 : c + 10] for p, r, c in zip(pictures, row, column, strict=True)])
         weight = (eyes.max(axis=-1) < 90).astype(float)
         return np.asarray((weight * np.arange(19)).sum(axis=(1, 2)) / weight.sum(axis=(1, 2)))
 

@@ -312,15 +312,13 @@ def celeba(root, rows=60, images="img_align_celeba", present=None, form="txt", s
     if form == "csv":
         lines = ["image_id," + ",".join(ATTRIBUTES)]
         lines += [
-            f"{name}," + ",".join("1" if v else "-1" for v in row)
-            for name, row in zip(files, values, strict=True)
+            f"{name}," + ",".join("1" if v else "-1" for v in row) for name, row in zip(files, values, strict=True)
         ]
         (root / "list_attr_celeba.csv").write_text("\n".join(lines))
     else:
         lines = [str(rows), " ".join(ATTRIBUTES) + " "]
         lines += [
-            f"{name} " + " ".join(" 1" if v else "-1" for v in row)
-            for name, row in zip(files, values, strict=True)
+            f"{name} " + " ".join(" 1" if v else "-1" for v in row) for name, row in zip(files, values, strict=True)
         ]
         (root / "list_attr_celeba.txt").write_text("\n".join(lines) + "\n")
     if images:
@@ -355,9 +353,7 @@ def test_celeba_other_attributes_and_order(tmp_path):
     found = CelebA(str(tmp_path), attributes=["Young", "Eyeglasses"], split="train")
     assert found.attribute_names == ("Young", "Eyeglasses") and found.domains == () and found.domain is None
     assert (found.attributes == values[row_numbers(found)][:, [6, 3]]).all()
-    smiling = CelebA(
-        str(tmp_path), domain_attribute="Smiling", domains=["smiling", "no_smiling"], split="train"
-    )
+    smiling = CelebA(str(tmp_path), domain_attribute="Smiling", domains=["smiling", "no_smiling"], split="train")
     assert smiling.domains == ("smiling", "no_smiling")
     assert (smiling.domain == 1 - values[row_numbers(smiling), 5]).all()
     only = CelebA(str(tmp_path), domain_attribute="Smiling", domains=["smiling"], split="train")
@@ -380,9 +376,7 @@ def test_the_published_split_is_that_of_stargan_v1(tmp_path):
     lines = list(range(rows))
     random.seed(1234)
     random.shuffle(lines)
-    published = [
-        line for number, line in enumerate(lines) if number + 1 < 2000
-    ]  # as the published loader has it
+    published = [line for number, line in enumerate(lines) if number + 1 < 2000]  # as the published loader has it
     val, train = (CelebA(str(tmp_path), split=split) for split in ("val", "train"))
     assert len(val) == 1999 and set(row_numbers(val)) == set(published)
     assert len(train) == rows - 1999 and not set(row_numbers(train)) & set(published)
@@ -422,9 +416,7 @@ def test_converted_images_are_found_by_their_stem(tmp_path):
     for row in range(60):
         picture(tmp_path / "images" / f"{row + 1:06d}.png", row)
     found = CelebA(str(tmp_path), domain_attribute="Male", split="train")
-    assert (found.domain == values[row_numbers(found), 4]).all() and found.read(0, 4)[0, 0, 0] == row_numbers(
-        found
-    )[0]
+    assert (found.domain == values[row_numbers(found), 4]).all() and found.read(0, 4)[0, 0, 0] == row_numbers(found)[0]
 
 
 def test_images_may_lie_elsewhere(tmp_path):

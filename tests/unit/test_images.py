@@ -173,9 +173,7 @@ def test_a_transparent_grey_of_16_bits_shows_white(tmp_path):
         ("<f4", 32, 3, 1, 1.0),
     ],
 )
-def test_grey_of_more_than_8_bits_is_scaled_and_never_clipped(
-    kind, bits, sample_format, photometric, white, tmp_path
-):
+def test_grey_of_more_than_8_bits_is_scaled_and_never_clipped(kind, bits, sample_format, photometric, white, tmp_path):
     eight = np.arange(256).reshape(16, 16)
     values = (eight * (white / 255)).astype(kind)
     path = tmp_path / "x.tif"
@@ -212,9 +210,7 @@ def test_exif_orientation_is_applied(orientation, suffix, tmp_path):
     upright.save(tmp_path / "plain.png")
     for crop in ("none", "square"):
         found = read_image(tmp_path / f"x.{suffix}", 24, crop).astype(int)
-        assert np.abs(found - read_image(tmp_path / "plain.png", 24, crop)).max() <= (
-            6 if suffix == "jpg" else 0
-        )
+        assert np.abs(found - read_image(tmp_path / "plain.png", 24, crop)).max() <= (6 if suffix == "jpg" else 0)
 
 
 def test_a_16_bit_tiff_is_turned_too(tmp_path):

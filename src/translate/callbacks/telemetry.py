@@ -66,9 +66,7 @@ class Telemetry(pl.Callback):
     def _record(self, trainer: pl.Trainer, iteration: int) -> None:
         seconds = (time.monotonic() - self._since) / len(self._window)
         self._since = time.monotonic()
-        self.latest = {
-            name: sum(row[name] for row in self._window) / len(self._window) for name in self._window[0]
-        }
+        self.latest = {name: sum(row[name] for row in self._window) / len(self._window) for name in self._window[0]}
         self._window.clear()
         speed = {"iterations_per_second": 1 / seconds, "images_per_second": self.batch_size / seconds}
         if self.folder is not None and process_rank() == 0:

@@ -85,9 +85,7 @@ def bind_fields(
         path = _join(where, name)
         if name not in node:
             if field.default is NO_DEFAULT:
-                problems.append(
-                    f"{path}: the key is missing; every key must be given, null switches a feature off"
-                )
+                problems.append(f"{path}: the key is missing; every key must be given, null switches a feature off")
         else:
             values[name] = _fitted(node[name], formatannotation(field.type), path, problems)
     extra = {str(key): value for key, value in node.items() if key not in declared}
@@ -130,9 +128,7 @@ def bind_entry(
         for name, parameter in parameters.items():
             if parameter.required and name not in arguments:
                 what = types.in_words(parameter.annotation) if parameter.annotation else "a value"
-                problems.append(
-                    f"{_join(where, name)}: the {entry.kind} {entry.name!r} needs this key, {what}"
-                )
+                problems.append(f"{_join(where, name)}: the {entry.kind} {entry.name!r} needs this key, {what}")
     return values
 
 
@@ -179,9 +175,7 @@ def _join(where: str, key: str) -> str:
 
 def parse_group(cls: type, node: Any, where: str, problems: Problems, rest: bool = False) -> dict[str, Any]:
     """Return the fields of a group; nothing when the whole group is missing, which the root has reported."""
-    return (
-        bind_fields(cls, _mapping(node, where, problems), where, problems, rest) if node is not None else {}
-    )
+    return bind_fields(cls, _mapping(node, where, problems), where, problems, rest) if node is not None else {}
 
 
 def parse_data(node: Any, problems: Problems) -> dict[str, Any]:
@@ -192,9 +186,7 @@ def parse_data(node: Any, problems: Problems) -> dict[str, Any]:
     entry = _entry_of(DATASETS, values, "data", problems)
     if entry is not None:
         common = [field.name for field in fields(DataConfig)]
-        values["arguments"] = bind_entry(
-            entry, values["arguments"], "data", problems, HANDED_TO_DATASET, common
-        )
+        values["arguments"] = bind_entry(entry, values["arguments"], "data", problems, HANDED_TO_DATASET, common)
     return values
 
 
@@ -207,13 +199,9 @@ def parse_model(node: Any, data: Mapping[str, Any], problems: Problems) -> dict[
     facts = entry.facts if entry is not None else {}
     if entry is not None:
         common = [field.name for field in fields(ModelConfig)]
-        values["arguments"] = bind_entry(
-            entry, values["arguments"], "model", problems, HANDED_TO_MODEL, common
-        )
+        values["arguments"] = bind_entry(entry, values["arguments"], "model", problems, HANDED_TO_MODEL, common)
     values["networks"] = _parse_networks(_parts(values, "networks"), facts, data, problems)
-    values["optimizers"] = _parse_optimizers(
-        _parts(values, "optimizers"), values["networks"], facts, problems
-    )
+    values["optimizers"] = _parse_optimizers(_parts(values, "optimizers"), values["networks"], facts, problems)
     values["losses"] = _parse_losses(_parts(values, "losses"), facts, problems)
     _check_weights(_parts(values, "weights"), facts, problems)
     return values
@@ -243,9 +231,7 @@ def _parse_networks(
         for key in SHARED:
             owned, own = data.get(key), arguments.get(key)
             if isinstance(owned, int) and isinstance(own, int) and owned != own:
-                problems.append(
-                    f"{where}.{key}: found {own}, but data.{key} is {owned}; write ${{data.{key}}}"
-                )
+                problems.append(f"{where}.{key}: found {own}, but data.{key} is {owned}; write ${{data.{key}}}")
         if "image_size" in entry.facts:
             sizes[role] = entry.facts["image_size"]
     problems.extend(_check_image_size(data.get("image_size"), sizes))
@@ -264,9 +250,7 @@ def _check_image_size(size: Any, needs: Mapping[str, Mapping[str, Any]]) -> Iter
         below = next((s for s in range(size, 0, -1) if _suits(s, need)), None)
         above = next((s for s in range(size, 8193) if _suits(s, need)), None)
         near = " or ".join(str(s) for s in (below, above) if s is not None)
-        roles_text = (
-            f"the network {roles[0]} takes" if len(roles) == 1 else f"the networks {', '.join(roles)} take"
-        )
+        roles_text = f"the network {roles[0]} takes" if len(roles) == 1 else f"the networks {', '.join(roles)} take"
         yield f"data.image_size: found {size}, but {roles_text} {words}; use {near}"
 
 
@@ -295,9 +279,7 @@ def _parse_optimizers(
 ) -> dict[str, Any]:
     if "networks" in facts:
         roles = facts.get("trained", facts["networks"])
-        optional = [
-            role for role in (*facts["networks"], *facts.get("optional_networks", ())) if role not in roles
-        ]
+        optional = [role for role in (*facts["networks"], *facts.get("optional_networks", ())) if role not in roles]
         problems.extend(_same_keys(nodes, roles, optional, "model.optimizers", "role"))
     parsed = {}
     for role, node in nodes.items():
@@ -370,17 +352,11 @@ def _check_target(node: Mapping[str, Any], where: str, problems: Problems, hande
     if target == MISSING or target is UNKNOWN:
         _fitted(target, "str", path, problems)
         return
-    if (
-        not isinstance(target, str)
-        or "." not in target
-        or not all(part.isidentifier() for part in target.split("."))
-    ):
+    if not isinstance(target, str) or "." not in target or not all(part.isidentifier() for part in target.split(".")):
         problems.append(f"{path}: found {target!r}, expected an import path such as torch.optim.Adam")
         return
     if misses(target):
-        problems.append(
-            f"{path}: nothing is found at the import path {target!r}; is it spelt right and installed?"
-        )
+        problems.append(f"{path}: nothing is found at the import path {target!r}; is it spelt right and installed?")
         return
     for key, value in node.items():
         _fitted(value, None, f"{where}.{key}", problems)
@@ -496,16 +472,11 @@ def domains_are_several(values: Mapping[str, Any]) -> Iterator[str]:
         return
     for name in sorted({d for d in domains if domains.count(d) > 1}):
         yield f"data.domains: {name!r} stands there twice; name every domain once"
-    view = (
-        VIEWS.get(MODELS.facts(model["name"]).get("batch", ""))
-        if model.get("name") in MODELS.index()
-        else None
-    )
+    view = VIEWS.get(MODELS.facts(model["name"]).get("batch", "")) if model.get("name") in MODELS.index() else None
     if view is not None and "domain" in view.needs and len(domains) < 2:
         found = f"only {domains[0]!r}" if domains else "none"
         yield (
-            f"data.domains: found {found}, but model={model['name']} translates between domains and needs "
-            "at least two"
+            f"data.domains: found {found}, but model={model['name']} translates between domains and needs at least two"
         )
 
 

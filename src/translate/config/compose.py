@@ -176,9 +176,7 @@ def find_domains(tree: DictConfig, problems: list[str]) -> list[str] | None:
     node = plain(tree, [], only="data").get("data")
     unsound: list[str] = []
     values = checks.parse_data({**node, "num_domains": None} if isinstance(node, dict) else node, unsound)
-    if unsound or any(
-        value is UNKNOWN for value in (*values.values(), *values.get("arguments", {}).values())
-    ):
+    if unsound or any(value is UNKNOWN for value in (*values.values(), *values.get("arguments", {}).values())):
         return None  # said by the checks
     try:
         make = DATASETS.get(values["name"])

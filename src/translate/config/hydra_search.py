@@ -45,9 +45,7 @@ class ExperimentsSource(FileConfigSource):
 class TranslateSearchPath(SearchPathPlugin):
     """Adds plug-ins and experiments to applications whose main folder is our `conf`, and only to them."""
 
-    config_dir: str | None = (
-        None  # what -cd says; Hydra adds it by itself only when it reads the command line
-    )
+    config_dir: str | None = None  # what -cd says; Hydra adds it by itself only when it reads the command line
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         """Append our entries after Hydra's."""

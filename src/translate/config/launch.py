@@ -68,9 +68,7 @@ def launch(words: Sequence[str], job: Job) -> int:
         folder, rest = _resume_folder(args.overrides)
         if folder is not None:
             if args.multirun:
-                raise UserError(
-                    "resume: a single run folder cannot be resumed by -m; leave -m out, or use resume=auto"
-                )
+                raise UserError("resume: a single run folder cannot be resumed by -m; leave -m out, or use resume=auto")
             return job(resumed(folder, rest, args.config_dir), folder, folder, rest)
         jobs.check_all(_single_runs(args))
         if args.multirun and not any(word.startswith("hydra.sweep.dir=") for word in args.overrides):
@@ -95,9 +93,7 @@ class _Jobs:
             try:
                 config = load([*of_hydra, *overrides], self.config_dir)
                 if len(runs) > 1 and config.folder is not None:
-                    raise ConfigError(
-                        ["folder: several runs cannot share one; hydra.sweep.dir=... says where they go"]
-                    )
+                    raise ConfigError(["folder: several runs cannot share one; hydra.sweep.dir=... says where they go"])
                 self.checked[tuple(overrides)] = config
             except ConfigError as error:
                 for problem in error.problems:
@@ -115,9 +111,7 @@ class _Jobs:
         """Hand the command line to Hydra."""
         register_resolvers()
         join_search_path()
-        main = hydra.main(config_path=str(shipped("conf")), config_name=ROOT, version_base=VERSION_BASE)(
-            self.task
-        )
+        main = hydra.main(config_path=str(shipped("conf")), config_name=ROOT, version_base=VERSION_BASE)(self.task)
         with _as_command_line(words):
             try:
                 main()
@@ -191,9 +185,7 @@ def _single_runs(args: Namespace) -> list[tuple[list[str], list[str]]]:
     try:
         parsed = parser.parse_overrides(args.overrides)
         of_hydra = [override for override in parsed if override.is_hydra_override()]
-        if any(
-            str(override.key_or_group).startswith(("hydra/sweeper", "hydra.sweeper")) for override in of_hydra
-        ):
+        if any(str(override.key_or_group).startswith(("hydra/sweeper", "hydra.sweeper")) for override in of_hydra):
             return []
         own = [override for override in parsed if not override.is_hydra_override()]
         if any(override.is_sweep_override() and not override.is_discrete_sweep() for override in own):
@@ -222,10 +214,7 @@ def _spelled_out(word: str) -> str:
     first, *others = value.split(",")
     folder = first.rpartition("/")[0]
     options = groups()[EXPERIMENTS]
-    full = [
-        f"{folder}/{name}" if name not in options and f"{folder}/{name}" in options else name
-        for name in others
-    ]
+    full = [f"{folder}/{name}" if name not in options and f"{folder}/{name}" in options else name for name in others]
     return f"{key}={','.join([first, *full])}"
 
 

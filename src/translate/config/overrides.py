@@ -33,9 +33,7 @@ def read(overrides: Sequence[str], problems: list[str]) -> list[Override]:
         if override.is_sweep_override():
             key, value = text.split("=", 1)
             as_list = (
-                f"write {key}=[{value}] for a list, or "
-                if override.value_type == ValueType.SIMPLE_CHOICE_SWEEP
-                else ""
+                f"write {key}=[{value}] for a list, or " if override.value_type == ValueType.SIMPLE_CHOICE_SWEEP else ""
             )
             problems.append(f"{text}: several values; {as_list}add -m to run one after the other")
         else:
@@ -46,9 +44,7 @@ def read(overrides: Sequence[str], problems: list[str]) -> list[Override]:
 def _bad_syntax(text: str, error: HydraException) -> str:
     if "=" not in text:
         return f"{text}: expected key=value, for example trainer=cpu or data.batch_size=8"
-    lines = [
-        line for line in str(error).strip().splitlines() if not line.startswith(("Error parsing", "See "))
-    ]
+    lines = [line for line in str(error).strip().splitlines() if not line.startswith(("Error parsing", "See "))]
     reason = f" ({lines[0].strip()})" if lines else ""
     key = text.split("=")[0]
     return f"{text}: this override cannot be read{reason}; quote values with special signs: {key}='a, b'"
@@ -57,11 +53,7 @@ def _bad_syntax(text: str, error: HydraException) -> str:
 def is_choice(override: Override, groups: Mapping[str, Any]) -> bool:
     """Tell whether an override chooses files of a group, as opposed to setting a value."""
     key = override.key_or_group
-    return (
-        "/" in key
-        or override.package is not None
-        or (key in groups and not isinstance(override.value(), dict))
-    )
+    return "/" in key or override.package is not None or (key in groups and not isinstance(override.value(), dict))
 
 
 def mistaken_choices(
@@ -165,9 +157,7 @@ def explain(error: BaseException) -> str:
     if isinstance(error, yaml.MarkedYAMLError):
         mark = error.problem_mark or error.context_mark
         where = f"{mark.name}:{mark.line + 1}" if mark else "a configuration file"
-        return (
-            f"{where}: this is not YAML ({error.problem or error.context}); often a colon or an indentation"
-        )
+        return f"{where}: this is not YAML ({error.problem or error.context}); often a colon or an indentation"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         options = list(error.options or ())
         asking = re.match(r"In '([^']+)'", text)

@@ -63,13 +63,9 @@ def check_folder(folder: Path) -> None:
         inside = next((p for p in folder.parents if (p / CONFIG_FILE).is_file()), None)
         hint = f"; write resume={inside}" if inside else ""
         what = "a file" if folder.is_file() else "no folder"
-        raise UserError(
-            f"resume: {folder} is {what}, expected a run folder such as runs/<name>/<time>, or auto{hint}"
-        )
+        raise UserError(f"resume: {folder} is {what}, expected a run folder such as runs/<name>/<time>, or auto{hint}")
     if not (folder / CONFIG_FILE).is_file():
-        raise UserError(
-            f"resume: {folder} is not a run folder, it holds no {CONFIG_FILE}; expected runs/<name>/<time>"
-        )
+        raise UserError(f"resume: {folder} is not a run folder, it holds no {CONFIG_FILE}; expected runs/<name>/<time>")
     if newest_iteration(folder) is None:
         raise UserError(f"resume: {folder} holds no checkpoint to go on from; start anew, without resume")
 

@@ -26,9 +26,7 @@ def shipped(part: str) -> Path:
     beside_the_source = Path(translate.__file__).parents[2] / part
     if beside_the_source.is_dir():
         return beside_the_source
-    raise UserError(
-        f"the folder {part!r} of the package 'translate' is not found; install it again: pip install -e ."
-    )
+    raise UserError(f"the folder {part!r} of the package 'translate' is not found; install it again: pip install -e .")
 
 
 def conf_folders() -> list[tuple[str, Path]]:

@@ -184,9 +184,7 @@ def _words_of_one(node: ast.expr) -> list[str]:
     if name in _SEQUENCES or name in _TUPLES:
         if not isinstance(node, ast.Subscript):
             return ["a list"]
-        items = [
-            item for item in _items(node) if not (isinstance(item, ast.Constant) and item.value is Ellipsis)
-        ]
+        items = [item for item in _items(node) if not (isinstance(item, ast.Constant) and item.value is Ellipsis)]
         if len(items) > 1:
             return ["a list of " + ", ".join(_words(item) for item in items)]
         return [f"a list, each {_words(items[0])}"]

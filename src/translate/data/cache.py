@@ -79,9 +79,7 @@ class Pictures:
             return self.dataset.read_many(items, self.size)
         except ImageError as error:
             names = (
-                self.dataset.describe(int(items[0]))
-                if len(items) == 1
-                else _culprit(self.dataset, items, self.size)
+                self.dataset.describe(int(items[0])) if len(items) == 1 else _culprit(self.dataset, items, self.size)
             )
             raise UserError(f"{names} could be read when the run started, now it {error.reason}") from error
 
@@ -115,9 +113,7 @@ def open_pictures(
         try:
             path, bad = _cached(scan, Path(folder), max_bad_share)
         except _NoCache as problem:
-            _log.warning(
-                "no cache in %s (%s): pictures are decoded on demand, which is slower", folder, problem
-            )
+            _log.warning("no cache in %s (%s): pictures are decoded on demand, which is slower", folder, problem)
             path, bad = None, problem.bad
     if bad is None:
         bad = scan.run(None) if dataset.may_fail else []
@@ -176,11 +172,7 @@ def _valid(scan: _Scan, path: Path) -> list[_Bad] | None:
         notes = json.loads(path.with_suffix(".json").read_text("utf-8"))
         bad = [(int(item), str(reason)) for item, reason in notes["bad"]]
         fits = [notes["layout"], notes["size"], notes["items"]] == [LAYOUT, scan.size, len(scan.dataset)]
-        if (
-            not fits
-            or path.stat().st_size != scan.bytes
-            or not all(0 <= item < len(scan.dataset) for item, _ in bad)
-        ):
+        if not fits or path.stat().st_size != scan.bytes or not all(0 <= item < len(scan.dataset) for item, _ in bad):
             return None
     except FileNotFoundError:
         return None
@@ -265,14 +257,10 @@ class _Scan:
         total = len(self.dataset)
         terminal = self.progress and sys.stderr.isatty()
         if not terminal:
-            _log.info(
-                "data: decoding %s images to %d px with %d threads", f"{total:,}", self.size, self.workers
-            )
+            _log.info("data: decoding %s images to %d px with %d threads", f"{total:,}", self.size, self.workers)
         begin = time.perf_counter()
         bad: list[_Bad] = []
-        with tqdm(
-            total=total, desc=f"decoding to {self.size} px", unit=" images", disable=not terminal
-        ) as bar:
+        with tqdm(total=total, desc=f"decoding to {self.size} px", unit=" images", disable=not terminal) as bar:
             for items, pictures, failed in self._chunks():
                 bad += failed
                 if writer is not None:
@@ -343,9 +331,7 @@ def _judge(dataset: Dataset, bad: list[_Bad], max_bad_share: float, *, say: bool
         )
     if dataset.domain is not None:
         good = np.delete(dataset.domain, [item for item, _ in bad])
-        for name, count in zip(
-            dataset.domains, np.bincount(good, minlength=len(dataset.domains)), strict=True
-        ):
+        for name, count in zip(dataset.domains, np.bincount(good, minlength=len(dataset.domains)), strict=True):
             if not count:
                 raise UserError(f"data: no image of domain {name!r} can be used: {'; '.join(named[:3])}")
     if say:

@@ -1,7 +1,7 @@
 """Random numbers as a function of (seed, stream, position), by the counter-based generator Philox4x32-10.
 
-Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011. There is no state: any process can draw the numbers of any
-position, in any order, and gets the same ones.
+Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011. There is no state: any process can draw the
+numbers of any position, in any order, and gets the same ones.
 """
 
 import numpy as np

@@ -102,9 +102,7 @@ def read_image(path: str | os.PathLike[str], size: int, crop: Crop = "square") -
         raise
     except Image.DecompressionBombError as error:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6
-        raise ImageError(
-            f"is larger than {limit:.0f} megapixels (a damaged header or a decompression bomb)"
-        ) from error
+        raise ImageError(f"is larger than {limit:.0f} megapixels (a damaged header or a decompression bomb)") from error
     except UnidentifiedImageError as error:
         empty = os.path.getsize(path) == 0
         raise ImageError("is empty (0 bytes)" if empty else "is not a picture in a known format") from error
@@ -113,9 +111,7 @@ def read_image(path: str | os.PathLike[str], size: int, crop: Crop = "square") -
     except OSError as error:  # the system's errors have a number, Pillow's have only a message
         text = error.strerror.lower() if error.strerror else str(error)
         raise ImageError(f"cannot be read: {text}") from error
-    except (
-        Exception
-    ) as error:  # a damaged file can fail anywhere in a decoder: struct.error, SyntaxError, KeyError
+    except Exception as error:  # a damaged file can fail anywhere in a decoder: struct.error, SyntaxError, KeyError
         raise ImageError(f"cannot be decoded: {type(error).__name__}: {error}") from error
     return resize(rgb, size, crop)
 

@@ -163,7 +163,5 @@ class DataModule(pl.LightningDataModule):
         pixels = torch.from_numpy(pictures.take(rows))
         images = to_float(pixels)
         if images.shape[2] != self.image_size:
-            images = torch.nn.functional.interpolate(
-                images, size=self.image_size, mode="bilinear", antialias=True
-            )
+            images = torch.nn.functional.interpolate(images, size=self.image_size, mode="bilinear", antialias=True)
         return images, torch.from_numpy(self._labels(part)[rows]), pictures.indices[rows]

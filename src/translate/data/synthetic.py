@@ -38,9 +38,7 @@ ATTRIBUTES = (
 CONTENT = ("x", "y", "scale", "tilt", "gaze_x", "gaze_y", "expression", "background")
 STYLE = ("coat", "second", "accent", "iris", "pattern", "accessory", "ear_size", "side")
 
-_STREAM = (
-    0x63726974  # "crit": a stream of its own, so that an index shares nothing with a position of the sampler
-)
+_STREAM = 0x63726974  # "crit": a stream of its own, so that an index shares nothing with a position of the sampler
 _COLUMNS = 40
 _CHUNK = 64  # images of 64 px painted together: enough to forget the interpreter
 _BLOCK = 16  # images mixed together: few enough for the second-level cache
@@ -100,10 +98,7 @@ class Factors:
         """Return the rows of all parts, one after the other."""
         parts = list(parts)
         return cls(
-            **{
-                field.name: np.concatenate([getattr(part, field.name) for part in parts])
-                for field in fields(cls)
-            }
+            **{field.name: np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)}
         )
 
 
@@ -273,13 +268,9 @@ def _fixed_form(*values: float) -> np.ndarray:
     return np.asarray(_varied_form(*(np.array([float(value)]) for value in values))[0])
 
 
-def _varied_form(
-    u: Number, v: Number, angle: Number, for_p: Number, for_q: Number, constant: Number
-) -> np.ndarray:
+def _varied_form(u: Number, v: Number, angle: Number, for_p: Number, for_q: Number, constant: Number) -> np.ndarray:
     cos, sin = np.cos(angle), np.sin(angle)
-    count = max(
-        len(value) for value in (u, v, angle, for_p, for_q, constant) if isinstance(value, np.ndarray)
-    )
+    count = max(len(value) for value in (u, v, angle, for_p, for_q, constant) if isinstance(value, np.ndarray))
     rows = np.empty((count, 2, 3))
     rows[:, 0, 0], rows[:, 0, 1], rows[:, 0, 2] = cos * for_p, sin * for_p, -(cos * u + sin * v) * for_p
     rows[:, 1, 0], rows[:, 1, 1], rows[:, 1, 2] = -sin * for_q, cos * for_q, (sin * u - cos * v) * for_q
@@ -766,9 +757,7 @@ class _Dog(_Animal):
         size = sheet.factors.ear_size
         for side in (-1.0, 1.0):
             with sheet.window(0.92 * side, 0.0, 0.70, 0.84) as w:
-                w.fill(
-                    w.oval(0.92 * side, -0.02, 0.30, 0.62 * size, -0.24 * side), colours.dark, colours.line
-                )
+                w.fill(w.oval(0.92 * side, -0.02, 0.30, 0.62 * size, -0.24 * side), colours.dark, colours.line)
 
 
 class _Fox(_Animal):
@@ -795,9 +784,7 @@ class _Fox(_Animal):
 
     def marks(self, w: _Window, colours: _Colours, inside: np.ndarray) -> None:
         cheeks = w.ellipse(0, 0.60, 0.74, 0.47, apart=0.64)
-        w.fill(
-            np.minimum(cheeks, w.ellipse(0, 0.82, 0.30, 0.24)), colours.second, within=inside, drawn="line"
-        )
+        w.fill(np.minimum(cheeks, w.ellipse(0, 0.82, 0.30, 0.24)), colours.second, within=inside, drawn="line")
 
     def muzzle(self, w: _Window, colours: _Colours) -> None:
         w.fill(w.ellipse(0, 0.47, 0.165, 0.12), _INK, drawn="solid")
@@ -1053,12 +1040,8 @@ def _paint(pixels: np.ndarray, factors: Factors, animal: _Animal, ink: bool) -> 
     """Paint pictures of one species, (n, 3, size, size)."""
     size = pixels.shape[-1]
     place = (0.5 + factors.x) * size, (_MIDDLE + factors.y) * size, _SPAN * size * factors.scale
-    x, y, unit, cos, sin = (
-        a.astype(np.float64) for a in (*place, np.cos(factors.tilt), np.sin(factors.tilt))
-    )
-    sheet = _Sheet(
-        pixels, np.arange(len(pixels)), factors, (x, y, unit, cos, sin, _changes(cos, sin, unit)), ink
-    )
+    x, y, unit, cos, sin = (a.astype(np.float64) for a in (*place, np.cos(factors.tilt), np.sin(factors.tilt)))
+    sheet = _Sheet(pixels, np.arange(len(pixels)), factors, (x, y, unit, cos, sin, _changes(cos, sin, unit)), ink)
     colours = _Colours(factors)
     if ink:
         pixels[...] = 255.5

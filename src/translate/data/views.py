@@ -1,7 +1,7 @@
 """Views turn the items of a data set into the rows of a model's batch, as a pure function of (seed, position).
 
-A position counts the samples of an endless stream. Every number that a sample needs is drawn from (seed, stream, position), so
-any process can make any batch.
+A position counts the samples of an endless stream. Every number that a sample needs is drawn from (seed,
+stream, position), so any process can make any batch.
 """
 
 from collections.abc import Sequence

@@ -63,6 +63,13 @@ class TranslationModel(pl.LightningModule):
     headline: tuple[str, ...] = ()
     """Names of the recorded terms that a progress bar shows."""
 
+    def translate(self, x: Tensor, target: Tensor, **guide: Any) -> Tensor:
+        """Return images (B, 3, S, S) translated to the domains (B,) by the averaged networks.
+
+        What guides a translation (`code`, `reference`) is the model's own choice of keywords.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say how to translate: define translate(x, target)")
+
     def step(self, batch: Any) -> None:
         """Do one iteration, the model's whole round of updates, on a batch of its type."""
         raise NotImplementedError(f"{type(self).__name__} does not say what an iteration is: define step(batch)")
@@ -72,7 +79,9 @@ class TranslationModel(pl.LightningModule):
 
         ``images`` (n, 3, S, S) and ``domain`` (n,) are the same at every call of a run, the domains in turn.
         """
-        raise NotImplementedError(f"{type(self).__name__} draws no samples: define sample_grids, or set sample_every=null")
+        raise NotImplementedError(
+            f"{type(self).__name__} draws no samples: define sample_grids, or set sample_every=null"
+        )
 
     # --- the verbs -------------------------------------------------------------------------------------------
 

@@ -165,8 +165,8 @@ class StarGANv2(TranslationModel):
     def sample_grids(self, images: Tensor, domain: Tensor) -> dict[str, Tensor]:
         """Return three pictures: cycles, latent-guided and reference-guided translations.
 
-        Columns are sources. `cycle`: source, translation to the next domain, and back. `latent`: per domain the mean style (psi
-        0), then codes at psi 0.7 and 1. `reference`: a row for each reference, shown at the left.
+        Columns are sources. `cycle`: source, translation to the next domain, and back. `latent`: per domain the mean
+        style (psi 0), then codes at psi 0.7 and 1. `reference`: a row for each reference, shown at the left.
         """
         num_domains = int(domain.max()) + 1
         sources, count = images[:8], min(8, len(images))

@@ -30,8 +30,8 @@ def first_width(image_size: int) -> int:
 def instance_norm(x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
     """Return features (B, C, S, S) with mean 0 and variance 1 in every channel of every image, then scaled and shifted.
 
-    Written as a group norm of one channel a group: the same numbers, and on a CPU, in channels-last memory, half the time of
-    ``F.instance_norm``, which copies to and fro.
+    Written as a group norm of one channel a group: the same numbers, and on a CPU, in channels-last memory, half the
+    time of ``F.instance_norm``, which copies to and fro.
     """
     return F.group_norm(x, x.shape[1], weight, bias)
 
@@ -172,9 +172,7 @@ class Generator(nn.Module):
         num_halvings = int(math.log2(image_size)) - 4 + (w_hpf > 0)
         width = base_width or first_width(image_size)
         self.from_rgb = nn.Conv2d(3, width, 3, padding=1)
-        self.to_rgb = nn.Sequential(
-            InstanceNorm(width), nn.LeakyReLU(SLOPE), nn.Conv2d(width, 3, 1)
-        )
+        self.to_rgb = nn.Sequential(InstanceNorm(width), nn.LeakyReLU(SLOPE), nn.Conv2d(width, 3, 1))
         encode: list[nn.Module] = []
         decode: list[nn.Module] = []
         shortcut = w_hpf == 0
@@ -329,8 +327,8 @@ class FaceOval(nn.Module):
     """Two fixed soft masks over the middle of an aligned face, where high-pass skips let the source through.
 
     The published code reads such masks from a landmark network (its weights are not trained by StarGAN v2); on
-    faces aligned as in CelebA-HQ the landmarks fall inside these ovals. ``radius_x`` and ``radius_y`` are fractions of the
-    image side; the second mask, used at 64 and 128 px, is a third smaller.
+    faces aligned as in CelebA-HQ the landmarks fall inside these ovals. ``radius_x`` and ``radius_y`` are fractions
+    of the image side; the second mask, used at 64 and 128 px, is a third smaller.
     """
 
     def __init__(self, radius_x: float = 0.30, radius_y: float = 0.38, softness: float = 0.15) -> None:

@@ -28,9 +28,7 @@ class Dots(Dataset):
 
     def read(self, index: int, size: int) -> np.ndarray:
         """Draw an image, (size, size, 3) uint8."""
-        x, y, radius = (
-            np.random.default_rng([self.part, index]).uniform([0.3, 0.3, 0.1], [0.7, 0.7, 0.25]) * size
-        )
+        x, y, radius = np.random.default_rng([self.part, index]).uniform([0.3, 0.3, 0.1], [0.7, 0.7, 0.25]) * size
         rows, columns = np.mgrid[:size, :size] + 0.5
         inside = np.clip(radius - np.hypot(columns - x, rows - y) + 0.5, 0, 1)[..., None]
         colour = np.array(COLOURS[self.domains[self.domain[index]]])

@@ -81,9 +81,7 @@ class Dataset:
         line = f"{len(self):,} images"
         if self.domain is not None:
             counts = np.bincount(self.domain, minlength=len(self.domains))
-            line += ", " + ", ".join(
-                f"{name} {count:,}" for name, count in zip(self.domains, counts, strict=True)
-            )
+            line += ", " + ", ".join(f"{name} {count:,}" for name, count in zip(self.domains, counts, strict=True))
         return line
 
 
@@ -93,12 +91,10 @@ class ImageFiles(Dataset):
     def __init__(self, home: str, names: Sequence[str], crop: str) -> None:
         """Take what is known without opening a file; a subclass sets the labels."""
         if crop not in CROPS:
-            raise UserError(
-                f"data.crop: expected one of {', '.join(CROPS)}, found {crop!r}{suggest(str(crop), CROPS)}"
-            )
+            raise UserError(f"data.crop: expected one of {', '.join(CROPS)}, found {crop!r}{suggest(str(crop), CROPS)}")
         self.home = home
         self.names = list(names)
-        self.crop = cast(Crop, crop)
+        self.crop = crop
         self._fingerprint: str | None = None
 
     def __len__(self) -> int:

@@ -64,36 +64,26 @@ class CelebA(ImageFiles):
         home = find_root(root)
         table = _find(home, ("list_attr_celeba.txt", "list_attr_celeba.csv"))
         if table is None:
-            raise UserError(
-                f"data.root: {home} holds no attribute table, list_attr_celeba.txt or list_attr_celeba.csv"
-            )
+            raise UserError(f"data.root: {home} holds no attribute table, list_attr_celeba.txt or list_attr_celeba.csv")
         names, columns, values = read_table(table)
         if not columns:
             raise UserError(f"{table} has no line with the names of the attributes above its rows")
         if domain_attribute is None and domains is not None:
-            raise UserError(
-                "data.domains is given, but data.domain_attribute is null, so that there are no domains"
-            )
+            raise UserError("data.domains is given, but data.domain_attribute is null, so that there are no domains")
         folder = _image_folder(home, images)
         files, there = _present(names, folder, table)
         rows = np.flatnonzero(there)
         self.listed, self.present = len(names), len(rows)
-        if split_by == "published":
-            rows = _published(len(names), rows, part)
-        else:
-            rows = _partition(home, names, rows, part)
+        published = split_by == "published"
+        rows = _published(len(names), rows, part) if published else _partition(home, names, rows, part)
         if domain_attribute is not None:
             column = _column("data.domain_attribute", domain_attribute, columns, table)
             found = domain_names(domain_attribute)
             self.domains = choose_domains(found, domains, f"domain_attribute {domain_attribute}")
-            number = np.array(
-                [self.domains.index(name) if name in self.domains else -1 for name in found], np.int64
-            )
+            number = np.array([self.domains.index(name) if name in self.domains else -1 for name in found], np.int64)
             domain = number[(values[rows, column] > 0).astype(np.int64)]
             rows, self.domain = rows[domain >= 0], domain[domain >= 0]
-            for name, items in zip(
-                self.domains, np.bincount(self.domain, minlength=len(self.domains)), strict=True
-            ):
+            for name, items in zip(self.domains, np.bincount(self.domain, minlength=len(self.domains)), strict=True):
                 if not items:
                     raise UserError(
                         f"data.domain_attribute: domain {name!r} of {domain_attribute} is empty in the "
@@ -145,9 +135,7 @@ def _read_table(path: str, size: int, mtime: int) -> tuple[list[str], list[str],
     names, values = _even_rows(content, start, width) or _any_rows(path, content, start, width)
     values.flags.writeable = False  # kept for the next reader
     if count is not None and count != len(names):
-        raise UserError(
-            f"{path} says it has {count:,} rows and has {len(names):,}; it may be cut short, get it again"
-        )
+        raise UserError(f"{path} says it has {count:,} rows and has {len(names):,}; it may be cut short, get it again")
     if len(set(names)) < len(names):
         twice, _ = Counter(names).most_common(1)[0]
         raise UserError(f"{path} has several rows for {twice}")
@@ -226,16 +214,12 @@ def _head(path: str, content: bytes) -> tuple[int | None, list[str], int, int]:
             width = len(fields)
             columns = columns[1:] if len(columns) == width else columns
             if columns and len(columns) != width - 1:
-                raise UserError(
-                    f"{path}: the line of names has {len(columns)} names, the first row {width - 1} values"
-                )
+                raise UserError(f"{path}: the line of names has {len(columns)} names, the first row {width - 1} values")
             return count, columns, start, width
         elif fields and not columns:
             columns = [field.decode("utf-8", "replace") for field in fields]
         elif fields:
-            raise UserError(
-                f"{path}: {fields[0].decode('utf-8', 'replace')} has no row of 1 and -1 beside it"
-            )
+            raise UserError(f"{path}: {fields[0].decode('utf-8', 'replace')} has no row of 1 and -1 beside it")
         start = stop + 1
     raise UserError(f"{path} has no rows")
 

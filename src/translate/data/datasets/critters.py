@@ -47,9 +47,7 @@ class Critters(Dataset):
         name, count = ("num_images", num_images) if part == "train" else ("num_val_images", num_val_images)
         each = count // len(self.domains)
         if each < 1:
-            raise UserError(
-                f"data.{name}: {count} is fewer than one image for each of {len(self.domains)} domains"
-            )
+            raise UserError(f"data.{name}: {count} is fewer than one image for each of {len(self.domains)} domains")
         if each * len(SPECIES) > _VALIDATION:
             raise UserError(f"data.{name}: {count} is more than the world holds")
         self.world_seed = world_seed
@@ -85,7 +83,5 @@ class Critters(Dataset):
 
     def fingerprint(self) -> str:
         """Digest the world's version and what was asked of it."""
-        asked = (
-            f"critters {WORLD_VERSION} {self.world_seed} {self._start} {len(self)} {' '.join(self.domains)}"
-        )
+        asked = f"critters {WORLD_VERSION} {self.world_seed} {self._start} {len(self)} {' '.join(self.domains)}"
         return hashlib.sha256(asked.encode()).hexdigest()

@@ -1,0 +1,295 @@
+"""Write docs/config.md and experiments/README.md from the code and the files of configuration.
+
+    python docs/generate.py
+
+Nothing is kept by hand: types and comments come from the dataclasses of the schema, values from the YAML files,
+parts from the registries' static index. A test compares the files with what `generate` returns.
+"""
+
+import ast
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import MISSING, dataclass, fields
+from itertools import pairwise
+from pathlib import Path
+
+from translate.config import schema
+from translate.config.check import HANDED, RULES
+from translate.config.experiments import HEADER, header
+from translate.config.types import in_words
+from translate.registry import REGISTRIES
+from translate.schedule import SCHEDULES
+from translate.signatures import Entry
+
+ROOT = Path(__file__).resolve().parents[1]
+CONF = ROOT / "conf"
+EXPERIMENTS = ROOT / "experiments"
+NOTICE = "<!-- Written by docs/generate.py; `make docs` writes it anew. -->"
+
+TYPED = {"model": "ModelConfig", "data": "DataConfig", "trainer": "TrainerConfig"}
+"""Groups whose keys are the fields of a dataclass."""
+
+GROUPS = {
+    "model": "What learns. The other keys of an option are the arguments of the model that `name` names.",
+    "data": "What it learns from. The other keys of an option are the arguments of the data set that `name` names.",
+    "recipe": (
+        "What a pair of model and data changes. The option `<model>-<data>` is taken by itself if there is one; it is "
+        "not chosen on the command line. `~recipe` leaves it out."
+    ),
+    "trainer": "Where it runs.",
+    "logger": (
+        "Who is told, beside metrics.jsonl in the run folder. Each key is a name of your choice; `_target_` is the "
+        "import path of a Lightning logger, the rest are its arguments. `save_dir` is the run folder."
+    ),
+    "metrics": (
+        "What is measured when a run ends. Each key is a label of your choice; `name` is a metric, the rest are its "
+        "arguments."
+    ),
+    "debug": "Settings to look into something; off unless chosen.",
+}
+"""Groups in the order of the page; a group that is not named here comes last."""
+
+KINDS = {
+    "networks": "named in `model.networks.<role>`",
+    "losses": "named in `model.losses.<slot>`, or called by a model",
+    "datasets": "named in `data`",
+    "metrics": "named in `metrics.<label>`",
+    "models": "named in `model`",
+}
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key of the configuration: its type as source text and the comment beside it."""
+
+    name: str
+    annotation: str
+    comment: str
+
+
+def generate() -> dict[Path, str]:
+    """Return what the generated files hold: path -> text. Nothing is written."""
+    return {ROOT / "docs" / "config.md": config_page(), EXPERIMENTS / "README.md": experiments_page()}
+
+
+# --- docs/config.md -----------------------------------------------------------------------------------------
+
+
+def config_page() -> str:
+    """Return docs/config.md."""
+    return _joined(
+        [
+            "# Configuration",
+            NOTICE,
+            f"A configuration is composed by Hydra: `conf/train.yaml`, then an option of each group, in the order "
+            f"{', '.join(_order())}, then the values on the command line. Where two say different things, the later "
+            "one counts. The whole is then checked, and every problem is said at once. `python -m translate show` "
+            "prints the result. How the parts belong together is told in [concepts.md](concepts.md).",
+            "`???` is a value that you must give, `null` switches a feature off. No key is optional by absence.",
+            "## The root",
+            _table(("key", "type", "as shipped", "what it is"), list(_root_rows())),
+            *_group_sections(),
+            "## Parts",
+            "What `name:` can name. Arguments without a default must be given. Plug-ins add to these lists; "
+            "`python -m translate list` prints them with those of plug-ins.",
+            *_part_sections(),
+            "## Numbers that change with training",
+            "A loss weight is a number, or a mapping with the key `schedule`, a function of the iteration.",
+            *_schedule_sections(),
+            "## What is checked",
+            "Every key is known, every value fits its type, every part exists and takes its arguments, roles, slots, "
+            "phases and terms are those that the model declares. Beyond that:",
+            "\n".join(f"- {_first_line(rule.__doc__)}" for rule in RULES),
+            "## Keys that cannot change the result",
+            "Two runs whose configurations agree without these keys are the same experiment. `resume=auto` looks for "
+            "such a run of the same name; there `iterations` may differ too.",
+            ", ".join(f"`{key}`" for key in sorted(schema.INSENSITIVE_KEYS)),
+        ]
+    )
+
+
+def _root_rows() -> Iterator[tuple[str, ...]]:
+    shipped = _shipped_values(CONF / "train.yaml")
+    for key in _declared("RunConfig"):
+        value, comment = shipped.get(key.name, ("", ""))
+        if not value:
+            yield f"`{key.name}`", "a group", "", f"see [{key.name}](#{key.name})"
+            continue
+        yield f"`{key.name}`", in_words(key.annotation), f"`{value}`" if value else "", comment or key.comment
+
+
+def _order() -> list[str]:
+    """Return the groups in the order in which they are laid over each other."""
+    found = re.findall(r"^  - (?:optional )?(\w+): ", (CONF / "train.yaml").read_text(encoding="utf-8"), re.MULTILINE)
+    return [f"`{group}`" for group in found]
+
+
+def _shipped_values(path: Path) -> dict[str, tuple[str, str]]:
+    """Return key -> (value, comment) of the scalar lines at the left margin of a YAML file."""
+    found = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if match := re.fullmatch(r"(\w+):\s+(.*?)(?:\s+#\s*(.*))?", line):
+            found[match[1]] = (match[2], match[3] or "")
+    return found
+
+
+def _group_sections() -> Iterator[str]:
+    there = sorted(folder.name for folder in CONF.iterdir() if folder.is_dir() and any(folder.glob("*.yaml")))
+    for group in [*GROUPS, *(name for name in there if name not in GROUPS)]:
+        yield f"## {group}"
+        if group in GROUPS:
+            yield GROUPS[group]
+        if group in TYPED:
+            rows = [(f"`{key.name}`", in_words(key.annotation), key.comment) for key in _declared(TYPED[group])]
+            yield _table(("key", "type", "what it is"), rows)
+        for path in sorted((CONF / group).rglob("*.yaml")):
+            option = path.relative_to(CONF / group).with_suffix("").as_posix()
+            told, body = _comment_and_body(path)
+            yield f"### {group}={option}" if group != "recipe" else f"### {option}"
+            if told:
+                yield told
+            yield f"```yaml\n{body}\n```"
+
+
+def _comment_and_body(path: Path) -> tuple[str, str]:
+    """Return the comment at the head of a YAML file as one text, and what follows it."""
+    lines = path.read_text(encoding="utf-8").strip().splitlines()
+    count = next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))
+    told = [line.lstrip("# ") for line in lines[:count] if not line.startswith("# @")]
+    return " ".join(told), "\n".join(lines[count:]).strip("\n")
+
+
+def _part_sections() -> Iterator[str]:
+    for kind, registry in REGISTRIES.items():
+        yield f"### {kind}"
+        yield f"{KINDS[kind][0].upper()}{KINDS[kind][1:]}."
+        ours = [entry for entry in registry.index().values() if entry.module.startswith(registry.home)]
+        for entry in ours:
+            yield _part(entry, HANDED.get(kind, ()))
+
+
+def _part(entry: Entry, handed: Sequence[str]) -> str:
+    lines = [f"**`{entry.name}`**: {_plain(entry.summary)}"]
+    takes = [p for p in entry.parameters if p.name not in handed]
+    if entry.is_class:
+        for parameter in takes:
+            words = in_words(parameter.annotation) if parameter.annotation else "anything"
+            default = "" if parameter.required else f"; default `{_value(parameter.default)}`"
+            lines.append(f"- `{parameter.name}`: {words}{default}")
+    elif takes:
+        lines.append(f"- a function of {', '.join(f'`{parameter.name}`' for parameter in takes)}")
+    lines += [f"- {_fact_words(name)} {_fact_value(value)}" for name, value in entry.facts.items()]
+    return "\n".join([lines[0], *(["", *lines[1:]] if len(lines) > 1 else [])])
+
+
+def _fact_words(name: str) -> str:
+    words = {
+        "batch": "sees the batch",
+        "networks": "needs the networks",
+        "optional_networks": "may have the networks",
+        "losses": "needs the losses",
+        "terms": "weighs the terms",
+        "gives": "gives of every image",
+        "image_size": "takes an image size of",
+    }
+    return words.get(name, name)
+
+
+def _fact_value(value: object) -> str:
+    if isinstance(value, dict) and all(isinstance(terms, tuple) for terms in value.values()):
+        return "; ".join(f"`{phase}`: {_fact_value(terms)}" for phase, terms in value.items())
+    if isinstance(value, dict):
+        words = {"minimum": "at least {}", "maximum": "at most {}", "multiple_of": "a multiple of {}"}
+        found = [words[key].format(number) for key, number in value.items() if key in words]
+        return ", ".join([*found, *(["a power of two"] if value.get("power_of_two") else [])])
+    if isinstance(value, tuple | list):
+        return ", ".join(f"`{item}`" for item in value)
+    return f"`{value}`"
+
+
+def _schedule_sections() -> Iterator[str]:
+    for name, kind in SCHEDULES.items():
+        keys = [f"`{f.name}`" + ("" if f.default is MISSING else f" (default {f.default})") for f in fields(kind)]
+        yield f"- **`{name}`**: {_first_line(kind.__doc__)} Keys: {', '.join(keys)}."
+    yield "```yaml\ndiversity: {schedule: linear, start: 2.0, end: 0.0, iterations: 100000}\n```"
+
+
+# --- experiments/README.md ----------------------------------------------------------------------------------
+
+
+def experiments_page() -> str:
+    """Return experiments/README.md."""
+    rows = []
+    for path in sorted(EXPERIMENTS.rglob("*.yaml")):
+        option = path.relative_to(EXPERIMENTS).with_suffix("").as_posix()
+        told = header(path)
+        columns = ("Question", "Change", "Expected", "Cost", "Status")
+        rows.append((f"[{option}]({option}.yaml)", *(told.get(key, "") for key in columns)))
+    return _joined(
+        [
+            "# Experiments",
+            NOTICE,
+            "What is typed is the path on disk: `experiments=stargan_v2/afhq_256` is `stargan_v2/afhq_256.yaml` here, "
+            "or in a folder `experiments` where you work, which comes first.",
+            _table(("name", "question", "change", "expected", "cost", "status"), rows),
+            f"Every file begins with comments that say {', '.join(HEADER)}, in this order, one line each or more.",
+        ]
+    )
+
+
+# --- reading and writing text -------------------------------------------------------------------------------
+
+
+def _declared(name: str) -> list[Key]:
+    """Return the fields of a dataclass of the schema with the comments that stand beside them."""
+    text = Path(schema.__file__).read_text(encoding="utf-8")
+    lines = text.splitlines()
+    (found,) = (node for node in ast.parse(text).body if isinstance(node, ast.ClassDef) and node.name == name)
+    keys = []
+    for node in found.body:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id != "arguments":
+            rest = lines[(node.end_lineno or node.lineno) - 1].encode()[node.end_col_offset :].decode()
+            keys.append(Key(node.target.id, ast.unparse(node.annotation), rest.strip().lstrip("# ")))
+    return keys
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    cells = [head, ["---"] * len(head), *([_cell(text) for text in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in cells)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "\\<")
+
+
+def _joined(blocks: Sequence[str]) -> str:
+    """Return blocks of Markdown with a blank line between them, the items of a list together."""
+    text = blocks[0]
+    for before, block in pairwise(blocks):
+        text += ("\n" if before.startswith("- ") and block.startswith("- ") else "\n\n") + block
+    return text + "\n"
+
+
+def _first_line(docstring: str | None) -> str:
+    return _plain((docstring or "").strip().splitlines()[0])
+
+
+def _plain(text: str) -> str:
+    return text.replace("``", "`")
+
+
+def _value(value: object) -> str:
+    """Return a default as YAML writes it."""
+    words = {None: "null", True: "true", False: "false"}
+    return words[value] if value is None or isinstance(value, bool) else str(value)
+
+
+def main() -> None:
+    """Write the files."""
+    for path, text in generate().items():
+        path.write_text(text, encoding="utf-8")
+        print(path.relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    main()

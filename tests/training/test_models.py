@@ -1,0 +1,201 @@
+"""Every registered model trains an iteration, overfits a fixed batch, and keeps to what its registration says."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from training.tiny import tiny
+from translate import build, checkpoints
+from translate.config.schema import RunConfig
+from translate.data.batches import ReferenceBatch
+from translate.data.views import VIEWS
+from translate.models.base import TranslationModel
+from translate.registry import MODELS
+
+CASES: dict[str, Callable[..., RunConfig]] = {"stargan_v2": tiny}
+"""A small configuration of every model."""
+
+NAMES = [name for name in MODELS.names() if MODELS.entry(name).module.startswith("translate.")]
+COVERED = [name for name in NAMES if name in CASES]
+
+
+def start(name: str, *overrides: str) -> tuple[TranslationModel, ReferenceBatch]:
+    """Return a new model and the first batch of its data."""
+    config = CASES[name](*overrides)
+    torch.set_num_threads(1)
+    data = build.build_data(config)
+    return build.build_model(config), data.ready(data.iterations()[0])
+
+
+def train(model: TranslationModel, batch: ReferenceBatch, count: int) -> list[dict[str, float]]:
+    """Return the terms of `count` iterations on one batch."""
+    history = []
+    for k in range(count):
+        model.training_step(batch, k)
+        history.append({term: value.item() for term, value in model.terms.items()})
+    return history
+
+
+def weights(model: torch.nn.Module) -> dict[str, Tensor]:
+    return {name: p.detach().clone() for name, p in model.named_parameters()}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_model_has_a_case(name: str) -> None:
+    assert name in CASES, f"the model {name!r} has no case: give it a small configuration here"
+
+
+def test_every_batch_type_is_covered() -> None:
+    assert {MODELS.facts(name)["batch"] for name in NAMES} == set(VIEWS)
+
+
+@pytest.mark.parametrize("name", COVERED)
+def test_one_iteration_moves_every_trained_network_and_its_average(name: str) -> None:
+    model, batch = start(name)
+    before = weights(model)
+    (terms,) = train(model, batch, 1)
+    assert model.iteration == 1
+    assert all(torch.tensor(list(terms.values())).isfinite())
+    after = weights(model)
+    for role in model.trained:
+        assert any(not after[key].equal(before[key]) for key in after if key.startswith(f"{role}.")), role
+    for role in model.averaged.networks:
+        start_of = f"averaged.networks.{role}."
+        assert any(not after[key].equal(before[key]) for key in after if key.startswith(start_of)), role
+    for role in set(model.roles) - set(model.trained):
+        assert all(after[key].equal(before[key]) for key in after if key.startswith(f"{role}.")), role
+    assert all(p.requires_grad for role in model.trained for p in model.network(role).parameters())
+
+
+@pytest.mark.parametrize("name", COVERED)
+def test_registration_says_what_is_there(name: str) -> None:
+    model, batch = start(name)
+    facts = MODELS.facts(name)
+    assert set(facts["networks"]) <= set(model.roles)
+    assert set(model.roles) <= {*facts["networks"], *facts.get("optional_networks", ())}
+    assert {phase: set(terms) for phase, terms in model.weights.items()} == {
+        phase: set(terms) for phase, terms in facts["terms"].items()
+    }
+    (terms,) = train(model, batch, 1)
+    for phase, names in facts["terms"].items():
+        recorded = {term.split("/")[-1].split("#")[0] for term in terms if term.startswith(f"{phase}/")}
+        assert recorded == set(names)
+    assert set(model.headline) <= set(terms)
+
+
+@pytest.mark.parametrize("name", COVERED)
+def test_iterations_are_repeatable(name: str) -> None:
+    histories, ends = [], []
+    for _ in range(2):
+        model, batch = start(name)
+        histories.append(train(model, batch, 3))
+        ends.append(weights(model))
+        torch.rand(3)
+    assert histories[0] == histories[1]
+    assert all(value.equal(ends[1][key]) for key, value in ends[0].items())
+
+
+@pytest.mark.parametrize("name", COVERED)
+def test_kept_model_goes_on_the_same(name: str) -> None:
+    model, batch = start(name)
+    train(model, batch, 2)
+    kept = checkpoints.state_of(model, (), {})
+    other, _ = start(name, "seed=1")
+    other.seed = model.seed
+    checkpoints.restore(other, kept)
+    assert train(model, batch, 2) == train(other, batch, 2)
+    ends = weights(model), weights(other)
+    assert all(value.equal(ends[1][key]) for key, value in ends[0].items())
+
+
+OVERFIT = 120  # iterations
+
+
+@pytest.mark.parametrize("name", COVERED)
+def test_one_batch_is_overfitted(name: str) -> None:
+    """The way there and back reproduces the images of a fixed batch ever better."""
+    model, batch = start(name, f"iterations={OVERFIT}")
+    history = train(model, batch, OVERFIT)
+    cycles = [term for term in history[0] if term.split("/")[-1] == "cycle"]
+    assert cycles
+    for term in cycles:
+        values = [row[term] for row in history]
+        assert sum(values[-5:]) / 5 < 0.5 * values[0], (term, values[0], values[-5:])
+    assert all(torch.tensor([list(row.values()) for row in history]).isfinite().flatten())
+
+
+@pytest.mark.parametrize("name", COVERED)
+def test_sample_grids_are_pictures(name: str) -> None:
+    config = CASES[name]()
+    data, model = build.build_data(config), build.build_model(config)
+    images, domain, _ = data.held_out(6)
+    state = torch.get_rng_state()
+    grids, again = (model.sample_grids(images, domain) for _ in range(2))
+    assert torch.get_rng_state().equal(state)
+    assert grids
+    for key, picture in grids.items():
+        assert picture.ndim == 3
+        assert picture.shape[0] == 3
+        assert picture.isfinite().all()
+        assert (picture.abs() <= 1).all()
+        assert picture.equal(again[key])
+
+
+# --- StarGAN v2 ---------------------------------------------------------------------------------------------
+
+
+def test_stargan_v2_translates_by_code_or_by_reference() -> None:
+    model, batch = start("stargan_v2")
+    x, target = batch.image, batch.target
+    by_code = model.translate(x, target, code=batch.code)
+    by_reference = model.translate(x, target, reference=batch.reference)
+    assert by_code.shape == by_reference.shape == x.shape
+    assert not by_code.requires_grad
+    assert not by_code.allclose(model.translate(x, target, code=batch.code2), atol=1e-4)
+    for guides in ({}, {"code": batch.code, "reference": batch.reference}):
+        with pytest.raises(ValueError, match="either code or reference"):
+            model.translate(x, target, **guides)
+
+
+def test_stargan_v2_truncation_ends_at_the_mean_style() -> None:
+    model, batch = start("stargan_v2")
+    x, target = batch.image, batch.target
+    ends = [model.translate(x, target, code=code, psi=0.0) for code in (batch.code, batch.code2)]
+    torch.testing.assert_close(*ends, rtol=1e-5, atol=1e-6)
+    whole = model.translate(x, target, code=batch.code)
+    torch.testing.assert_close(model.translate(x, target, code=batch.code, psi=1.0), whole)
+    half = model.translate(x, target, code=batch.code, psi=0.5)
+    assert (half - ends[0]).abs().mean() < (whole - ends[0]).abs().mean()
+
+
+def test_stargan_v2_second_generator_update_moves_the_generator_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, batch = start("stargan_v2")
+    moved: list[tuple[str, ...]] = []
+    descend = TranslationModel._descend
+
+    def spy(self: TranslationModel, loss: Tensor, roles: tuple[str, ...]) -> None:
+        before = {role: weights(self.network(role)) for role in self.trained}
+        descend(self, loss, roles)
+        after = {role: weights(self.network(role)) for role in self.trained}
+        moved.append(tuple(r for r in after if any(not v.equal(before[r][k]) for k, v in after[r].items())))
+
+    monkeypatch.setattr(TranslationModel, "_descend", spy)
+    model.training_step(batch, 0)
+    assert moved == [
+        ("discriminator",),
+        ("discriminator",),
+        ("generator", "mapping", "style_encoder"),
+        ("generator",),
+    ]
+
+
+def test_stargan_v2_with_masks_trains() -> None:
+    overrides = ["model.networks.generator.w_hpf=1", "+model.networks.masks={name: face_oval}"]
+    model, batch = start("stargan_v2", *overrides)
+    (terms,) = train(model, batch, 1)
+    assert all(torch.tensor(list(terms.values())).isfinite())
+    assert "masks" not in model.trained
+    kept = checkpoints.state_of(model, (), {})
+    checkpoints.restore(start("stargan_v2", *overrides)[0], kept)

@@ -1,0 +1,64 @@
+"""The plug-in example trains from outside, without an edit of ours."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from translate import checkpoints
+
+PLUGIN = Path(__file__).parents[1] / "plugin_example"
+
+
+@pytest.fixture(scope="module")
+def answer(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path]:
+    place = tmp_path_factory.mktemp("outside")
+    path = os.pathsep.join(filter(None, [str(PLUGIN), os.environ.get("PYTHONPATH", "")]))
+    words = ["plugins=[my_lab]", "experiments=my_lab/first", "trainer.threads=1", f"folder={place / 'run'}"]
+    done = subprocess.run(
+        [sys.executable, "-m", "translate", *words, "sample_every=null"],
+        cwd=place,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    return done, place / "run"
+
+
+def test_it_trains_to_its_end(answer: tuple[subprocess.CompletedProcess[str], Path]) -> None:
+    done, folder = answer
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "done: " in done.stderr
+    recorded = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [line["iteration"] for line in recorded] == [1, 2, 3, 4]
+    assert {"discriminator/real", "discriminator/fake", "generator/adversarial", "generator/cycle"} <= set(recorded[0])
+
+
+def test_its_checkpoints_are_like_ours(answer: tuple[subprocess.CompletedProcess[str], Path]) -> None:
+    _, folder = answer
+    assert [path.stem for path in checkpoints.all_in(folder)] == ["000002", "000004"]
+    last = checkpoints.newest(folder)
+    assert last.domains == ("blue", "red", "yellow")
+    assert last.config["model"]["networks"]["generator"]["name"] == "my_lab_painter"
+    assert last.config["plugins"] == ["my_lab"]
+    assert "enter.weight" in last.part("network.generator")
+
+
+def test_its_run_can_be_shown_without_the_plugin(answer: tuple[subprocess.CompletedProcess[str], Path]) -> None:
+    _, folder = answer
+    shown = subprocess.run(
+        [sys.executable, "-m", "translate", "show", f"run={folder}"],
+        cwd=folder.parent,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout == (folder / "config.yaml").read_text()

@@ -1,0 +1,271 @@
+"""The vocabulary of a step: update, descend, weighted, average, record."""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from translate.errors import UserError
+from translate.models.base import TranslationModel
+
+WEIGHTS: dict[str, dict[str, Any]] = {
+    "generator": {"cycle": 2.0, "style": 0.0, "diversity": {"schedule": "linear", "start": 4, "end": 0, "iterations": 4}},
+    "discriminator": {"real": 1},
+}
+
+
+class Model(TranslationModel):
+    """Three linear maps; ``what`` is done in a step."""
+
+    what: Callable[["Model", Any], None]
+
+    def step(self, batch: Any) -> None:
+        self.what(self, batch)
+
+
+def make(optimizer: Any = partial(torch.optim.SGD, lr=0.1), **arguments: Any) -> Model:
+    torch.manual_seed(0)
+    networks = {role: nn.Linear(3, 3) for role in ("generator", "discriminator", "fixed")}
+    networks["fixed"].requires_grad_(False)
+    trained = {role: optimizer for role in ("generator", "discriminator")}
+    return Model(networks, trained, WEIGHTS, ("generator",), **arguments)
+
+
+X = torch.tensor([[1.0, -2.0, 0.5], [0.3, 0.1, -1.0]])
+
+
+def loss_of(model: Model, scale: float = 1.0) -> Tensor:
+    return scale * model.network("discriminator")(model.network("generator")(X)).square().sum()
+
+
+def weights(module: nn.Module) -> list[Tensor]:
+    return [p.detach().clone() for p in module.parameters()]
+
+
+def equal(first: Iterable[Tensor], second: Iterable[Tensor]) -> bool:
+    return all(a.equal(b) for a, b in zip(first, second, strict=True))
+
+
+def test_networks_are_found_by_role() -> None:
+    model = make()
+    assert model.roles == ("generator", "discriminator", "fixed")
+    assert model.trained == ("generator", "discriminator")
+    assert model.network("fixed") is model.fixed
+    assert model.configure_optimizers() == [model.optimizer("generator"), model.optimizer("discriminator")]
+    assert model.optimizer("generator") is model.optimizer("generator")
+    assert model.automatic_optimization is False
+
+
+# --- update and descend -------------------------------------------------------------------------------------
+
+
+def test_update_freezes_the_others_and_restores_them() -> None:
+    model = make()
+    with model.update("generator"):
+        assert all(p.requires_grad for p in model.generator.parameters())
+        assert not any(p.requires_grad for p in model.discriminator.parameters())
+        assert not any(p.requires_grad for p in model.fixed.parameters())
+    assert all(p.requires_grad for p in model.discriminator.parameters())
+    assert not any(p.requires_grad for p in model.fixed.parameters())  # was frozen before, stays frozen
+
+
+def test_update_restores_after_an_error() -> None:
+    model = make()
+    with pytest.raises(KeyError), model.update("generator"):
+        raise KeyError
+    assert all(p.requires_grad for p in model.discriminator.parameters())
+
+
+def test_a_parameter_that_was_frozen_by_hand_stays_so() -> None:
+    model = make()
+    model.discriminator.bias.requires_grad_(False)
+    with model.update("generator"):
+        pass
+    assert model.discriminator.weight.requires_grad
+    assert not model.discriminator.bias.requires_grad
+
+
+def test_descend_moves_the_named_network_alone() -> None:
+    model = make()
+    before = {role: weights(model.network(role)) for role in model.roles}
+    with model.update("generator") as descend:
+        descend(loss_of(model))
+    assert not equal(weights(model.generator), before["generator"])
+    assert equal(weights(model.discriminator), before["discriminator"])
+    assert equal(weights(model.fixed), before["fixed"])
+    assert all(p.grad is None for p in model.discriminator.parameters())  # not computed at all
+
+
+def test_descend_is_a_gradient_step() -> None:
+    model, twin = make(), make()
+    gradients = torch.autograd.grad(loss_of(twin), list(twin.generator.parameters()))
+    with model.update("generator") as descend:
+        descend(loss_of(model))
+    for found, start, gradient in zip(model.generator.parameters(), twin.generator.parameters(), gradients, strict=True):
+        torch.testing.assert_close(found, start - 0.1 * gradient)
+
+
+def test_update_begins_without_gradients() -> None:
+    model, twin = make(), make()
+    for p in model.generator.parameters():
+        p.grad = torch.full_like(p, 1e6)
+    for m in (model, twin):
+        with m.update("generator") as descend:
+            descend(loss_of(m))
+    assert equal(weights(model.generator), weights(twin.generator))
+
+
+def test_several_networks_learn_together() -> None:
+    model = make()
+    before = {role: weights(model.network(role)) for role in model.trained}
+    with model.update("generator", "discriminator") as descend:
+        descend(loss_of(model))
+    assert all(not equal(weights(model.network(role)), before[role]) for role in model.trained)
+    assert "gradient_norm/generator+discriminator" in model.terms
+
+
+def test_updates_in_turn_use_moved_networks() -> None:
+    """A second update computes with the first one's result, and its gradients are its own."""
+    model = make()
+    with model.update("discriminator") as descend:
+        descend(loss_of(model))
+    after = weights(model.discriminator)
+    with model.update("generator") as descend:
+        descend(loss_of(model))
+    assert equal(weights(model.discriminator), after)
+    assert [name for name in model.terms] == ["gradient_norm/discriminator", "gradient_norm/generator"]
+
+
+@pytest.mark.parametrize(("clip", "scale"), [(0.5, 100.0), (0.5, 1e-4), (None, 100.0)])
+def test_descend_bounds_the_norm_and_records_what_it_was(clip: float | None, scale: float) -> None:
+    model, twin = make(gradient_clip=clip), make()
+    gradients = torch.autograd.grad(loss_of(twin, scale), list(twin.generator.parameters()))
+    norm = torch.sqrt(sum(g.square().sum() for g in gradients)).item()
+    with model.update("generator") as descend:
+        descend(loss_of(model, scale))
+    assert model.terms["gradient_norm/generator"].item() == pytest.approx(norm, rel=1e-5)
+    factor = 1.0 if clip is None else min(1.0, clip / norm)
+    for p, gradient in zip(model.generator.parameters(), gradients, strict=True):
+        assert p.grad is not None
+        torch.testing.assert_close(p.grad, factor * gradient, rtol=1e-4, atol=1e-9)
+    if clip is not None:
+        moved = [a - b for a, b in zip(weights(model.generator), weights(twin.generator), strict=True)]
+        assert torch.sqrt(sum(m.square().sum() for m in moved)) <= 0.1 * clip * (1 + 1e-4)
+
+
+# --- weighted -----------------------------------------------------------------------------------------------
+
+
+def terms(*values: float) -> dict[str, Tensor]:
+    names = ("cycle", "style", "diversity")
+    return {name: torch.tensor(value, requires_grad=True) for name, value in zip(names, values, strict=True)}
+
+
+def test_weighted_sums_by_weight_and_records_without() -> None:
+    model = make()
+    found = model.weighted("generator", terms(3.0, 5.0, 7.0), "latent")
+    assert found.item() == pytest.approx(2 * 3 + 0 * 5 + 4 * 7)
+    assert {name: value.item() for name, value in model.terms.items()} == {
+        "generator/latent/cycle": 3.0,
+        "generator/latent/style": 5.0,
+        "generator/latent/diversity": 7.0,
+    }
+    assert not any(value.requires_grad for value in model.terms.values())
+
+
+def test_a_term_of_weight_zero_is_measured_and_no_more() -> None:
+    model, given = make(), terms(3.0, float("nan"), 7.0)
+    total = model.weighted("generator", given)
+    assert total.item() == 34.0  # 0 * nan would be nan
+    assert model.terms["generator/style"].isnan()
+    total.backward()
+    assert given["style"].grad is None
+    assert given["cycle"].grad is not None
+    assert given["cycle"].grad.item() == 2.0
+
+
+def test_weights_follow_their_schedule() -> None:
+    model = make()
+    for iteration, weight in ((0, 4.0), (1, 3.0), (3, 1.0), (4, 0.0), (100, 0.0)):
+        model.iteration = iteration
+        assert model.weighted("generator", terms(0.0, 0.0, 1.0)).item() == weight
+
+
+@pytest.mark.parametrize(
+    "given", [{"cycle": 1.0}, {"cycle": 1.0, "style": 1.0, "diversity": 1.0, "identity": 1.0}, {"cylce": 1.0}]
+)
+def test_weights_and_terms_must_be_the_same(given: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=r"weights\.generator: found weights for \['cycle', 'diversity', 'style'\]"):
+        make().weighted("generator", {name: torch.tensor(value) for name, value in given.items()})
+
+
+def test_wrong_weights_are_refused_when_the_model_is_made() -> None:
+    with pytest.raises(UserError, match="linaer"):
+        Model({}, {}, {"generator": {"cycle": {"schedule": "linaer"}}})
+
+
+# --- record, average, training_step -------------------------------------------------------------------------
+
+
+def test_record_keeps_every_value_of_a_name() -> None:
+    model = make()
+    for value in (1.0, 2.0, 3.0):
+        model.record("a/b", torch.tensor(value, dtype=torch.float64, requires_grad=True))
+    model.record("c", torch.tensor(4))
+    assert {name: value.item() for name, value in model.terms.items()} == {"a/b": 1, "a/b#2": 2, "a/b#3": 3, "c": 4}
+    assert all(value.dtype == torch.float32 and not value.requires_grad for value in model.terms.values())
+
+
+def test_average_moves_towards_the_trained_networks() -> None:
+    model = make(average_decay=0.75)
+    before = weights(model.averaged["generator"])
+    with torch.no_grad():
+        for p in model.generator.parameters():
+            p.add_(1)
+    model.average()
+    for found, start in zip(weights(model.averaged["generator"]), before, strict=True):
+        torch.testing.assert_close(found, start + 0.25)
+    assert "discriminator" not in model.averaged
+
+
+def test_training_step_counts_iterations_and_forgets_old_terms() -> None:
+    model = make()
+    seen: list[int] = []
+
+    def what(self: Model, batch: Any) -> None:
+        seen.append(self.iteration)
+        self.record("x", torch.tensor(float(batch)))
+
+    model.what = lambda m, batch: what(m, batch)
+    for k in range(3):
+        model.training_step(10 * k, 99)  # Lightning's own count is of no account
+    assert seen == [0, 1, 2]
+    assert model.iteration == 3
+    assert {name: value.item() for name, value in model.terms.items()} == {"x": 20.0}
+
+
+def test_draws_inside_a_step_are_keyed_by_seed_and_iteration() -> None:
+    def draws(seed: int, first: int, count: int) -> list[float]:
+        model, found = make(seed=seed), []
+        model.what = lambda m, batch: found.append(torch.rand(()).item())
+        model.iteration = first
+        for _ in range(count):
+            torch.rand(7)  # what happened before does not matter
+            model.training_step(None, 0)
+        return found
+
+    whole = draws(0, 0, 4)
+    assert draws(0, 2, 2) == whole[2:]
+    assert len(set(whole + draws(1, 0, 4))) == 8
+
+
+def test_a_model_without_step_or_samples_says_so() -> None:
+    bare = TranslationModel({"generator": nn.Linear(1, 1)}, {}, {})
+    with pytest.raises(NotImplementedError, match=r"TranslationModel does not say what an iteration is.*step\(batch\)"):
+        bare.training_step(None, 0)
+    assert bare.iteration == 0
+    with pytest.raises(NotImplementedError, match="sample_every=null"):
+        bare.sample_grids(torch.zeros(1, 3, 8, 8), torch.zeros(1))

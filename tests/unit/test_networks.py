@@ -1,0 +1,374 @@
+"""Every registered network builds small, runs at two sizes, is differentiable and comes back; StarGAN v2's are the published ones."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from translate.networks.initialization import he_normal
+from translate.networks.stargan_v2 import (
+    AdaIN,
+    Discriminator,
+    FaceOval,
+    Generator,
+    HighPass,
+    InstanceNorm,
+    MappingNetwork,
+    ResidualBlock,
+    StyledBlock,
+    StyleEncoder,
+    pick_domain,
+)
+from translate.registry import NETWORKS
+
+B, K, L, Z = 4, 3, 5, 6
+SMALL = {
+    "num_domains": K,
+    "latent_size": L,
+    "style_size": Z,
+    "hidden_width": 8,
+    "base_width": 4,
+    "max_width": 8,
+    "num_bottleneck": 1,
+}
+"""Arguments that make a network small; a network takes those that it knows."""
+
+
+def images(size: int) -> Tensor:
+    return torch.randn(B, 3, size, size, generator=torch.Generator().manual_seed(0)).tanh()
+
+
+def vectors(length: int) -> Tensor:
+    return torch.randn(B, length, generator=torch.Generator().manual_seed(1))
+
+
+def masks(size: int) -> tuple[Tensor, Tensor]:
+    draws = torch.Generator().manual_seed(2)
+    return torch.rand(B, 1, size, size, generator=draws), torch.rand(B, 1, size, size, generator=draws)
+
+
+DOMAIN = torch.tensor([0, 1, 2, 1])  # every head is asked
+
+# name -> (further arguments, inputs at a size, shapes of the outputs at a size)
+Case = tuple[dict[str, Any], Callable[[int], tuple[Any, ...]], Callable[[int], list[tuple[int, ...]]]]
+CASES: dict[str, list[Case]] = {
+    "stargan_v2_generator": [
+        ({}, lambda s: (images(s), vectors(Z)), lambda s: [(B, 3, s, s)]),
+        ({"w_hpf": 1.0}, lambda s: (images(s), vectors(Z), masks(s)), lambda s: [(B, 3, s, s)]),
+    ],
+    "stargan_v2_mapping": [({}, lambda s: (vectors(L), DOMAIN), lambda s: [(B, Z)])],
+    "stargan_v2_style_encoder": [({}, lambda s: (images(s), DOMAIN), lambda s: [(B, Z)])],
+    "stargan_v2_discriminator": [({}, lambda s: (images(s), DOMAIN), lambda s: [(B,)])],
+    "face_oval": [({}, lambda s: (images(s),), lambda s: [(B, 1, s, s)] * 2)],
+}
+NAMES = [name for name in NETWORKS.names() if NETWORKS.entry(name).module.startswith("translate.")]
+RUNS = [
+    pytest.param(name, case, size, id=f"{name}{number or ''}-{size}")
+    for name in NAMES
+    for number, case in enumerate(CASES.get(name, []))
+    for size in (32, 64)
+]
+
+
+def build(name: str, size: int, **arguments: Any) -> nn.Module:
+    torch.manual_seed(3)
+    known = {parameter.name for parameter in NETWORKS.entry(name).parameters}
+    small = {key: value for key, value in {**SMALL, "image_size": size}.items() if key in known}
+    network: nn.Module = NETWORKS.get(name)(**{**small, **arguments})
+    return network
+
+
+def outputs(network: nn.Module, inputs: tuple[Any, ...]) -> list[Tensor]:
+    found = network(*inputs)
+    return [found] if isinstance(found, Tensor) else list(found)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_network_has_a_case(name: str) -> None:
+    assert CASES.get(name), f"the network {name!r} has no case: say here what it takes and gives"
+
+
+@pytest.mark.parametrize(("name", "case", "size"), RUNS)
+def test_shapes(name: str, case: Case, size: int) -> None:
+    arguments, inputs, shapes = case
+    with torch.no_grad():
+        found = outputs(build(name, size, **arguments), inputs(size))
+    assert [tuple(value.shape) for value in found] == shapes(size)
+    assert all(value.isfinite().all() and value.dtype == torch.float32 for value in found)
+
+
+@pytest.mark.parametrize(("name", "case", "size"), RUNS)
+def test_every_parameter_gets_a_finite_gradient(name: str, case: Case, size: int) -> None:
+    arguments, inputs, _ = case
+    network = build(name, size, **arguments)
+    learning = {key: p for key, p in network.named_parameters() if p.requires_grad}
+    if not learning:
+        return
+    sum(value.square().sum() for value in outputs(network, inputs(size))).backward()
+    without = [key for key, p in learning.items() if p.grad is None]
+    assert without == []  # processes that train together wait for every gradient
+    assert all(p.grad.isfinite().all() for p in learning.values() if p.grad is not None)
+    assert any(p.grad.abs().max() > 0 for p in learning.values() if p.grad is not None)
+
+
+@pytest.mark.parametrize(("name", "case", "size"), [run for run in RUNS if run.values[2] == 32])
+def test_gradient_equals_the_difference_quotient(name: str, case: Case, size: int) -> None:
+    """In float64, along one random direction in all parameters."""
+    arguments, inputs, _ = case
+    network = build(name, size, **arguments).double()
+    learning = [p for p in network.parameters() if p.requires_grad]
+    if not learning:
+        return
+
+    def doubled(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(map(doubled, value))
+        return value.double() if value.is_floating_point() else value
+
+    given = tuple(map(doubled, inputs(size)))
+
+    def value() -> Tensor:
+        return torch.stack([torch.sin(found).sum() for found in outputs(network, given)]).sum()
+
+    gradients = torch.autograd.grad(value(), learning)
+    draws = torch.Generator().manual_seed(4)
+    direction = [torch.randn(p.shape, generator=draws, dtype=p.dtype) * 0.1 for p in learning]
+    slope = sum((g * d).sum() for g, d in zip(gradients, direction, strict=True))
+    step, ends = 1e-6, []
+    with torch.no_grad():
+        for sign in (1, -1):
+            torch._foreach_add_(learning, direction, alpha=sign * step)
+            ends.append(value())
+            torch._foreach_sub_(learning, direction, alpha=sign * step)
+    quotient = (ends[0] - ends[1]) / (2 * step)
+    torch.testing.assert_close(quotient, slope, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "case", "size"), RUNS)
+def test_saved_and_reloaded(name: str, case: Case, size: int) -> None:
+    arguments, inputs, _ = case
+    network, other = build(name, size, **arguments), build(name, size, **arguments)
+    with torch.no_grad():
+        for p in other.parameters():
+            p.add_(1)
+        other.load_state_dict(load(save(network.state_dict())))
+        for found, wanted in zip(outputs(other, inputs(size)), outputs(network, inputs(size)), strict=True):
+            assert found.equal(wanted)
+
+
+@pytest.mark.parametrize(("name", "case", "size"), RUNS)
+def test_images_of_a_batch_do_not_see_each_other(name: str, case: Case, size: int) -> None:
+    arguments, inputs, _ = case
+    network = build(name, size, **arguments)
+
+    def alone(value: Any) -> Any:
+        return tuple(map(alone, value)) if isinstance(value, tuple) else value[2:3]
+
+    with torch.no_grad():
+        whole, single = outputs(network, inputs(size)), outputs(network, tuple(map(alone, inputs(size))))
+    for found, wanted in zip(single, whole, strict=True):
+        torch.testing.assert_close(found, wanted[2:3], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_construction_is_a_function_of_the_seed(name: str) -> None:
+    first, second = build(name, 32), build(name, 32)
+    for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True):
+        assert a.equal(b)
+
+
+# --- StarGAN v2 as published --------------------------------------------------------------------------------
+
+
+def parameters_of(kind: Callable[..., nn.Module], *arguments: Any, **named: Any) -> int:
+    with torch.device("meta"):
+        return sum(p.numel() for p in kind(*arguments, **named).parameters())
+
+
+def test_published_numbers_of_parameters_at_256_px() -> None:
+    assert parameters_of(Generator, 256) == 33_892_995
+    for num_domains in (2, 3, 10):
+        further = num_domains - 2
+        assert parameters_of(MappingNetwork, num_domains) == 2_438_272 + 820_800 * further
+        assert parameters_of(StyleEncoder, num_domains) == 20_916_928 + 32_832 * further
+        assert parameters_of(Discriminator, num_domains) == 20_852_290 + 513 * further
+
+
+def test_published_number_with_high_pass_less_what_is_never_read() -> None:
+    widths = [64, 128, 256, 512, 512, 512]  # from full resolution down to 8 x 8
+    never_read = sum(wide * narrow for narrow, wide in zip(widths, widths[1:], strict=False) if narrow != wide)
+    assert never_read == 172_032
+    assert parameters_of(Generator, 256, w_hpf=1.0) == 43_467_395 - never_read
+
+
+@pytest.mark.parametrize("size", [32, 64, 128, 256, 512])
+def test_published_widths_follow_the_size(size: int) -> None:
+    with torch.device("meta"):
+        generator, encoder = Generator(size), StyleEncoder(2, size)
+    first = 2**14 // size
+    assert generator.from_rgb.out_channels == min(first, 2**14 // size)
+    assert encoder.shared[0].out_channels == first
+    num_halvings = int(math.log2(size)) - 4
+    assert len(generator.encode) == len(generator.decode) == num_halvings + 2
+    assert sum(block.downsample for block in generator.encode) == num_halvings
+
+
+@pytest.mark.parametrize(("w_hpf", "side"), [(0.0, 16), (1.0, 8)])
+def test_bottleneck_side(w_hpf: float, side: int) -> None:
+    generator = Generator(64, Z, base_width=4, max_width=8, w_hpf=w_hpf)
+    encoded = generator.encode_image(images(64))
+    assert encoded.features.shape == (B, 8, side, side)
+    assert {k: tuple(v.shape[2:]) for k, v in encoded.skips.items()} == ({64: (64, 64), 32: (32, 32)} if w_hpf else {})
+
+
+@pytest.mark.parametrize("w_hpf", [0.0, 1.0])
+def test_one_encoding_serves_several_styles(w_hpf: float) -> None:
+    generator = Generator(32, Z, base_width=4, max_width=8, w_hpf=w_hpf)
+    x, given = images(32), masks(32) if w_hpf else None
+    styles = vectors(Z), -vectors(Z)
+    with torch.no_grad():
+        encoded = generator.encode_image(x)
+        once = [generator.decode_features(encoded, style, given) for style in styles]
+        twice = [generator(x, style, given) for style in styles]
+    assert all(a.equal(b) for a, b in zip(once, twice, strict=True))
+    assert not once[0].allclose(once[1], atol=1e-3)
+
+
+def test_masks_let_the_source_through() -> None:
+    generator = Generator(64, Z, base_width=4, max_width=8, w_hpf=1.0)
+    x, style = images(64), vectors(Z)
+    none, coarse, fine = torch.zeros(B, 1, 64, 64), (1.0, 0.0), (0.0, 1.0)
+    with torch.no_grad():
+        closed = generator(x, style, (none, none))
+        for opened in (coarse, fine):
+            found = generator(x, style, tuple(none + value for value in opened))
+            assert not found.allclose(closed, atol=1e-3), opened
+    with pytest.raises(ValueError, match="masks"):
+        generator(x, style)
+
+
+def test_masks_are_not_read_without_high_pass() -> None:
+    generator = Generator(32, Z, base_width=4, max_width=8)
+    with torch.no_grad():
+        assert generator(images(32), vectors(Z), masks(32)).equal(generator(images(32), vectors(Z)))
+
+
+@pytest.mark.parametrize("w_hpf", [1.0, 2.0, 0.5])
+def test_high_pass_filter(w_hpf: float) -> None:
+    high_pass = HighPass(w_hpf)
+    assert list(high_pass.parameters()) == []
+    kernel = torch.tensor([[-1.0, -1, -1], [-1, 8, -1], [-1, -1, -1]]) / w_hpf
+    assert high_pass.filter.equal(kernel)
+    impulse = torch.zeros(1, 2, 7, 7)
+    impulse[0, 1, 3, 3] = 1
+    found = high_pass(impulse)
+    assert found[0, 0].eq(0).all()  # channels do not mix
+    assert found[0, 1, 2:5, 2:5].equal(kernel)
+    assert found[0, 1].sum() == 0
+    assert high_pass(torch.ones(1, 3, 6, 6))[:, :, 1:-1, 1:-1].abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("size", [32, 64, 256])
+def test_face_oval(size: int) -> None:
+    coarse, fine = FaceOval()(torch.zeros(2, 3, size, size))
+    for mask in (coarse, fine):
+        assert mask.shape == (2, 1, size, size)
+        assert ((mask >= 0) & (mask <= 1)).all()
+        assert (mask[:, :, size // 2, size // 2] == 1).all()
+        assert (mask[:, :, [0, 0, -1, -1], [0, -1, 0, -1]] == 0).all()
+        assert mask.allclose(mask.flip(3), atol=1e-5)
+        assert mask.allclose(mask.flip(2), atol=1e-5)
+        assert mask[0].equal(mask[1])
+    assert (fine <= coarse).all()
+    assert 0.3 < coarse.mean() < 0.45  # pi * 0.30 * 0.38
+    assert fine.mean() / coarse.mean() == pytest.approx(4 / 9, rel=0.1)
+
+
+# --- parts --------------------------------------------------------------------------------------------------
+
+
+def test_instance_norm_equals_torch() -> None:
+    norm = InstanceNorm(3)
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    x = images(32) * 3 + 1
+    torch.testing.assert_close(norm(x), F.instance_norm(x, weight=norm.weight, bias=norm.bias), rtol=1e-4, atol=1e-5)
+
+
+def test_adain_scales_by_one_plus_gamma() -> None:
+    adain, x, style = AdaIN(Z, 3), images(32), vectors(Z)
+    gamma, beta = adain.fc(style).chunk(2, dim=1)
+    wanted = (1 + gamma[:, :, None, None]) * F.instance_norm(x) + beta[:, :, None, None]
+    torch.testing.assert_close(adain(x, style), wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("in_width", "out_width"), [(3, 3), (3, 5)])
+@pytest.mark.parametrize("downsample", [False, True])
+@pytest.mark.parametrize("normalize", [False, True])
+def test_residual_block_equals_the_published_order(
+    in_width: int, out_width: int, downsample: bool, normalize: bool
+) -> None:
+    """Published: the shortcut is projected first and pooled second."""
+    block = ResidualBlock(in_width, out_width, normalize, downsample)
+    x = images(32)
+    shortcut = block.conv1x1(x)
+    residual = block.conv1(F.leaky_relu(block.norm1(x), 0.2))
+    if downsample:
+        shortcut, residual = F.avg_pool2d(shortcut, 2), F.avg_pool2d(residual, 2)
+    residual = block.conv2(F.leaky_relu(block.norm2(residual), 0.2))
+    torch.testing.assert_close(block(x), (shortcut + residual) / math.sqrt(2), rtol=1e-4, atol=1e-5)
+    assert isinstance(block.conv1x1, nn.Identity) == (in_width == out_width)
+
+
+@pytest.mark.parametrize("shortcut", [True, False])
+@pytest.mark.parametrize("upsample", [False, True])
+def test_styled_block_equals_the_published_order(upsample: bool, shortcut: bool) -> None:
+    """Published: the shortcut is enlarged first and projected second; there is none with high-pass skips."""
+    block = StyledBlock(3, 5, Z, upsample, shortcut)
+    x, style = images(32), vectors(Z)
+    residual, short = F.leaky_relu(block.norm1(x, style), 0.2), x
+    if upsample:
+        residual, short = (F.interpolate(v, scale_factor=2.0, mode="nearest") for v in (residual, short))
+    residual = block.conv2(F.leaky_relu(block.norm2(block.conv1(residual), style), 0.2))
+    wanted = (block.conv1x1(short) + residual) / math.sqrt(2) if shortcut else residual
+    torch.testing.assert_close(block(x, style), wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_the_head_of_the_domain_answers() -> None:
+    mapping = MappingNetwork(K, L, Z, hidden_width=8)
+    code = vectors(L)
+    found = mapping(code, DOMAIN)
+    h = mapping.shared(code)
+    for row, domain in enumerate(DOMAIN):
+        torch.testing.assert_close(found[row], mapping.unshared[domain](h)[row])
+    table = torch.arange(12).reshape(4, 3)
+    assert pick_domain(table, torch.tensor([2, 0, 1, 1])).tolist() == [2, 3, 7, 10]
+
+
+def test_he_normal() -> None:
+    torch.manual_seed(0)
+    conv, linear, norm = nn.Conv2d(64, 128, 3), nn.Linear(300, 400), InstanceNorm(4)
+    nn.init.constant_(norm.weight, 7.0)
+    for module in (conv, linear, norm, nn.Conv2d(3, 3, 1, bias=False)):
+        he_normal(module)
+    for layer, fan_in in ((conv, 64 * 9), (linear, 300)):
+        assert layer.weight.std().item() == pytest.approx(math.sqrt(2 / fan_in), rel=0.02)
+        assert abs(layer.weight.mean().item()) < 0.002
+        assert layer.bias is not None
+        assert (layer.bias == 0).all()
+    assert (norm.weight == 7).all()
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("stargan_v2")])
+def test_networks_begin_with_he_initialisation(name: str) -> None:
+    for layer in build(name, 32, max_width=64, hidden_width=64).modules() if name != "stargan_v2_mapping" else []:
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            assert layer.bias is None or (layer.bias == 0).all()
+            if layer.weight.numel() > 2_000:
+                fan_in = layer.weight[0].numel()
+                assert layer.weight.std().item() == pytest.approx(math.sqrt(2 / fan_in), rel=0.1)

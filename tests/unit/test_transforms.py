@@ -1,0 +1,225 @@
+"""Augmentation: where boxes lie, what is cut out of them, and that nothing drawn changes nothing."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from torch import Tensor
+
+from translate.data.batches import Picture
+from translate.data.transforms import (
+    AUGMENTATIONS,
+    CHANCES,
+    CROP_AREA,
+    CROP_PROBABILITY,
+    CROP_RATIO,
+    crop_box,
+    crop_flip,
+    flip,
+    plain,
+    sample_box,
+    stored_side,
+    to_float,
+)
+
+WHOLE = [0.0, 0.0, 1.0, 1.0]
+
+
+def chances(count: int, seed: int = 0) -> Tensor:
+    return torch.rand(count, CHANCES, generator=torch.Generator().manual_seed(seed))
+
+
+def noise(count: int, side: int, seed: int = 0) -> Tensor:
+    """Return (count, side, side, 3) uint8."""
+    draws = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (count, side, side, 3), generator=draws, dtype=torch.uint8)
+
+
+def smooth(side: int) -> Tensor:
+    """Return an image (1, 3, side, side) of slow waves in [-1, 1], the same picture at every side."""
+    line = (torch.arange(side) + 0.5) / side
+    waves = [torch.sin(2 * math.pi * (a * line[None, :] + b * line[:, None])) for a, b in ((1, 0.5), (0.3, 1), (1, 1))]
+    return torch.stack(waves)[None]
+
+
+def test_to_float_maps_bytes_onto_minus_one_to_one() -> None:
+    pixels = torch.arange(256, dtype=torch.uint8).repeat(3, 1).T.reshape(1, 16, 16, 3)
+    images = to_float(pixels)
+    assert images.shape == (1, 3, 16, 16)
+    assert images.dtype == torch.float32
+    assert (images.min().item(), images.max().item()) == (-1.0, 1.0)
+    wanted = np.arange(256).reshape(16, 16) / 127.5 - 1
+    assert torch.allclose(images[0, 1], torch.from_numpy(wanted).float(), atol=1e-7)
+
+
+def test_to_float_keeps_its_input() -> None:
+    pixels = noise(2, 8)
+    before = pixels.clone()
+    to_float(pixels)
+    assert pixels.equal(before)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(st.floats(0, 1, exclude_max=True, width=32), min_size=CHANCES, max_size=CHANCES))
+def test_boxes_lie_in_the_image(numbers) -> None:
+    left, top, width, height = crop_box(torch.tensor([numbers]))[0].tolist()
+    assert min(left, top) >= 0
+    assert max(left + width, top + height) <= 1 + 1e-6
+    assert CROP_AREA[0] * 0.999 <= width * height <= 1.001
+    assert CROP_RATIO[0] * 0.999 <= width / height <= CROP_RATIO[1] * 1.001
+    if numbers[0] >= CROP_PROBABILITY:
+        assert [left, top, width, height] == WHOLE
+
+
+def published_boxes(count: int) -> np.ndarray:
+    """Draw boxes (count, 4) as the published loader does: area and log-ratio uniform, redrawn until the box fits."""
+    draws = np.random.default_rng(0)
+    area = draws.uniform(*CROP_AREA, 2 * count)
+    ratio = np.exp(draws.uniform(*np.log(CROP_RATIO), 2 * count))
+    width, height = np.sqrt(area * ratio), np.sqrt(area / ratio)
+    fits = np.flatnonzero((width <= 1) & (height <= 1))[:count]
+    assert len(fits) == count
+    width, height = width[fits], height[fits]
+    left, top = draws.uniform(0, 1, count) * (1 - width), draws.uniform(0, 1, count) * (1 - height)
+    return np.stack([left, top, width, height], axis=1)
+
+
+def test_half_of_the_images_are_cropped() -> None:
+    boxes = crop_box(chances(40_000))
+    cropped = (boxes != torch.tensor(WHOLE)).any(1).float().mean().item()
+    assert abs(cropped - CROP_PROBABILITY) < 5 * math.sqrt(0.25 / 40_000)
+
+
+def test_boxes_have_the_published_distribution() -> None:
+    count = 60_000
+    chance = chances(count)
+    chance[:, 0] = 0.0
+    found, wanted = crop_box(chance).double().numpy(), published_boxes(count)
+
+    def figures(boxes: np.ndarray) -> dict[str, np.ndarray]:
+        left, top, width, height = boxes.T
+        return {
+            "area": width * height,
+            "log ratio": np.log(width / height),
+            "width": width,
+            "height": height,
+            "left": left,
+            "top": top,
+            "right": 1 - left - width,
+        }
+
+    for (name, ours), theirs in zip(figures(found).items(), figures(wanted).values(), strict=True):
+        edges = np.quantile(theirs, np.linspace(0.02, 0.98, 25))
+        shares = [(values[:, None] < edges).mean(0) for values in (ours, theirs)]
+        distance = np.abs(shares[0] - shares[1]).max()  # Kolmogorov and Smirnov's; 1.95 is exceeded once in 1,000
+        assert distance < 1.95 * math.sqrt(2 / count), (name, distance, ours.mean(), theirs.mean())
+
+
+@pytest.mark.parametrize("side", [16, 32, 64, 96])
+def test_the_whole_box_is_the_image(side: int) -> None:
+    images = to_float(noise(3, side))
+    found = sample_box(images, torch.tensor([WHOLE] * 3), torch.zeros(3, dtype=torch.bool), side)
+    assert torch.allclose(found, images, atol=2e-4)  # grid coordinates are rounded: 1e-6 of a side, in noise
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_nothing_drawn_is_the_picture_itself(name: str) -> None:
+    pixels = noise(3, 32)
+    nothing = torch.full((3, CHANCES), 0.99)  # no crop, no flip
+    found = AUGMENTATIONS[name](Picture(pixels, nothing), 32)
+    if name == "crop_flip":
+        assert torch.allclose(found, plain(Picture(pixels, nothing), 32), atol=1e-4)
+    else:
+        assert found.equal(to_float(pixels))
+
+
+@pytest.mark.parametrize("augmentation", [flip, crop_flip])
+def test_flip_mirrors_left_and_right(augmentation) -> None:
+    pixels = noise(2, 32)
+    chance = torch.tensor([[0.99] * 5 + [0.0], [0.99] * 5 + [0.99]])
+    found, images = augmentation(Picture(pixels, chance), 32), to_float(pixels)
+    assert torch.allclose(found[0], images[0].flip(2), atol=1e-4)
+    assert torch.allclose(found[1], images[1], atol=1e-4)
+    if augmentation is flip:
+        assert found[0].equal(images[0].flip(2))
+
+
+def test_half_of_the_images_are_flipped() -> None:
+    pixels = noise(1, 8).expand(4_000, 8, 8, 3)
+    images = to_float(pixels)
+    flipped = (flip(Picture(pixels, chances(4_000)), 8) != images).flatten(1).any(1).float().mean().item()
+    assert abs(flipped - 0.5) < 5 * math.sqrt(0.25 / 4_000)
+
+
+def test_a_flipped_box_is_the_mirror_of_the_box() -> None:
+    images = to_float(noise(4, 40))
+    boxes = crop_box(chances(4) * torch.tensor([0.0, 1, 1, 1, 1, 1]))
+    straight = sample_box(images, boxes, torch.zeros(4, dtype=torch.bool), 32)
+    mirrored = sample_box(images, boxes, torch.ones(4, dtype=torch.bool), 32)
+    assert torch.allclose(straight.flip(3), mirrored, atol=1e-3)
+
+
+@pytest.mark.parametrize(("left", "top", "width", "height"), [(0, 0, 60, 60), (7, 3, 64, 60), (10, 12, 62, 60)])
+def test_a_box_is_the_resized_crop(left: int, top: int, width: int, height: int) -> None:
+    side, size = 72, 48
+    images = to_float(noise(1, side))
+    box = torch.tensor([[left, top, width, height]]) / side
+    found = sample_box(images, box, torch.tensor([False]), size)
+    crop = images[:, :, top : top + height, left : left + width]
+    wanted = F.interpolate(crop, size=(size, size), mode="bilinear", align_corners=False)
+    inner = (..., slice(1, -1), slice(1, -1))  # at its edge a box sees the pixels beside it, a crop sees its own
+    assert torch.allclose(found[inner], wanted[inner], atol=2e-3)
+
+
+def test_a_box_is_nearly_what_pillow_resizes() -> None:
+    side, size = 72, 64
+    pixels = ((smooth(side)[0].permute(1, 2, 0) + 1) * 127.5).round().byte()
+    box = (5.0, 2.0, 67.0, 66.0)
+    theirs = Image.fromarray(pixels.numpy()).resize((size, size), Image.Resampling.BILINEAR, box=box)
+    fractions = torch.tensor([[box[0], box[1], box[2] - box[0], box[3] - box[1]]]) / side
+    ours = sample_box(to_float(pixels[None]), fractions, torch.tensor([False]), size)
+    difference = (ours - to_float(torch.from_numpy(np.array(theirs))[None])).abs()
+    assert difference.max() < 0.03
+    assert difference.mean() < 0.005
+
+
+def test_a_box_shows_that_part_of_the_world() -> None:
+    """A box of a picture shows what the picture's formula says of these places."""
+    box = torch.tensor([[0.1, 0.05, 0.85, 0.9]])
+    found = sample_box(smooth(256), box, torch.tensor([False]), 64)
+    x = 0.1 + 0.85 * (torch.arange(64) + 0.5) / 64
+    y = 0.05 + 0.9 * (torch.arange(64) + 0.5) / 64
+    assert torch.allclose(found[0, 0], torch.sin(2 * math.pi * (x[None, :] + 0.5 * y[:, None])), atol=2e-3)
+
+
+def test_an_image_is_augmented_by_its_own_chances_alone() -> None:
+    pixels, chance = noise(5, 40), chances(5)
+    whole = crop_flip(Picture(pixels, chance), 32)
+    order = torch.tensor([3, 1, 4])
+    assert torch.allclose(crop_flip(Picture(pixels[order], chance[order]), 32), whole[order], atol=1e-5)
+    assert whole.shape == (5, 3, 32, 32)
+    assert whole.abs().max() <= 1 + 1e-5
+
+
+@pytest.mark.parametrize("augmentation", [plain, flip])
+def test_a_wrong_stored_side_is_our_mistake(augmentation) -> None:
+    with pytest.raises(AssertionError):
+        augmentation(Picture(noise(1, 40), chances(1)), 32)
+
+
+@pytest.mark.parametrize("size", [32, 64, 128, 256, 512])
+def test_stored_side_enlarges_no_crop(size: int) -> None:
+    side = stored_side("crop_flip", size)
+    chance = chances(20_000, seed=size)
+    chance[:, 0] = 0
+    chance[:200, 1] = 0  # the smallest area
+    chance[:100, 2], chance[100:200, 2] = 0, 1 - 1e-6
+    smallest = (crop_box(chance)[:, 2:] * side).min().item()
+    assert smallest >= size - 1e-3, (side, smallest)
+    assert side <= 1.3 * size + 8  # nor is much stored that nobody looks at
+    assert stored_side("none", size) == stored_side("flip", size) == size
