@@ -23,6 +23,7 @@ from translate.distributed import ExplicitDDP
 from translate.errors import UserError
 from translate.models.base import TranslationModel
 from translate.registry import DATASETS, LOSSES, METRICS, MODELS, NETWORKS
+from translate.schedule import Schedule, parse
 
 log = logging.getLogger("translate")
 
@@ -46,8 +47,12 @@ def build_model(config: RunConfig) -> TranslationModel:
     node = config.model
     networks = {role: _named(NETWORKS, arguments) for role, arguments in node.networks.items()}
     optimizers: dict[str, Callable[..., Any]] = {}
+    rates: dict[str, Schedule] = {}
     for role, arguments in node.optimizers.items():
         settings = {key: value for key, value in arguments.items() if key != "_target_"}
+        if isinstance(settings.get("lr"), Mapping):
+            rates[role] = parse(settings["lr"])
+            settings["lr"] = rates[role](0)
         optimizers[role] = partial(_import(arguments["_target_"]), **settings)
     losses = {slot: _named(LOSSES, arguments) for slot, arguments in node.losses.items()}
     model: TranslationModel = MODELS.get(node.name)(
@@ -58,12 +63,19 @@ def build_model(config: RunConfig) -> TranslationModel:
         seed=config.seed,
         **node.arguments,
     )
+    model.rates = rates
     return model.to(memory_format=torch.channels_last)  # the same numbers, faster convolutions on CPU and GPU
 
 
 def build_data(config: RunConfig, start: int = 0) -> DataModule:
     """Return the data, from iteration ``start`` to the end of the run."""
     data = config.data
+    num_processes = count_processes(config.trainer)
+    if data.batch_size % num_processes:
+        raise UserError(
+            f"data.batch_size: {data.batch_size} images do not divide among {num_processes} processes; "
+            f"use a multiple of {num_processes}"
+        )
     make = partial(DATASETS.get(data.name), **data.arguments, domains=data.domains)
     return DataModule(
         train=make(split="train"),
@@ -138,10 +150,21 @@ def build_callbacks(
     return callbacks, checkpointing
 
 
+def count_processes(config: TrainerConfig) -> int:
+    """Return how many processes train together, one a device."""
+    devices = config.devices
+    if devices == "auto":
+        num_devices = torch.cuda.device_count() if config.accelerator in ("auto", "gpu", "cuda") else 1
+    elif devices == -1:
+        num_devices = torch.cuda.device_count()
+    else:
+        num_devices = len(devices) if isinstance(devices, list) else int(devices)
+    return max(1, num_devices) * config.num_nodes
+
+
 def build_strategy(config: TrainerConfig) -> Any:
     """Return Lightning's strategy: plain on one device, ours for "ddp"."""
-    several = config.num_nodes > 1 or config.devices not in (1, [0], "auto")
-    if config.strategy == "ddp" or (config.strategy == "auto" and several):
+    if config.strategy == "ddp" or (config.strategy == "auto" and count_processes(config) > 1):
         return ExplicitDDP()
     return config.strategy
 

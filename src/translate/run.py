@@ -13,7 +13,7 @@ import torch
 from translate import build, checkpoints, evaluation
 from translate.artifacts import RunFolder
 from translate.callbacks.telemetry import NonFiniteError
-from translate.config.schema import RunConfig, to_yaml
+from translate.config.schema import INSENSITIVE_KEYS, RunConfig, experiment, to_mapping, to_yaml
 from translate.data.module import DataModule
 from translate.errors import UserError
 from translate.models.base import TranslationModel
@@ -21,11 +21,12 @@ from translate.models.base import TranslationModel
 log = logging.getLogger("translate")
 
 FAILED = 1
+RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")  # set by whoever starts several processes
 
 
 def train(config: RunConfig, folder: Path, resume_from: Path | None, overrides: Sequence[str]) -> int:
     """Train, measure, and return the exit code: 0 done, 1 stopped by numbers, 128 + n by signal n."""
-    first = int(os.environ.get("LOCAL_RANK", "0")) == 0 and int(os.environ.get("RANK", "0")) == 0
+    first = all(int(os.environ.get(name, "0")) == 0 for name in RANKS)
     _say_plainly(first)
     if config.trainer.threads is not None:
         torch.set_num_threads(config.trainer.threads)
@@ -43,7 +44,11 @@ def _train(config: RunConfig, place: RunFolder, resume_from: Path | None, first:
     if resume_from is not None:
         checkpoint = checkpoints.newest(resume_from)
         _check_fits(config, checkpoint)
-        checkpoints.restore(model, checkpoint)
+        try:
+            checkpoints.restore(model, checkpoint)
+        except (RuntimeError, KeyError, ValueError) as error:
+            first_line = str(error).strip().splitlines()[-1].strip()
+            raise UserError(f"resume: the checkpoint does not fit this configuration's networks ({first_line})") from error
         if first:
             place.rewind(model.iteration)
             place.continue_as(to_yaml(config))
@@ -104,6 +109,15 @@ def _check_fits(config: RunConfig, checkpoint: checkpoints.Checkpoint) -> None:
             f"resume: the checkpoint is of iteration {checkpoint.iteration}, past iterations="
             f"{config.iterations}; ask for more iterations"
         )
+    before, now = (experiment(tree, INSENSITIVE_KEYS | {"iterations"}) for tree in (checkpoint.config, to_mapping(config)))
+    for key in sorted(before.keys() | now.keys()):
+        if before.get(key) != now.get(key):
+            log.warning(
+                "resume: %s was %s and is now %s; the run will not equal an uninterrupted one",
+                key,
+                before.get(key),
+                now.get(key),
+            )
 
 
 def _say_plainly(first: bool) -> None:

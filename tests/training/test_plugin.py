@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from translate import checkpoints
+from translate.config.experiments import header
 
 PLUGIN = Path(__file__).parents[1] / "plugin_example"
 
@@ -17,9 +19,11 @@ PLUGIN = Path(__file__).parents[1] / "plugin_example"
 def answer(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path]:
     place = tmp_path_factory.mktemp("outside")
     path = os.pathsep.join(filter(None, [str(PLUGIN), os.environ.get("PYTHONPATH", "")]))
-    words = ["plugins=[my_lab]", "experiments=my_lab/first", "trainer.threads=1", f"folder={place / 'run'}"]
+    words = shlex.split(header(PLUGIN / "my_lab/conf/experiments/my_lab/first.yaml")["Command"])
+    assert words[:3] == ["python", "-m", "translate"]
+    further = ["metrics=none", "trainer.threads=1", f"folder={place / 'run'}"]
     done = subprocess.run(
-        [sys.executable, "-m", "translate", *words, "sample_every=null"],
+        [sys.executable, *words[1:], *further],
         cwd=place,
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,

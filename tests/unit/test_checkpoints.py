@@ -67,7 +67,9 @@ def state(model: Toy) -> dict[str, Tensor]:
 
 def differing(first: dict[str, Tensor], second: dict[str, Tensor]) -> list[str]:
     assert first.keys() == second.keys()
-    return [name for name, value in first.items() if not (value.equal(second[name]) and value.dtype == second[name].dtype)]
+    return [
+        name for name, value in first.items() if not (value.equal(second[name]) and value.dtype == second[name].dtype)
+    ]
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

@@ -40,7 +40,8 @@ def check_l1() -> None:
     found, wanted = draws.normal(size=(2, 3, 4, 5)), draws.normal(size=(2, 3, 4, 5))
     distance = l1(torch.from_numpy(found), torch.from_numpy(wanted))
     assert distance.shape == ()
-    assert distance.item() == pytest.approx(sum(abs(a - b) for a, b in zip(found.flat, wanted.flat)) / 120, rel=1e-12)
+    pairs = zip(found.flat, wanted.flat, strict=True)
+    assert distance.item() == pytest.approx(sum(abs(a - b) for a, b in pairs) / 120, rel=1e-12)
 
 
 def critic() -> tuple[Tensor, Tensor, np.ndarray, np.ndarray, np.ndarray]:

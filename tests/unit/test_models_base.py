@@ -12,7 +12,11 @@ from translate.errors import UserError
 from translate.models.base import TranslationModel
 
 WEIGHTS: dict[str, dict[str, Any]] = {
-    "generator": {"cycle": 2.0, "style": 0.0, "diversity": {"schedule": "linear", "start": 4, "end": 0, "iterations": 4}},
+    "generator": {
+        "cycle": 2.0,
+        "style": 0.0,
+        "diversity": {"schedule": "linear", "start": 4, "end": 0, "iterations": 4},
+    },
     "discriminator": {"real": 1},
 }
 
@@ -30,7 +34,7 @@ def make(optimizer: Any = partial(torch.optim.SGD, lr=0.1), **arguments: Any) ->
     torch.manual_seed(0)
     networks = {role: nn.Linear(3, 3) for role in ("generator", "discriminator", "fixed")}
     networks["fixed"].requires_grad_(False)
-    trained = {role: optimizer for role in ("generator", "discriminator")}
+    trained = dict.fromkeys(("generator", "discriminator"), optimizer)
     return Model(networks, trained, WEIGHTS, ("generator",), **arguments)
 
 
@@ -104,7 +108,9 @@ def test_descend_is_a_gradient_step() -> None:
     gradients = torch.autograd.grad(loss_of(twin), list(twin.generator.parameters()))
     with model.update("generator") as descend:
         descend(loss_of(model))
-    for found, start, gradient in zip(model.generator.parameters(), twin.generator.parameters(), gradients, strict=True):
+    for found, start, gradient in zip(
+        model.generator.parameters(), twin.generator.parameters(), gradients, strict=True
+    ):
         torch.testing.assert_close(found, start - 0.1 * gradient)
 
 

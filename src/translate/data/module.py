@@ -36,7 +36,7 @@ class Iterations(TorchDataset[ReferenceBatch]):
         self, pictures: Pictures, view: ReferenceView, batch_size: int, seed: int, shard: Shard | None = None
     ) -> None:
         shard = shard or Shard()
-        assert batch_size % shard.count == 0, (batch_size, shard)
+        assert batch_size % shard.count == 0, (batch_size, shard)  # build has checked it
         self.pictures, self.view, self.batch_size, self.seed, self.shard = pictures, view, batch_size, seed, shard
 
     def positions(self, iteration: int) -> np.ndarray:

@@ -53,6 +53,7 @@ class TranslationModel(pl.LightningModule):
         self.seed = seed
         self.iteration = 0  # whole rounds of updates done; the only unit of time
         self.terms: dict[str, Tensor] = {}  # of the iteration under way or just done, detached, on the device
+        self.rates: dict[str, Schedule] = {}  # role -> learning rate, for roles whose rate is not constant
         self._factories = dict(optimizers)
         self._optimizers: dict[str, Optimizer] = {}
 
@@ -158,6 +159,9 @@ class TranslationModel(pl.LightningModule):
         """Run ``step`` with its random draws keyed by (seed, iteration, rank), and count the iteration."""
         del batch_idx  # Lightning's own count starts anew on resume
         torch.manual_seed((self.seed * 1_000_003 + self.iteration) * 4_099 + process_rank())
+        for role, rate in self.rates.items():
+            for group in self.optimizer(role).param_groups:
+                group["lr"] = rate(self.iteration)
         self.terms = {}
         self.step(batch)
         self.iteration += 1
