@@ -72,7 +72,13 @@ def restore(model: TranslationModel, checkpoint: Checkpoint) -> None:
             number, key = name.split(".", 1)
             state.setdefault(int(number), {})[key] = tensor
         groups = [{k: tuple(v) if k == "betas" else v for k, v in g.items()} for g in checkpoint.optimizers[role]]
-        model.optimizer(role).load_state_dict({"state": state, "param_groups": groups})
+        optimizer = model.optimizer(role)
+        optimizer.load_state_dict({"state": state, "param_groups": groups})
+        for parameter, entries in optimizer.state.items():
+            for key, value in entries.items():
+                if isinstance(value, Tensor) and value.shape == parameter.shape:
+                    # a fused optimizer walks the memory: moments must lie as their parameter does
+                    entries[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
     model.iteration = checkpoint.iteration
 
 

@@ -52,12 +52,14 @@ def main(words: Sequence[str]) -> int:
 
 def _dispatch(words: list[str]) -> int:
     name = "train"
+    if words[:1] == ["help"]:
+        words[0] = "--help"
     if words and not words[0].startswith(("-", "+", "~")) and "=" not in words[0]:
         name = words.pop(0)
         if name not in COMMANDS:
             known = [command for command, entry in COMMANDS.items() if not entry.hidden]
             raise UserError(f"unknown command {name!r}{among(name, known)}; what is to be set reads key=value")
-    elif words[:1] in (["-h"], ["--help"], ["help"]):
+    elif words[:1] in (["-h"], ["--help"]):
         print(overview())
         return 0
     elif words[:1] == ["--version"]:
@@ -161,6 +163,8 @@ def join(words: Sequence[str]) -> int:
     if not words:
         raise UserError("join: expected a run folder")
     folder = Path(words[0])
+    if not (folder / "config.yaml").is_file():
+        raise UserError(f"join: {folder} is not a run folder, it holds no config.yaml")
     tree = read_yaml(folder / "config.yaml")
     plugins.activate(tree.get("plugins") or [])
     return int(run.train(check.check(tree), folder, folder if "resumed" in words[1:] else None, []) or 0)

@@ -1,5 +1,6 @@
 """Pictures of many pictures."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -41,7 +42,7 @@ def grid(
 
 def enlarged(picture: Tensor, at_least: int = 900) -> Tensor:
     """Return a picture (3, H, W) with every pixel repeated so often that the longer side has ``at_least`` pixels."""
-    factor = max(1, round(at_least / max(picture.shape[-2:])))
+    factor = math.ceil(at_least / max(picture.shape[-2:]))
     return picture.repeat_interleave(factor, dim=1).repeat_interleave(factor, dim=2)
 
 

@@ -132,5 +132,5 @@ def _say_plainly(first: bool) -> None:
         logger.addHandler(handler)
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
-    for remark in ("does not have many workers", "Missing logger folder", "`training_step` returned `None`"):
+    for remark in ("does not have many workers", "Missing logger folder", "`training_step` returned `None`", "in eval mode at", "LeafSpec"):
         warnings.filterwarnings("ignore", message=f".*{remark}.*")

@@ -19,6 +19,7 @@ LAYERS = {
     "translate.networks": 1,
     "translate.losses": 1,
     "translate.ema": 1,
+    "translate.distributed": 3,
     "translate.grids": 1,
     "translate.metrics": 1,
     "translate.data": 2,

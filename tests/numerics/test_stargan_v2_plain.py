@@ -28,7 +28,7 @@ def make_model() -> StarGANv2:
         "style_encoder": StyleEncoder(DOMAINS, SIZE, 8, base_width=4, max_width=6),
         "discriminator": Discriminator(DOMAINS, SIZE, base_width=4, max_width=6),
     }
-    adam = partial(torch.optim.Adam, betas=(0.0, 0.99), weight_decay=1e-4)
+    adam = partial(torch.optim.Adam, betas=(0.0, 0.99), weight_decay=1e-4, fused=True)
     model = StarGANv2(
         networks,
         {role: partial(adam, lr=rate) for role, rate in RATES.items()},

@@ -30,11 +30,11 @@ class Model(TranslationModel):
         self.what(self, batch)
 
 
-def make(optimizer: Any = partial(torch.optim.SGD, lr=0.1), **arguments: Any) -> Model:
+def make(**arguments: Any) -> Model:
     torch.manual_seed(0)
     networks = {role: nn.Linear(3, 3) for role in ("generator", "discriminator", "fixed")}
     networks["fixed"].requires_grad_(False)
-    trained = dict.fromkeys(("generator", "discriminator"), optimizer)
+    trained = dict.fromkeys(("generator", "discriminator"), partial(torch.optim.SGD, lr=0.1))
     return Model(networks, trained, WEIGHTS, ("generator",), **arguments)
 
 
@@ -142,7 +142,7 @@ def test_updates_in_turn_use_moved_networks() -> None:
     with model.update("generator") as descend:
         descend(loss_of(model))
     assert equal(weights(model.discriminator), after)
-    assert [name for name in model.terms] == ["gradient_norm/discriminator", "gradient_norm/generator"]
+    assert list(model.terms) == ["gradient_norm/discriminator", "gradient_norm/generator"]
 
 
 @pytest.mark.parametrize(("clip", "scale"), [(0.5, 100.0), (0.5, 1e-4), (None, 100.0)])

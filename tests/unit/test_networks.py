@@ -1,7 +1,8 @@
-"""Every registered network builds small, runs at two sizes, is differentiable and comes back; StarGAN v2's are the published ones."""
+"""Every registered network builds, runs at two sizes, is differentiable, comes back; StarGAN v2's are as published."""
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -201,7 +202,7 @@ def test_published_numbers_of_parameters_at_256_px() -> None:
 
 def test_published_number_with_high_pass_less_what_is_never_read() -> None:
     widths = [64, 128, 256, 512, 512, 512]  # from full resolution down to 8 x 8
-    never_read = sum(wide * narrow for narrow, wide in zip(widths, widths[1:], strict=False) if narrow != wide)
+    never_read = sum(wide * narrow for narrow, wide in pairwise(widths) if narrow != wide)
     assert never_read == 172_032
     assert parameters_of(Generator, 256, w_hpf=1.0) == 43_467_395 - never_read
 

@@ -1,5 +1,6 @@
 """Augmentations on whole batches, on the device, each image by random numbers of its own position."""
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -20,15 +21,34 @@ def to_float(pixels: Tensor) -> Tensor:
     return pixels.permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
 
 
+@functools.cache
+def _fitting_areas() -> tuple[Tensor, Tensor]:
+    """Return areas and, for each, the probability that a box which fits has at most that area.
+
+    The published loader draws area and log-ratio uniformly and draws again when the box does not fit in the image. Of an
+    area ``a`` the ratios from ``a`` to ``1 / a`` fit, so areas have a density proportional to that part of the range.
+    """
+    areas = torch.linspace(*CROP_AREA, 2049, dtype=torch.float64)
+    room = -areas.log()
+    fitting = room.clamp(max=math.log(CROP_RATIO[1])) + room.clamp(max=-math.log(CROP_RATIO[0]))
+    below = torch.cat([torch.zeros(1, dtype=torch.float64), torch.cumulative_trapezoid(fitting, areas)])
+    return areas.float(), (below / below[-1]).float()
+
+
 def crop_box(chance: Tensor) -> Tensor:
     """Return (B, 4) crop boxes (left, top, width, height) as fractions of the side, from chances (B, 6).
 
     The augmentation of StarGAN v2: with probability 0.5 a box of 0.8 to 1 of the area with an aspect ratio of 0.9
-    to 1.1, log-uniform; else the whole image. A box that would leave the image is narrowed to it.
+    to 1.1, log-uniform, that fits in the image; else the whole image.
     """
-    area = CROP_AREA[0] + (CROP_AREA[1] - CROP_AREA[0]) * chance[:, 1]
-    low, high = math.log(CROP_RATIO[0]), math.log(CROP_RATIO[1])
-    ratio = torch.exp(low + (high - low) * chance[:, 2])
+    areas, below = (table.to(chance.device) for table in _fitting_areas())
+    wanted = chance[:, 1].contiguous()
+    upper = torch.searchsorted(below, wanted, right=True).clamp(1, len(areas) - 1)
+    lower = upper - 1
+    area = torch.lerp(areas[lower], areas[upper], (wanted - below[lower]) / (below[upper] - below[lower]))
+    low = area.log().clamp(min=math.log(CROP_RATIO[0]))
+    high = (-area.log()).clamp(max=math.log(CROP_RATIO[1]))
+    ratio = torch.exp(torch.lerp(low, high, chance[:, 2]))
     width = (area * ratio).sqrt().clamp(max=1.0)
     height = (area / ratio).sqrt().clamp(max=1.0)
     box = torch.stack([chance[:, 3] * (1 - width), chance[:, 4] * (1 - height), width, height], dim=1)
@@ -74,4 +94,4 @@ def stored_side(augment: str, size: int) -> int:
     """Return the side at which training images are stored, so that no crop is ever enlarged."""
     if augment != "crop_flip":
         return size
-    return 8 * math.ceil(size / math.sqrt(CROP_AREA[0]) / 8)
+    return 8 * math.ceil(size / math.sqrt(CROP_AREA[0] * CROP_RATIO[0]) / 8)  # the narrowest box

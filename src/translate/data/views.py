@@ -60,6 +60,7 @@ class ReferenceView:
         members = [np.flatnonzero(self.domain == d) for d in range(self.num_domains)]
         object.__setattr__(self, "_members", np.concatenate(members))
         counts = np.array([len(m) for m in members])
+        assert counts.min() > 0, counts  # the data set has refused an empty domain
         object.__setattr__(self, "_counts", counts)
         object.__setattr__(self, "_starts", np.concatenate([[0], np.cumsum(counts)[:-1]]))
 

@@ -18,4 +18,6 @@ def r1(logits: Tensor, real: Tensor) -> Tensor:
     2.0
     """
     (gradient,) = torch.autograd.grad(logits.sum(), real, create_graph=True)
-    return 0.5 * gradient.float().square().flatten(1).sum(1).mean()
+    if gradient.dtype in (torch.float16, torch.bfloat16):
+        gradient = gradient.float()
+    return 0.5 * gradient.square().flatten(1).sum(1).mean()
