@@ -1,7 +1,8 @@
 """StarGAN v2 written down as plainly as its published recipe reads, to check and to time the fast one against.
 
 Everything is a function of state dicts in the published layout. Nothing is shared, frozen, fused or reordered:
-every pass computes all that it can, as a reader of the recipe would write it. Letters as in ``translate.models.stargan_v2``.
+every pass computes all that it can, as a reader of the recipe would write it. Letters as in
+``translate.models.stargan_v2``.
 """
 
 import math

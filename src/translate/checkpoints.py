@@ -1,7 +1,8 @@
 """Checkpoints: one safetensors file each, written atomically, read without executing anything.
 
 Tensors are named by what they are: ``network.<role>.<key>``, ``average.<role>.<key>``,
-``optimizer.<role>.<number>.<key>``. The header carries everything else as JSON: iteration, domain names, configuration, and the optimizers' settings.
+``optimizer.<role>.<number>.<key>``. The header carries everything else as JSON: iteration, domain names,
+configuration, and the optimizers' settings.
 """
 
 import json

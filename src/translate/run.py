@@ -48,7 +48,9 @@ def _train(config: RunConfig, place: RunFolder, resume_from: Path | None, first:
             checkpoints.restore(model, checkpoint)
         except (RuntimeError, KeyError, ValueError) as error:
             first_line = str(error).strip().splitlines()[-1].strip()
-            raise UserError(f"resume: the checkpoint does not fit this configuration's networks ({first_line})") from error
+            raise UserError(
+                f"resume: the checkpoint does not fit this configuration's networks ({first_line})"
+            ) from error
         if first:
             place.rewind(model.iteration)
             place.continue_as(to_yaml(config))
@@ -109,7 +111,9 @@ def _check_fits(config: RunConfig, checkpoint: checkpoints.Checkpoint) -> None:
             f"resume: the checkpoint is of iteration {checkpoint.iteration}, past iterations="
             f"{config.iterations}; ask for more iterations"
         )
-    before, now = (experiment(tree, INSENSITIVE_KEYS | {"iterations"}) for tree in (checkpoint.config, to_mapping(config)))
+    before, now = (
+        experiment(tree, INSENSITIVE_KEYS | {"iterations"}) for tree in (checkpoint.config, to_mapping(config))
+    )
     for key in sorted(before.keys() | now.keys()):
         if before.get(key) != now.get(key):
             log.warning(
@@ -132,5 +136,11 @@ def _say_plainly(first: bool) -> None:
         logger.addHandler(handler)
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
-    for remark in ("does not have many workers", "Missing logger folder", "`training_step` returned `None`", "in eval mode at", "LeafSpec"):
+    for remark in (
+        "does not have many workers",
+        "Missing logger folder",
+        "`training_step` returned `None`",
+        "in eval mode at",
+        "LeafSpec",
+    ):
         warnings.filterwarnings("ignore", message=f".*{remark}.*")

@@ -4,7 +4,8 @@ How near is near? The first updates agree to 1e-6. From there on float32 itself 
 the sign of the gradient, the L1 terms have kinks, so rounding is amplified. The same code on the same machine moves
 by as much as 7 % in a loss of the third iteration when only the number of threads or the instruction set changes
 (seen with one and two threads, AVX2 against AVX-512), and the float64 result differs from the published float32 one
-as much. Hence tolerances by iteration, and `test_stargan_v2_plain.py`, which compares in float64, where three iterations must agree to 1e-7.
+as much. Hence tolerances by iteration, and `test_stargan_v2_plain.py`, which compares in float64, where three
+iterations must agree to 1e-7.
 """
 
 import json

@@ -64,7 +64,7 @@ class TranslationModel(pl.LightningModule):
     headline: tuple[str, ...] = ()
     """Names of the recorded terms that a progress bar shows."""
 
-    def translate(self, x: Tensor, target: Tensor, **guide: Any) -> Tensor:
+    def translate(self, x: Tensor, target: Tensor, *args: Any, **guide: Any) -> Tensor:
         """Return images (B, 3, S, S) translated to the domains (B,) by the averaged networks.
 
         What guides a translation (`code`, `reference`) is the model's own choice of keywords.

@@ -9,7 +9,7 @@ from typing import Literal, cast
 
 import numpy as np
 
-from translate.data.images import CROPS, Crop, read_image
+from translate.data.images import CROPS, read_image
 from translate.errors import UserError, suggest
 
 Split = Literal["train", "val"]
