@@ -25,8 +25,8 @@ def to_float(pixels: Tensor) -> Tensor:
 def _fitting_areas() -> tuple[Tensor, Tensor]:
     """Return areas and, for each, the probability that a box which fits has at most that area.
 
-    The published loader draws area and log-ratio uniformly and draws again when the box does not fit in the image. Of
-    an area ``a`` the ratios from ``a`` to ``1 / a`` fit, so areas have a density proportional to that part of the range.
+    The published loader draws area and log-ratio uniformly, and draws again when the box does not fit in the image.
+    Of an area ``a`` the ratios from ``a`` to ``1 / a`` fit, so the density of areas is that part of the range.
     """
     areas = torch.linspace(*CROP_AREA, 2049, dtype=torch.float64)
     room = -areas.log()
