@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TextIO
 
 import torch
 
@@ -124,16 +125,18 @@ def _check_fits(config: RunConfig, checkpoint: checkpoints.Checkpoint) -> None:
             )
 
 
+class Terminal(logging.StreamHandler[TextIO]):
+    """Where a person reads the log: the bare message."""
+
+
 def _say_plainly(first: bool) -> None:
     """Send our log to the terminal and keep Lightning's remarks on choices that are ours out of it."""
     logger = logging.getLogger("translate")
     logger.setLevel(logging.INFO if first else logging.WARNING)
     logger.propagate = False
-    if not any(getattr(h, "of_translate", False) for h in logger.handlers):
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("%(message)s"))
-        handler.of_translate = True  # type: ignore[attr-defined]
-        logger.addHandler(handler)
+    for old in [h for h in logger.handlers if isinstance(h, Terminal)]:
+        logger.removeHandler(old)  # its stream may be that of a notebook cell or test that has ended
+    logger.addHandler(Terminal(sys.stderr))
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
     for remark in (

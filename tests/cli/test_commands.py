@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -276,14 +275,3 @@ def test_a_reader_that_goes_away_is_no_mistake(place: Path) -> None:
     assert answer.stdout.count("\n") == 1
     assert "Traceback" not in answer.stderr
     assert "BrokenPipe" not in answer.stderr
-
-
-def test_the_script_is_the_module(capsys: Out, monkeypatch: pytest.MonkeyPatch) -> None:
-    (script,) = metadata.entry_points(group="console_scripts", name="translate-gan")
-    monkeypatch.setattr(sys, "argv", ["translate-gan", "--version"])
-    try:
-        code = script.load()()
-    except SystemExit as end:
-        code = end.code
-    assert code in (0, None)
-    assert capsys.readouterr().out == f"translate-gan {__version__}\n"

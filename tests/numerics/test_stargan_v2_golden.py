@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from formula import code, draw, fill, image, summary
 
+from numerics.formula import code, draw, fill, image, summary
 from translate.data.batches import ReferenceBatch
 from translate.losses.adversarial import NonSaturating
 from translate.models.stargan_v2 import StarGANv2

@@ -75,4 +75,7 @@ def test_three_iterations_equal_the_plain_recipe(memory: torch.memory_format) ->
     wanted |= {f"average.{r}.{k}": v for r, state in plain.averages.items() for k, v in state.items()}
     assert found.keys() == wanted.keys()
     for name, value in found.items():
-        torch.testing.assert_close(value, wanted[name], rtol=1e-7, atol=1e-10, msg=lambda m, n=name: f"{n}: {m}")
+        # a bias before an instance norm has no gradient but rounding, of which Adam makes steps; it changes no output
+        noise = "generator" in name and name.endswith("bias") and ("conv" in name or "from_rgb" in name)
+        tolerance = 1e-3 if noise else 1e-9
+        torch.testing.assert_close(value, wanted[name], rtol=1e-7, atol=tolerance, msg=lambda m, n=name: f"{n}: {m}")
