@@ -1,1 +1,1 @@
-"""Data: items, views, the sample stream and batches. Importing the package imports nothing: torch is not always needed."""
+"""Data: items, views, the sample stream and batches. The package itself imports nothing, least of all torch."""
