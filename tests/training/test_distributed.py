@@ -11,7 +11,7 @@ from translate import checkpoints
 
 
 def test_two_processes_equal_one(tmp_path: Path) -> None:
-    # Adam turns a gradient that is rounding alone into a whole step; a large eps makes it smooth, so rounding stays small
+    # Adam turns a gradient that is rounding alone into a whole step; a large eps makes it smooth
     roles = ("generator", "mapping", "style_encoder", "discriminator")
     smooth = [f"+model.optimizers.{role}.eps=1e-2" for role in roles]
     smooth += [f"model.optimizers.{role}.lr=1e-4" for role in roles]
