@@ -1,4 +1,4 @@
-"""Write docs/config.md and experiments/README.md from the code and the files of configuration.
+"""Write the pages of docs that repeat the code and the configuration, and experiments/README.md.
 
     python docs/generate.py
 
@@ -8,15 +8,18 @@ parts from the registries' static index. A test compares the files with what `ge
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import MISSING, dataclass, fields
 from itertools import pairwise
 from pathlib import Path
+
+import yaml
 
 from translate.config import schema
 from translate.config.check import HANDED, RULES
 from translate.config.experiments import HEADER, header
 from translate.config.types import in_words
+from translate.data.views import VIEWS, serves
 from translate.registry import REGISTRIES
 from translate.schedule import SCHEDULES
 from translate.signatures import Entry
@@ -69,7 +72,44 @@ class Key:
 
 def generate() -> dict[Path, str]:
     """Return what the generated files hold: path -> text. Nothing is written."""
-    return {ROOT / "docs" / "config.md": config_page(), EXPERIMENTS / "README.md": experiments_page()}
+    return {
+        ROOT / "docs" / "config.md": config_page(),
+        ROOT / "docs" / "numerics.md": numerics_page(),
+        ROOT / "docs" / "pairs.md": pairs_page(),
+        EXPERIMENTS / "README.md": experiments_page(),
+    }
+
+
+# --- docs/numerics.md ---------------------------------------------------------------------------------------
+
+
+def numerics_page() -> str:
+    """Return docs/numerics.md: what the head of every model, network and loss file says under "Differences"."""
+    sections = []
+    for folder in ("models", "networks", "losses"):
+        for path in sorted((ROOT / "src" / "translate" / folder).glob("*.py")):
+            told = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+            head, found, rest = told.partition("\nDifferences")
+            if found:
+                sections += [f"## {folder}/{path.name}", head.splitlines()[0], _bullets(rest)]
+    return _joined(
+        [
+            "# Numerics",
+            NOTICE,
+            "Where this code departs from a paper or from its published code, as the head of each file says it. What "
+            "is not named here is as published: networks and steps are tested against figures measured on the "
+            "published implementations (`tests/numerics`).",
+            *sections,
+        ]
+    )
+
+
+def _bullets(text: str) -> str:
+    """Return a section of a docstring: a list as it is, a sentence as a list of one."""
+    if text.startswith("\n"):
+        return text.strip().split("\n\n")[0]
+    sentence = " ".join(text.strip(" :").split("\n\n")[0].split())
+    return f"- {sentence[0].upper()}{sentence[1:]}"
 
 
 # --- docs/config.md -----------------------------------------------------------------------------------------
@@ -160,11 +200,10 @@ def _comment_and_body(path: Path) -> tuple[str, str]:
 
 
 def _part_sections() -> Iterator[str]:
-    for kind, registry in REGISTRIES.items():
+    for kind in REGISTRIES:
         yield f"### {kind}"
         yield f"{KINDS[kind][0].upper()}{KINDS[kind][1:]}."
-        ours = [entry for entry in registry.index().values() if entry.module.startswith(registry.home)]
-        for entry in ours:
+        for entry in _ours(kind):
             yield _part(entry, HANDED.get(kind, ()))
 
 
@@ -190,6 +229,7 @@ def _fact_words(name: str) -> str:
         "losses": "needs the losses",
         "terms": "weighs the terms",
         "gives": "gives of every image",
+        "fetches": "may be downloaded when it is opened:",
         "image_size": "takes an image size of",
     }
     return words.get(name, name)
@@ -199,7 +239,12 @@ def _fact_value(value: object) -> str:
     if isinstance(value, dict) and all(isinstance(terms, tuple) for terms in value.values()):
         return "; ".join(f"`{phase}`: {_fact_value(terms)}" for phase, terms in value.items())
     if isinstance(value, dict):
-        words = {"minimum": "at least {}", "maximum": "at most {}", "multiple_of": "a multiple of {}"}
+        words = {
+            "minimum": "at least {}",
+            "maximum": "at most {}",
+            "multiple_of": "a multiple of {}",
+            "halvings": "divisible by two as often as `{}` says",
+        }
         found = [words[key].format(number) for key, number in value.items() if key in words]
         return ", ".join([*found, *(["a power of two"] if value.get("power_of_two") else [])])
     if isinstance(value, tuple | list):
@@ -212,6 +257,70 @@ def _schedule_sections() -> Iterator[str]:
         keys = [f"`{f.name}`" + ("" if f.default is MISSING else f" (default {f.default})") for f in fields(kind)]
         yield f"- **`{name}`**: {_first_line(kind.__doc__)} Keys: {', '.join(keys)}."
     yield "```yaml\ndiversity: {schedule: linear, start: 2.0, end: 0.0, iterations: 100000}\n```"
+
+
+# --- docs/pairs.md ------------------------------------------------------------------------------------------
+
+
+def pairs_page() -> str:
+    """Return docs/pairs.md: which model learns from which data set."""
+    models, sets = _ours("models"), _ours("datasets")
+    options = _options_by_data_set()
+    rows = [
+        (_codes([data.name]), _codes(options.get(data.name, [])), *(_verdict(model, data) for model in models))
+        for data in sets
+    ]
+    return _joined(
+        [
+            "# Models and data sets",
+            NOTICE,
+            "A model says which batch it sees, a batch what it needs of every image, a data set what it gives. Where "
+            "that fits, the pair trains; the others are refused before anything is built, in a sentence that names "
+            "both sides. A test trains every pair that says yes for an iteration, and lets every other be refused.",
+            _table(("data set", "options of `data`", *(_codes([model.name]) for model in models)), rows),
+            *_two_domain_note(models),
+            "`celeba` has domains where `data.domain_attribute` names an attribute. A data set of your own joins by "
+            "[a plug-in](concepts.md#parts-registries-index-plug-ins).",
+        ]
+    )
+
+
+def _codes(words: Iterable[str]) -> str:
+    return ", ".join(f"`{word}`" for word in words)
+
+
+def _ours(kind: str) -> list[Entry]:
+    """Return the entries of a registry that are not of a plug-in."""
+    registry = REGISTRIES[kind]
+    return [entry for entry in registry.index().values() if entry.module.startswith(registry.home)]
+
+
+def _verdict(model: Entry, data: Entry) -> str:
+    missing = serves(VIEWS[model.facts["batch"]], data.facts["gives"])
+    return f"no {' and no '.join(missing)}" if missing else "yes"
+
+
+def _two_domain_note(models: Sequence[Entry]) -> Iterator[str]:
+    names = [model.name for model in models if VIEWS[model.facts["batch"]].num_domains_needed[1] == 2]
+    if names:
+        yield (
+            f"Between two domains only: {_codes(names)}. From a data set of more, choose them by "
+            "`data.domains=[cat,dog]`; the first one is the source where a model has a direction."
+        )
+
+
+def _options_by_data_set() -> dict[str, list[str]]:
+    """Return data set -> options of the group `data` that name it, themselves or by what they begin with."""
+    trees = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in (CONF / "data").glob("*.yaml")}
+
+    def named_by(option: str) -> str:
+        tree = trees[option]
+        return tree["name"] if "name" in tree else named_by(next(iter(tree["defaults"])))
+
+    found: dict[str, list[str]] = {}
+    for option in sorted(trees):
+        found.setdefault(named_by(option), []).append(option)
+    return found
 
 
 # --- experiments/README.md ----------------------------------------------------------------------------------
@@ -281,7 +390,9 @@ def _plain(text: str) -> str:
 def _value(value: object) -> str:
     """Return a default as YAML writes it."""
     words = {None: "null", True: "true", False: "false"}
-    return words[value] if value is None or isinstance(value, bool) else str(value)
+    if value is None or isinstance(value, bool):
+        return words[value]
+    return str(list(value)) if isinstance(value, tuple) else str(value)
 
 
 def main() -> None:

@@ -1,3 +1,19 @@
 """Image-to-image translation with generative adversarial networks: train, measure, compare and use."""
 
+from importlib import import_module
+from typing import Any
+
 __version__ = "0.1.0"
+
+_LAZY = {"load": "translate.weights.loading", "Translator": "translate.weights.loading"}
+"""What the package offers at its top, and where it is; torch is imported when one of them is first asked for."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_LAZY])

@@ -11,12 +11,17 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 from PIL import Image
 
 from translate import __version__
+from translate.errors import UserError
+
+if TYPE_CHECKING:
+    from translate.data.datasets.base import Dataset
 
 LOGGED_PACKAGES = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "omegaconf", "numpy", "pillow")
 
@@ -24,7 +29,7 @@ LOGGED_PACKAGES = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "o
 class RunFolder:
     """``runs/<name>/<time>``.
 
-    Holds config.yaml, overrides.txt, environment.json, log.txt, metrics.jsonl, samples/ and checkpoints/.
+    Holds config.yaml, overrides.txt, environment.json, data.json, log.txt, metrics.jsonl, samples/ and checkpoints/.
     """
 
     def __init__(self, path: Path) -> None:
@@ -36,8 +41,12 @@ class RunFolder:
         return self.path / "metrics.jsonl"
 
     def begin(self, config_yaml: str, overrides: Sequence[str], seed: int) -> None:
-        """Write what was asked for and where it runs, before anything else happens."""
+        """Write what was asked for and where it runs, before anything else happens.
+
+        What an attempt that left no checkpoint has recorded in this folder is dropped.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
+        self.metrics.unlink(missing_ok=True)
         write_text(self.path / "config.yaml", config_yaml)
         write_text(self.path / "overrides.txt", "".join(f"{override}\n" for override in overrides))
         write_text(self.path / "environment.json", json.dumps(environment(seed), indent=2) + "\n")
@@ -45,6 +54,11 @@ class RunFolder:
     def continue_as(self, config_yaml: str) -> None:
         """Replace config.yaml by that of a resumed run: it names the new length, cadence or machine."""
         write_text(self.path / "config.yaml", config_yaml)
+
+    def note_data(self, parts: Mapping[str, "Dataset"]) -> None:
+        """Write data.json: of each part the number of images, and the fingerprint by which the data is known again."""
+        found = {name: {"images": len(part), "fingerprint": part.fingerprint()} for name, part in parts.items()}
+        write_text(self.path / "data.json", json.dumps(found, indent=2) + "\n")
 
     def append(self, values: Mapping[str, Any]) -> None:
         """Add a line to the recorded terms."""
@@ -72,6 +86,16 @@ class RunFolder:
         Image.fromarray(pixels).save(unfinished, format="PNG")
         os.replace(unfinished, path)
         return path
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Hold the folder for this process, until it ends in whatever way; UserError if another one trains in it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self.path / ".lock", timeout=0):
+                yield
+        except Timeout as error:
+            raise UserError(f"{self.path}: another process trains in this folder; wait for it, or stop it") from error
 
     @contextmanager
     def logging(self) -> Iterator[None]:

@@ -11,9 +11,13 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import Logger
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
 from translate.artifacts import RunFolder
 from translate.callbacks.checkpointing import Checkpointing
+from translate.callbacks.evaluating import Evaluating
+from translate.callbacks.health import Health
 from translate.callbacks.progress import Progress
 from translate.callbacks.sampling import Sampling
 from translate.callbacks.telemetry import Telemetry
@@ -21,8 +25,11 @@ from translate.config.schema import RunConfig, TrainerConfig, to_mapping
 from translate.data.module import DataModule
 from translate.distributed import ExplicitDDP
 from translate.errors import UserError
+from translate.measuring import best
+from translate.measuring.group import Group, together
+from translate.measuring.protocol import Evaluator
 from translate.models.base import TranslationModel
-from translate.registry import DATASETS, LOSSES, METRICS, MODELS, NETWORKS
+from translate.registry import DATASETS, LOSSES, MODELS, NETWORKS
 from translate.schedule import Schedule, parse
 
 log = logging.getLogger("translate")
@@ -45,7 +52,10 @@ def build_model(config: RunConfig) -> TranslationModel:
     """Return the model, its networks initialised from the seed."""
     torch.manual_seed(config.seed)
     node = config.model
-    networks = {role: _named(NETWORKS, arguments) for role, arguments in node.networks.items()}
+    networks = {
+        role: _seeing_the_whole_batch(role, _named(NETWORKS, arguments), config.trainer)
+        for role, arguments in node.networks.items()
+    }
     optimizers: dict[str, Callable[..., Any]] = {}
     rates: dict[str, Schedule] = {}
     for role, arguments in node.optimizers.items():
@@ -67,6 +77,20 @@ def build_model(config: RunConfig) -> TranslationModel:
     return model.to(memory_format=torch.channels_last)  # the same numbers, faster convolutions on CPU and GPU
 
 
+def _seeing_the_whole_batch(role: str, network: nn.Module, trainer: TrainerConfig) -> nn.Module:
+    """Return a network whose batch norms, if it has any, see the batch of all processes; UserError where none can."""
+    if count_processes(trainer) == 1 or not any(isinstance(module, BatchNorm) for module in network.modules()):
+        return network
+    if trainer.accelerator in ("gpu", "cuda") or (trainer.accelerator == "auto" and torch.cuda.is_available()):
+        synchronized: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        return synchronized
+    raise UserError(
+        f"model.networks.{role}: found batch norm and {count_processes(trainer)} processes without GPUs, which cannot "
+        f"share its statistics; train in one process (trainer.devices=1), or use a network without batch norm "
+        f"(model.networks.{role}.norm=instance where there is the choice)"
+    )
+
+
 def build_data(config: RunConfig, start: int = 0) -> DataModule:
     """Return the data, from iteration ``start`` to the end of the run."""
     data = config.data
@@ -82,7 +106,9 @@ def build_data(config: RunConfig, start: int = 0) -> DataModule:
         val=make(split="val"),
         image_size=data.image_size,
         batch_size=data.batch_size,
+        view=MODELS.facts(config.model.name)["batch"],
         latent_size=config.model.arguments.get("latent_size", 0),
+        labels=data.labels,
         augment=data.augment,
         num_workers=data.num_workers,
         cache=Path(data.cache).expanduser() if data.cache else None,
@@ -93,9 +119,10 @@ def build_data(config: RunConfig, start: int = 0) -> DataModule:
     )
 
 
-def build_metrics(config: RunConfig) -> list[Any]:
-    """Return the metrics that a run ends with."""
-    return [_named(METRICS, node) for node in config.metrics.values()]
+def build_evaluator(config: RunConfig, data: DataModule, device: torch.device, group: Group) -> Evaluator:
+    """Return what measures a run's models by its metrics, in all processes of a group."""
+    cache = Path(config.data.cache).expanduser() if config.data.cache else None
+    return Evaluator(config.metrics, data, cache, device, group)
 
 
 def build_loggers(config: RunConfig, folder: RunFolder | None) -> list[Logger]:
@@ -143,10 +170,24 @@ def build_callbacks(
         config.keep_checkpoints,
         config.iterations,
     )
-    callbacks: list[pl.Callback] = [telemetry]
+    callbacks: list[pl.Callback] = [telemetry, Health(telemetry)]
     if config.sample_every is not None:
         callbacks.append(Sampling(folder, data, config.sample_every, config.iterations))
-    callbacks += [checkpointing, Progress(telemetry, data.start, config.iterations, config.data.batch_size)]
+    callbacks.append(checkpointing)
+    if config.evaluate_every is not None and config.metrics:
+        place = folder or RunFolder(Path(config.folder or "."))  # a further process writes nothing there
+        wanted = None if config.best is None else best.find(config.best, config.metrics)
+        callbacks.append(
+            Evaluating(
+                place,
+                lambda device: build_evaluator(config, data, device, together()),
+                telemetry,
+                checkpointing,
+                config.evaluate_every,
+                wanted,
+            )
+        )
+    callbacks += [Progress(telemetry, data.start, config.iterations, config.data.batch_size)]
     return callbacks, checkpointing
 
 

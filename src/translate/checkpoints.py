@@ -1,16 +1,16 @@
 """Checkpoints: one safetensors file each, written atomically, read without executing anything.
 
 Tensors are named by what they are: ``network.<role>.<key>``, ``average.<role>.<key>``,
-``optimizer.<role>.<number>.<key>``. The header carries everything else as JSON: iteration, domain names,
-configuration, and the optimizers' settings.
+``optimizer.<role>.<number>.<key>``, ``memory.<name>.<key>``. The header carries
+everything else as JSON: iteration, domain names, configuration, and the optimizers' settings.
 """
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -19,7 +19,9 @@ from torch import Tensor
 
 from translate import __version__
 from translate.errors import UserError
-from translate.models.base import TranslationModel
+
+if TYPE_CHECKING:  # to read a checkpoint takes no Lightning
+    from translate.models.base import TranslationModel
 
 FORMAT = "translate checkpoint 1"
 
@@ -40,14 +42,16 @@ class Checkpoint:
         return {name.removeprefix(start): t for name, t in self.tensors.items() if name.startswith(start)}
 
 
-def state_of(model: TranslationModel, domains: tuple[str, ...], config: Mapping[str, Any]) -> Checkpoint:
-    """Return all that a model needs to go on exactly: networks, averages, optimizers, iteration."""
+def state_of(model: "TranslationModel", domains: tuple[str, ...], config: Mapping[str, Any]) -> Checkpoint:
+    """Return all that a model needs to go on exactly: networks, averages, memories, optimizers, iteration."""
     tensors: dict[str, Tensor] = {}
     optimizers: dict[str, list[dict[str, Any]]] = {}
     for role in model.roles:
         tensors.update({f"network.{role}.{k}": v for k, v in model.network(role).state_dict().items()})
     for role in model.averaged.networks:
         tensors.update({f"average.{role}.{k}": v for k, v in model.averaged[role].state_dict().items()})
+    for name, memory in model.memories.items():
+        tensors.update({f"memory.{name}.{k}": v for k, v in memory.tensors().items()})
     for role in model.trained:
         state = model.optimizer(role).state_dict()
         optimizers[role] = [_settings(group) for group in state["param_groups"]]
@@ -61,12 +65,11 @@ def _settings(group: Mapping[str, Any]) -> dict[str, Any]:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in group.items()}
 
 
-def restore(model: TranslationModel, checkpoint: Checkpoint) -> None:
-    """Put a checkpoint's networks, averages, optimizers and iteration into a model, exactly."""
-    for role in model.roles:
-        model.network(role).load_state_dict(checkpoint.part(f"network.{role}"))
-    for role in model.averaged.networks:
-        model.averaged[role].load_state_dict(checkpoint.part(f"average.{role}"))
+def restore(model: "TranslationModel", checkpoint: Checkpoint) -> None:
+    """Put a checkpoint's networks, averages, memories, optimizers and iteration into a model, exactly."""
+    restore_networks(model, checkpoint)
+    for name, memory in model.memories.items():
+        memory.restore(checkpoint.part(f"memory.{name}"))
     for role in model.trained:
         state: dict[int, dict[str, Tensor]] = {}
         for name, tensor in checkpoint.part(f"optimizer.{role}").items():
@@ -83,8 +86,16 @@ def restore(model: TranslationModel, checkpoint: Checkpoint) -> None:
     model.iteration = checkpoint.iteration
 
 
+def restore_networks(model: "TranslationModel", checkpoint: Checkpoint) -> None:
+    """Put a checkpoint's networks and averages into a model: all that translating takes."""
+    for role in model.roles:
+        model.network(role).load_state_dict(checkpoint.part(f"network.{role}"))
+    for role in model.averaged.networks:
+        model.averaged[role].load_state_dict(checkpoint.part(f"average.{role}"))
+
+
 def write(checkpoint: Checkpoint, path: Path) -> None:
-    """Write a checkpoint so that ``path`` is either absent, the old file or the whole new one, whatever happens."""
+    """Write a checkpoint; what lies at ``path`` is always whole, see `write_whole`."""
     header = {
         "format": FORMAT,
         "version": __version__,
@@ -93,10 +104,15 @@ def write(checkpoint: Checkpoint, path: Path) -> None:
         "config": json.dumps(checkpoint.config),
         "optimizers": json.dumps(checkpoint.optimizers),
     }
+    write_whole(path, save(checkpoint.tensors, metadata=header))
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that ``path`` is either absent, the old file or the whole new one, whatever happens."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".unfinished")
     with open(unfinished, "wb") as file:
-        file.write(save(checkpoint.tensors, metadata=header))
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     os.replace(unfinished, path)
@@ -107,14 +123,18 @@ def write(checkpoint: Checkpoint, path: Path) -> None:
         os.close(folder)
 
 
-def read(path: Path) -> Checkpoint:
-    """Read a checkpoint; UserError for a file that is none, or is cut short."""
+def read(path: Path, parts: Collection[str] | None = None) -> Checkpoint:
+    """Read a checkpoint; UserError for a file that is none, or is cut short.
+
+    ``parts`` are the kinds of tensors that are wanted, such as ("network", "average"); None: all.
+    """
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint")
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+            names = [n for n in file.keys() if parts is None or n.partition(".")[0] in parts]  # noqa: SIM118 - no dict
+            tensors = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError) as error:
         raise UserError(
             f"{path}: not a readable checkpoint ({error}); delete it to go on from the one before"
@@ -134,6 +154,11 @@ def read(path: Path) -> Checkpoint:
 def path_of(folder: Path, iteration: int) -> Path:
     """Return where the checkpoint of an iteration lies in a run folder."""
     return folder / "checkpoints" / f"{iteration:06d}.safetensors"
+
+
+def best_in(folder: Path) -> Path:
+    """Return where the best checkpoint lies in a run folder, see the key `best`."""
+    return folder / "checkpoints" / "best.safetensors"
 
 
 def all_in(folder: Path) -> list[Path]:

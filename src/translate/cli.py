@@ -91,7 +91,7 @@ examples
   python -m translate                                         StarGAN v2 on the built-in data, on this machine
   python -m translate data=folder data.root=photos            on your own images, a folder for each domain
   python -m translate trainer=ddp trainer.devices=8           on eight GPUs
-  python -m translate -m seed=0,1,2                           three runs, one after the other
+  python -m translate -m seed=0,1,2                           three runs, each in a process of its own
   python -m translate resume=auto                             go on with the newest unfinished run
   python -m translate show data.image_size=128                what would run, without running it
 
@@ -120,7 +120,8 @@ def _train_help() -> str:
             "runs",
             "  folder=DIR           where the run is written; else runs/<experiment or model>/<time>",
             "  resume=RUN_FOLDER    go on with a run; resume=auto finds the newest unfinished one",
-            "  -m key=a,b,c         one run for each value, all of them checked before the first begins",
+            "  -m key=a,b,c         one run for each value, all of them checked before the first begins;",
+            "                       hydra.launcher.n_jobs=2: two at once; given again, the command goes on",
             "  plugins=[my_lab]     add parts and configuration of a package that is not installed",
         ]
     )
@@ -273,6 +274,95 @@ def _list_help() -> str:
     )
 
 
+# --- export, import ----------------------------------------------------------------------------------------
+
+
+def export(words: Sequence[str]) -> int:
+    """Write the weights of a run to a file, in a published layout, or to the Hugging Face Hub."""
+    from translate.weights import commands
+
+    return commands.export(words)
+
+
+def import_weights(words: Sequence[str]) -> int:
+    """Bring in published weights, as a file of ours or as a run to train on."""
+    from translate.weights import commands
+
+    return commands.import_weights(words)
+
+
+def _weights_help(name: str) -> str:
+    from translate.weights.commands import HELP
+
+    return "\n" + HELP[name]
+
+
+# --- download -----------------------------------------------------------------------------------------------
+
+
+def download(words: Sequence[str]) -> int:
+    """Get a published data set, or print which there are."""
+    from translate.downloads import command
+
+    plugins_given = [word for word in words if word.startswith("plugins=")]
+    _activate(plugins_given)
+    return command.run([word for word in words if word not in plugins_given])
+
+
+def _download_help() -> str:
+    from translate.downloads import command
+
+    return command.help_text()
+
+
+# --- evaluate -----------------------------------------------------------------------------------------------
+
+
+def evaluate(words: Sequence[str]) -> int:
+    """Measure a trained run by metrics of a protocol."""
+    from translate.measuring import command
+
+    return command.run(words)
+
+
+def _evaluate_help() -> str:
+    from translate.measuring.command import HELP
+
+    return "\n" + HELP
+
+
+# --- sweep --------------------------------------------------------------------------------------------------
+
+
+def sweep(words: Sequence[str]) -> int:
+    """Search with Optuna."""
+    from translate.sweep import command
+
+    return command.run(words)
+
+
+def _sweep_help() -> str:
+    from translate.sweep.command import help_text
+
+    return "\n" + help_text()
+
+
+# --- table --------------------------------------------------------------------------------------------------
+
+
+def table(words: Sequence[str]) -> int:
+    """Write tables of what runs have measured."""
+    from translate.tables import command
+
+    return command.run(words)
+
+
+def _table_help() -> str:
+    from translate.tables.command import help_text
+
+    return "\n" + help_text()
+
+
 COMMANDS: dict[str, Command] = {
     "train": Command(
         train,
@@ -290,6 +380,43 @@ COMMANDS: dict[str, Command] = {
         "python -m translate list [what ...]",
         "Print the parts and configurations there are.",
         _list_help,
+    ),
+    "evaluate": Command(
+        evaluate,
+        "python -m translate evaluate run=RUN_FOLDER [checkpoint=last|best|N] [metrics=...] [key=value ...]",
+        "Measure a run by named protocols.",
+        _evaluate_help,
+    ),
+    "sweep": Command(
+        sweep,
+        "python -m translate sweep sweep=NAME|FILE.yaml [sweep.key=value ...] [key=value ...]",
+        "Search for good values with Optuna: pruned, resumable, on several machines.",
+        _sweep_help,
+    ),
+    "table": Command(
+        table,
+        "python -m translate table RUNS... [to=FOLDER] [figure=NAME] [checkpoint=last|best|N] [paper=FILE.yaml]",
+        "Put figures of runs side by side: mean and spread over seeds.",
+        _table_help,
+    ),
+    "export": Command(
+        export,
+        "python -m translate export run=RUN_FOLDER [to=FILE.safetensors | to=hf://owner/name] [key=value ...]",
+        "Write the weights of a run, to translate with or to share.",
+        lambda: _weights_help("export"),
+    ),
+    "import": Command(
+        import_weights,
+        "python -m translate import weights=FILE[,FILE] to=FILE.safetensors [key=value ...]\n"
+        "       python -m translate import weights=FILE[,FILE] to=RUN_FOLDER data=... [key=value ...]",
+        "Bring in published weights, to translate with or to train on.",
+        lambda: _weights_help("import"),
+    ),
+    "download": Command(
+        download,
+        "python -m translate download [data=NAME] [root=DIR] [mirror=DIR_OR_URL] [keep=true]",
+        "Get a published data set, or print which there are.",
+        _download_help,
     ),
     "join": Command(
         join,

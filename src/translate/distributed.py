@@ -11,12 +11,17 @@ from torch.nn import Module
 
 def alone() -> bool:
     """Return whether this process trains without others."""
-    return not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1
+    return process_count() == 1
 
 
 def process_rank() -> int:
     """Return the rank of this process among those that train together; 0 when alone."""
     return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+
+
+def process_count() -> int:
+    """Return how many processes train together; 1 when alone."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def synchronize(tensors: list[Tensor]) -> None:
@@ -31,6 +36,28 @@ def synchronize(tensors: list[Tensor]) -> None:
     flat /= dist.get_world_size()
     parts = flat.split([tensor.numel() for tensor in tensors])
     torch._foreach_copy_(tensors, [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)])
+
+
+def gather(images: Tensor) -> Tensor:
+    """Return the images (B, ...) of all processes, one below the other by rank (N * B, ...), without gradients.
+
+    Every process must ask, with as many images.
+    """
+    if alone():
+        return images.detach()
+    mine = images.detach().contiguous()
+    found = [torch.empty_like(mine) for _ in range(process_count())]
+    dist.all_gather(found, mine)
+    return torch.cat(found)
+
+
+def collect(value: Any) -> list[Any]:
+    """Return the values of all processes, by rank; every process must ask. They travel as pickles."""
+    if alone():
+        return [value]
+    found: list[Any] = [None] * process_count()
+    dist.all_gather_object(found, value)
+    return found
 
 
 def any_process(flag: bool, device: torch.device) -> bool:

@@ -42,4 +42,5 @@ class Averaged(nn.Module):
             currents += list(networks[role].parameters())
             for kept, current in zip(average.buffers(), networks[role].buffers(), strict=True):
                 kept.copy_(current)
-        torch._foreach_lerp_(averages, currents, 1 - self.decay)
+        if averages:
+            torch._foreach_lerp_(averages, currents, 1 - self.decay)

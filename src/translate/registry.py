@@ -105,6 +105,7 @@ LOSSES = Registry("loss", "translate.losses")
 DATASETS = Registry("data set", "translate.data.datasets")
 METRICS = Registry("metric", "translate.metrics")
 MODELS = Registry("model", "translate.models")
+TRANSLATIONS = Registry("translation", "translate.translations")  # by the name of the model; no configuration names it
 
 REGISTRIES: dict[str, Registry] = {
     "networks": NETWORKS,

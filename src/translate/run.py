@@ -6,6 +6,7 @@ import shlex
 import sys
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
@@ -17,6 +18,10 @@ from translate.callbacks.telemetry import NonFiniteError
 from translate.config.schema import INSENSITIVE_KEYS, RunConfig, experiment, to_mapping, to_yaml
 from translate.data.module import DataModule
 from translate.errors import UserError
+from translate.measuring import results
+from translate.measuring.group import ALONE
+from translate.measuring.protocol import Subject
+from translate.metrics.protocols import PROTOCOLS
 from translate.models.base import TranslationModel
 
 log = logging.getLogger("translate")
@@ -28,16 +33,17 @@ RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")  # set
 def train(config: RunConfig, folder: Path, resume_from: Path | None, overrides: Sequence[str]) -> int:
     """Train, measure, and return the exit code: 0 done, 1 stopped by numbers, 128 + n by signal n."""
     first = all(int(os.environ.get(name, "0")) == 0 for name in RANKS)
-    _say_plainly(first)
+    say_plainly(first)
     if config.trainer.threads is not None:
         torch.set_num_threads(config.trainer.threads)
     place = RunFolder(folder)
     if not first:
         return _train(config, place, resume_from, first=False)
-    if resume_from is None:
-        place.begin(to_yaml(config), overrides, config.seed)
-    with place.logging():
-        return _train(config, place, resume_from, first=True)
+    with place.claimed():
+        if resume_from is None:
+            place.begin(to_yaml(config), overrides, config.seed)
+        with place.logging():
+            return _train(config, place, resume_from, first=True)
 
 
 def _train(config: RunConfig, place: RunFolder, resume_from: Path | None, first: bool) -> int:
@@ -56,15 +62,16 @@ def _train(config: RunConfig, place: RunFolder, resume_from: Path | None, first:
             place.rewind(model.iteration)
             place.continue_as(to_yaml(config))
     data = build.build_data(config, start=model.iteration)
+    if first:
+        place.note_data({"train": data.train, "val": data.val})
     callbacks, checkpointing = build.build_callbacks(config, data, place if first else None)
     loggers = build.build_loggers(config, place if first else None)
     trainer = build.build_trainer(config, callbacks, loggers)
     log.info("run folder: %s", place.path)
     log.info(
-        "%s, %d domains (%s), %d px, batches of %d, iterations %d to %d on %s",
+        "%s, %s, %d px, batches of %d, iterations %d to %d on %s",
         config.model.name,
-        len(data.domains),
-        ", ".join(data.domains),
+        _labels_in_words(data),
         config.data.image_size,
         config.data.batch_size,
         model.iteration,
@@ -92,13 +99,31 @@ def _train(config: RunConfig, place: RunFolder, resume_from: Path | None, first:
     return 0
 
 
+def _labels_in_words(data: DataModule) -> str:
+    """Return what a model tells apart: the labels that its view takes, else the domains."""
+    if data.view != "labelled":
+        return f"{len(data.domains)} domains ({', '.join(data.domains)})"
+    sets = data.label_sets("train")
+    return " and ".join(f"{len(labels.names)} {labels.kind} ({', '.join(labels.names)})" for labels in sets)
+
+
 def _measure(config: RunConfig, place: RunFolder, model: TranslationModel, data: DataModule) -> None:
-    """Measure the averaged networks by the configured metrics, beside an untrained model and real images."""
-    for metric in build.build_metrics(config):
-        log.info("measuring, protocol %s: a judge trained on this run's own images", metric.protocol)
-        columns = evaluation.evaluate(metric, model, build.build_model(config), data)
-        evaluation.write(place, columns, metric.protocol, model, config.seed)
-        log.info("%s", evaluation.table(columns))
+    """Measure the averaged networks by the configured metrics, in this process alone: the others have ended."""
+    if not config.metrics:
+        return
+    evaluator = build.build_evaluator(config, data, model.device, ALONE)
+    subject = Subject(model, "last", place.path, untrained=lambda: build.build_model(config))
+    for protocol in evaluator.protocols:
+        log.info("measuring, protocol %s: %s", protocol, PROTOCOLS[protocol].about)
+        result = evaluator.measure(protocol, subject)
+        assert result is not None  # nobody stops it
+        if result.columns:  # the judge's, beside an untrained model and real images
+            judged, result.figures = results.split(result.figures)
+            columns = {"trained": judged, **result.columns}
+            evaluation.write(place, columns, protocol, model, config.seed)
+            log.info("%s", evaluation.table(columns))
+        if result.figures:
+            log.info("%s", results.table(replace(result, columns={})))
 
 
 def _check_fits(config: RunConfig, checkpoint: checkpoints.Checkpoint) -> None:
@@ -129,7 +154,7 @@ class Terminal(logging.StreamHandler[TextIO]):
     """Where a person reads the log: the bare message."""
 
 
-def _say_plainly(first: bool) -> None:
+def say_plainly(first: bool) -> None:
     """Send our log to the terminal and keep Lightning's remarks on choices that are ours out of it."""
     logger = logging.getLogger("translate")
     logger.setLevel(logging.INFO if first else logging.WARNING)
@@ -145,5 +170,6 @@ def _say_plainly(first: bool) -> None:
         "`training_step` returned `None`",
         "in eval mode at",
         "LeafSpec",
+        "smaller than the logging interval",
     ):
         warnings.filterwarnings("ignore", message=f".*{remark}.*")

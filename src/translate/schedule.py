@@ -5,7 +5,7 @@ continues exactly. Loss weights and learning rates are given as a number or as a
 
     2.0
     {schedule: constant, value: 2.0}
-    {schedule: linear, start: 2.0, end: 0.0, iterations: 100000, after: 0}
+    {schedule: linear, start: 2.0, end: 0.0, iterations: 100000, after: 0, every: 1}
 """
 
 import math
@@ -34,23 +34,52 @@ class Constant:
 class Linear:
     """Be `start` up to iteration `after`, go to `end` in a straight line over `iterations`, then stay.
 
-    The value at the 0-based iteration k is start + (end - start) * clip((k - after) / iterations, 0, 1).
-    StarGAN v2's diversity weight is Linear(2, 0, 100000); CycleGAN's learning rate is Linear(2e-4, 0, n,
-    after=n).
+    The value at the 0-based iteration k is start + (end - start) * clip((k - after) / iterations, 0, 1), where k
+    counts in whole steps of `every` iterations: a value that is set once an epoch is a staircase.
+    StarGAN v2's diversity weight is Linear(2, 0, 100000); CycleGAN's learning rate, for epochs of e iterations, is
+    Linear(2e-4, 0, 101 * e, after=99 * e, every=e).
 
     >>> [Linear(2.0, 0.0, 4, after=1)(k) for k in range(7)]
     [2.0, 2.0, 1.5, 1.0, 0.5, 0.0, 0.0]
+    >>> [Linear(2.0, 0.0, 4, every=2)(k) for k in range(6)]
+    [2.0, 2.0, 1.0, 1.0, 0.0, 0.0]
     """
 
     start: float
     end: float
     iterations: int
     after: int = 0
+    every: int = 1
 
     def __call__(self, iteration: int) -> float:
         """Return the value at the 0-based `iteration`."""
-        done = min(max((iteration - self.after) / self.iterations, 0.0), 1.0)
+        done = min(max((iteration // self.every * self.every - self.after) / self.iterations, 0.0), 1.0)
         return self.start + (self.end - self.start) * done
+
+
+@dataclass(frozen=True)
+class Product:
+    """Be the product of two schedules."""
+
+    first: Schedule
+    second: Schedule
+
+    def __call__(self, iteration: int) -> float:
+        """Return the value at the 0-based `iteration`."""
+        return self.first(iteration) * self.second(iteration)
+
+
+def product(first: Schedule, second: Schedule) -> Schedule:
+    """Return the product of two schedules, which is a constant where that is known beforehand.
+
+    >>> product(Constant(0.5), Constant(10.0)), product(Linear(2.0, 0.0, 4), Constant(0.0))
+    (Constant(value=5.0), Constant(value=0.0))
+    """
+    if Constant(0.0) in (first, second):
+        return Constant(0.0)
+    if isinstance(first, Constant) and isinstance(second, Constant):
+        return Constant(first.value * second.value)
+    return Product(first, second)
 
 
 SCHEDULES: dict[str, type] = {"constant": Constant, "linear": Linear}

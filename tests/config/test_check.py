@@ -5,10 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
+from omegaconf import OmegaConf, open_dict
 
 from translate.config.check import RULES, check
-from translate.config.compose import VERSION_BASE, compose, load
+from translate.config.compose import FOUND, VERSION_BASE, compose, load
 from translate.config.schema import RunConfig, to_mapping
 from translate.config.search_path import shipped
 from translate.errors import ConfigError
@@ -226,5 +226,17 @@ def test_values_are_set_as_hydra_sets_them(small: list[str], overrides: list[str
     with hydra.initialize_config_dir(str(shipped("conf")), version_base=VERSION_BASE):
         theirs = hydra.compose("train", [*small, *overrides])
     theirs.name = ours.name
+    with open_dict(ours):
+        for key in FOUND:
+            assert ours.data.pop(key) is None  # known when the data has been seen
     assert OmegaConf.to_container(ours) == OmegaConf.to_container(theirs)
     assert list(ours) == list(theirs)
+
+
+def test_what_is_given_in_epochs_can_be_given_anew() -> None:
+    """An epoch is known once the data has been seen, which must not keep an override from replacing it."""
+    pair = ["model=cyclegan", "~recipe", "data=critters", "data.domains=[cat,rabbit]", "data.num_images=40"]
+    assert load([*pair, "data.batch_size=4", "iterations=${epochs:2}"]).iterations == 2 * 5
+    assert load([*pair, "iterations=${epochs:2}", "iterations=3"]).iterations == 3
+    rates = load([*pair, "model.optimizers.generator_ab.lr.after=7"]).model.optimizers
+    assert all(node["lr"]["after"] == 7 for node in rates.values())

@@ -134,15 +134,6 @@ def test_single_run(stubbed: Call, tmp_path: Path) -> None:
     assert "TRAIN painter here and there None" in given.stdout, given.stderr
 
 
-def test_multirun(stubbed: Call, tmp_path: Path) -> None:
-    answer = stubbed("-m", *SMALL, "seed=3,4")
-    assert answer.returncode == 0, answer.stderr
-    assert answer.stdout.count("TRAIN") == 2
-    (sweep,) = (tmp_path / "runs" / "painter").iterdir()
-    assert sweep.name.endswith("_sweep")
-    assert {p.name for p in sweep.iterdir()} == {"0", "1", "multirun.yaml"}
-
-
 def test_unexpected_errors_keep_their_traceback(stubbed: Call) -> None:
     answer = stubbed(*SMALL, "seed=13")
     assert answer.returncode == 1
@@ -151,7 +142,7 @@ def test_unexpected_errors_keep_their_traceback(stubbed: Call) -> None:
 
 
 def test_flags_of_hydra(stubbed: Call) -> None:
-    assert "num_domains: ${len:${data.domains}}" in stubbed("--cfg", "job", *SMALL).stdout
+    assert "num_domains: ${data.num_domains}" in stubbed("--cfg", "job", *SMALL).stdout
     assert "hydra" in stubbed("--info", "searchpath", *SMALL).stdout
     assert "Hydra" in stubbed("--hydra-help").stdout
     wrong = stubbed("--cfg", "job", *SMALL, "seeed=3")
@@ -185,6 +176,7 @@ def test_tab_completion() -> None:
     try "python -m translate trainer=d"
     try "python -m translate train debug=f"
     try "python -m translate iterat"
+    try "python -m translate download data=af"
     try "python -m another tr"
     """
     answer = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=120, check=False)
@@ -193,5 +185,6 @@ def test_tab_completion() -> None:
         "trainer=ddp trainer=ddp_cpu",
         "debug=fast",
         "iterations=",
+        "data=afhq data=afhq_v2",
         "",
     ], answer

@@ -16,11 +16,17 @@ EXPERIMENTS = list(SHIPPED["experiments"].items())
 
 
 def problems(*overrides: str) -> list[str]:
-    """Return the problems apart from values that the user must give and data that cannot serve."""
+    """Return the problems apart from values that the user must give, and domains that are to be chosen.
+
+    A pair of model and data that does not fit has none, since what else is said of it does not matter.
+    """
     try:
         load(overrides, scan=False)
     except ConfigError as error:
-        return [p for p in error.problems if "you must give this" not in p and " of every image, but data=" not in p]
+        if any(" of every image, but data=" in problem for problem in error.problems):
+            return []
+        theirs = ("you must give this", " domains; choose them by data.domains=")
+        return [problem for problem in error.problems if not any(words in problem for words in theirs)]
     return []
 
 

@@ -13,19 +13,19 @@ def draw(name: str, shape: tuple[int, ...]) -> np.ndarray:
     return generator.standard_normal(shape).astype(np.float32)
 
 
-def parameter(tag: str, network: str, key: str, shape: tuple[int, ...]) -> Tensor:
-    """Return the value of a parameter of a network."""
+def parameter(tag: str, network: str, key: str, shape: tuple[int, ...], scale: float = 1.0) -> Tensor:
+    """Return the value of a parameter of a network; `scale` is for those of two or more dimensions."""
     values = draw(f"{tag}/{network}/{key}", shape)
     if len(shape) >= 2:
-        return torch.from_numpy(values * np.sqrt(2 / np.prod(shape[1:]), dtype=np.float32))
+        return torch.from_numpy(values * np.sqrt(2 / np.prod(shape[1:]), dtype=np.float32) * np.float32(scale))
     return torch.from_numpy(1 + 0.1 * values if key.endswith("weight") else 0.1 * values)
 
 
-def fill(module: nn.Module, tag: str, network: str) -> None:
-    """Fill the parameters of a module in place."""
+def fill(module: nn.Module, tag: str, network: str, scale: float = 1.0) -> None:
+    """Fill the parameters of a module in place, see `parameter`."""
     with torch.no_grad():
         for key, value in module.named_parameters():
-            value.copy_(parameter(tag, network, key, tuple(value.shape)))
+            value.copy_(parameter(tag, network, key, tuple(value.shape), scale))
 
 
 def image(tag: str, field: str, k: int, batch: int, size: int) -> Tensor:

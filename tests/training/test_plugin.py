@@ -54,6 +54,41 @@ def test_its_checkpoints_are_like_ours(answer: tuple[subprocess.CompletedProcess
     assert "enter.weight" in last.part("network.generator")
 
 
+def test_its_weights_are_exported_and_loaded(answer: tuple[subprocess.CompletedProcess[str], Path]) -> None:
+    """By the example's own translation, in a process that does not import Lightning."""
+    _, folder = answer
+    code = (
+        "import sys, torch, translate\n"
+        "from translate import plugins\n"
+        "from translate.weights import exporting\n"
+        f"exporting.export(__import__('pathlib').Path({str(folder)!r}), {str(folder / 'w.safetensors')!r})\n"
+        "plugins._activated.clear()\n"
+        "try:\n"
+        f"    translate.load({str(folder / 'w.safetensors')!r})\n"
+        "except ValueError as error:\n"
+        "    print(error)\n"
+        "plugins.activate(['my_lab'])\n"
+        f"found = [translate.load(p) for p in ({str(folder / 'w.safetensors')!r}, {str(folder)!r})]\n"
+        "x = torch.zeros(1, 3, 16, 16)\n"
+        "print(found[0].translate(x, 'red').equal(found[1].translate(x, 'red')), found[0].domains)\n"
+        "print('pytorch_lightning' in sys.modules)\n"
+    )
+    path = os.pathsep.join(filter(None, [str(PLUGIN), os.environ.get("PYTHONPATH", "")]))
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    told, same, loaded = done.stdout.splitlines() or [done.stderr] * 3
+    assert told.startswith("unknown network 'my_lab_painter'")
+    assert told.endswith("which do not take part here: translate.plugins.activate(['my_lab'])")
+    assert same == "True ('blue', 'red', 'yellow')"
+    assert loaded == "False", done.stderr
+
+
 def test_its_run_can_be_shown_without_the_plugin(answer: tuple[subprocess.CompletedProcess[str], Path]) -> None:
     _, folder = answer
     shown = subprocess.run(

@@ -116,6 +116,41 @@ def test_killed_run_resumes_to_the_bit(tmp_path: Path) -> None:
     assert [line["iteration"] for line in lines(folder)] == list(range(1, 13))
 
 
+DIES_IN_WRITE = """
+import os, signal, sys
+from translate import checkpoints, cli
+
+class Deadly:
+    def __init__(self, file):
+        self.file = file
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+    def __enter__(self):
+        return self
+    def __exit__(self, *problem):
+        self.file.close()
+    def write(self, data):
+        self.file.write(data[: len(data) // 2])
+        self.file.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+checkpoints.open = lambda path, mode: (Deadly if "000005" in str(path) else lambda file: file)(open(path, mode))
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+def test_run_killed_inside_the_writing_of_a_checkpoint_resumes_to_the_bit(tmp_path: Path) -> None:
+    whole = train(tmp_path / "whole", "iterations=7")
+    folder = tmp_path / "killed"
+    words = [*TINY, f"folder={folder}", "iterations=7", "checkpoint_every=1"]
+    done = subprocess.run([sys.executable, "-c", DIES_IN_WRITE, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    left = folder / "checkpoints" / "000005.unfinished"
+    assert left.stat().st_size > 1000
+    assert checkpoints.newest(folder).iteration == 4
+    assert differences(whole, go_on(folder)) == []
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signal_finishes_the_iteration_and_says_how_to_go_on(tmp_path: Path, number: signal.Signals) -> None:
     folder = tmp_path / "run"

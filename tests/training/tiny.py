@@ -1,5 +1,6 @@
-"""A StarGAN v2 so small that an iteration takes a tenth of a second, on the built-in world."""
+"""Models so small that an iteration takes a tenth of a second, on the built-in world."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from translate import run
@@ -8,35 +9,98 @@ from translate.config.compose import load
 from translate.config.resume import resumed
 from translate.config.schema import RunConfig
 
-TINY = [
-    "model=stargan_v2_small",
-    "data=critters",
-    "data.image_size=32",
-    "data.num_images=60",
-    "data.num_val_images=30",
-    "data.batch_size=4",
-    "data.cache=null",
+RUN = [
     "metrics=none",
     "trainer=cpu",
     "trainer.threads=1",
     "log_every=1",
     "sample_every=null",
     "checkpoint_every=100",
-    "model.latent_size=4",
-    "model.networks.generator.style_size=8",
-    "model.networks.generator.base_width=4",
-    "model.networks.generator.max_width=8",
-    "model.networks.mapping.hidden_width=8",
-    "model.networks.discriminator.base_width=4",
-    "model.networks.discriminator.max_width=8",
-    "model.weights.generator.diversity.iterations=8",
 ]
-"""Overrides; the diversity weight decays within the run, so that a resumed run that restarts it is found out."""
+"""Overrides of every case: nothing beside training itself."""
 
 
-def tiny(*overrides: str) -> RunConfig:
-    """Return the checked configuration, with further overrides."""
-    return load([*TINY, *overrides])
+@dataclass(frozen=True)
+class Case:
+    """A small configuration of a model: overrides that make the model small, and small data that it can take."""
+
+    model: list[str]
+    data: list[str]
+
+    def __call__(self, *overrides: str) -> RunConfig:
+        """Return the checked configuration, with further overrides."""
+        return self.on(self.data, *overrides)
+
+    def on(self, data: list[str], *overrides: str) -> RunConfig:
+        """Return the checked configuration of the same small model on other data."""
+        return load([*self.model, *data, *RUN, *overrides])
+
+
+tiny = Case(
+    model=[
+        "model=stargan_v2_small",
+        "model.latent_size=4",
+        "model.networks.generator.style_size=8",
+        "model.networks.generator.base_width=4",
+        "model.networks.generator.max_width=8",
+        "model.networks.mapping.hidden_width=8",
+        "model.networks.discriminator.base_width=4",
+        "model.networks.discriminator.max_width=8",
+        "model.weights.generator.diversity.iterations=8",
+    ],
+    data=[
+        "data=critters",
+        "data.image_size=32",
+        "data.num_images=60",
+        "data.num_val_images=30",
+        "data.batch_size=4",
+        "data.cache=null",
+    ],
+)
+"""StarGAN v2; the diversity weight decays within the run, so that a resumed run that restarts it is found out."""
+
+tiny_stargan_v1 = Case(
+    model=[
+        "model=stargan_v1_small",
+        "model.num_critic=1",
+        "model.networks.generator.base_width=6",
+        "model.networks.generator.num_blocks=1",
+        "model.networks.discriminator.base_width=6",
+        "model.networks.discriminator.num_layers=3",
+        "model.optimizers.generator.lr={schedule: linear, start: 1e-3, end: 0, iterations: 8}",
+        "model.optimizers.discriminator.lr={schedule: linear, start: 1e-3, end: 0, iterations: 8}",
+    ],
+    data=[*tiny.data, "data.labels=domain"],
+)
+"""StarGAN v1; the rates fall within the run, so that a resumed run that restarts them is found out."""
+
+tiny_cyclegan = Case(
+    model=[
+        "model=cyclegan_small",
+        "model.pool_size=5",
+        "model.networks.generator_ab.base_width=4",
+        "model.networks.generator_ab.num_blocks=1",
+        "model.networks.discriminator_a.base_width=4",
+        "model.optimizers.generator_ab.lr={schedule: linear, start: 1e-3, end: 0, iterations: 8}",
+        "model.weights.discriminator.gradient_penalty=0.1",
+    ],
+    data=[*tiny.data, "data.domains=[cat,rabbit]"],
+)
+"""CycleGAN; the pools are full after two iterations, so that a resumed run that begins with empty ones is found out."""
+
+tiny_pix2pix = Case(
+    model=[
+        "model=pix2pix_small",
+        "model.networks.generator.base_width=4",
+        "model.networks.generator.num_halvings=5",
+        "model.networks.discriminator.base_width=4",
+        "model.optimizers.generator.lr={schedule: linear, start: 1e-3, end: 0, iterations: 8}",
+    ],
+    data=["data=critters_outlines", *tiny.data[1:]],
+)
+"""pix2pix from outlines to drawings."""
+
+TINY = [*tiny.model, *tiny.data, *RUN]
 
 
 def train(folder: Path, *overrides: str) -> Checkpoint:

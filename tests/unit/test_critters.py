@@ -305,3 +305,27 @@ def test_a_data_set_travels_to_workers() -> None:
 def test_what_cannot_be_is_refused(arguments: dict[str, object], words: str) -> None:
     with pytest.raises(UserError, match=words):
         Critters(**{"split": "train"} | arguments)  # type: ignore[arg-type]
+
+
+def test_attributes_can_be_chosen_and_ordered() -> None:
+    every, some = Critters(60, split="train"), Critters(60, attributes=["glasses", "smiling"], split="train")
+    assert every.attribute_names == ATTRIBUTES
+    assert some.attribute_names == ("glasses", "smiling")
+    columns = [ATTRIBUTES.index(name) for name in some.attribute_names]
+    assert every.attributes is not None
+    assert np.array_equal(some.attributes, every.attributes[:, columns])
+    (labels,) = some.label_sets()
+    assert (labels.kind, labels.names, labels.values.shape) == ("attributes", some.attribute_names, (60, 2))
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["glases"], "did you mean 'glasses'"),
+        ([], "is empty"),
+        (["bow", "bow"], "twice"),
+    ],
+)
+def test_wrong_attributes_are_refused(names: list[str], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        Critters(60, attributes=names, split="train")

@@ -153,8 +153,8 @@ def test_images_are_those_of_their_domains(batches: list[ReferenceBatch]) -> Non
 
 
 def test_held_out_is_balanced_fixed_and_never_trained_on() -> None:
-    images, domain, items = module().held_out(6)
-    again, _, _ = module(seed=5, augment="none", batch_size=8, start=2).held_out(6)
+    images, domain, _, _, items = module().held_out(6)
+    again = module(seed=5, augment="none", batch_size=8, start=2).held_out(6).image
     assert images.shape == (6, 3, 32, 32)
     assert images.equal(again)
     assert domain.tolist() == [0, 1, 2, 0, 1, 2]
@@ -169,17 +169,17 @@ def test_held_out_is_balanced_fixed_and_never_trained_on() -> None:
 
 
 def test_held_out_gives_what_there_is() -> None:
-    images, domain, items = module().held_out(1_000)
+    images, domain, _, _, items = module().held_out(1_000)
     assert len(images) == len(domain) == len(items) == 12
     assert sorted(items.tolist()) == list(range(12))
 
 
 def test_rows_of_train_come_at_the_image_size() -> None:
-    images, domain, items = module().rows("train", [20, 3])
+    images, domain, _, _, items = module().rows("train", [20, 3])
     assert images.shape == (2, 3, 32, 32)
     assert domain.tolist() == [2, 0]
     assert items.tolist() == [20, 3]
-    exact, _, _ = module(augment="none").rows("train", [20, 3])
+    exact = module(augment="none").rows("train", [20, 3]).image
     assert (images - exact).abs().mean() < 0.1  # drawn larger and made smaller, and the same picture
 
 

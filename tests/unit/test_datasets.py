@@ -207,7 +207,7 @@ def test_val_without_train(tmp_path):
 
 def test_the_unpaired_layout_is_explained(tmp_path):
     class_folders(tmp_path, {"trainA": 2, "trainB": 2, "testA": 1, "testB": 1})
-    assert "rename trainA to train/A" in folder_error(tmp_path)
+    assert "take data=unpaired" in folder_error(tmp_path)
 
 
 def test_an_empty_domain_is_named(tmp_path):
@@ -458,6 +458,12 @@ def test_celeba_errors_are_sentences(tmp_path):
     assert "domain_attribute is null" in celeba_error(tmp_path, domains=["male"])
     assert "did you mean 'male'" in celeba_error(tmp_path, domain_attribute="Male", domains=["mal"])
     assert "is empty in the train part" in celeba_error(tmp_path, domain_attribute="Male")  # one image
+
+
+def test_celeba_without_domains_takes_an_empty_list_of_them(tmp_path):
+    """What is found in the data fills the configuration, and comes back when a run is built or resumed."""
+    celeba(tmp_path)
+    assert CelebA(str(tmp_path), split="train", domains=[]).domains == ()
 
 
 def write(path, text):

@@ -1,14 +1,17 @@
 """Any file becomes 8-bit RGB properly, or an ImageError with a reason."""
 
+import io
 import os
 import struct
 import zlib
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, PngImagePlugin
+from torchvision.transforms.functional import center_crop
 
-from translate.data.images import ImageError, is_image, list_images, read_image
+from translate.data.images import ImageError, cut_half, is_image, list_images, read_image, resize
 
 ORIENTATION = 0x0112
 INVERSE = {  # how a camera that is held so stores an upright scene
@@ -319,6 +322,43 @@ def test_odd_margins_round_to_even(width, left, tmp_path):
     picture = scene(width, 20)
     Image.fromarray(picture).save(tmp_path / "x.png")
     assert (read_image(tmp_path / "x.png", 20) == picture[:, left : left + 20]).all()
+
+
+@pytest.mark.parametrize(("crop", "box"), [(8, (6, 11, 14, 19)), (20, (0, 5, 20, 25)), (256, (0, 5, 20, 25))])
+def test_a_number_crops_so_many_pixels_of_what_there_is(crop, box, tmp_path):
+    image = Image.fromarray(scene(20, 30))
+    image.save(tmp_path / "x.png")
+    side = box[2] - box[0]
+    assert (read_image(tmp_path / "x.png", side, crop) == np.asarray(image.crop(box))).all()
+
+
+def test_the_published_centre_crop_is_met():
+    for width, height, crop in ((178, 218, 178), (257, 301, 256), (300, 259, 256), (681, 1024, 256)):
+        picture = torch.from_numpy(scene(width, height)).permute(2, 0, 1)
+        published = center_crop(picture, [crop, crop]).permute(1, 2, 0).numpy()
+        assert (resize(Image.fromarray(scene(width, height)), crop, crop) == published).all()
+
+
+def test_halves_of_a_file_are_cut_in_the_middle():
+    picture = scene(20, 7)
+    image = Image.fromarray(picture)
+    assert (np.asarray(cut_half(image, "left")) == picture[:, :10]).all()
+    assert (np.asarray(cut_half(image, "right")) == picture[:, 10:]).all()
+
+
+@pytest.mark.parametrize("width", [1, 3, 511])
+def test_an_odd_width_has_no_halves(width):
+    with pytest.raises(ImageError, match=f"is {width} pixels wide, which are not two pictures of equal width"):
+        cut_half(Image.new("RGB", (width, 8)), "left")
+
+
+def test_an_open_file_is_read_as_a_path_is(tmp_path):
+    Image.fromarray(scene(20, 20)).save(tmp_path / "x.png")
+    content = (tmp_path / "x.png").read_bytes()
+    assert (read_image(io.BytesIO(content), 16) == read_image(tmp_path / "x.png", 16)).all()
+    for broken, reason in ((b"", "is empty"), (b"no picture", "not a picture"), (content[:-30], "cannot be")):
+        with pytest.raises(ImageError, match=reason):
+            read_image(io.BytesIO(broken), 16)
 
 
 def test_resize_is_antialiased(tmp_path):

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from translate.losses.adversarial import NonSaturating
-from translate.losses.penalties import r1
+from translate.losses.adversarial import LeastSquares, NonSaturating, Wasserstein
+from translate.losses.classification import attribute_cross_entropy, class_cross_entropy
+from translate.losses.penalties import gradient_penalty, r1
 from translate.losses.reconstruction import l1
 from translate.registry import LOSSES
 
@@ -63,7 +64,61 @@ def check_r1() -> None:
     assert found.item() == pytest.approx(wanted, rel=1e-6)
 
 
-CASES: dict[str, Callable[[], None]] = {"non_saturating": check_non_saturating, "l1": check_l1, "r1": check_r1}
+def check_gradient_penalty() -> None:
+    logits, mixed, matrix, weight, x = critic()
+    gradient = ((1 - np.tanh(x @ matrix.T) ** 2) * weight) @ matrix  # (4, 18), of each image's own logit
+    wanted = ((np.sqrt((gradient**2).sum(1)) - 1) ** 2).mean()
+    found = gradient_penalty(logits, mixed)
+    assert found.shape == ()
+    assert found.item() == pytest.approx(wanted, rel=1e-12)
+
+
+def check_wasserstein() -> None:
+    scores = torch.tensor(LOGITS, dtype=torch.float64).reshape(5, 1, 1, 2)
+    mean = sum(LOGITS) / len(LOGITS)
+    loss = Wasserstein()
+    assert loss.real(scores).item() == pytest.approx(-mean, rel=1e-12)
+    assert loss.fake(scores).item() == pytest.approx(mean, rel=1e-12)
+    assert loss.generator(scores).item() == pytest.approx(-mean, rel=1e-12)
+
+
+def check_least_squares() -> None:
+    scores = torch.tensor(LOGITS, dtype=torch.float64).reshape(5, 1, 1, 2)
+    to_one = sum((x - 1) ** 2 for x in LOGITS) / len(LOGITS)
+    loss = LeastSquares()
+    assert loss.real(scores).item() == pytest.approx(to_one, rel=1e-12)
+    assert loss.fake(scores).item() == pytest.approx(sum(x**2 for x in LOGITS) / len(LOGITS), rel=1e-12)
+    assert loss.generator(scores).item() == pytest.approx(to_one, rel=1e-12)
+
+
+def check_attribute_cross_entropy() -> None:
+    labels = [0.0, 1.0, 1.0, 0.0, 1.0, 0.0, 1.0, 1.0, 0.0, 1.0]
+    each = [softplus(-x) if label else softplus(x) for x, label in zip(LOGITS, labels, strict=True)]
+    logits, given = (torch.tensor(v, dtype=torch.float64).reshape(2, 5) for v in (LOGITS, labels))
+    assert attribute_cross_entropy(logits, given).item() == pytest.approx(sum(each) / 2, rel=1e-12)
+    one = attribute_cross_entropy(logits[:1], given[:1]).item()
+    assert one == pytest.approx(sum(each[:5]), rel=1e-12)  # the sum over attributes, not their mean
+
+
+def check_class_cross_entropy() -> None:
+    draws = np.random.default_rng(2)
+    logits, kinds = 5 * draws.normal(size=(6, 4)), draws.integers(0, 4, 6)
+    share = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    wanted = -np.log(share[np.arange(6), kinds]).mean()
+    found = class_cross_entropy(torch.from_numpy(logits), torch.eye(4, dtype=torch.float64)[torch.from_numpy(kinds)])
+    assert found.item() == pytest.approx(wanted, rel=1e-12)
+
+
+CASES: dict[str, Callable[[], None]] = {
+    "non_saturating": check_non_saturating,
+    "least_squares": check_least_squares,
+    "wasserstein": check_wasserstein,
+    "l1": check_l1,
+    "r1": check_r1,
+    "gradient_penalty": check_gradient_penalty,
+    "attribute_cross_entropy": check_attribute_cross_entropy,
+    "class_cross_entropy": check_class_cross_entropy,
+}
 NAMES = [name for name in LOSSES.names() if LOSSES.entry(name).module.startswith("translate.")]
 
 
@@ -110,6 +165,37 @@ def test_r1_is_zero_for_a_constant_critic_and_grows_with_the_square() -> None:
 def test_r1_stays_in_single_precision_for_half_inputs() -> None:
     x = torch.full((2, 4), 0.1, dtype=torch.bfloat16, requires_grad=True)
     assert r1((300 * x).sum(1), x).dtype == torch.float32
+
+
+def test_gradient_penalty_sums_over_patches() -> None:
+    """As in the published code of StarGAN v1, where an image has several logits."""
+    x = torch.randn(3, 2, 4, 4, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    logits = torch.stack([x.flatten(1).sum(1), 2 * x[:, 0].flatten(1).sum(1)], dim=1)
+    wanted = (math.sqrt(16 * 3**2 + 16 * 1**2) - 1) ** 2  # the gradient is 3 in the first channel, 1 in the second
+    assert gradient_penalty(logits.reshape(3, 1, 2, 1), x).item() == pytest.approx(wanted)
+
+
+def test_gradient_penalty_can_be_descended_even_where_the_gradient_vanishes() -> None:
+    x = torch.linspace(-1, 1, 6, dtype=torch.float64).reshape(2, 3)
+
+    def penalty(w: Tensor) -> Tensor:
+        mixed = x.clone().requires_grad_()
+        return gradient_penalty((w * torch.tanh(w * mixed)).sum(1), mixed)
+
+    w = torch.tensor(0.8, dtype=torch.float64, requires_grad=True)
+    (found,) = torch.autograd.grad(penalty(w), w)
+    step = 1e-5
+    quotient = (penalty(w.detach() + step) - penalty(w.detach() - step)) / (2 * step)
+    assert found.item() == pytest.approx(quotient.item(), rel=1e-6)
+    zero = torch.tensor(0.0, dtype=torch.float64, requires_grad=True)
+    (found,) = torch.autograd.grad(penalty(zero), zero)
+    assert found.isfinite()  # the norm has a kink there
+    assert penalty(zero).item() == 1
+
+
+def test_gradient_penalty_stays_in_single_precision_for_half_inputs() -> None:
+    x = torch.full((2, 4), 0.1, dtype=torch.bfloat16, requires_grad=True)
+    assert gradient_penalty((300 * x).sum(1), x).dtype == torch.float32
 
 
 @pytest.mark.parametrize("side", ["real", "fake", "generator"])

@@ -193,6 +193,19 @@ def test_a_term_of_weight_zero_is_measured_and_no_more() -> None:
     assert given["cycle"].grad.item() == 2.0
 
 
+def test_a_term_that_never_has_a_weight_may_be_left_out() -> None:
+    model, given = make(), terms(3.0, 5.0, 7.0)
+    assert [model.counts("generator", term) for term in ("cycle", "style", "diversity")] == [True, False, True]
+    del given["style"]
+    assert model.weighted("generator", given).item() == 2 * 3 + 4 * 7
+    assert "generator/style" not in model.terms
+    model.iteration = 4  # the weight of diversity has fallen to zero: no reason not to measure it
+    assert model.counts("generator", "diversity")
+    del given["diversity"]
+    with pytest.raises(ValueError, match="found weights for"):
+        model.weighted("generator", given)
+
+
 def test_weights_follow_their_schedule() -> None:
     model = make()
     for iteration, weight in ((0, 4.0), (1, 3.0), (3, 1.0), (4, 0.0), (100, 0.0)):
@@ -274,4 +287,4 @@ def test_a_model_without_step_or_samples_says_so() -> None:
         bare.training_step(None, 0)
     assert bare.iteration == 0
     with pytest.raises(NotImplementedError, match="sample_every=null"):
-        bare.sample_grids(torch.zeros(1, 3, 8, 8), torch.zeros(1))
+        bare.sample_grids(None)

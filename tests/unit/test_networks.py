@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Any
 
 import pytest
@@ -11,14 +11,15 @@ import torch.nn.functional as F
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from translate.networks import stargan_v1
 from translate.networks.initialization import he_normal
+from translate.networks.normalization import InstanceNorm
 from translate.networks.stargan_v2 import (
     AdaIN,
     Discriminator,
     FaceOval,
     Generator,
     HighPass,
-    InstanceNorm,
     MappingNetwork,
     ResidualBlock,
     StyledBlock,
@@ -36,6 +37,9 @@ SMALL = {
     "base_width": 4,
     "max_width": 8,
     "num_bottleneck": 1,
+    "num_labels": K,
+    "num_blocks": 1,
+    "num_layers": 4,
 }
 """Arguments that make a network small; a network takes those that it knows."""
 
@@ -58,6 +62,27 @@ DOMAIN = torch.tensor([0, 1, 2, 1])  # every head is asked
 # name -> (further arguments, inputs at a size, shapes of the outputs at a size)
 Case = tuple[dict[str, Any], Callable[[int], tuple[Any, ...]], Callable[[int], list[tuple[int, ...]]]]
 CASES: dict[str, list[Case]] = {
+    "patch_discriminator": [
+        ({"num_layers": 3}, lambda s: (images(s),), lambda s: [(B, 1, s // 8 - 2, s // 8 - 2)]),
+        ({"num_layers": 2, "norm": "batch"}, lambda s: (images(s),), lambda s: [(B, 1, s // 4 - 2, s // 4 - 2)]),
+    ],
+    "pixel_discriminator": [
+        ({}, lambda s: (images(s),), lambda s: [(B, 1, s, s)]),
+        ({"norm": "batch"}, lambda s: (images(s),), lambda s: [(B, 1, s, s)]),
+    ],
+    "resnet_generator": [
+        ({}, lambda s: (images(s),), lambda s: [(B, 3, s, s)]),
+        ({"norm": "batch"}, lambda s: (images(s),), lambda s: [(B, 3, s, s)]),
+    ],
+    "small_conv_discriminator": [({}, lambda s: (images(s),), lambda s: [(B,)])],
+    "small_conv_generator": [({}, lambda s: (images(s),), lambda s: [(B, 3, s, s)])],
+    "stargan_v1_generator": [
+        ({}, lambda s: (images(s), vectors(K)), lambda s: [(B, 3, s, s)]),
+        ({"num_sets": 2}, lambda s: (images(s), vectors(K + 2)), lambda s: [(B, 3, s, s)]),
+    ],
+    "stargan_v1_discriminator": [
+        ({}, lambda s: (images(s),), lambda s: [(B, 1, s // 16, s // 16), (B, K)]),
+    ],
     "stargan_v2_generator": [
         ({}, lambda s: (images(s), vectors(Z)), lambda s: [(B, 3, s, s)]),
         ({"w_hpf": 1.0}, lambda s: (images(s), vectors(Z), masks(s)), lambda s: [(B, 3, s, s)]),
@@ -66,6 +91,10 @@ CASES: dict[str, list[Case]] = {
     "stargan_v2_style_encoder": [({}, lambda s: (images(s), DOMAIN), lambda s: [(B, Z)])],
     "stargan_v2_discriminator": [({}, lambda s: (images(s), DOMAIN), lambda s: [(B,)])],
     "face_oval": [({}, lambda s: (images(s),), lambda s: [(B, 1, s, s)] * 2)],
+    "unet_generator": [  # dropout, off here, has its own test
+        ({"num_halvings": 5, "dropout": False}, lambda s: (images(s),), lambda s: [(B, 3, s, s)]),
+        ({"num_halvings": 5, "norm": "instance", "dropout": False}, lambda s: (images(s),), lambda s: [(B, 3, s, s)]),
+    ],
 }
 NAMES = [name for name in NETWORKS.names() if NETWORKS.entry(name).module.startswith("translate.")]
 RUNS = [
@@ -164,8 +193,9 @@ def test_saved_and_reloaded(name: str, case: Case, size: int) -> None:
 
 @pytest.mark.parametrize(("name", "case", "size"), RUNS)
 def test_images_of_a_batch_do_not_see_each_other(name: str, case: Case, size: int) -> None:
+    """Beside batch norms in training, which are off here."""
     arguments, inputs, _ = case
-    network = build(name, size, **arguments)
+    network = build(name, size, **arguments).eval()
 
     def alone(value: Any) -> Any:
         return tuple(map(alone, value)) if isinstance(value, tuple) else value[2:3]
@@ -288,6 +318,65 @@ def test_face_oval(size: int) -> None:
     assert (fine <= coarse).all()
     assert 0.3 < coarse.mean() < 0.45  # pi * 0.30 * 0.38
     assert fine.mean() / coarse.mean() == pytest.approx(4 / 9, rel=0.1)
+
+
+# --- StarGAN v1 as published --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("num_labels", "generator", "discriminator"), [(5, 8_430_528, 44_762_048), (8, 8_439_936, 44_786_624)]
+)
+def test_stargan_v1_published_numbers_of_parameters_at_128_px(
+    num_labels: int, generator: int, discriminator: int
+) -> None:
+    assert parameters_of(stargan_v1.Generator, num_labels) == generator
+    assert parameters_of(stargan_v1.Discriminator, 128, num_labels) == discriminator
+
+
+def test_stargan_v1_is_told_the_mask_beside_the_labels_of_all_data_sets() -> None:
+    assert stargan_v1.Generator(13, num_sets=2, base_width=4).main[0].in_channels == 3 + 13 + 2
+    assert stargan_v1.Generator(13, num_sets=1, base_width=4).main[0].in_channels == 3 + 13
+
+
+@pytest.mark.parametrize(("size", "side"), [(64, 1), (128, 2), (256, 4)])
+def test_stargan_v1_class_head_spans_what_is_left(size: int, side: int) -> None:
+    discriminator = stargan_v1.Discriminator(size, 5, base_width=2)
+    assert discriminator.conv2.kernel_size == (side, side)
+    patches, labels = discriminator(images(size))
+    assert patches.shape == (B, 1, side, side)
+    assert labels.shape == (B, 5)
+
+
+@pytest.mark.parametrize("size", [96, 32])
+def test_stargan_v1_discriminator_refuses_a_side_that_cannot_be_halved(size: int) -> None:
+    with pytest.raises(ValueError, match=f"found {size}, which cannot be halved 6 times; use a multiple of 64"):
+        stargan_v1.Discriminator(size, 5, base_width=2)
+
+
+def test_stargan_v1_listens_to_every_label() -> None:
+    """With zero padding a constant plane is no constant at the borders, so the normalisation cannot remove it."""
+    torch.manual_seed(0)
+    generator = stargan_v1.Generator(K, base_width=8, num_blocks=1)
+    x, silent = images(32)[:1], torch.zeros(1, K)
+    with torch.no_grad():
+        found = [generator(x, silent), *(generator(x, label[None]) for label in torch.eye(K))]
+    for a, b in combinations(found, 2):
+        assert (a - b).abs().max() > 1e-3
+    assert all((value.abs() <= 1).all() for value in found)
+
+
+def test_stargan_v1_begins_as_pytorch_does() -> None:
+    """Published: uniform within 1 / sqrt(fan in), scales 1 and shifts 0."""
+    torch.manual_seed(0)
+    for network in (stargan_v1.Generator(5, base_width=16), stargan_v1.Discriminator(64, 5, base_width=16)):
+        for layer in network.modules():
+            if isinstance(layer, InstanceNorm):
+                assert (layer.weight == 1).all()
+                assert (layer.bias == 0).all()
+            elif isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+                bound = 1 / math.sqrt(layer.weight[0].numel())
+                assert layer.weight.abs().max() <= bound
+                assert layer.weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.05)
 
 
 # --- parts --------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from translate.errors import UserError
-from translate.schedule import Constant, Linear, parse
+from translate.schedule import Constant, Linear, parse, product
 
 
 def test_numbers_are_constant() -> None:
@@ -20,6 +20,25 @@ def test_linear_is_exact() -> None:
     for k in (0, 1, 7, 50_000, 99_999, 100_000, 10**7):
         assert schedule(k) == 2.0 + (0.0 - 2.0) * min(max(k / 100_000, 0.0), 1.0)
     assert (schedule(0), schedule(50_000), schedule(100_000), schedule(10**7)) == (2.0, 1.0, 0.0, 0.0)
+
+
+def test_published_rate_of_cyclegan_in_every_epoch() -> None:
+    """Lambda of the published scheduler: 1 - max(0, epoch + 1 - 100) / 101, for epochs from 0, times 2e-4."""
+    epoch = 1_334  # iterations, of horse2zebra
+    schedule = Linear(2e-4, 0.0, 101 * epoch, after=99 * epoch, every=epoch)
+    for number in (0, 98, 99, 100, 101, 150, 198, 199):
+        wanted = 2e-4 * (1 - max(0, number + 1 - 100) / 101)
+        for k in (number * epoch, number * epoch + 7, (number + 1) * epoch - 1):
+            assert schedule(k) == pytest.approx(wanted, rel=1e-9)
+    assert schedule(200 * epoch - 1) == pytest.approx(1.98e-6, rel=1e-3)
+
+
+def test_products() -> None:
+    linear = Linear(2.0, 0.0, 4)
+    assert product(Constant(0.5), Constant(10.0)) == Constant(5.0)
+    assert product(linear, Constant(0.0)) == product(Constant(0.0), linear) == Constant(0.0)
+    assert [product(linear, Constant(3.0))(k) for k in (0, 1, 4)] == [6.0, 4.5, 0.0]
+    assert [product(linear, linear)(k) for k in (0, 2, 4)] == [4.0, 1.0, 0.0]
 
 
 def test_linear_waits() -> None:

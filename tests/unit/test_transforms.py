@@ -22,6 +22,7 @@ from translate.data.transforms import (
     crop_flip,
     flip,
     plain,
+    resize_crop_flip,
     sample_box,
     stored_side,
     to_float,
@@ -210,6 +211,54 @@ def test_an_image_is_augmented_by_its_own_chances_alone() -> None:
 def test_a_wrong_stored_side_is_our_mistake(augmentation) -> None:
     with pytest.raises(AssertionError):
         augmentation(Picture(noise(1, 40), chances(1)), 32)
+
+
+# The augmentation of CycleGAN and pix2pix
+
+
+@pytest.mark.parametrize(("size", "side"), [(256, 286), (128, 143), (64, 72), (512, 572)])
+def test_a_larger_picture_is_stored_as_published(size: int, side: int) -> None:
+    assert stored_side("resize_crop_flip", size) == side
+
+
+def test_a_crop_is_a_part_of_the_picture_to_the_pixel() -> None:
+    pixels, chance = noise(20, 40), chances(20)
+    found, images = resize_crop_flip(Picture(pixels, chance), 32), to_float(pixels)
+    assert found.shape == (20, 3, 32, 32)
+    for image, numbers, crop in zip(images, chance.tolist(), found, strict=True):
+        left, top = int(numbers[3] * 9), int(numbers[4] * 9)
+        wanted = image[:, top : top + 32, left : left + 32]
+        assert crop.equal(wanted.flip(2) if numbers[5] < 0.5 else wanted)
+
+
+def test_every_place_of_a_crop_is_as_likely() -> None:
+    count, places = 20_000, 6
+    ramp = torch.arange(13).repeat(13, 1)  # pixel values are columns; the other two channels rows
+    pixels = torch.stack([ramp, ramp.T, ramp.T], dim=2).byte()[None].expand(count, 13, 13, 3)
+    chance = chances(count)
+    chance[:, 5] = 0.9
+    corner = ((resize_crop_flip(Picture(pixels, chance), 8)[:, :2, 0, 0] + 1) * 127.5).round().long()
+    cells = torch.bincount(corner[:, 0] * places + corner[:, 1], minlength=places**2).double()
+    assert len(cells) == places**2
+    chi_square = ((cells - count / places**2) ** 2 / (count / places**2)).sum().item()
+    assert chi_square < 35 + 5 * math.sqrt(2 * 35)
+
+
+def test_the_last_place_of_a_crop_is_inside() -> None:
+    pixels = noise(2, 286)
+    chance = torch.full((2, CHANCES), np.nextafter(np.float32(1), np.float32(0)).item())
+    assert resize_crop_flip(Picture(pixels, chance), 256).equal(to_float(pixels)[:, :, 30:, 30:])
+
+
+def test_the_pictures_of_a_pair_are_cropped_alike() -> None:
+    pixels, chance = noise(8, 36), chances(8)
+    inverted = resize_crop_flip(Picture(255 - pixels, chance), 32)
+    assert torch.allclose(resize_crop_flip(Picture(pixels, chance), 32), -inverted, atol=1e-6)
+
+
+def test_a_picture_that_is_too_small_is_our_mistake() -> None:
+    with pytest.raises(AssertionError):
+        resize_crop_flip(Picture(noise(1, 24), chances(1)), 32)
 
 
 @pytest.mark.parametrize("size", [32, 64, 128, 256, 512])

@@ -5,9 +5,9 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
-from torch import Tensor
 
 from translate.artifacts import RunFolder
+from translate.data.batches import HeldOut
 from translate.data.module import DataModule
 from translate.distributed import process_rank
 from translate.grids import enlarged, to_bytes
@@ -21,7 +21,7 @@ class Sampling(pl.Callback):
 
     def __init__(self, folder: RunFolder | None, data: DataModule, every: int, stop: int) -> None:
         self.folder, self.data, self.every, self.stop = folder, data, every, stop
-        self._fixed: tuple[Tensor, Tensor] | None = None
+        self._fixed: HeldOut | None = None
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -36,10 +36,9 @@ class Sampling(pl.Callback):
         if process_rank() != 0 or self.folder is None:
             return
         if self._fixed is None:
-            images, domain, _ = self.data.held_out(NUM_IMAGES)
-            self._fixed = images.to(model.device), domain.to(model.device)
+            self._fixed = self.data.held_out(NUM_IMAGES).to(model.device)
         with torch.no_grad():
-            grids = model.sample_grids(*self._fixed)
+            grids = model.sample_grids(self._fixed)
         for name, grid in grids.items():
             pixels = to_bytes(enlarged(grid)).numpy()
             self.folder.save_picture(f"{model.iteration:06d}_{name}", pixels)

@@ -49,24 +49,34 @@ class Telemetry(pl.Callback):
         """Fetch what is pending and raise NonFiniteError if any of it is not finite."""
         if not self._pending:
             return
-        names = list(self._pending[0][1])
-        table = torch.stack([torch.stack([terms[name] for name in names]) for _, terms in self._pending])
-        synchronize([table])  # all processes see, and stop at, the same numbers
-        rows = table.tolist()
-        for (iteration, _), row in zip(self._pending, rows, strict=True):
-            if wrong := [name for name, value in zip(names, row, strict=True) if not math.isfinite(value)]:
+        names = [(iteration, name) for iteration, terms in self._pending for name in terms]
+        values = torch.stack([value for _, terms in self._pending for value in terms.values()])
+        synchronize([values])  # all processes see, and stop at, the same numbers
+        found: dict[int, dict[str, float]] = {}
+        for (iteration, name), value in zip(names, values.tolist(), strict=True):
+            found.setdefault(iteration, {})[name] = value
+        for iteration, terms in found.items():
+            if wrong := [name for name, value in terms.items() if not math.isfinite(value)]:
                 self._pending.clear()
                 raise NonFiniteError(
                     f"iteration {iteration}: {', '.join(wrong[:4])} became infinite or not a number; the last "
                     "checkpoint is from before. Lower the learning rates, or set model.gradient_clip=1"
                 )
-            self._window.append(dict(zip(names, row, strict=True)))
+        self._window += [found.get(iteration, {}) for iteration, _ in self._pending]
         self._pending.clear()
+
+    def leave_out(self, seconds: float) -> None:
+        """Leave time in which nothing was trained out of the speed."""
+        self._since += seconds
 
     def _record(self, trainer: pl.Trainer, iteration: int) -> None:
         seconds = (time.monotonic() - self._since) / len(self._window)
         self._since = time.monotonic()
-        self.latest = {name: sum(row[name] for row in self._window) / len(self._window) for name in self._window[0]}
+        seen: dict[str, list[float]] = {}  # a term may be of some iterations only (a critic moves more often)
+        for row in self._window:
+            for name, value in row.items():
+                seen.setdefault(name, []).append(value)
+        self.latest = {name: sum(values) / len(values) for name, values in seen.items()}
         self._window.clear()
         speed = {"iterations_per_second": 1 / seconds, "images_per_second": self.batch_size / seconds}
         if self.folder is not None and process_rank() == 0:

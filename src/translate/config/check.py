@@ -26,7 +26,7 @@ HANDED_TO_DATASET = ("split", "domains")
 HANDED_TO_OPTIMIZER = ("params",)
 HANDED = {"models": HANDED_TO_MODEL, "datasets": HANDED_TO_DATASET}
 
-SHARED = ("image_size", "num_domains")
+SHARED = ("image_size", "num_domains", "num_labels")
 """Quantities that the data owns: an argument of a network by that name must agree with `data`."""
 
 
@@ -54,7 +54,7 @@ def parse(tree: Mapping[str, Any], problems: Problems) -> RunConfig | None:
     model = parse_model(tree.get("model"), data, problems)
     trainer = parse_group(TrainerConfig, tree.get("trainer"), "trainer", problems)
     _check_loggers(values.get("logger"), problems)
-    _check_metrics(values.get("metrics"), problems)
+    check_metrics(values.get("metrics"), problems)
     for rule in RULES:
         problems.extend(rule({**values, "data": data, "model": model, "trainer": trainer}))
     if len(problems) > before:
@@ -186,8 +186,38 @@ def parse_data(node: Any, problems: Problems) -> dict[str, Any]:
     entry = _entry_of(DATASETS, values, "data", problems)
     if entry is not None:
         common = [field.name for field in fields(DataConfig)]
-        values["arguments"] = bind_entry(entry, values["arguments"], "data", problems, HANDED_TO_DATASET, common)
+        values["arguments"] = _bind_dataset(entry, values["arguments"], "data", problems, HANDED_TO_DATASET, common)
     return values
+
+
+def _bind_dataset(
+    entry: Entry,
+    arguments: Mapping[str, Any],
+    where: str,
+    problems: Problems,
+    handed: Iterable[str],
+    common: Iterable[str],
+) -> dict[str, Any]:
+    """Return the fitted arguments of a data set; the one that the fact `nested` names maps names to data sets."""
+    values = bind_entry(entry, arguments, where, problems, handed, common)
+    nested = str(entry.facts.get("nested"))
+    if isinstance(parts := values.get(nested), dict):
+        values[nested] = {k: _parse_part(node, f"{where}.{nested}.{k}", problems) for k, node in parts.items()}
+    return values
+
+
+def _parse_part(node: Any, where: str, problems: Problems) -> Any:
+    """Return the node of a data set within another one: `name`, arguments, and what to take of it."""
+    if not isinstance(node, Mapping):
+        return _mapping(node, where, problems)
+    entry = _entry_of(DATASETS, node, where, problems)
+    if entry is None:
+        return node
+    labels = {field.name: formatannotation(field.type) for field in fields(DataConfig)}["labels"]
+    chosen = {"labels": _fitted(node["labels"], labels, f"{where}.labels", problems)} if "labels" in node else {}
+    arguments = {key: value for key, value in node.items() if key not in ("name", "labels")}
+    bound = _bind_dataset(entry, arguments, where, problems, ("split",), ("name", "labels"))
+    return {"name": entry.name, **chosen, **bound}
 
 
 def parse_model(node: Any, data: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
@@ -233,9 +263,20 @@ def _parse_networks(
             if isinstance(owned, int) and isinstance(own, int) and owned != own:
                 problems.append(f"{where}.{key}: found {own}, but data.{key} is {owned}; write ${{data.{key}}}")
         if "image_size" in entry.facts:
-            sizes[role] = entry.facts["image_size"]
+            sizes[role] = _size_needed(entry, arguments)
     problems.extend(_check_image_size(data.get("image_size"), sizes))
     return parsed
+
+
+def _size_needed(entry: Entry, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the image size that a network takes; `halvings` names the argument that counts how often it is halved."""
+    need = dict(entry.facts["image_size"])
+    if (name := need.pop("halvings", None)) is not None:
+        default = next(p.default for p in entry.parameters if p.name == name)
+        count = arguments.get(name, default)
+        if isinstance(count, int) and 0 <= count < 32:
+            need["multiple_of"] = 2**count
+    return need
 
 
 def _check_image_size(size: Any, needs: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
@@ -336,7 +377,8 @@ def _check_loggers(nodes: Any, problems: Problems) -> None:
             _check_target(node, f"logger.{name}", problems, ("save_dir",))
 
 
-def _check_metrics(nodes: Any, problems: Problems) -> None:
+def check_metrics(nodes: Any, problems: Problems) -> None:
+    """Append what is wrong with metrics: label -> {name: key of METRICS, its arguments}."""
     for label, node in (nodes if isinstance(nodes, dict) else {}).items():
         where = f"metrics.{label}"
         node = _mapping(node, where, problems)
@@ -396,7 +438,8 @@ def _activate(names: Any, problems: Problems) -> None:
 
 def counts_are_positive(values: Mapping[str, Any]) -> Iterator[str]:
     """Sizes, cadences and counts are at least 1 (workers: 0)."""
-    least = {"iterations": 1, "log_every": 1, "sample_every": 1, "checkpoint_every": 1, "keep_checkpoints": 1}
+    cadences = ("log_every", "sample_every", "checkpoint_every", "evaluate_every")
+    least = dict.fromkeys(("iterations", "keep_checkpoints", *cadences), 1)
     nested = {
         "data": {"image_size": 1, "batch_size": 1, "num_workers": 0},
         "trainer": {"num_nodes": 1, "threads": 1},
@@ -408,7 +451,7 @@ def counts_are_positive(values: Mapping[str, Any]) -> Iterator[str]:
         for key, minimum in bounds.items():
             found = node.get(key)
             if isinstance(found, int) and found < minimum:
-                off = "; null switches it off" if key in ("sample_every", "threads") else ""
+                off = "; null switches it off" if key in ("sample_every", "evaluate_every", "threads") else ""
                 yield f"{_join(where, key)}: found {found}, expected at least {minimum}{off}"
 
 
@@ -439,7 +482,7 @@ def batch_is_divisible(values: Mapping[str, Any]) -> Iterator[str]:
 
 def data_serves_model(values: Mapping[str, Any]) -> Iterator[str]:
     """The data set gives what the model's batch needs."""
-    from translate.data.views import VIEWS
+    from translate.data.views import VIEWS, serves
 
     model, data = values.get("model") or {}, values.get("data") or {}
     if model.get("name") not in MODELS.index() or data.get("name") not in DATASETS.index():
@@ -451,10 +494,9 @@ def data_serves_model(values: Mapping[str, Any]) -> Iterator[str]:
     if batch not in VIEWS:
         yield f"model: {model['name']!r} wants the batch {batch!r}, which no view makes{among(batch, VIEWS)}"
         return
-    missing = [need for need in VIEWS[batch].needs if need not in gives]
+    missing = serves(VIEWS[batch], gives)
     if missing:
-        needs = set(VIEWS[batch].needs)
-        serving = [name for name in DATASETS.names() if needs <= set(DATASETS.facts(name).get("gives", ()))]
+        serving = [name for name in DATASETS.names() if not serves(VIEWS[batch], DATASETS.facts(name).get("gives", ()))]
         yield (
             f"model={model['name']} needs the {' and the '.join(missing)} of every image, but "
             f"data={data['name']} gives only {', '.join(gives) or 'images'}; data sets that serve: "
@@ -462,8 +504,8 @@ def data_serves_model(values: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
-def domains_are_several(values: Mapping[str, Any]) -> Iterator[str]:
-    """A model that translates between domains has at least two, each named once."""
+def domains_are_as_many_as_needed(values: Mapping[str, Any]) -> Iterator[str]:
+    """A model that translates between domains has as many as it needs, each named once."""
     from translate.data.views import VIEWS
 
     model, data = values.get("model") or {}, values.get("data") or {}
@@ -473,11 +515,48 @@ def domains_are_several(values: Mapping[str, Any]) -> Iterator[str]:
     for name in sorted({d for d in domains if domains.count(d) > 1}):
         yield f"data.domains: {name!r} stands there twice; name every domain once"
     view = VIEWS.get(MODELS.facts(model["name"]).get("batch", "")) if model.get("name") in MODELS.index() else None
-    if view is not None and "domain" in view.needs and len(domains) < 2:
+    if view is None or not _counts_domains(view.needs, data) or _lacks(view, data):
+        return
+    least, most = view.num_domains_needed
+    if len(domains) < least:
         found = f"only {domains[0]!r}" if domains else "none"
         yield (
             f"data.domains: found {found}, but model={model['name']} translates between domains and needs at least two"
         )
+    elif most is not None and len(domains) > most:
+        yield (
+            f"data.domains: found {', '.join(domains)}, but model={model['name']} translates between {most} domains; "
+            f"choose them by data.domains=[{','.join(domains[:most])}]"
+        )
+
+
+def _lacks(view: Any, data: Mapping[str, Any]) -> bool:
+    """Return whether the data set does not give what a view needs, which `data_serves_model` says."""
+    from translate.data.views import serves
+
+    gives = DATASETS.facts(data["name"]).get("gives") if data.get("name") in DATASETS.index() else None
+    return gives is not None and bool(serves(view, gives))
+
+
+def _counts_domains(needs: tuple[str, ...], data: Mapping[str, Any]) -> bool:
+    """Return whether domains are what a view works with: it needs them, or takes them for want of attributes."""
+    sets = data.get("label_sets")
+    return "domain" in needs or (isinstance(sets, list) and len(sets) == 1 and sets[0].get("kind") == "classes")
+
+
+def best_is_measured(values: Mapping[str, Any]) -> Iterator[str]:
+    """The figure by which the best checkpoint is kept is one that the metrics give, while training."""
+    from translate.measuring.best import find
+
+    named, metrics = values.get("best"), values.get("metrics")
+    if not isinstance(named, str) or not isinstance(metrics, dict):
+        return
+    if values.get("evaluate_every") is None:
+        yield "best: there is nothing to choose from without measuring; set evaluate_every=10000 or so, or best=null"
+    try:
+        find(named, metrics)
+    except UserError as error:
+        yield str(error)
 
 
 def name_is_a_path(values: Mapping[str, Any]) -> Iterator[str]:
@@ -492,6 +571,7 @@ RULES: tuple[Callable[[Mapping[str, Any]], Iterator[str]], ...] = (
     bad_images_is_a_share,
     batch_is_divisible,
     data_serves_model,
-    domains_are_several,
+    domains_are_as_many_as_needed,
+    best_is_measured,
     name_is_a_path,
 )

@@ -25,7 +25,7 @@ complete -o nospace -o default -F _translate_complete python python3
 _INSTALL_ZSH = "autoload -Uz bashcompinit && bashcompinit\n" + _INSTALL
 _UNINSTALL = "unset -f _translate_complete\ncomplete -r python python3\n"
 
-_COMMANDS = ("train", "show", "list")  # completed when they are the first word
+_COMMANDS = ("train", "show", "list", "download")  # completed when they are the first word
 
 
 def answer_completion(overrides: Sequence[str]) -> bool:
@@ -46,6 +46,11 @@ def answer_completion(overrides: Sequence[str]) -> bool:
     words = os.environ.get("COMP_LINE", "").split(" ")
     if len(words) == 2:
         print(" ".join(command for command in _COMMANDS if command.startswith(words[1])))
+    elif len(words) > 2 and words[1] == "download":  # its words are not those of a configuration
+        from translate.downloads.command import words_to_complete
+
+        print(" ".join(words_to_complete()))
+        return True
     elif len(words) > 2 and words[1] in _COMMANDS:
         os.environ["COMP_LINE"] = " ".join([words[0], *words[2:]])
     return False

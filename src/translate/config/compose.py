@@ -4,6 +4,7 @@
 included, becomes one ConfigError with a sentence for each problem.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,17 @@ from translate.registry import DATASETS
 ROOT = "train"
 VERSION_BASE = "1.3"
 
-_NOT_SCANNED = ["?", "??"]  # stands for domains that are not known, so that other problems can still be found
+_UNSEEN = ["?", "??"]
+_NOT_SCANNED = {
+    "domains": _UNSEEN,
+    "num_domains": 2,
+    "label_sets": [{"kind": "classes", "names": _UNSEEN}],
+    "num_labels": 2,
+    "epoch_size": 1,
+}
+"""What stands for facts of the data that are not known, so that other problems can still be found."""
+
+FOUND = [key for key in _NOT_SCANNED if key != "domains"]  # never said by anyone
 
 
 def load(overrides: Sequence[str] = (), config_dir: str | None = None, scan: bool = True) -> RunConfig:
@@ -96,7 +107,8 @@ def _compose(overrides: Sequence[str], config_name: str, problems: list[str]) ->
     choices = tree.hydra.runtime.choices
     with open_dict(tree):
         del tree["hydra"]
-    fill_name(tree, choices)
+    if config_name == ROOT:
+        fill_name(tree, choices)
     return tree
 
 
@@ -111,6 +123,9 @@ def _compose_once(
     except HydraProblem as error:
         problems.append(explain(error))
         return None
+    for key in FOUND:  # so that what is written in terms of them can be read and set before the data is seen
+        if isinstance(tree.get("data"), DictConfig) and key not in tree.data:
+            OmegaConf.update(tree, f"data.{key}", None, force_add=True)
     problems.extend(sentence for override in values if (sentence := apply(tree, override, known)))
     return tree
 
@@ -135,8 +150,21 @@ def activate_named_plugins(overrides: Sequence[str]) -> None:
 
 
 def register_resolvers() -> None:
-    """Make `${len:...}` known to OmegaConf: the length of a list, null of null."""
-    OmegaConf.register_new_resolver("len", lambda value: None if value is None else len(value), replace=True)
+    """Make our resolvers known to OmegaConf.
+
+    `${len:LIST}` is the length of a list. `${epochs:N}` is N epochs in iterations, an epoch being as many batches as
+    hold `data.epoch_size` images. `${variant:{paper: X, published: Y}}` is what the root's `variant` chooses.
+    """
+
+    def epochs(count: float, *, _root_: Any) -> int:
+        return round(count * math.ceil(_root_.data.epoch_size / _root_.data.batch_size))
+
+    def variant(choices: Any, *, _root_: Any) -> Any:
+        return choices[_root_.variant]
+
+    OmegaConf.register_new_resolver("len", len, replace=True)
+    OmegaConf.register_new_resolver("epochs", epochs, replace=True)
+    OmegaConf.register_new_resolver("variant", variant, replace=True)
 
 
 # --- from the tree to a configuration -----------------------------------------------------------------------
@@ -161,28 +189,52 @@ def _finish(tree: DictConfig, scan: bool, problems: list[str]) -> RunConfig | No
         plugins.activate(name for name in tree.get("plugins") or [] if isinstance(name, str))
     except (UserError, OmegaConfBaseException) as error:
         problems.append(str(error))
-    domains = find_domains(tree, problems) if scan else None
-    filled = tree.copy()
-    if domains is None and _is_null(tree, "data.domains"):
-        domains = _NOT_SCANNED
-    if domains is not None:
-        OmegaConf.update(filled, "data.domains", list(domains), force_add=True)
-    config = checks.parse(plain(filled, problems), problems)
+    problems.extend(
+        f"data.{key}: this is found in the data; remove the key"
+        for key in FOUND
+        if OmegaConf.select(tree, f"data.{key}", default=None, throw_on_resolution_failure=False) is not None
+    )
+    # Nothing is downloaded for a configuration that is wrong anyway.
+    if not scan or _fetches(plain(tree, [], only="data").get("data")):
+        config = _check_with(_unseen(tree), tree, problems)
+        if problems or not scan:
+            return None if problems else config
+    facts = find_facts(tree, problems)
+    config = _check_with(_unseen(tree) if facts is None else facts, tree, problems)
     return None if problems else config
 
 
-def find_domains(tree: DictConfig, problems: list[str]) -> list[str] | None:
-    """Return the domain names that the data set finds, both parts opened; None if it cannot be opened."""
+def _fetches(node: Any) -> bool:
+    """Return whether opening the data set of a node, or one of its parts, may download it."""
+    name = node.get("name") if isinstance(node, Mapping) else None
+    if not isinstance(name, str) or name not in DATASETS.index():
+        return False
+    facts = DATASETS.facts(name)
+    parts = node.get(facts.get("nested"))
+    return bool(facts.get("fetches")) or (isinstance(parts, Mapping) and any(map(_fetches, parts.values())))
+
+
+def _check_with(facts: Mapping[str, Any], tree: DictConfig, problems: list[str]) -> RunConfig | None:
+    """Return the checked configuration of a tree with the facts of the data filled in."""
+    filled = tree.copy()
+    for key, value in facts.items():
+        OmegaConf.update(filled, f"data.{key}", value, force_add=True)
+    return checks.parse(plain(filled, problems), problems)
+
+
+def find_facts(tree: DictConfig, problems: list[str]) -> dict[str, Any] | None:
+    """Return what the data set knows of itself, by key of `data`, both parts opened; None if it cannot be opened."""
     node = plain(tree, [], only="data").get("data")
     unsound: list[str] = []
-    values = checks.parse_data({**node, "num_domains": None} if isinstance(node, dict) else node, unsound)
-    if unsound or any(value is UNKNOWN for value in (*values.values(), *values.get("arguments", {}).values())):
+    values = checks.parse_data(node, unsound)
+    if unsound or _holds_unknown(values):
         return None  # said by the checks
     try:
         make = DATASETS.get(values["name"])
         train, held_out = (
             make(**values["arguments"], split=split, domains=values["domains"]) for split in ("train", "val")
         )
+        labels, labels_held_out = (_label_sets(dataset, values["labels"]) for dataset in (train, held_out))
     except UserError as error:
         problems.append(str(error) if str(error).startswith("data") else f"data: {error}")
         return None
@@ -191,7 +243,43 @@ def find_domains(tree: DictConfig, problems: list[str]) -> list[str] | None:
             f"data: the training part has the domains {', '.join(train.domains)}, the validation part "
             f"{', '.join(held_out.domains)}; both must have the same"
         )
-    return list(train.domains)
+    elif [found.names for found in labels] != [found.names for found in labels_held_out]:
+        names = ["; ".join(", ".join(found.names) for found in part) for part in (labels, labels_held_out)]
+        problems.append(
+            f"data: the training part has the labels {names[0]}, the validation part {names[1]}; both must have the "
+            "same"
+        )
+    return {
+        "domains": list(train.domains),
+        "num_domains": len(train.domains),
+        "label_sets": [{"kind": labels.kind, "names": list(labels.names)} for labels in labels],
+        "num_labels": sum(len(labels.names) for labels in labels),
+        "epoch_size": train.epoch_size(),
+    }
+
+
+def _holds_unknown(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_holds_unknown, value.values()))
+    return value is UNKNOWN
+
+
+def _label_sets(dataset: Any, choice: str | None) -> Any:
+    """Return the label sets of a data set; none where there are none and none are asked for."""
+    try:
+        return dataset.label_sets(choice)
+    except UserError:
+        if choice is not None:
+            raise
+        return ()
+
+
+def _unseen(tree: DictConfig) -> dict[str, Any]:
+    """Return stand-ins for the facts of the data; domains that the user named stay."""
+    named = OmegaConf.select(tree, "data.domains", default=None, throw_on_resolution_failure=False)
+    if not isinstance(named, ListConfig):
+        return _NOT_SCANNED
+    return {**_NOT_SCANNED, "domains": list(named), "num_domains": len(named)}
 
 
 def plain(tree: DictConfig, problems: list[str], only: str | None = None) -> dict[str, Any]:
@@ -217,10 +305,3 @@ def plain(tree: DictConfig, problems: list[str], only: str | None = None) -> dic
         return value
 
     return {str(key): walk(tree, key, str(key)) for key in tree if only in (None, key)}
-
-
-def _is_null(tree: DictConfig, path: str) -> bool:
-    try:
-        return OmegaConf.select(tree, path, default=0) is None
-    except OmegaConfBaseException:
-        return False

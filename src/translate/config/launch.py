@@ -1,7 +1,10 @@
-"""From a command line in Hydra's grammar to checked jobs, run one by one through Hydra's own machinery.
+"""From a command line in Hydra's grammar to checked jobs, run through Hydra's own machinery.
 
 Sweeps, sweepers, launchers, --cfg, --info, -cd and completion stay Hydra's. What we add comes before: every
 job is composed and checked before the first begins, and no folder is made for a configuration that is wrong.
+
+A single run is executed in this process. The runs of a sweep (-m) are planned here and executed as processes of their
+own, wherever the launcher puts them; the same command given again goes on with the same sweep (see `jobs`).
 """
 
 import os
@@ -17,12 +20,14 @@ import hydra
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import create_config_search_path, get_args_parser
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from translate import jobs
 from translate.config.completion import answer_completion
 from translate.config.compose import (
     ROOT,
@@ -35,10 +40,13 @@ from translate.config.compose import (
 )
 from translate.config.hydra_search import join_search_path
 from translate.config.overrides import HydraProblem, explain, in_quotes
-from translate.config.resume import RUNS, resumed, unfinished
-from translate.config.schema import RunConfig
+from translate.config.resume import CONFIG_FILE, RUNS, finished, going_on, resumed, same_experiment, unfinished
+from translate.config.schema import RunConfig, read_yaml
 from translate.config.search_path import EXPERIMENTS, groups, shipped
 from translate.errors import ConfigError, UserError
+
+LAUNCHERS = "hydra_plugins.translate_launchers."
+INTERRUPTED = 130
 
 Job = Callable[[RunConfig, Path, Path | None, list[str]], int]
 """What trains: (configuration, run folder, folder to resume from, overrides) -> exit code."""
@@ -53,6 +61,12 @@ def configuration(words: Sequence[str]) -> RunConfig:
     return load(args.overrides, args.config_dir)
 
 
+def parsed_words(words: Sequence[str]) -> tuple[list[str], str | None]:
+    """Return the overrides of a command line, short ways spelled out, and what -cd says."""
+    args = get_args_parser().parse_args([_spelled_out(word) for word in words])
+    return list(args.overrides), args.config_dir
+
+
 def launch(words: Sequence[str], job: Job) -> int:
     """Run `job` for each run that a command line describes; return the worst exit code.
 
@@ -63,26 +77,28 @@ def launch(words: Sequence[str], job: Job) -> int:
     activate_named_plugins(args.overrides)
     if args.shell_completion and answer_completion(args.overrides):
         return 0
-    jobs = _Jobs(job, args.config_dir)
+    runs = _Runs(job, args.config_dir)
     if not any((args.cfg, args.info, args.shell_completion, args.hydra_help, args.experimental_rerun)):
         folder, rest = _resume_folder(args.overrides)
         if folder is not None:
             if args.multirun:
                 raise UserError("resume: a single run folder cannot be resumed by -m; leave -m out, or use resume=auto")
             return job(resumed(folder, rest, args.config_dir), folder, folder, rest)
-        jobs.check_all(_single_runs(args))
-        if args.multirun and not any(word.startswith("hydra.sweep.dir=") for word in args.overrides):
-            words.append(f"hydra.sweep.dir={in_quotes(jobs.sweep_folder())}")
-    return jobs.run(words)
+        runs.check_all(_single_runs(args))
+        if args.multirun:
+            return runs.sweep(words, args.overrides)
+    return runs.run(words)
 
 
-class _Jobs:
-    """The jobs of one command line: checked in advance where they can be foreseen, run by Hydra."""
+class _Runs:
+    """The runs of one command line: checked in advance where they can be foreseen, executed by Hydra."""
 
     def __init__(self, job: Job, config_dir: str | None) -> None:
         self.job = job
         self.config_dir = config_dir
         self.checked: dict[tuple[str, ...], RunConfig] = {}
+        self.place: Path | None = None  # the folder of the sweep, if it is one
+        self.planned: list[jobs.Job] = []
         self.codes: list[int] = []
         self.mistakes: list[UserError] = []
 
@@ -101,14 +117,13 @@ class _Jobs:
         if problems:
             raise ConfigError([_with_runs(problem, where, len(runs)) for problem, where in problems.items()])
 
-    def sweep_folder(self) -> Path:
-        """Return a new folder for the runs of a sweep, named after what they have in common."""
-        names = {str(config.name) for config in self.checked.values()}
-        common = os.path.commonpath(names) if names else ""
-        return new_folder(common or "sweeps", "_sweep")
-
     def run(self, words: list[str]) -> int:
-        """Hand the command line to Hydra."""
+        """Execute what is no sweep of ours; return the exit code."""
+        self._hand_to_hydra(words)
+        self._raise_mistakes()
+        return max(self.codes, default=0)
+
+    def _hand_to_hydra(self, words: list[str]) -> None:
         register_resolvers()
         join_search_path()
         main = hydra.main(config_path=str(shipped("conf")), config_name=ROOT, version_base=VERSION_BASE)(self.task)
@@ -117,39 +132,107 @@ class _Jobs:
                 main()
             except HydraProblem as error:
                 raise ConfigError([explain(error)]) from error
+
+    def _raise_mistakes(self) -> None:
         if len(self.mistakes) == 1:
             raise self.mistakes[0]
         if self.mistakes:
             raise ConfigError([str(mistake) for mistake in self.mistakes])
-        return max(self.codes, default=0)
 
-    def task(self, tree: DictConfig) -> int | None:
-        """Run one job that Hydra has composed."""
+    def task(self, tree: DictConfig) -> "int | jobs.Job | None":
+        """Do with one run that Hydra has composed what is to be done: train it here, plan it, or start its process.
+
+        Of a sweep, our launchers get the plan; any other launcher of Hydra's has brought us where the job is to run.
+        """
         context = HydraConfig.get()
-        overrides = [str(override) for override in context.overrides.task]
-        swept = context.mode == RunMode.MULTIRUN
-        if swept:
-            print(f"\nrun {context.job.num}: {' '.join(overrides)}", flush=True)
+        overrides = tuple(str(override) for override in context.overrides.task)
         try:
-            config = self.checked.get(tuple(overrides))
+            config = self.checked.get(overrides)
             if config is None:  # a sweeper has thought of it just now
                 fill_name(tree, context.runtime.choices)
                 config = finish(tree)
                 assert config is not None
-            folder = Path(context.runtime.output_dir) if swept else _folder(config)
-            resume_from = unfinished(config) if config.resume == "auto" else None
-            if resume_from is not None:
-                if swept and not any(folder.iterdir()):
-                    folder.rmdir()
-                folder = resume_from
+            if context.mode == RunMode.MULTIRUN:
+                planned = self._plan(config, context, overrides)
+                ours = str(context.launcher.get("_target_")).startswith(LAUNCHERS)
+                return planned if planned is None or ours else jobs.execute(planned, tell=print)
+            folder, resume_from = _folder(config)
             # Lightning must not take Hydra's command line for that of a further process.
             HydraConfig.instance().cfg = None
-            code = self.job(replace(config, folder=str(folder)), folder, resume_from, overrides)
+            code = self.job(replace(config, folder=str(folder)), folder, resume_from, list(overrides))
         except UserError as mistake:
             self.mistakes.append(mistake)
             return None
         self.codes.append(code)
         return code
+
+    # --- sweeps ---------------------------------------------------------------------------------------------
+
+    def sweep(self, words: list[str], overrides: Sequence[str]) -> int:
+        """Execute a sweep, or what is left of it; return the worst exit code of its runs."""
+        command = [word for word in overrides if not _places(word)]
+        if self.config_dir:
+            command += ["-cd", self.config_dir]
+        chosen = [word.partition("=")[2].strip("'\"") for word in overrides if word.startswith("hydra.sweep.dir=")]
+        self.place = Path(chosen[-1]) if chosen else self._begun(command) or self._new_place()
+        before = jobs.command_of(self.place)
+        if before not in (None, command):
+            raise UserError(
+                f"hydra.sweep.dir: {self.place} holds the runs of another command ({' '.join(before or [])}); name a "
+                "new folder"
+            )
+        jobs.begin(self.place, command)
+        with jobs.claimed(self.place):
+            jobs.say(self.place, f"{'sweep' if before is None else 'going on with the sweep'}: {self.place}")
+            self._hand_to_hydra([*words, f"hydra.sweep.dir={in_quotes(self.place)}"])
+            found = jobs.records(self.place)
+            planned = {job.number for job in self.planned} or set(found)  # a launcher of Hydra's may plan elsewhere
+            mine = [record for number, record in found.items() if number in planned]
+            for line in jobs.summary(mine, len(planned)):
+                jobs.say(self.place, line)
+        self._raise_mistakes()
+        return max([INTERRUPTED if len(mine) < len(planned) else 0, *(record.code or 0 for record in mine)])
+
+    def _new_place(self) -> Path:
+        names = {str(config.name) for config in self.checked.values()}
+        return new_folder((os.path.commonpath(names) if names else "") or "sweeps", "_sweep")
+
+    def _begun(self, command: list[str]) -> Path | None:
+        """Return the newest sweep of the same command whose runs are still what the command asks for."""
+        for place in sorted(self._new_place().parent.glob("*_sweep*"), reverse=True):
+            if jobs.command_of(place) != command:
+                continue
+            for record in jobs.records(place).values():
+                saved = Path(record.folder, CONFIG_FILE)
+                config = self.checked.get(tuple(record.overrides))
+                if config is not None and saved.is_file() and not same_experiment(config, read_yaml(saved)):
+                    print(f"{place} is of the same command, but the configuration has changed since: a new sweep")
+                    return None
+            return place
+        return None
+
+    def _plan(self, config: RunConfig, context: HydraConf, overrides: tuple[str, ...]) -> "jobs.Job | None":
+        """Return the job of a run of the sweep; None, and a record, if it is finished."""
+        assert self.place is not None
+        folder = Path(os.path.relpath(context.runtime.output_dir))
+        elsewhere = unfinished(config) if config.resume == "auto" else None
+        if elsewhere is not None and not any(folder.iterdir()):
+            folder.rmdir()
+            folder = elsewhere
+        flags = ["-cd", self.config_dir] if self.config_dir else []
+        own = [word for word in overrides if word.partition("=")[0].lstrip("+") not in ("resume", "folder")]
+        of_hydra = [str(word) for word in context.overrides.hydra if str(word).startswith("hydra.searchpath")]
+        words = (*flags, *of_hydra, *own, f"folder={in_quotes(folder)}", "resume=auto")
+        shared = set.intersection(*map(set, self.checked)) if len(self.checked) > 1 else set()
+        label = " ".join(word for word in overrides if word not in shared)
+        job = jobs.Job(int(context.job.num), label, overrides, folder, words, self.place)
+        self.planned.append(job)
+        if not finished(config, folder):
+            jobs.forget(job)
+            return job
+        jobs.keep(self.place, jobs.Record.of(job, "skipped", code=0))
+        jobs.say(self.place, f"run {job.number} ({label}) is finished: {folder}")
+        return None
 
 
 def new_folder(name: str, ending: str = "") -> Path:
@@ -162,15 +245,17 @@ def new_folder(name: str, ending: str = "") -> Path:
     return folder
 
 
-def _folder(config: RunConfig) -> Path:
+def _folder(config: RunConfig) -> tuple[Path, Path | None]:
+    """Return the folder of a single run, and the one to go on from if `resume=auto` finds one."""
     if config.folder is None:
-        return new_folder(str(config.name))
+        resume_from = unfinished(config) if config.resume == "auto" else None
+        return resume_from or new_folder(str(config.name)), resume_from
     folder = Path(config.folder)
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
-        raise UserError(
-            f"folder: {folder} is not empty; name a new one, or write resume={folder} to go on with its run"
-        )
-    return folder
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return folder, None
+    if config.resume == "auto" and (folder / CONFIG_FILE).is_file():
+        return folder, going_on(config, folder)
+    raise UserError(f"folder: {folder} is not empty; name a new one, or write resume={folder} to go on with its run")
 
 
 def _single_runs(args: Namespace) -> list[tuple[list[str], list[str]]]:
@@ -198,6 +283,11 @@ def _single_runs(args: Namespace) -> list[tuple[list[str], list[str]]]:
 
 def _is_hydras(word: str) -> bool:
     return word.lstrip("+~").startswith(("hydra.", "hydra/"))
+
+
+def _places(word: str) -> bool:
+    """Tell whether an override says only where and how runs are executed, not which."""
+    return word.lstrip("+~").startswith(("hydra/launcher", "hydra.launcher.", "hydra.sweep.dir="))
 
 
 def _with_runs(problem: str, where: list[str], total: int) -> str:

@@ -81,7 +81,8 @@ def apply(tree: DictConfig, override: Override, groups: Mapping[str, Any]) -> st
     """Set the value of an override in the tree; return a sentence if that cannot be done."""
     key, value, text = override.key_or_group, override.value(), override.input_line or ""
     try:
-        there = OmegaConf.select(tree, key, throw_on_missing=False) is not None
+        # what stands there may be in terms of facts that are not known yet, such as a number of epochs
+        there = OmegaConf.select(tree, key, throw_on_missing=False, throw_on_resolution_failure=False) is not None
         if override.is_delete():
             if not _has_key(tree, key):
                 return f"{text}: there is no key {key!r} to delete{_nearest_key(tree, key, groups)}"

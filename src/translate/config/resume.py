@@ -1,18 +1,20 @@
 """Go on with a run: from its folder, or with the newest unfinished run of the same experiment."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from omegaconf import OmegaConf
 
 from translate.config import check as checks
-from translate.config.compose import compose, find_domains, plain
+from translate.config.compose import compose, find_facts, plain
 from translate.config.overrides import apply, is_choice, read
 from translate.config.schema import INSENSITIVE_KEYS, RunConfig, experiment, read_yaml, to_mapping
 from translate.config.search_path import groups
 from translate.errors import ConfigError, UserError
+from translate.registry import METRICS
 
 RUNS = Path("runs")
 CONFIG_FILE = "config.yaml"
@@ -50,7 +52,7 @@ def resumed(folder: Path, overrides: Sequence[str], config_dir: str | None = Non
                 f"example iterations=200000, and the groups {', '.join(CHANGEABLE_GROUPS)}"
             )
     if not problems:
-        find_domains(tree, problems)
+        find_facts(tree, problems)
     config = checks.parse(plain(tree, problems), problems)
     if config is None or problems:
         raise ConfigError(list(dict.fromkeys(problems)))
@@ -95,6 +97,44 @@ def unfinished(config: RunConfig, runs: Path = RUNS) -> Path | None:
         if best is None or written > best[0]:
             best = (written, folder)
     return best[1] if best else None
+
+
+def same_experiment(config: RunConfig, saved: Mapping[str, Any], without: frozenset[str] = INSENSITIVE_KEYS) -> bool:
+    """Tell whether a saved configuration agrees with `config` in all keys that can change the result."""
+    return experiment(saved, without) == experiment(to_mapping(config), without)
+
+
+def finished(config: RunConfig, folder: Path) -> bool:
+    """Tell whether a folder holds this very experiment, trained to its end and measured."""
+    if not (folder / CONFIG_FILE).is_file() or newest_iteration(folder) != config.iterations:
+        return False
+    return _measured(config, folder) and same_experiment(config, read_yaml(folder / CONFIG_FILE))
+
+
+def _measured(config: RunConfig, folder: Path) -> bool:
+    """Tell whether a folder holds the figures of every protocol that the run is to end with."""
+    protocols = {METRICS.facts(node["name"]).get("protocol") for node in config.metrics.values()}
+    return all(
+        (folder / "metrics" / f"{protocol}_last.json").is_file() or (folder / "metrics.json").is_file()
+        for protocol in protocols
+    )
+
+
+def going_on(config: RunConfig, folder: Path) -> Path | None:
+    """Return the folder to go on from if a run of this experiment lies in it, None if it never wrote a checkpoint.
+
+    Raises UserError if the folder holds another experiment.
+    """
+    saved = read_yaml(folder / CONFIG_FILE)
+    without = INSENSITIVE_KEYS | _LENGTH
+    if not same_experiment(config, saved, without):
+        now, before = experiment(to_mapping(config), without), experiment(saved, without)
+        key = min(key for key in now.keys() | before.keys() if now.get(key) != before.get(key))
+        raise UserError(
+            f"folder: {folder} holds another experiment, its {key} is {before.get(key)}, not {now.get(key)}; "
+            "name a new folder"
+        )
+    return folder if newest_iteration(folder) is not None else None
 
 
 def run_folders(runs: Path = RUNS) -> Iterator[Path]:

@@ -30,12 +30,16 @@ class DataConfig:
     name: str  # key of DATASETS
     image_size: int  # height and width in pixels
     domains: list[str] | None  # null: as found; filled in before a run starts
-    num_domains: int | None  # always the length of `domains`
+    labels: Literal["attributes", "domain"] | None  # what StarGAN v1 translates; null: attributes, else the domain
     batch_size: int  # of all processes together
     num_workers: int  # loader processes per training process
-    augment: Literal["crop_flip", "flip", "none"]  # of training images
+    augment: Literal["crop_flip", "resize_crop_flip", "flip", "none"]  # of training images
     cache: str | None  # folder of decoded images; null: decode every time they are needed
     bad_images: float  # share of unreadable files that is put up with
+    num_domains: int | None = None  # found in the data
+    label_sets: list[dict[str, Any]] | None = None  # found: {kind: attributes or classes, names} of each data set
+    num_labels: int | None = None  # found: the names of all label sets together
+    epoch_size: int | None = None  # found: the images of the largest domain
     arguments: dict[str, Any] = field(default_factory=dict)  # of the DATASETS entry
 
 
@@ -62,11 +66,14 @@ class RunConfig:
     logger: dict[str, Any]  # name -> {_target_: import path, ...}
     metrics: dict[str, Any]  # label -> {name: key of METRICS, ...}
     seed: int
+    variant: Literal["paper", "published"]  # which one to follow where a paper and its code differ
     iterations: int
     log_every: int
     sample_every: int | None
     checkpoint_every: int
     keep_checkpoints: int
+    evaluate_every: int | None
+    best: str | None  # a figure, or a metric that has one: by it the best checkpoint is kept
     resume: str | None  # a run folder, or "auto"
     plugins: list[str]
     name: str | None  # null: the experiment, else the model; filled in
@@ -88,6 +95,8 @@ INSENSITIVE_KEYS = frozenset(
         "sample_every",
         "checkpoint_every",
         "keep_checkpoints",
+        "evaluate_every",
+        "best",
         "resume",
         "plugins",
         "name",

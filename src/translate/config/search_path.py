@@ -15,7 +15,7 @@ from translate import plugins
 from translate.errors import UserError
 
 EXPERIMENTS = "experiments"
-_SKIPPED = {"__pycache__", "hydra"}
+_SKIPPED = {"__pycache__", "hydra", "paper", "sweep"}  # the last two are read by the commands `table` and `sweep`
 
 
 def shipped(part: str) -> Path:

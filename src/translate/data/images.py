@@ -1,23 +1,24 @@
 """Find image files and read any of them as 8-bit RGB.
 
 A network that trains on pictures sees what this file returns, so the rules are written out: orientation
-first, then RGB, then the crop, then the resize. A file that cannot be read raises `ImageError` with a reason
-made for a log line, never anything else.
+first, then RGB, then one of two pictures side by side, then the crop, then the resize. A file that cannot be
+read raises `ImageError` with a reason made for a log line, never anything else.
 """
 
 from __future__ import annotations
 
 import functools
 import os
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-Crop = Literal["square", "none"]
+Crop = Literal["square", "none"] | int
+Half = Literal["left", "right"]
 
 SUFFIXES = frozenset({"png", "jpg", "jpeg", "webp", "bmp", "tiff", "tif"})
-CROPS: tuple[Crop, ...] = ("square", "none")
+CROPS: tuple[Literal["square", "none"], ...] = ("square", "none")
 
 # A file is opened by its content, whatever its name, but only as a plain raster format: EPS starts a program.
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF")
@@ -83,29 +84,30 @@ def list_images(folder: str | os.PathLike[str]) -> list[str]:
     return sorted(found, key=os.fsencode)
 
 
-def read_image(path: str | os.PathLike[str], size: int, crop: Crop = "square") -> np.ndarray:
-    """Read a picture as (size, size, 3) uint8 RGB.
+def read_image(source: str | os.PathLike[str] | BinaryIO, size: int, crop: Crop = "square") -> np.ndarray:
+    """Read a picture, from a path or an open file, as (size, size, 3) uint8 RGB: `open_rgb`, then `resize`."""
+    return resize(open_rgb(source), size, crop)
+
+
+def open_rgb(source: str | os.PathLike[str] | BinaryIO) -> Image.Image:
+    """Decode a picture, from a path or an open file, as an upright image of mode "RGB".
 
     Grey, palette, 1-bit and CMYK become RGB; transparency is composited on white; 16-bit, 32-bit and float
     grey are scaled to 8 bits, not clipped; the EXIF orientation is applied; of an animation the first frame
-    counts. Colour profiles are not applied, as in the published loaders. `crop`: "square" takes the centre
-    square, "none" squashes the whole picture to a square as the published StarGAN v2 loader does. The resize
-    is Pillow's bilinear, which is antialiased (its support grows with the scale). Raises ImageError for a
-    file that is missing, damaged, cut short, too large, or no picture.
+    counts. Colour profiles are not applied, as in the published loaders. Raises ImageError for a file that is
+    missing, damaged, cut short, too large, or no picture.
     """
-    assert crop in CROPS, crop
     try:
-        with Image.open(path, formats=_formats()) as image:
+        with Image.open(source, formats=_formats()) as image:
             image.load()
-            rgb = to_rgb(_upright(image))
+            return to_rgb(_upright(image))
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6
         raise ImageError(f"is larger than {limit:.0f} megapixels (a damaged header or a decompression bomb)") from error
     except UnidentifiedImageError as error:
-        empty = os.path.getsize(path) == 0
-        raise ImageError("is empty (0 bytes)" if empty else "is not a picture in a known format") from error
+        raise ImageError("is empty (0 bytes)" if _is_empty(source) else "is not a picture in a known format") from error
     except MemoryError as error:
         raise ImageError("needs more memory than there is") from error
     except OSError as error:  # the system's errors have a number, Pillow's have only a message
@@ -113,23 +115,40 @@ def read_image(path: str | os.PathLike[str], size: int, crop: Crop = "square") -
         raise ImageError(f"cannot be read: {text}") from error
     except Exception as error:  # a damaged file can fail anywhere in a decoder: struct.error, SyntaxError, KeyError
         raise ImageError(f"cannot be decoded: {type(error).__name__}: {error}") from error
-    return resize(rgb, size, crop)
+
+
+def cut_half(image: Image.Image, half: Half) -> Image.Image:
+    """Return the left or the right one of two pictures of equal width that lie side by side in an image.
+
+    Raises ImageError for an odd width, of which the halves are not equal.
+    """
+    middle, rest = divmod(image.width, 2)
+    if rest or not middle:
+        raise ImageError(f"is {image.width} pixels wide, which are not two pictures of equal width")
+    return image.crop((0, 0, middle, image.height) if half == "left" else (middle, 0, image.width, image.height))
 
 
 def resize(image: Image.Image, size: int, crop: Crop = "square") -> np.ndarray:
-    """Bring an RGB image to (size, size, 3) uint8, see `read_image`."""
-    if crop == "square" and image.width != image.height:
-        side = min(image.size)
+    """Bring an RGB image to (size, size, 3) uint8.
+
+    `crop`: "square" takes the centre square, a number the centre square of so many pixels (of as many as there
+    are, in a smaller picture), "none" squashes the whole picture to a square as the published StarGAN v2 loader
+    does. The resize is Pillow's bilinear, which is antialiased (its support grows with the scale).
+    """
+    assert crop in CROPS or (isinstance(crop, int) and crop > 0), crop
+    if crop != "none":
+        side = min(image.size) if crop == "square" else min(*image.size, crop)
         # Half-way offsets round to even, as in torchvision's CenterCrop, so that published crops are met.
         left, top = round((image.width - side) / 2), round((image.height - side) / 2)
-        image = image.crop((left, top, left + side, top + side))
+        if image.size != (side, side):
+            image = image.crop((left, top, left + side, top + side))
     if image.size != (size, size):
         image = image.resize((size, size), Image.Resampling.BILINEAR)
     return np.array(image)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Convert a loaded image of any mode to mode "RGB", see `read_image`.
+    """Convert a loaded image of any mode to mode "RGB", see `open_rgb`.
 
     Raises ImageError for numbers of which black and white are not known.
     """
@@ -172,6 +191,12 @@ def _grey(image: Image.Image) -> Image.Image:
     if isinstance(key, int):
         eight[values == key] = 255
     return Image.fromarray(eight)
+
+
+def _is_empty(source: str | os.PathLike[str] | BinaryIO) -> bool:
+    if isinstance(source, str | os.PathLike):
+        return os.path.getsize(source) == 0
+    return source.seek(0, os.SEEK_END) == 0
 
 
 def _first(value: object) -> int | None:

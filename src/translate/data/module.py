@@ -13,12 +13,23 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from translate.data.batches import Picture, ReferenceBatch
+from translate.data.batches import HeldOut, LabelledBatch, PairedBatch, Picture, ReferenceBatch, UnpairedBatch
 from translate.data.cache import Pictures, open_pictures
 from translate.data.counter import uniform
-from translate.data.datasets.base import Dataset
+from translate.data.datasets.base import Dataset, LabelSet
 from translate.data.transforms import AUGMENTATIONS, CHANCES, stored_side, to_float
-from translate.data.views import Draw, ReferenceRows, ReferenceView, balanced_rows
+from translate.data.views import (
+    PART_STREAMS,
+    VIEWS,
+    Feed,
+    LabelledRows,
+    PairedRows,
+    ReferenceRows,
+    UnpairedRows,
+    View,
+    balanced_rows,
+)
+from translate.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -29,12 +40,10 @@ class Shard:
     count: int = 1
 
 
-class Iterations(TorchDataset[ReferenceBatch]):
+class Iterations(TorchDataset[Any]):
     """Batches by iteration number: item ``k`` is this shard's slice of the global batch of iteration k."""
 
-    def __init__(
-        self, pictures: Pictures, view: ReferenceView, batch_size: int, seed: int, shard: Shard | None = None
-    ) -> None:
+    def __init__(self, pictures: Pictures, view: View, batch_size: int, seed: int, shard: Shard | None = None) -> None:
         shard = shard or Shard()
         assert batch_size % shard.count == 0, (batch_size, shard)  # build has checked it
         self.pictures, self.view, self.batch_size, self.seed, self.shard = pictures, view, batch_size, seed, shard
@@ -45,31 +54,42 @@ class Iterations(TorchDataset[ReferenceBatch]):
         start = iteration * self.batch_size + self.shard.rank * each
         return np.arange(start, start + each)
 
-    def __getitem__(self, iteration: int) -> ReferenceBatch:
-        """Return a batch whose images are still `Picture`s."""
+    def __getitem__(self, iteration: int) -> Any:
+        """Return a batch whose images are still `Picture`s; for a data set of parts, a tuple of such."""
         positions = self.positions(iteration)
-        rows: ReferenceRows = self.view.draw(positions)
+        rows = self.view.draw(positions)
+        if isinstance(rows, BATCHES):
+            return self._filled(rows, positions, 0)
+        return tuple(self._filled(part, positions, PART_STREAMS * number) for number, part in enumerate(rows))
 
-        def picture(which: np.ndarray, stream: Draw) -> Any:
+    def _filled(self, rows: Any, positions: np.ndarray, first_stream: int) -> Any:
+        """Return the batch of some rows: pictures fetched, arrays as tensors."""
+
+        def value(name: str, array: np.ndarray) -> Any:
+            if name not in self.view.pictures:
+                return torch.from_numpy(array)
+            stream = first_stream + self.view.pictures[name]
             chance = uniform(self.seed, stream, positions, CHANCES).astype(np.float32)
-            return Picture(torch.from_numpy(self.pictures.take(which)), torch.from_numpy(chance))
+            return Picture(torch.from_numpy(self.pictures.take(array)), torch.from_numpy(chance))
 
-        return ReferenceBatch(
-            image=picture(rows.image, Draw.AUGMENT),
-            domain=torch.from_numpy(rows.domain),
-            target=torch.from_numpy(rows.target),
-            reference=picture(rows.reference, Draw.AUGMENT_REFERENCE),
-            reference2=picture(rows.reference2, Draw.AUGMENT_REFERENCE2),
-            code=torch.from_numpy(rows.code),
-            code2=torch.from_numpy(rows.code2),
-        )
+        return BATCH_OF[type(rows)](**{name: value(name, array) for name, array in rows._asdict().items()})
+
+
+BATCH_OF: dict[type, Any] = {
+    ReferenceRows: ReferenceBatch,
+    LabelledRows: LabelledBatch,
+    UnpairedRows: UnpairedBatch,
+    PairedRows: PairedBatch,
+}
+BATCHES = tuple(BATCH_OF)
 
 
 class DataModule(pl.LightningDataModule):
     """Feed a model from iteration ``start`` to ``stop`` and keep a held-out part for samples and measures.
 
-    ``train`` and ``val`` are data sets with the same domains. ``batch_size`` is that of all processes together.
-    ``augment`` is a key of `AUGMENTATIONS`; ``cache`` a folder for decoded pictures or None.
+    ``train`` and ``val`` are data sets with the same domains. ``view`` is a key of `VIEWS`, the kind of batch that the
+    model takes; ``labels`` says which labels the view of StarGAN v1 takes. ``batch_size`` is that of all processes
+    together. ``augment`` is a key of `AUGMENTATIONS`; ``cache`` a folder for decoded pictures or None.
     """
 
     def __init__(
@@ -78,7 +98,9 @@ class DataModule(pl.LightningDataModule):
         val: Dataset,
         image_size: int,
         batch_size: int,
-        latent_size: int,
+        view: str = "reference",
+        latent_size: int = 0,
+        labels: str | None = None,
         augment: str = "crop_flip",
         num_workers: int = 0,
         cache: Path | None = None,
@@ -90,6 +112,7 @@ class DataModule(pl.LightningDataModule):
         super().__init__()
         self.train, self.val = train, val
         self.image_size, self.batch_size, self.latent_size = image_size, batch_size, latent_size
+        self.view, self.labels = view, labels
         self.augment, self.num_workers, self.seed = augment, num_workers, seed
         self.start, self.stop = start, stop
         read = partial(open_pictures, folder=cache, max_bad_share=bad_images)
@@ -118,15 +141,10 @@ class DataModule(pl.LightningDataModule):
     def iterations(self, shard: Shard | None = None) -> Iterations:
         """Return the batches of training, by iteration number."""
         pictures = self.pictures("train")
-        view = ReferenceView(self._labels("train"), len(self.domains), self.latent_size, self.seed)
-        return Iterations(pictures, view, self.batch_size, self.seed, shard)
+        feed = Feed(self.train, pictures.indices, self.batch_size, self.latent_size, self.labels, self.seed)
+        return Iterations(pictures, VIEWS[self.view].of(feed), self.batch_size, self.seed, shard)
 
-    def _labels(self, part: str) -> np.ndarray:
-        dataset = self.train if part == "train" else self.val
-        assert dataset.domain is not None
-        return dataset.domain[self.pictures(part).indices]
-
-    def train_dataloader(self) -> DataLoader[ReferenceBatch]:
+    def train_dataloader(self) -> DataLoader[Any]:
         """Return the loader of iterations ``start`` to ``stop``; its workers finish whole batches."""
         trainer = self.trainer
         shard = Shard(trainer.global_rank, trainer.world_size) if trainer is not None else Shard()
@@ -139,29 +157,78 @@ class DataModule(pl.LightningDataModule):
             persistent_workers=self.num_workers > 0,
         )
 
-    def on_after_batch_transfer(self, batch: ReferenceBatch, dataloader_idx: int) -> ReferenceBatch:
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Augment on the device."""
         return self.ready(batch)
 
-    def ready(self, batch: ReferenceBatch) -> ReferenceBatch:
+    def ready(self, batch: Any) -> Any:
         """Return a batch with its pictures augmented, as float images."""
-        augmentation = AUGMENTATIONS[self.augment]
-        values = (augmentation(v, self.image_size) if isinstance(v, Picture) else v for v in batch)
-        return ReferenceBatch(*values)
+        if isinstance(batch, Picture):
+            return AUGMENTATIONS[self.augment](batch, self.image_size)
+        if isinstance(batch, tuple | list):  # a loader makes lists of plain tuples
+            values = [self.ready(value) for value in batch]
+            return type(batch)(*values) if hasattr(batch, "_fields") else tuple(values)
+        return batch
 
-    def held_out(self, count: int) -> tuple[Tensor, Tensor, np.ndarray]:
-        """Return up to ``count`` validation images, the same ones always, balanced over domains.
+    def held_out(self, count: int) -> HeldOut:
+        """Return up to ``count`` validation images, the same ones always.
 
-        Images are (n, 3, S, S) in [-1, 1], domains (n,), and the items' numbers in the data set (n,).
+        They are balanced over domains; in a data set without, over parts, and in a part over classes if it has any.
         """
-        return self.rows("val", balanced_rows(self._labels("val"), len(self.domains), count))
+        items = self.pictures("val").indices
+        if self.val.domain is not None and len(self.domains):
+            return self.rows("val", balanced_rows(self.val.domain[items], len(self.domains), count))
+        row_of = np.full(len(self.val), -1)
+        row_of[items] = np.arange(len(items))
+        parts = []
+        for labels in self.label_sets("val"):
+            rows = row_of[labels.items]
+            kind = labels.values.argmax(1) if labels.kind == "classes" else np.zeros(len(rows), np.int64)
+            rows, kind = rows[rows >= 0], kind[rows >= 0]
+            parts.append(rows[balanced_rows(kind, len(labels.names), len(labels.names) * len(rows))])
+        part_of = np.repeat(np.arange(len(parts)), [len(rows) for rows in parts])
+        return self.rows("val", np.concatenate(parts)[balanced_rows(part_of, len(parts), count)])
 
-    def rows(self, part: str, rows: Sequence[int] | np.ndarray) -> tuple[Tensor, Tensor, np.ndarray]:
-        """Return chosen rows of "train" or "val", at the image size, as `held_out` does."""
-        pictures = self.pictures(part)
+    def rows(self, part: str, rows: Sequence[int] | np.ndarray) -> HeldOut:
+        """Return chosen rows of "train" or "val", at the image size."""
+        pictures, dataset = self.pictures(part), self._dataset(part)
         rows = np.asarray(rows)
-        pixels = torch.from_numpy(pictures.take(rows))
-        images = to_float(pixels)
+        items = pictures.indices[rows]
+        domain = np.zeros(len(dataset), np.int64) if dataset.domain is None else dataset.domain
+        partner = None
+        if dataset.partner is not None:
+            row_of = np.full(len(dataset), -1)
+            row_of[pictures.indices] = np.arange(len(pictures))
+            partners = row_of[dataset.partner[items]]
+            partner = self._images(pictures, np.where(partners < 0, rows, partners))
+        label = torch.from_numpy(self.label_table(part)[items])
+        return HeldOut(self._images(pictures, rows), torch.from_numpy(domain[items]), label, partner, items)
+
+    def _images(self, pictures: Pictures, rows: np.ndarray) -> Tensor:
+        images = to_float(torch.from_numpy(pictures.take(rows)))
         if images.shape[2] != self.image_size:
             images = torch.nn.functional.interpolate(images, size=self.image_size, mode="bilinear", antialias=True)
-        return images, torch.from_numpy(self._labels(part)[rows]), pictures.indices[rows]
+        return images
+
+    def _dataset(self, part: str) -> Dataset:
+        return self.train if part == "train" else self.val
+
+    def label_sets(self, part: str) -> tuple[LabelSet, ...]:
+        """Return the labels of "train" or "val" as StarGAN v1 takes them; none in a data set without labels."""
+        try:
+            return self._dataset(part).label_sets(self.labels)
+        except UserError:  # an explicit wish that cannot be met has been refused by the check
+            return ()
+
+    def label_table(self, part: str) -> np.ndarray:
+        """Return the labels of all items (N, K) float32: all sets side by side, then, for several, which one it is."""
+        sets = self.label_sets(part)
+        widths = [len(labels.names) for labels in sets]
+        table = np.zeros((len(self._dataset(part)), sum(widths) + (len(sets) if len(sets) > 1 else 0)), np.float32)
+        start = 0
+        for number, (labels, width) in enumerate(zip(sets, widths, strict=True)):
+            table[labels.items, start : start + width] = labels.values
+            if len(sets) > 1:
+                table[labels.items, sum(widths) + number] = 1
+            start += width
+        return table

@@ -14,6 +14,7 @@ CHANCES = 6  # random numbers an image has for its augmentation
 CROP_PROBABILITY = 0.5
 CROP_AREA = (0.8, 1.0)
 CROP_RATIO = (0.9, 1.1)
+LARGER = 286 / 256  # what is stored for `resize_crop_flip`, in sizes
 
 
 def to_float(pixels: Tensor) -> Tensor:
@@ -80,6 +81,23 @@ def flip(picture: Picture, size: int) -> Tensor:
     return torch.where((picture.chance[:, 5] < 0.5)[:, None, None, None], images.flip(3), images)
 
 
+def resize_crop_flip(picture: Picture, size: int) -> Tensor:
+    """Return the published augmentation of CycleGAN and pix2pix: a crop of a larger picture, horizontal flip.
+
+    The picture is stored at 286/256 of the size; the crop begins at a whole pixel, every place alike. Two pictures
+    with the same chances, as those of a pair, are cropped and mirrored alike. The published code resizes by Pillow's
+    bicubic filter; here all resizing is bilinear and antialiased.
+    """
+    room = picture.pixels.shape[1] - size
+    assert room >= 0, (picture.pixels.shape, size)
+    corner = (picture.chance[:, 3:5] * (room + 1)).long().clamp(max=room)  # rounding may have reached room + 1
+    steps = torch.arange(size, device=picture.pixels.device)
+    columns, rows = corner[:, :1] + steps, corner[:, 1:] + steps
+    columns = torch.where(picture.chance[:, 5:] < 0.5, columns.flip(1), columns)
+    images = torch.arange(len(rows), device=rows.device)
+    return to_float(picture.pixels[images[:, None, None], rows[:, :, None], columns[:, None, :]])
+
+
 def plain(picture: Picture, size: int) -> Tensor:
     """Return images as they are; the stored side must be ``size``."""
     images = to_float(picture.pixels)
@@ -87,11 +105,16 @@ def plain(picture: Picture, size: int) -> Tensor:
     return images
 
 
-AUGMENTATIONS: dict[str, Callable[[Picture, int], Tensor]] = {"crop_flip": crop_flip, "flip": flip, "none": plain}
+AUGMENTATIONS: dict[str, Callable[[Picture, int], Tensor]] = {
+    "crop_flip": crop_flip,
+    "resize_crop_flip": resize_crop_flip,
+    "flip": flip,
+    "none": plain,
+}
 
 
 def stored_side(augment: str, size: int) -> int:
     """Return the side at which training images are stored, so that no crop is ever enlarged."""
-    if augment != "crop_flip":
-        return size
-    return 8 * math.ceil(size / math.sqrt(CROP_AREA[0] * CROP_RATIO[0]) / 8)  # the narrowest box
+    if augment == "crop_flip":
+        return 8 * math.ceil(size / math.sqrt(CROP_AREA[0] * CROP_RATIO[0]) / 8)  # the narrowest box
+    return round(size * LARGER) if augment == "resize_crop_flip" else size

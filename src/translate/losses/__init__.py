@@ -1,5 +1,5 @@
 """Losses as pure functions of tensors; each names its formula and source."""
 
-from translate.losses import adversarial, penalties, reconstruction
+from translate.losses import adversarial, classification, penalties, reconstruction
 
-__all__ = ["adversarial", "penalties", "reconstruction"]
+__all__ = ["adversarial", "classification", "penalties", "reconstruction"]

@@ -21,3 +21,21 @@ def r1(logits: Tensor, real: Tensor) -> Tensor:
     if gradient.dtype in (torch.float16, torch.bfloat16):
         gradient = gradient.float()
     return 0.5 * gradient.square().flatten(1).sum(1).mean()
+
+
+@LOSSES.register("gradient_penalty")
+def gradient_penalty(logits: Tensor, mixed: Tensor) -> Tensor:
+    """Return ``mean over the batch of (|grad_x sum(D(x))| - 1)^2`` (WGAN-GP, Gulrajani et al. 2017, eq. 3).
+
+    ``logits`` (B, ...) must have been computed from ``mixed`` (B, ...), points between real and fake images, which must
+    require a gradient; the logits of an image's patches are summed, as in StarGAN v1. The result can be differentiated
+    again. The publication's factor of 10 is the term's weight.
+
+    >>> x = torch.tensor([[3.0, 4.0]], requires_grad=True)
+    >>> gradient_penalty(x.square().sum(1), x).item()
+    81.0
+    """
+    (gradient,) = torch.autograd.grad(logits.sum(), mixed, create_graph=True)
+    if gradient.dtype in (torch.float16, torch.bfloat16):
+        gradient = gradient.float()
+    return (torch.linalg.vector_norm(gradient.flatten(1), dim=1) - 1).square().mean()

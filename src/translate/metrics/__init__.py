@@ -1,5 +1,11 @@
-"""Metrics, each named by its protocol."""
+"""Metrics, each named by its protocol.
 
-from translate.metrics import local
+A metric other than `local` keeps a `Tally` of a stream of images. The registration says which protocol it belongs to,
+what it reads of each batch, and its figures with the better direction: ``reads="features"`` has
+``tally() figures(fake, real, device) doubts(fake, real)``; ``"outputs"``, all translations of a source, and ``"pairs"``
+have ``tally() read(...) figures(tally) doubts(tally)``.
+"""
 
-__all__ = ["local"]
+from translate.metrics import distributions, inception, local, lpips, paired, protocols, tallies, weights
+
+__all__ = ["distributions", "inception", "local", "lpips", "paired", "protocols", "tallies", "weights"]

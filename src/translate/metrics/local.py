@@ -3,9 +3,10 @@
 It needs no download, and its figures compare only with figures of the same data and image size.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,10 +14,36 @@ from torch import Tensor, nn
 from translate.registry import METRICS
 
 
-class Judge(nn.Module):
-    """Small convolutional network that names an image's domain and reads its known factors, if there are any."""
+@dataclass(frozen=True)
+class JudgedSet:
+    """Labels that the judge learns: columns ``start`` to ``stop`` of its logits, attributes or classes."""
 
-    def __init__(self, num_domains: int, num_factors: int, width: int = 24) -> None:
+    kind: str  # "attributes": any number hold; "classes": one holds
+    start: int
+    stop: int
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the cross-entropy of logits (n, K) for the rows whose labels (n, K) are known, not NaN."""
+        logits, labels = logits[:, self.start : self.stop], labels[:, self.start : self.stop]
+        known = ~labels[:, 0].isnan()
+        if self.kind == "classes":
+            each = F.cross_entropy(logits, labels.nan_to_num().argmax(1), reduction="none")
+        else:
+            each = F.binary_cross_entropy_with_logits(logits, labels.nan_to_num(), reduction="none").mean(1)
+        return (each * known).sum() / known.sum().clamp(min=1)
+
+    def right(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return which labels are read rightly from logits (n, K): (n, 1) for classes, (n, stop - start) else."""
+        logits, labels = logits[:, self.start : self.stop], labels[:, self.start : self.stop]
+        if self.kind == "classes":
+            return logits.argmax(1, keepdim=True) == labels.argmax(1, keepdim=True)
+        return (logits > 0) == (labels > 0.5)
+
+
+class Judge(nn.Module):
+    """Small convolutional network that reads an image's labels and its known factors, if there are any."""
+
+    def __init__(self, num_labels: int, num_factors: int, width: int = 24) -> None:
         super().__init__()
 
         def halving(before: int, after: int) -> list[nn.Module]:
@@ -31,33 +58,46 @@ class Judge(nn.Module):
             nn.Linear(4 * width * 16, 128),
             nn.ReLU(),
         )
-        self.domain = nn.Linear(128, num_domains)
-        self.factors = nn.Linear(128, num_factors)
+        self.labels = nn.Linear(128, num_labels)
+        self.factors = nn.Linear(128, num_factors) if num_factors else None
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits (B, K) and factors (B, F) of images (B, 3, S, S) in [-1, 1]."""
         h = self.trunk(x)
-        return self.domain(h), self.factors(h)
+        return self.labels(h), h[:, :0] if self.factors is None else self.factors(h)
 
 
 Examples = Callable[[int], tuple[Tensor, Tensor, Tensor]]
-"""Batch k of training examples: images (B, 3, S, S), domains (B,), standardised factors (B, F), F may be 0."""
+"""Batch k of training examples: images (B, 3, S, S), labels (B, K), 0, 1 or NaN where not known, and standardised
+factors (B, F), where F may be 0."""
 
 
 @dataclass(frozen=True)
 class Verdict:
     """What the judge read in images."""
 
-    domain: Tensor  # (n,) int64
+    logits: Tensor  # (n, K)
     factors: Tensor  # (n, F)
 
 
-@METRICS.register("local")
+@METRICS.register(
+    "local",
+    protocol="local",
+    reads="judge",
+    figures={
+        "domain accuracy": "higher",
+        "label accuracy": "higher",
+        "content kept (R2)": "higher",
+        "style followed (R2)": "higher",
+        "distance between codes": "higher",
+        "PSNR to the partner": "higher",
+    },
+)
 class Local:
-    """Domain accuracy, content kept and style followed, as a judge trained on the run's own images sees them.
+    """Labels followed, content kept and style followed, as a judge trained on the run's own images sees them.
 
     The judge learns for ``num_iterations`` batches. ``num_sources`` validation images are translated to every other
-    domain, once guided by a latent code and once by a reference.
+    domain, or with every attribute changed; by a model with guides, once for each of them.
     """
 
     protocol = "local"
@@ -66,20 +106,20 @@ class Local:
         self.num_sources, self.num_iterations, self.learning_rate = num_sources, num_iterations, learning_rate
         self.judge: Judge | None = None
 
-    def fit(self, examples: Examples, num_domains: int, num_factors: int, device: torch.device) -> None:
+    def fit(self, examples: Examples, sets: Sequence[JudgedSet], num_factors: int, device: torch.device) -> None:
         """Train the judge."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            judge = Judge(num_domains, num_factors).to(device)
+            judge = Judge(sets[-1].stop, num_factors).to(device)
         optimizer = torch.optim.Adam(judge.parameters(), lr=self.learning_rate, betas=(0.9, 0.99))
         for k in range(self.num_iterations):
-            images, domain, factors = examples(k)
+            images, labels, factors = (part.to(device) for part in examples(k))
             for group in optimizer.param_groups:
                 group["lr"] = self.learning_rate * (1 - k / self.num_iterations)
-            logits, read = judge(images.to(device))
-            loss = F.cross_entropy(logits, domain.to(device))
+            logits, read = judge(images)
+            loss = torch.stack([labelled.loss(logits, labels) for labelled in sets]).sum()
             if num_factors:
-                loss = loss + F.mse_loss(read, factors.to(device))
+                loss = loss + F.mse_loss(read, factors)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -90,18 +130,15 @@ class Local:
         """Return what the judge reads in images (n, 3, S, S)."""
         assert self.judge is not None, "fit first"
         parts = [self.judge(part.clamp(-1, 1)) for part in images.split(64)]
-        return Verdict(
-            torch.cat([logits.argmax(1) for logits, _ in parts]), torch.cat([factors for _, factors in parts])
-        )
+        return Verdict(torch.cat([logits for logits, _ in parts]), torch.cat([factors for _, factors in parts]))
 
-
-def accuracy(found: Tensor, wanted: Tensor) -> float:
-    """Return the share of equal entries of two (n,) tensors.
-
-    >>> accuracy(torch.tensor([0, 1]), torch.tensor([0, 2]))
-    0.5
-    """
-    return (found == wanted).double().mean().item()
+    @torch.no_grad()
+    def __call__(self, pixels: np.ndarray) -> Tensor:
+        """Return the judge's features (n, 128) of pictures (n, S, S, 3) uint8."""
+        assert self.judge is not None, "fit first"
+        device = next(self.judge.parameters()).device
+        images = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        return torch.cat([self.judge.trunk(part) for part in images.split(64)])
 
 
 def explained(found: Tensor, wanted: Tensor) -> float:

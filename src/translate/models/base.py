@@ -6,18 +6,31 @@ gradient step), ``weighted`` (sum and record named terms) and ``average`` (move 
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from translate.data.batches import HeldOut
 from translate.distributed import process_rank, synchronize
 from translate.ema import Averaged
-from translate.schedule import Schedule, parse
+from translate.schedule import Constant, Schedule, parse
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
+
+
+class Memory(Protocol):
+    """What a model remembers beside weights, such as a pool of images: part of every checkpoint."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return its state."""
+        ...
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take a state that `tensors` has returned."""
+        ...
 
 
 class TranslationModel(pl.LightningModule):
@@ -53,6 +66,7 @@ class TranslationModel(pl.LightningModule):
         self.seed = seed
         self.iteration = 0  # whole rounds of updates done; the only unit of time
         self.terms: dict[str, Tensor] = {}  # of the iteration under way or just done, detached, on the device
+        self.memories: dict[str, Memory] = {}  # kept in checkpoints by name
         self.rates: dict[str, Schedule] = {}  # role -> learning rate, for roles whose rate is not constant
         self._factories = dict(optimizers)
         self._optimizers: dict[str, Optimizer] = {}
@@ -61,13 +75,24 @@ class TranslationModel(pl.LightningModule):
         """Return the trained network of a role."""
         return self.get_submodule(role)
 
+    def learned(self) -> dict[str, nn.Module]:
+        """Return the network of every role as it is used after training: its average where there is one."""
+        return {role: self.averaged[role] if role in self.averaged else self.network(role) for role in self.roles}
+
     headline: tuple[str, ...] = ()
     """Names of the recorded terms that a progress bar shows."""
 
-    def translate(self, x: Tensor, target: Tensor, *args: Any, **guide: Any) -> Tensor:
-        """Return images (B, 3, S, S) translated to the domains (B,) by the averaged networks.
+    guides: tuple[str, ...] = ()
+    """What guides a translation beside the target: of "code" and "reference", keywords of `translate`."""
 
-        What guides a translation (`code`, `reference`) is the model's own choice of keywords.
+    latent_size: int = 0
+    """The length of a code (B, latent_size), for a model that is guided by codes."""
+
+    def translate(self, x: Tensor, target: Tensor, *args: Any, **guide: Any) -> Tensor:
+        """Return images (B, 3, S, S) translated to ``target``, by the averaged networks where there are any.
+
+        ``target`` holds domains (B,); a model of the batch `labelled` takes labels (B, K) as well. A model with
+        `guides` takes one of them by keyword.
         """
         raise NotImplementedError(f"{type(self).__name__} does not say how to translate: define translate(x, target)")
 
@@ -75,10 +100,10 @@ class TranslationModel(pl.LightningModule):
         """Do one iteration, the model's whole round of updates, on a batch of its type."""
         raise NotImplementedError(f"{type(self).__name__} does not say what an iteration is: define step(batch)")
 
-    def sample_grids(self, images: Tensor, domain: Tensor) -> dict[str, Tensor]:
-        """Return pictures (3, H, W) by name of what the averaged networks do to held-out images of all domains.
+    def sample_grids(self, held_out: HeldOut) -> dict[str, Tensor]:
+        """Return pictures (3, H, W) by name of what the model does to held-out images.
 
-        ``images`` (n, 3, S, S) and ``domain`` (n,) are the same at every call of a run, the domains in turn.
+        They are the same at every call of a run, the domains (or data sets) in turn.
         """
         raise NotImplementedError(
             f"{type(self).__name__} draws no samples: define sample_grids, or set sample_every=null"
@@ -122,10 +147,10 @@ class TranslationModel(pl.LightningModule):
         """Return the weighted sum of a phase's terms and record each, unweighted, as ``phase/variant/term``.
 
         The terms must be exactly those that the config gives weights for. A term of weight zero is measured and
-        recorded but takes no part in the sum.
+        recorded but takes no part in the sum; one whose weight is always zero may be left out, see `counts`.
         """
         weights = self.weights[phase]
-        if weights.keys() != terms.keys():
+        if weights.keys() != terms.keys() | {term for term in weights if not self.counts(phase, term)}:
             raise ValueError(
                 f"weights.{phase}: found weights for {sorted(weights)}, but the step has the terms {sorted(terms)}"
             )
@@ -136,6 +161,10 @@ class TranslationModel(pl.LightningModule):
             if (weight := weights[term](self.iteration)) != 0:
                 total = total + weight * value
         return total
+
+    def counts(self, phase: str, term: str) -> bool:
+        """Return whether a term ever has a weight; a step leaves out one that has none if it is dear to measure."""
+        return self.weights[phase][term] != Constant(0.0)
 
     def average(self) -> None:
         """Move the averaged networks towards the trained ones."""
@@ -152,6 +181,18 @@ class TranslationModel(pl.LightningModule):
             count += 1
             key = f"{name}#{count}"
         self.terms[key] = value.detach().float()
+
+    def record_accuracy(self, name: str, real: Tensor, fake: Tensor) -> None:
+        """Record, as ``accuracy/name``, how well a discriminator tells real from fake by its logits (any shape).
+
+        It is the share of pairs of a real and a fake image that are ranked rightly, each image by the mean of its
+        logits: a measure that needs no threshold, so it serves every adversarial loss. 0.5 is a coin, 1 is no doubt.
+        """
+        means = [
+            logits.detach().float().flatten(1).mean(1) if logits.ndim > 1 else logits.detach()
+            for logits in (real, fake)
+        ]
+        self.record(f"accuracy/{name}", (means[0][:, None] > means[1]).float().mean())
 
     # --- what Lightning asks ---------------------------------------------------------------------------------
 

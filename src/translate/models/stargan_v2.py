@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from translate.data.batches import ReferenceBatch
+from translate.data.batches import HeldOut, ReferenceBatch
 from translate.grids import grid
 from translate.losses.adversarial import AdversarialLoss
 from translate.losses.penalties import r1
@@ -25,6 +25,7 @@ from translate.losses.reconstruction import l1
 from translate.models.base import OptimizerFactory, TranslationModel
 from translate.networks.stargan_v2 import Discriminator, Encoded, Generator, MappingNetwork, StyleEncoder
 from translate.registry import MODELS
+from translate.translations.stargan_v2 import StarGANv2Translation
 
 
 @MODELS.register(
@@ -52,6 +53,8 @@ class StarGANv2(TranslationModel):
         "generator/latent/diversity",
         "generator/latent/cycle",
     )
+
+    guides = StarGANv2Translation.guides
 
     generator: Generator
     mapping: MappingNetwork
@@ -96,9 +99,11 @@ class StarGANv2(TranslationModel):
         """Return what the discriminator pays (eq. 1, with R1 on real images)."""
         x = batch.image.detach().requires_grad_()
         real_logits = self.discriminator(x, batch.domain)
+        fake_logits = self.discriminator(fake, batch.target)
+        self.record_accuracy(f"discriminator/{variant}", real_logits, fake_logits)
         terms = {
             "real": self.adversarial.real(real_logits),
-            "fake": self.adversarial.fake(self.discriminator(fake, batch.target)),
+            "fake": self.adversarial.fake(fake_logits),
             "r1": r1(real_logits, x),
         }
         return self.weighted("discriminator", terms, variant)
@@ -137,7 +142,6 @@ class StarGANv2(TranslationModel):
 
     # --- use after training ----------------------------------------------------------------------------------
 
-    @torch.no_grad()
     def translate(
         self,
         x: Tensor,
@@ -146,28 +150,17 @@ class StarGANv2(TranslationModel):
         reference: Tensor | None = None,
         psi: float = 1.0,
     ) -> Tensor:
-        """Translate images (B, 3, S, S) to domains (B,) by the averaged networks; returns (B, 3, S, S), unclamped.
-
-        Give either latent codes (B, L) or references (B, 3, S, S). ``psi`` below 1 draws latent-guided styles towards
-        the domain's mean style (truncation), which trades variety for safety.
-        """
-        if (code is None) == (reference is None):
-            raise ValueError("translate: give either code or reference, found both or none")
-        if code is not None:
-            style = self.averaged["mapping"](code, target)
-            if psi != 1.0:
-                style = torch.lerp(self.mean_style(target), style, psi)
-        else:
-            style = self.averaged["style_encoder"](reference, target)
-        return self.averaged["generator"](x, style, self.masks_of(x))
+        """Translate images (B, 3, S, S) to domains (B,) by the averaged networks, see `StarGANv2Translation`."""
+        return StarGANv2Translation(self.learned(), self.latent_size)(x, target, code, reference, psi)
 
     @torch.no_grad()
-    def sample_grids(self, images: Tensor, domain: Tensor) -> dict[str, Tensor]:
+    def sample_grids(self, held_out: HeldOut) -> dict[str, Tensor]:
         """Return three pictures: cycles, latent-guided and reference-guided translations.
 
         Columns are sources. `cycle`: source, translation to the next domain, and back. `latent`: per domain the mean
         style (psi 0), then codes at psi 0.7 and 1. `reference`: a row for each reference, shown at the left.
         """
+        images, domain = held_out.image, held_out.domain
         num_domains = int(domain.max()) + 1
         sources, count = images[:8], min(8, len(images))
         labels = domain[:count]
@@ -195,14 +188,3 @@ class StarGANv2(TranslationModel):
             "latent": grid([list(row) for row in latent], top=list(sources)),
             "reference": grid([list(row) for row in guided], top=list(sources), left=list(references)),
         }
-
-    @torch.no_grad()
-    def mean_style(self, target: Tensor, num_codes: int = 1_000) -> Tensor:
-        """Return the mean style (B, Z) of each target domain (B,), over a fixed set of latent codes."""
-        draws = torch.Generator().manual_seed(0)
-        codes = torch.randn(num_codes, self.latent_size, generator=draws).to(target.device)
-        means = {
-            int(d): self.averaged["mapping"](codes, torch.full((num_codes,), int(d), device=target.device)).mean(0)
-            for d in target.unique()
-        }
-        return torch.stack([means[int(d)] for d in target])

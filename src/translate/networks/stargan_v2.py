@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from translate.networks.initialization import he_normal
+from translate.networks.normalization import InstanceNorm, instance_norm
 from translate.registry import NETWORKS
 
 SLOPE = 0.2  # of every leaky ReLU
@@ -25,28 +26,6 @@ MASKED_SIDES = (32, 64, 128)  # feature sizes at which the generator has high-pa
 def first_width(image_size: int) -> int:
     """Return the published number of channels at full resolution: 64 at 256 px, halved for each doubling."""
     return max(1, 2**14 // image_size)
-
-
-def instance_norm(x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
-    """Return features (B, C, S, S) with mean 0 and variance 1 in every channel of every image, then scaled and shifted.
-
-    Written as a group norm of one channel a group: the same numbers, and on a CPU, in channels-last memory, half the
-    time of ``F.instance_norm``, which copies to and fro.
-    """
-    return F.group_norm(x, x.shape[1], weight, bias)
-
-
-class InstanceNorm(nn.Module):
-    """Instance normalisation with a learned scale and shift a channel, and no running statistics."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(width))
-        self.bias = nn.Parameter(torch.zeros(width))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the normalised features, shape (B, C, S, S) as given."""
-        return instance_norm(x, self.weight, self.bias)
 
 
 class ResidualBlock(nn.Module):

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from my_lab.translations import Painting
 from translate.data.batches import ReferenceBatch
 from translate.losses.reconstruction import l1
 from translate.models.base import OptimizerFactory, TranslationModel
@@ -61,7 +62,6 @@ class PainterGAN(TranslationModel):
             descend(self.weighted("generator", terms))
         self.average()
 
-    @torch.no_grad()
     def translate(
         self,
         x: Tensor,
@@ -72,4 +72,4 @@ class PainterGAN(TranslationModel):
     ) -> Tensor:
         """Translate images (B, 3, S, S) to domains (B,); code, reference and psi change nothing here."""
         del code, reference, psi
-        return self.averaged["generator"](x, target)
+        return Painting(self.learned())(x, target)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from translate.data.datasets.base import ImageFiles, Split, check_split, choose_domains, find_root
+from translate.data.datasets.base import ImageFiles, Split, check_split, choose_attributes, choose_domains, find_root
 from translate.data.images import is_image
 from translate.errors import UserError, suggest
 from translate.registry import DATASETS
@@ -37,7 +37,7 @@ class CelebA(ImageFiles):
     them that the table has). `split_by`: "published" is StarGAN v1's: the table's rows shuffled by Python's
     generator with seed 1234, the first 1,999 held out (with fewer than 20,000 images the first tenth of
     them); "partition" reads list_eval_partition.txt or .csv (0 train, 1 val). `crop`: "square" (centre: the
-    published 178 x 178 of 178 x 218) or "none" (squash).
+    published 178 x 178 of 178 x 218), the side of a centred square in pixels, or "none" (squash).
     Raises UserError for a missing table, image folder or partition, an unknown attribute, a damaged table, an
     empty domain.
     """
@@ -49,7 +49,7 @@ class CelebA(ImageFiles):
         domain_attribute: str | None = None,
         attributes: Sequence[str] | None = None,
         split_by: str = "published",
-        crop: str = "square",
+        crop: str | int = "square",
         *,
         split: str,
         domains: Sequence[str] | None = None,
@@ -68,7 +68,7 @@ class CelebA(ImageFiles):
         names, columns, values = read_table(table)
         if not columns:
             raise UserError(f"{table} has no line with the names of the attributes above its rows")
-        if domain_attribute is None and domains is not None:
+        if domain_attribute is None and domains:
             raise UserError("data.domains is given, but data.domain_attribute is null, so that there are no domains")
         folder = _image_folder(home, images)
         files, there = _present(names, folder, table)
@@ -257,11 +257,7 @@ def _column(where: str, name: str, columns: Sequence[str], table: str) -> int:
 def _choose_attributes(wanted: Sequence[str] | None, columns: Sequence[str], table: str) -> tuple[str, ...]:
     if wanted is None:
         return tuple(name for name in PUBLISHED_ATTRIBUTES if name in columns)
-    for name in wanted:
-        _column("data.attributes", name, columns, table)
-    if len(set(wanted)) < len(wanted):
-        raise UserError(f"data.attributes names an attribute twice: {', '.join(wanted)}")
-    return tuple(wanted)
+    return tuple(columns[number] for number in choose_attributes(columns, wanted, table))
 
 
 def _image_folder(home: str, images: str | None) -> str:

@@ -7,14 +7,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from translate.data.datasets.base import Dataset, check_split, choose_domains
-from translate.data.synthetic import ATTRIBUTES, SPECIES, WORLD_VERSION, attributes, draw, render
+from translate.data.datasets.base import Dataset, check_split, choose_attributes, choose_domains
+from translate.data.synthetic import ATTRIBUTES, SPECIES, WORLD_VERSION, draw, render
+from translate.data.synthetic import attributes as binary_labels
 from translate.errors import UserError
 from translate.registry import DATASETS
 
 DEFAULT_DOMAINS = ("bear", "cat", "rabbit")
 
-_VALIDATION = 1 << 40  # the world's indices from here on are never trained on, however large a train part is
+VALIDATION = 1 << 40  # the world's indices from here on are never trained on, however large a train part is
 
 
 @DATASETS.register("critters", gives=("domain", "attributes"))
@@ -25,7 +26,9 @@ class Critters(Dataset):
     be named. Every domain has the same number of images, `num_images` (train) or `num_val_images` (val)
     divided by the number of domains. Image k of a species is the same whichever other domains there are and
     however many images; `world_seed` gives other ones. `factors` holds the known factors of every item.
-    Raises UserError for an unknown or repeated species, and for fewer images than domains.
+    `attributes` chooses and orders the binary labels of a StarGAN v1; null means all of
+    translate.data.synthetic.ATTRIBUTES.
+    Raises UserError for an unknown or repeated species or attribute, and for fewer images than domains.
     """
 
     may_fail = False
@@ -35,6 +38,7 @@ class Critters(Dataset):
         num_images: int = 6000,
         num_val_images: int = 600,
         world_seed: int = 0,
+        attributes: Sequence[str] | None = None,
         *,
         split: str,
         domains: Sequence[str] | None = None,
@@ -48,19 +52,20 @@ class Critters(Dataset):
         each = count // len(self.domains)
         if each < 1:
             raise UserError(f"data.{name}: {count} is fewer than one image for each of {len(self.domains)} domains")
-        if each * len(SPECIES) > _VALIDATION:
+        if each * len(SPECIES) > VALIDATION:
             raise UserError(f"data.{name}: {count} is more than the world holds")
         self.world_seed = world_seed
         self.domain = np.repeat(np.arange(len(self.domains)), each)
         species = np.array([SPECIES.index(domain) for domain in self.domains])[self.domain]
         self._number = np.tile(np.arange(each), len(self.domains))
-        self._start = 0 if part == "train" else _VALIDATION
+        self._start = 0 if part == "train" else VALIDATION
         self.factors = draw(world_seed, self._start + self._number * len(SPECIES) + species, species)
         place = (self.factors.x, self.factors.y, self.factors.scale, self.factors.tilt)
         self.content = np.stack(place, axis=1).astype(np.float32)
         self.style = self.factors.coat.astype(np.float32)
-        self.attribute_names = ATTRIBUTES
-        self.attributes = attributes(self.factors)
+        chosen = choose_attributes(ATTRIBUTES, attributes, "critters")
+        self.attribute_names = tuple(ATTRIBUTES[k] for k in chosen)
+        self.attributes = binary_labels(self.factors)[:, chosen]
         self._split = part
 
     def __len__(self) -> int:

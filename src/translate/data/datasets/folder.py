@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
 
 import numpy as np
 
-from translate.data.datasets.base import ImageFiles, Split, check_split, choose_domains, find_root
+from translate.data.datasets.base import (
+    ImageFiles,
+    Split,
+    check_share,
+    check_split,
+    choose_domains,
+    find_root,
+    take_share,
+)
 from translate.data.images import is_hidden, is_image, list_images
 from translate.errors import UserError
 from translate.registry import DATASETS
@@ -24,8 +31,8 @@ class Folder(ImageFiles):
     themselves. In the second case, and where there is no val/ or test/, `val_share` of each domain's files is
     kept for validation: those whose name has the smallest hash, so the parts are the same on every machine
     and a file never changes sides when others are added. A domain with too few files for that share gives one
-    file. `domains` picks and orders a subset; otherwise the folders' names, sorted. `crop`: "square" (centre)
-    or "none" (squash, as in the published StarGAN v2 loader).
+    file. `domains` picks and orders a subset; otherwise the folders' names, sorted. `crop`: "square" (centre),
+    the side of a centred square in pixels, or "none" (squash, as in the published StarGAN v2 loader).
     Raises UserError for a root that is missing or no folder, no class folder, an empty domain, train and val
     of different domains.
     """
@@ -33,7 +40,7 @@ class Folder(ImageFiles):
     def __init__(
         self,
         root: str,
-        crop: str = "none",
+        crop: str | int = "none",
         val_share: float = 0.05,
         *,
         split: str,
@@ -44,8 +51,7 @@ class Folder(ImageFiles):
         home = find_root(root)
         parts = _parts(home)
         if parts is None:
-            if not 0 < val_share < 1:
-                raise UserError(f"data.val_share: expected a number between 0 and 1, found {val_share}")
+            check_share(val_share)
             folder = os.path.join(home, "train") if _is_split(home, "train") else home
             self.domains = choose_domains(_class_folders(folder), domains, folder)
         else:
@@ -60,7 +66,7 @@ class Folder(ImageFiles):
                     f"data.root: domain {domain!r} is empty, {os.path.join(folder, domain)} has no image file"
                 )
             if parts is None:
-                found = _share(found, domain, val_share, part, folder)
+                found = take_share(found, domain, val_share, part, folder)
             prefix = os.path.relpath(os.path.join(folder, domain), home).replace(os.sep, "/")
             names += [f"{prefix}/{name}" for name in found]
             labels += [label] * len(found)
@@ -106,8 +112,8 @@ def _class_folders(folder: str) -> list[str]:
         )
     if {"trainA", "trainB"} <= set(found):
         raise UserError(
-            f"data.root: {folder} holds trainA/ and trainB/, expected class folders; "
-            "rename trainA to train/A, trainB to train/B, testA to test/A and testB to test/B"
+            f"data.root: {folder} holds trainA/ and trainB/, expected class folders; take data=unpaired, or "
+            "data=paired where equal names belong together"
         )
     return found
 
@@ -128,22 +134,3 @@ def _common_domains(home: str, parts: dict[Split, str], wanted: Sequence[str] | 
             f"{'; '.join(lacking)}; add the folders, or choose with data.domains"
         )
     return domains
-
-
-def _share(names: list[str], domain: str, share: float, part: Split, folder: str) -> list[str]:
-    """Return this part's names: a name's hash alone decides, but each part gets one at least."""
-    if len(names) < 2:
-        raise UserError(
-            f"data.root: domain {domain!r} in {folder} has a single image, too few for train and val; "
-            "add images, or give train/ and val/ folders"
-        )
-    ranks = [
-        int.from_bytes(hashlib.blake2b(os.fsencode(f"{domain}/{name}"), digest_size=8).digest()) / 2**64
-        for name in names
-    ]
-    held_out = [rank < share for rank in ranks]
-    if not any(held_out):
-        held_out[int(np.argmin(ranks))] = True
-    if all(held_out):
-        held_out[int(np.argmax(ranks))] = False
-    return [name for name, out in zip(names, held_out, strict=True) if out == (part == "val")]

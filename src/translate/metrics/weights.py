@@ -1,0 +1,61 @@
+"""Published weight files that metrics read: what they are called, where they are published, how they are told.
+
+Nothing here opens a connection; `translate.measuring.files` finds a file or fetches it.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from translate.errors import UserError
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A file of weights as it is published."""
+
+    file: str
+    urls: tuple[str, ...]
+    sha256: str  # in full, or the digits at its beginning that its name repeats
+    about: str
+
+
+FILES: dict[str, WeightsFile] = {
+    "inception_torchvision": WeightsFile(
+        "inception_v3_google-0cc3c7bd.pth",
+        ("https://download.pytorch.org/models/inception_v3_google-0cc3c7bd.pth",),
+        "0cc3c7bd",
+        "torchvision's Inception-v3, trained on ImageNet",
+    ),
+    "inception_fid": WeightsFile(
+        "pt_inception-2015-12-05-6726825d.pth",
+        (
+            "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth",
+            "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
+        ),
+        "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+        "the Inception weights of the first FID code, brought from TensorFlow",
+    ),
+    "alexnet": WeightsFile(
+        "alexnet-owt-7be5be79.pth",
+        ("https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",),
+        "7be5be79",
+        "torchvision's AlexNet, trained on ImageNet",
+    ),
+}
+"""The files by the name that metrics call them."""
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Return the tensors in a file of weights, on the CPU, without executing anything; UserError for anything else."""
+    try:
+        found: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file can fail anywhere in the reader
+        said = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise UserError(f"{path}: not a readable file of weights ({said}); get it again") from error
+    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
+        raise UserError(f"{path}: found no tensors by name, expected a file of weights (a state dict)")
+    return found

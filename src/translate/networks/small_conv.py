@@ -1,0 +1,64 @@
+"""Small convolutional networks for images of some 64 pixels, after DCGAN (Radford et al., ICLR 2016).
+
+Letters: B batch, S image side.
+"""
+
+from torch import Tensor, nn
+
+from translate.networks.initialization import dcgan_normal
+from translate.registry import NETWORKS
+
+SLOPE = 0.2  # of every leaky ReLU
+GENERATOR_HALVINGS = 3
+DISCRIMINATOR_HALVINGS = 4
+
+
+@NETWORKS.register("small_conv_generator", image_size={"minimum": 16, "multiple_of": 8})
+class SmallConvGenerator(nn.Module):
+    """Translate an image by three halvings and three doublings, with batch norm, and nothing between.
+
+    Widths are 1, 2 and 4 times ``base_width``: 64, 128 and 256.
+    """
+
+    def __init__(self, base_width: int = 64) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.Conv2d(3, base_width, 4, stride=2, padding=1), nn.LeakyReLU(SLOPE)]
+        width = base_width
+        for _ in range(GENERATOR_HALVINGS - 1):
+            layers += [nn.Conv2d(width, 2 * width, 4, stride=2, padding=1, bias=False)]
+            layers += [nn.BatchNorm2d(2 * width), nn.LeakyReLU(SLOPE)]
+            width *= 2
+        for _ in range(GENERATOR_HALVINGS - 1):
+            layers += [nn.ConvTranspose2d(width, width // 2, 4, stride=2, padding=1, bias=False)]
+            layers += [nn.BatchNorm2d(width // 2), nn.ReLU(inplace=True)]
+            width //= 2
+        self.model = nn.Sequential(*layers, nn.ConvTranspose2d(width, 3, 4, stride=2, padding=1), nn.Tanh())
+        self.apply(dcgan_normal)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the translations of images (B, 3, S, S) in [-1, 1], of the same shape and range."""
+        return self.model(x)
+
+
+@NETWORKS.register("small_conv_discriminator", image_size={"multiple_of": 16})
+class SmallConvDiscriminator(nn.Module):
+    """Tell real from fake by one logit for the whole image, with batch norm.
+
+    Four halvings, with 1, 2, 4 and 8 times ``base_width`` channels (32, 64, 128 and 256), leave a sixteenth of
+    ``image_size``, which a last convolution spans.
+    """
+
+    def __init__(self, image_size: int = 64, base_width: int = 32) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.Conv2d(3, base_width, 4, stride=2, padding=1), nn.LeakyReLU(SLOPE)]
+        width = base_width
+        for _ in range(DISCRIMINATOR_HALVINGS - 1):
+            layers += [nn.Conv2d(width, 2 * width, 4, stride=2, padding=1, bias=False)]
+            layers += [nn.BatchNorm2d(2 * width), nn.LeakyReLU(SLOPE)]
+            width *= 2
+        self.model = nn.Sequential(*layers, nn.Conv2d(width, 1, image_size // 2**DISCRIMINATOR_HALVINGS))
+        self.apply(dcgan_normal)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits (B,) that images (B, 3, S, S) are real."""
+        return self.model(x).flatten()

@@ -1,0 +1,1 @@
+"""Tables of measured runs: read and grouped, written as Markdown, LaTeX and CSV, drawn with error bars."""

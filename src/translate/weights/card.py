@@ -1,0 +1,85 @@
+"""The model card of weights on the Hugging Face Hub."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from translate.weights.format import Weights
+from translate.weights.hub import CARD_MARK, FILE, Address
+
+
+def card(weights: Weights, address: Address, command: str) -> str:
+    """Return the text of README.md: what the model is, how it is used, what was measured, how it was made."""
+    return "\n".join([*_front_matter(weights), "", *_body(weights, address, command)]) + "\n"
+
+
+def _front_matter(weights: Weights) -> Iterator[str]:
+    yield "---"
+    if weights.licence is not None:
+        yield f"license: {json.dumps(weights.licence)}"
+    yield "library_name: translate-gan"
+    yield "pipeline_tag: image-to-image"
+    yield f"tags: {json.dumps(['image-to-image', 'gan', 'translate-gan', weights.model])}"
+    yield "---"
+
+
+def _body(weights: Weights, address: Address, command: str) -> Iterator[str]:
+    name = address.repository.partition("/")[2]
+    place = f"hf://{address.repository}" + ("" if address.file == FILE else f"/{address.file}")
+    yield from (CARD_MARK, "", f"# {name}", "")
+    yield from (f"Image-to-image translation by the model `{weights.model}` at {weights.image_size} px.", "")
+    for heading, names in _vocabulary(weights):
+        yield f"- {heading}: {', '.join(names)}"
+    when = "unknown" if weights.iteration is None else f"{weights.iteration:,}"
+    yield f"- Iterations: {when}"
+    networks = [f"{role} (`{node['name']}`)" for role, node in weights.networks.items()]
+    yield f"- Networks: {', '.join(networks)}"
+    if weights.published is not None:
+        yield f"- Brought in from the published layout of {weights.published['layout']}"
+    yield f"- Licence: {weights.licence or 'not stated'}"
+    yield from ("", "## Use", "", "```python", "import translate", "", f'translator = translate.load("{place}")')
+    yield from (f'images = translator.translate("photo.jpg", target={json.dumps(_example(weights))})', "```", "")
+    yield from ("The result is a float tensor (1, 3, H, W) in [-1, 1]. It takes `pip install translate-gan[hub]`.", "")
+    for measured in weights.metrics:
+        yield from _figures(measured)
+    yield from ("## How it was made", "")
+    for part in ("train", "val"):
+        if isinstance(found := weights.data.get(part), Mapping):
+            yield f"- Data, {part}: {found.get('images')} images, fingerprint `{found.get('fingerprint')}`"
+    yield f"- Written by translate-gan {weights.version}; the file's header holds the whole configuration"
+    yield from ("", "```", command, "```")
+
+
+def _vocabulary(weights: Weights) -> Iterator[tuple[str, list[str]]]:
+    if weights.domains:
+        yield "Domains", list(weights.domains)
+    for labels in weights.label_sets:
+        if labels["kind"] == "attributes" or tuple(labels["names"]) != weights.domains:
+            yield labels["kind"].capitalize(), list(labels["names"])
+
+
+def _example(weights: Weights) -> str | int:
+    """Return a target for the example: the last domain, else the first label."""
+    if weights.domains:
+        return weights.domains[-1]
+    return weights.label_sets[0]["names"][0] if weights.label_sets else 1
+
+
+def _figures(measured: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the figures of a protocol as a table: a column of these weights, and others to compare with."""
+    figures, others = measured.get("figures"), measured.get("columns") or {}
+    if not isinstance(figures, Mapping) or not figures:
+        return
+    nested = all(isinstance(column, Mapping) for column in figures.values())
+    columns: dict[str, Mapping[str, Any]] = dict(figures) if nested else {"these weights": figures, **others}
+    yield from (f"## Measured by the protocol `{measured.get('protocol')}`", "")
+    yield f"At iteration {measured.get('iteration')}, seed {measured.get('seed', 0)}, on images not trained on."
+    yield from ("", f"| | {' | '.join(columns)} |", "| --- |" + " --- |" * len(columns))
+    for name in dict.fromkeys(name for column in columns.values() for name in column):
+        cells = (_number(column.get(name)) for column in columns.values())
+        yield f"| {name} | {' | '.join(cells)} |"
+    yield ""
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, int | float) else ""

@@ -1,0 +1,19 @@
+"""How our model translates once it has learned, for `translate.load`: without Lightning, under the model's name."""
+
+import torch
+from torch import Tensor
+
+from translate.registry import TRANSLATIONS
+from translate.translations.base import Translation
+
+
+@TRANSLATIONS.register("my_lab_painter_gan")
+class Painting(Translation):
+    """One generator that is told the target; one result an image."""
+
+    roles = ("generator",)
+
+    @torch.no_grad()
+    def __call__(self, x: Tensor, target: Tensor) -> Tensor:
+        """Translate images (B, 3, S, S) to domains (B,)."""
+        return self.networks["generator"](x, target)

@@ -1,0 +1,164 @@
+"""The command `evaluate`, and measuring while a run trains: same figures in one process and in two."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from training.tiny import TINY, train
+from translate import checkpoints
+from translate.cli import USER_MISTAKE, main
+from translate.metrics.local import Local
+
+FEATURES = ["metrics=[local,local_features]", "metrics.local.num_iterations=4", "metrics.local.num_sources=6"]
+
+
+def figures(folder: Path, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "metrics" / f"{name}.json").read_text())
+    return found
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a run that was measured every second iteration."""
+    folder = tmp_path_factory.mktemp("runs") / "measured"
+    train(folder, *FEATURES, "iterations=4", "evaluate_every=2", "best=FID", "checkpoint_every=2", "keep_checkpoints=9")
+    return folder
+
+
+def test_a_run_is_measured_while_it_trains(run: Path) -> None:
+    names = sorted(path.stem for path in (run / "metrics").glob("*.json"))
+    assert names == ["best", "local_000002", "local_000004", "local_last"]
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    recorded = {line["iteration"]: line for line in lines if "local/FID, latent" in line}
+    assert set(recorded) == {2, 4}
+    for iteration, line in recorded.items():
+        found = figures(run, f"local_{iteration:06d}")
+        assert found["iteration"] == iteration
+        assert found["networks"] == "averaged"
+        assert line["local/FID, latent"] == found["figures"]["FID, latent"]
+    assert figures(run, "local_last")["figures"]["FID, latent"] == recorded[4]["local/FID, latent"]
+    whole = json.loads((run / "metrics.json").read_text())
+    assert set(whole["figures"]) == {"trained", "untrained", "real images"}
+    assert not any(name.startswith("FID") for name in whole["figures"]["trained"])
+
+
+def test_the_best_checkpoint_is_kept(run: Path) -> None:
+    def fid(iteration: int) -> float:
+        found = figures(run, f"local_{iteration:06d}")["figures"]
+        return float((found["FID, latent"] + found["FID, reference"]) / 2)
+
+    best = min((2, 4), key=fid)
+    noted = figures(run, "best")
+    assert (noted["iteration"], noted["value"]) == (best, fid(best))
+    kept = checkpoints.read(checkpoints.best_in(run))
+    assert kept.iteration == best
+    same = checkpoints.read(checkpoints.path_of(run, best))
+    assert all(tensor.equal(same.tensors[name]) for name, tensor in kept.tensors.items())
+    assert checkpoints.newest(run).iteration == 4  # the best one is not taken for the newest
+
+
+@pytest.mark.parametrize("checkpoint", ["2", "best", "last"])
+def test_the_command_finds_what_training_found(
+    run: Path, checkpoint: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    expected = {"2": 2, "best": figures(run, "best")["iteration"], "last": 4}[checkpoint]
+    copy = tmp_path / "copy"  # without the figures, so that they are found anew
+    (copy / "checkpoints").mkdir(parents=True)
+    for path in [run / "config.yaml", *(run / "checkpoints").iterdir()]:
+        (copy / path.relative_to(run)).write_bytes(path.read_bytes())
+    words = ["evaluate", f"run={copy}", f"checkpoint={checkpoint}", *FEATURES, "batch_size=3", "cache=null"]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    name = {"2": "000002"}.get(checkpoint, checkpoint)
+    assert f"protocol local, checkpoint {name} (iteration {expected}), averaged networks" in said
+    found, before = figures(copy, f"local_{name}"), figures(run, f"local_{expected:06d}")
+    assert found["figures"] == pytest.approx(before["figures"], rel=1e-3, abs=1e-3)
+    assert found["environment"]["seed"] == 0
+
+
+def test_two_processes_measure_what_one_does(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    (copy / "checkpoints").mkdir(parents=True)
+    for path in [run / "config.yaml", checkpoints.path_of(run, 4)]:
+        (copy / path.relative_to(run)).write_bytes(path.read_bytes())
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "translate"]
+    words = ["evaluate", f"run={copy}", *FEATURES, "cache=null", "device=cpu"]
+    done = subprocess.run([*launch, *words], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("protocol local, checkpoint last") == 1
+    found, before = figures(copy, "local_last"), figures(run, "local_last")
+    assert found["figures"] == pytest.approx(before["figures"], rel=1e-6, abs=1e-6)
+    assert [r["translations"] for r in found["routes"].values()] == [
+        r["translations"] for r in before["routes"].values()
+    ]
+
+
+def test_two_training_processes_measure_together(tmp_path: Path) -> None:
+    folder = tmp_path / "two"
+    overrides = [o for o in TINY if not o.startswith(("trainer", "metrics"))]
+    command = [
+        sys.executable,
+        "-m",
+        "translate",
+        *overrides,
+        "trainer=ddp_cpu",
+        "trainer.threads=1",
+    ]
+    done = subprocess.run(
+        [*command, *FEATURES, f"folder={folder}", "iterations=2", "evaluate_every=2", "best=FID"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    together = figures(folder, "local_000002")
+    (folder / "metrics" / "local_000002.json").unlink()
+    (folder / "metrics" / "local_last.json").unlink()
+    assert main(["evaluate", f"run={folder}", *FEATURES, "cache=null"]) == 0
+    alone = figures(folder, "local_last")
+    assert alone["model"] == together["model"]
+    assert alone["figures"] == pytest.approx(together["figures"], rel=1e-3, abs=1e-3)
+
+
+def test_a_killed_evaluation_is_made_up_for_when_the_run_goes_on(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from training.tiny import go_on
+
+    place = run / "metrics" / "local_000004.json"
+    before = json.loads(place.read_text())
+    for name in ("local_000004", "local_last"):
+        (run / "metrics" / f"{name}.json").unlink()
+    go_on(run, "iterations=5")
+    found = json.loads(place.read_text())
+    assert found["figures"] == pytest.approx(before["figures"])
+    assert figures(run, "local_last")["iteration"] == 5
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run=nowhere"], "nowhere is not a run folder"),
+        (["run=RUN", "checkpoint=9"], "no checkpoint of iteration 9; there are 2, 4"),
+        (["run=RUN", "checkpoint=first"], "expected last, best or an iteration"),
+        (["run=RUN", "metrics=locale"], "metrics=locale: not found; did you mean 'local'?"),
+        (["run=RUN", "metrics=none"], "metrics: found none"),
+        (["run=RUN", "batchsize=2"], "batchsize: unknown key; did you mean 'batch_size'?"),
+        (["run=RUN", "metrics.local.num_source=2"], "num_source"),
+        (["run=RUN", "root=/"], "data=critters lies in no folder"),
+        (["run=RUN", "device=abacus"], "device: found 'abacus', which cannot be used here"),
+        ([], "run: you must give this"),
+    ],
+)
+def test_mistakes_are_said(run: Path, words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", *(word.replace("RUN", str(run)) for word in words)]) == USER_MISTAKE
+    assert said in capsys.readouterr().err
+
+
+def test_the_judge_of_a_run_is_the_configured_one(run: Path) -> None:
+    found = figures(run, "local_last")["metrics"]
+    assert found["fid_local"]["judge"]["num_iterations"] == 4 != Local().num_iterations

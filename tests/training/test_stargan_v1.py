@@ -1,0 +1,277 @@
+"""StarGAN v1: who learns when, what is mixed, several data sets at once, and what a translation takes."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from training.tiny import RUN, differences, tiny, tiny_stargan_v1
+from translate import build, checkpoints, evaluation, run
+from translate.config.compose import load
+from translate.config.resume import resumed
+from translate.config.schema import RunConfig
+from translate.data.batches import HeldOut
+from translate.errors import UserError
+from translate.metrics.local import Local
+from translate.models import stargan_v1
+from translate.models.stargan_v1 import StarGANv1
+from translate.schedule import parse
+
+JOINT = [
+    "data=joint",
+    "data.parts={a: {name: critters, num_images: 40, num_val_images: 20, labels: attributes}, "
+    "b: {name: critters, num_images: 40, num_val_images: 20, domains: [dog, fox, pig], labels: domain}}",
+    "data.image_size=32",
+    "data.batch_size=4",
+    "data.num_workers=0",
+    "data.cache=null",
+]
+NUM_ATTRIBUTES, NUM_CLASSES = 12, 3
+ATTRIBUTES = [*tiny.data, "data.labels=attributes", "data.attributes=[smiling,glasses,bow,scarf]"]
+
+
+def start(data: list[str], *overrides: str) -> tuple[StarGANv1, Any]:
+    """Return a new model and the first batch of its data."""
+    torch.set_num_threads(1)
+    config = tiny_stargan_v1.on(data, *overrides)
+    module = build.build_data(config)
+    model = build.build_model(config)
+    assert isinstance(model, StarGANv1)
+    return model, module.ready(module.iterations()[0])
+
+
+def weights(model: StarGANv1) -> dict[str, Tensor]:
+    return {name: p.detach().clone() for name, p in model.named_parameters()}
+
+
+def moved(before: dict[str, Tensor], after: dict[str, Tensor]) -> set[str]:
+    return {name.split(".")[0] for name, value in after.items() if not value.equal(before[name])}
+
+
+def test_generator_learns_in_every_third_iteration_and_its_average_with_it() -> None:
+    model, batch = start(tiny_stargan_v1.data, "model.num_critic=3")
+    for k in range(6):
+        before = weights(model)
+        model.training_step(batch, k)
+        learned = moved(before, weights(model))
+        if k % 3 == 2:
+            assert learned == {"generator", "discriminator", "averaged"}
+        else:
+            assert learned == {"discriminator"}
+        assert any(name.startswith("generator/") for name in model.terms) == (k % 3 == 2)
+
+
+def test_without_an_average_the_trained_generator_translates() -> None:
+    model, (batch,) = start(tiny_stargan_v1.data, "model.average_decay=null")
+    model.training_step((batch,), 0)
+    assert not model.averaged.networks
+    assert model.translate(batch.image, batch.target).equal(model.generator(batch.image, batch.target))
+
+
+def test_a_critic_learns_at_least_once() -> None:
+    with pytest.raises(UserError, match=r"model\.num_critic: found 0, expected at least 1"):
+        start(tiny_stargan_v1.data, "model.num_critic=0")
+
+
+def test_penalty_without_weight_is_not_measured() -> None:
+    model, batch = start(tiny_stargan_v1.data, "model.weights.discriminator.gradient_penalty=0")
+    model.training_step(batch, 0)
+    assert {"discriminator/real", "discriminator/fake", "accuracy/discriminator"} <= model.terms.keys()
+    assert "discriminator/gradient_penalty" not in model.terms
+
+
+def test_what_is_mixed_does_not_depend_on_the_number_of_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, _ = start(JOINT)
+    model.iteration = 7
+    whole = [model.share_of_real(number, 8) for number in range(2)]
+    assert whole[0].shape == (8, 1, 1, 1)
+    assert not whole[0].equal(whole[1])
+    monkeypatch.setattr(stargan_v1, "process_count", lambda: 4)
+    for number in range(2):
+        parts = []
+        for rank in range(4):
+            monkeypatch.setattr(stargan_v1, "process_rank", lambda rank=rank: rank)
+            parts.append(model.share_of_real(number, 2))
+        assert torch.cat(parts).equal(whole[number])
+    monkeypatch.undo()
+    model.iteration = 8
+    assert not model.share_of_real(0, 8).equal(whole[0])
+    many = model.share_of_real(0, 4000)
+    assert 0 <= many.min() < 0.01
+    assert 0.99 < many.max() <= 1
+    assert abs(many.mean() - 0.5) < 5 * (1 / 12 / 4000) ** 0.5
+
+
+def test_published_rates_are_those_of_the_published_loop() -> None:
+    """One decrement of a hundred-thousandth every thousand iterations of the second half."""
+    config = load(["model=stargan_v1", "variant=published", *JOINT, "data.image_size=64"])
+    rates = {role: parse(node["lr"]) for role, node in config.model.optimizers.items()}
+    assert set(rates) == {"generator", "discriminator"}
+    rate = 1e-4
+    for k in range(200_000):
+        if k % 1_000 == 0:
+            assert all(found(k) == pytest.approx(rate, rel=1e-9) for found in rates.values()), k
+        if (k + 1) % 1_000 == 0 and k + 1 > 100_000:
+            rate -= 1e-4 / 100_000
+    assert rate == pytest.approx(9.99e-5)
+    assert rates["generator"](200_000) == pytest.approx(9.99e-5)
+
+
+# --- several data sets --------------------------------------------------------------------------------------
+
+
+def test_every_data_set_is_learned_in_every_iteration() -> None:
+    model, batch = start(JOINT)
+    before = weights(model)
+    model.training_step(batch, 0)
+    assert moved(before, weights(model)) == {"generator", "discriminator", "averaged"}
+    for variant in ("set1", "set2"):
+        for phase, terms in model.weights.items():
+            assert {f"{phase}/{variant}/{term}" for term in terms} <= model.terms.keys()
+    assert set(model.headline) <= model.terms.keys()
+    assert model.terms["discriminator/set1/classification"] > 4  # a sum over twelve attributes
+    assert model.terms["discriminator/set2/classification"] < 3  # one of three classes
+
+
+def test_only_the_own_labels_are_judged() -> None:
+    model, batch = start(JOINT)
+    logits = torch.randn(4, NUM_ATTRIBUTES + NUM_CLASSES, requires_grad=True)
+    for number, part in enumerate(batch):
+        (gradient,) = torch.autograd.grad(model.classification(number, logits, part.label), logits)
+        own = [gradient[:, :NUM_ATTRIBUTES], gradient[:, NUM_ATTRIBUTES:]]
+        assert (own[number] != 0).all()
+        assert (own[1 - number] == 0).all()
+
+
+def test_both_data_sets_are_overfitted_at_once() -> None:
+    rates = [f"model.optimizers.{role}.lr={lr}" for role, lr in (("generator", 4e-3), ("discriminator", 1e-3))]
+    model, batch = start(JOINT, *rates, "model.weights.generator.reconstruction=30")
+    history = []
+    for k in range(40):
+        model.training_step(batch, k)
+        history.append([model.terms[f"generator/{variant}/reconstruction"].item() for variant in ("set1", "set2")])
+    first, last = np.array(history[0]), np.mean(history[-5:], axis=0)
+    assert (last < 0.65 * first).all(), (first, last)
+
+
+def test_images_are_translated_across_data_sets() -> None:
+    model, (first, second) = start(JOINT)
+    model.training_step((first, second), 0)
+    found = {}
+    for name, x in (("first", first.image), ("second", second.image)):
+        for number, labels in enumerate((first.target, second.target)):
+            found[name, number] = model.translate(x, model.told(number, labels))
+            assert found[name, number].shape == x.shape
+            assert not found[name, number].requires_grad
+    assert not found["first", 0].allclose(found["first", 1], atol=1e-3)
+    assert not found["second", 0].allclose(found["second", 1], atol=1e-3)
+
+
+def test_joined_training_goes_on_exactly(tmp_path: Path) -> None:
+    """Resumed between two generator updates, with rates that fall and an average."""
+
+    def train(folder: Path, count: int, resume: bool = False) -> checkpoints.Checkpoint:
+        words = [f"iterations={count}", "model.num_critic=2", "sample_every=5"]
+        config: RunConfig = resumed(folder, words[:1]) if resume else tiny_stargan_v1.on(JOINT, *words)
+        assert run.train(config, folder, folder if resume else None, words) == 0
+        return checkpoints.newest(folder)
+
+    whole = train(tmp_path / "whole", 6)
+    train(tmp_path / "parts", 3)
+    assert differences(whole, train(tmp_path / "parts", 6, resume=True)) == []
+    assert {"000005_cycle.png", "000005_labels.png"} <= {p.name for p in (tmp_path / "whole" / "samples").iterdir()}
+
+
+def test_two_processes_equal_one_on_joined_data(tmp_path: Path) -> None:
+    # Adam turns a gradient that is rounding alone into a whole step; a large eps makes it smooth
+    smooth = [f"+model.optimizers.{role}.eps=1e-2" for role in ("generator", "discriminator")]
+    words = [*smooth, "model.num_critic=2", "iterations=4"]
+    assert run.train(tiny_stargan_v1.on(JOINT, *words), tmp_path / "one", None, words) == 0
+    one = checkpoints.newest(tmp_path / "one")
+    overrides = [o for o in (*tiny_stargan_v1.model, *JOINT, *RUN) if not o.startswith("trainer")]
+    command = [sys.executable, "-m", "translate", *overrides, "trainer=ddp_cpu", "trainer.threads=1", *words]
+    done = subprocess.run(
+        [*command, f"folder={tmp_path / 'two'}"], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    two = checkpoints.newest(tmp_path / "two")
+    assert two.iteration == 4
+    for name, tensor in one.tensors.items():
+        if name.startswith(("network", "average")):
+            torch.testing.assert_close(
+                two.tensors[name], tensor, rtol=1e-4, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}"
+            )
+
+
+# --- use after training -------------------------------------------------------------------------------------
+
+
+def test_a_class_is_its_label() -> None:
+    model, (batch,) = start(tiny_stargan_v1.data)
+    kinds = torch.tensor([2, 0, 1, 2])
+    assert model.translate(batch.image, kinds).equal(model.translate(batch.image, torch.eye(3)[kinds]))
+
+
+@pytest.mark.parametrize(
+    ("data", "target", "expected"),
+    [
+        (tiny_stargan_v1.data, torch.zeros(4, 5), r"shape \(4, 5\), expected 3 numbers .*: bear, cat, rabbit"),
+        (ATTRIBUTES, torch.zeros(4, dtype=torch.int64), r"shape \(4,\), expected 4 numbers .*: smiling, glasses"),
+        (JOINT, torch.zeros(4, 15), r"expected 17 numbers .* pig, then which of 2 data sets they are of"),
+    ],
+)  # fmt: skip
+def test_another_target_is_refused(data: list[str], target: Tensor, expected: str) -> None:
+    model, batch = start(data)
+    with pytest.raises(ValueError, match=expected):
+        model.translate(batch[0].image, target)
+
+
+@pytest.mark.parametrize(
+    ("data", "num_columns"),
+    [(tiny_stargan_v1.data, 3), (ATTRIBUTES, 4), (JOINT, NUM_ATTRIBUTES + NUM_CLASSES)],
+    ids=["classes", "attributes", "joint"],
+)
+def test_sample_grids_show_every_label(data: list[str], num_columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tiny_stargan_v1.on(data)
+    model, held_out = build.build_model(config), build.build_data(config).held_out(6)
+    asked: list[Tensor] = []
+    translate = StarGANv1.translate
+
+    def spy(self: StarGANv1, x: Tensor, target: Tensor) -> Tensor:
+        asked.append(target)
+        return translate(self, x, target)
+
+    monkeypatch.setattr(StarGANv1, "translate", spy)
+    grids = model.sample_grids(held_out)
+    assert grids["labels"].shape[2] == 32 + 6 + num_columns * 34 - 2
+    assert grids["labels"].shape[1] == 6 * 34 - 2
+    assert grids["cycle"].shape[1:] == (3 * 34 - 2, 6 * 34 - 2)
+    assert len({tuple(target.flatten().tolist()) for target in asked[2:]}) == num_columns
+    assert asked[1].equal(held_out.label)  # the way back
+    if data is JOINT:  # images of both data sets are translated to the labels of both
+        masks = torch.stack([target[:, -2:] for target in asked[2:]])
+        assert masks[:NUM_ATTRIBUTES].eq(torch.tensor([1.0, 0])).all()
+        assert masks[NUM_ATTRIBUTES:].eq(torch.tensor([0.0, 1])).all()
+        assert asked[0][:, -2:].equal(held_out.label[:, -2:])  # the way there stays within the data set
+
+
+@pytest.mark.parametrize("data", [tiny_stargan_v1.data, ATTRIBUTES, JOINT], ids=["classes", "attributes", "joint"])
+def test_it_is_measured(data: list[str]) -> None:
+    config = tiny_stargan_v1.on(data)
+    module = build.build_data(config)
+    models = [build.build_model(config) for _ in range(2)]
+    columns = evaluation.evaluate(Local(num_sources=6, num_iterations=3), *models, module)
+    name = "domain accuracy" if data is tiny_stargan_v1.data else "label accuracy"
+    assert list(columns) == ["trained", "untrained", "real images"]
+    assert all(0 <= figures[name] <= 1 for figures in columns.values())
+    assert columns["trained"] == columns["untrained"]  # nothing has been trained
+
+
+def test_held_out_images_of_one_data_set_need_no_mask() -> None:
+    held: HeldOut = build.build_data(tiny_stargan_v1.on(ATTRIBUTES)).held_out(4)
+    assert held.label.shape == (4, 4)

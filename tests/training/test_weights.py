@@ -1,0 +1,236 @@
+"""Every model's weights: what is loaded translates as the model does, and what is brought in can be trained on."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from numerics.published import golden_state, save, stargan_v2
+from training.test_models import CASES
+from translate import build, checkpoints, run
+from translate.artifacts import RunFolder
+from translate.config.resume import resumed
+from translate.config.schema import to_mapping, to_yaml
+from translate.data.batches import HeldOut
+from translate.errors import UserError
+from translate.models.base import TranslationModel
+from translate.registry import MODELS, TRANSLATIONS
+from translate.translations.base import translation_of
+from translate.weights import exporting, format, importing
+from translate.weights.format import Weights
+from translate.weights.loading import Translator, load, of_run
+from translate.weights.published import recognition
+from translate.weights.published.layout import Wishes
+
+NAMES = sorted(CASES)
+
+
+def begun(name: str, folder: Path, *overrides: str) -> tuple[TranslationModel, HeldOut]:
+    """Return a model whose checkpoint of iteration 3 lies in a run folder, and images for it."""
+    config = CASES[name](*overrides)
+    torch.set_num_threads(1)
+    data, model = build.build_data(config), build.build_model(config)
+    with torch.no_grad():
+        for average in model.averaged.networks.values():  # else an average is the network itself
+            for parameter in average.parameters():
+                parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)), alpha=0.02)
+    model.iteration = 3
+    place = RunFolder(folder)
+    place.begin(to_yaml(config), overrides, config.seed)
+    place.note_data({"train": data.train, "val": data.val})
+    checkpoints.write(checkpoints.state_of(model, data.domains, to_mapping(config)), checkpoints.path_of(folder, 3))
+    return model.eval(), data.held_out(4)
+
+
+def asked(name: str, held: HeldOut) -> tuple[Tensor, Tensor, dict[str, Any]]:
+    """Return images, targets and guides that a model takes."""
+    batch = MODELS.facts(name)["batch"]
+    rows = held.domain == 0 if batch == "paired" else torch.ones(len(held.image), dtype=torch.bool)
+    target = held.label.roll(1, 0) if batch == "labelled" else (held.domain + 1) % (int(held.domain.max()) + 1)
+    guide = {"reference": held.image[rows]} if "reference" in translation_of(name).guides else {}
+    return held.image[rows], target[rows], guide
+
+
+@pytest.mark.parametrize("name", sorted(MODELS.names()))
+def test_every_model_has_a_translation(name: str) -> None:
+    if MODELS.entry(name).module.startswith("translate."):
+        cls = translation_of(name)
+        facts = MODELS.facts(name)
+        assert set(cls.roles) <= set(facts["networks"])
+        assert set(cls.optional_roles) <= set(facts.get("optional_networks", ()))
+        assert cls.guides == MODELS.get(name).guides  # type: ignore[attr-defined]
+
+
+def test_translations_are_registered_by_the_names_of_models() -> None:
+    assert set(TRANSLATIONS.names()) <= set(MODELS.names())
+    loaded = TRANSLATIONS.load()
+    for name, entry in TRANSLATIONS.index().items():
+        assert (entry.module, entry.qualname) == (loaded[name].__module__, loaded[name].__qualname__)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_loaded_translates_as_the_model_does(name: str, tmp_path: Path) -> None:
+    model, held = begun(name, tmp_path / "run")
+    x, target, guide = asked(name, held)
+    wanted = model.translate(x, target, **guide).clamp(-1, 1)
+    exporting.export(tmp_path / "run", str(tmp_path / "weights.safetensors"))
+    for place in (tmp_path / "run", tmp_path / "weights.safetensors"):
+        state = torch.get_rng_state()
+        translator = load(place)
+        found = translator.translate(x, target, **guide)
+        assert torch.get_rng_state().equal(state)
+        torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
+        assert not found.requires_grad
+        parts = translator.translate(x, target, **guide, batch_size=1)
+        torch.testing.assert_close(parts, wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_exported_file_says_what_it_holds(name: str, tmp_path: Path) -> None:
+    model, _ = begun(name, tmp_path / "run")
+    measured = {"protocol": "clean", "iteration": 3, "figures": {"FID": 9.5}}
+    (tmp_path / "run" / "metrics").mkdir()
+    for file, told in {
+        "metrics.json": {"iteration": 2, "figures": {}},  # of another checkpoint
+        "metrics/clean_last.json": {**measured, "environment": {"gpus": []}, "routes": {}},
+        "metrics/clean_last.partial.json": measured,
+    }.items():
+        (tmp_path / "run" / file).write_text(json.dumps(told))
+    path = tmp_path / "weights.safetensors"
+    exporting.export(tmp_path / "run", str(path), licence="cc-by-4.0")
+    found, config = format.read(path), CASES[name]()
+    assert (found.model, found.iteration, found.licence) == (name, 3, "cc-by-4.0")
+    assert found.config == json.loads(json.dumps(to_mapping(config)))
+    assert list(found.domains) == (config.data.domains or [])
+    assert found.networks == {role: config.model.networks[role] for role in found.networks}
+    assert set(found.networks) == set(translation_of(name).roles)
+    assert found.metrics == (measured,)
+    assert found.data["train"] == {"images": len(build.build_data(config).train), "fingerprint": fingerprint(config)}
+    assert set(found.averaged) == set(model.averaged.networks)
+    assert {key.split(".")[0] for key in found.tensors} == ({"average"} if found.averaged else {"network"})
+
+
+def fingerprint(config: Any) -> str:
+    return str(build.build_data(config).train.fingerprint())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_all_networks_can_be_exported(name: str, tmp_path: Path) -> None:
+    begun(name, tmp_path / "run")
+    exporting.export(tmp_path / "run", str(tmp_path / "all.safetensors"), everything=True)
+    wanted, found = of_run(tmp_path / "run"), format.read(tmp_path / "all.safetensors")
+    assert found.networks == wanted.networks
+    assert found.tensors.keys() == wanted.tensors.keys()
+    assert all(tensor.equal(wanted.tensors[key]) for key, tensor in found.tensors.items())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_own_weights_survive_the_published_layout(name: str, tmp_path: Path) -> None:
+    """What a run has learned goes out as the authors' programs read it and comes back, tensor for tensor."""
+    begun(name, tmp_path / "run")
+    exporting.export(tmp_path / "run", str(tmp_path / "out"), published=True, everything=True)
+    before, files = of_run(tmp_path / "run"), sorted((tmp_path / "out").iterdir())
+    labels = [labels["kind"] for labels in before.label_sets]
+    said: dict[str, Any] = {"domains": before.domains}
+    if name == "stargan_v1":
+        said = {"domains": tuple(before.label_sets[0]["names"]), "labels": labels[0].replace("classes", "domain")}
+    if name == "cyclegan":
+        said["image_size"] = before.image_size  # its networks take any
+    after = recognition.read(files, Wishes(**said))
+    for role, node in before.networks.items():
+        again = after.networks[role]
+        assert again["name"] == node["name"]
+        for key, tensor in before.learned(role).items():
+            assert after.learned(role)[key].equal(tensor)
+    assert (after.model, after.image_size) == (name, before.image_size)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_run_begins_with_the_weights(name: str, tmp_path: Path) -> None:
+    begun(name, tmp_path / "run", "seed=5")
+    exporting.export(tmp_path / "run", str(tmp_path / "weights.safetensors"))
+    weights = importing.read([str(tmp_path / "weights.safetensors")], Wishes())
+    folder = tmp_path / "fine"
+    case = CASES[name]
+    overrides = [*case.data, "metrics=none", "trainer=cpu", "trainer.threads=1", "sample_every=null", "iterations=1"]
+    told = importing.begin_run(weights, folder, overrides)
+    assert any("initialised from seed 0" in line for line in told)
+    checkpoint = checkpoints.newest(folder)
+    assert checkpoint.iteration == 0
+    for role in weights.networks:
+        for key, tensor in weights.learned(role).items():
+            assert checkpoint.tensors[f"network.{role}.{key}"].equal(tensor)
+    assert run.train(resumed(folder, []), folder, folder, []) == 0
+    after = checkpoints.newest(folder)
+    assert after.iteration == 1
+    assert after.config["model"]["networks"].items() >= weights.networks.items()
+
+
+@pytest.mark.parametrize("name", ["cyclegan", "stargan_v2"])
+def test_a_run_begins_with_published_weights(name: str, tmp_path: Path) -> None:
+    """Of one direction, and with the high-pass skip connections, whose masks nothing trains."""
+    if name == "cyclegan":
+        files = [save(golden_state("cyclegan_resnet9_64", "G_A", 0.5), tmp_path / "latest_net_G.pth")]
+        fresh = "generator_ba, discriminator_a, discriminator_b"
+    else:
+        files = [save(stargan_v2(32, 1.0, 2, width=4, widest=16), tmp_path / "100000_nets_ema.ckpt")]
+        fresh = "discriminator"
+    weights = recognition.read(files, Wishes(image_size=32))
+    data = [word for word in CASES[name].data if "domains" not in word]
+    told = importing.begin_run(
+        weights, tmp_path / "run", [*data, "data.domains=[cat,fox]", "metrics=none", "trainer=cpu", "iterations=1"]
+    )
+    assert f"initialised from seed 0: {fresh}" in told[1]
+    assert run.train(resumed(tmp_path / "run", []), tmp_path / "run", tmp_path / "run", []) == 0
+    after = of_run(tmp_path / "run")
+    for role in weights.networks:
+        assert after.part("network", role).keys() == weights.learned(role).keys()
+
+
+def test_a_run_does_not_begin_where_something_is(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("dear")
+    with pytest.raises(UserError, match="is not empty"):
+        importing.begin_run(Weights({}, "stargan_v2", {}, 32), tmp_path, [])
+
+
+def test_weights_of_other_domains_do_not_begin_a_run(tmp_path: Path) -> None:
+    begun("stargan_v2", tmp_path / "run")
+    weights = of_run(tmp_path / "run")
+    with pytest.raises(UserError, match=r"num_domains: found 3, but data\.num_domains is 2"):
+        importing.begin_run(weights, tmp_path / "new", [*CASES["stargan_v2"].data, "data.domains=[cat,fox]"])
+    assert not (tmp_path / "new").exists()
+
+
+def test_neither_lightning_nor_hydra_is_imported(tmp_path: Path) -> None:
+    """In a process of its own: load, translate, and look at what has been imported."""
+    begun("stargan_v2", tmp_path / "run")
+    exporting.export(tmp_path / "run", str(tmp_path / "weights.safetensors"))
+    for place in ("weights.safetensors", "run"):
+        code = (
+            "import sys, numpy, translate\n"
+            f"translator = translate.load({str(tmp_path / place)!r})\n"
+            "images = numpy.zeros((2, 32, 32, 3), numpy.uint8)\n"
+            "print(tuple(translator.translate(images, target='cat', seed=1).shape))\n"
+            "heavy = ('pytorch_lightning', 'lightning', 'hydra', 'omegaconf', 'huggingface_hub', 'torchmetrics')\n"
+            "print([name for name in heavy if name in sys.modules])\n"
+        )
+        answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+        assert answer.stdout.split("\n")[:2] == ["(2, 3, 32, 32)", "[]"], answer.stderr
+
+
+def test_models_that_register_no_translation_are_named(tmp_path: Path) -> None:
+    begun("stargan_v2", tmp_path / "run")
+    weights = of_run(tmp_path / "run")
+    other = Weights(weights.tensors, "my_model", weights.networks, 32, config={"plugins": ["my_lab"]})
+    said = r"'my_model', only for .* made with the plug-ins my_lab, .*activate\(\['my_lab'\]\)"
+    with pytest.raises(UserError, match=said):
+        Translator(other)
+    with pytest.raises(UserError, match="with=all"):
+        exporting.needed(other)
+    with pytest.raises(UserError, match="has no published layout"):
+        recognition.write(other, tmp_path / "out")

@@ -1,0 +1,545 @@
+"""Evaluation is sharded, resumable and cached without a change of its figures; weights are found, fetched, refused."""
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from translate.data.datasets.critters import Critters
+from translate.data.datasets.critters_outlines import CrittersOutlines
+from translate.data.module import DataModule, Shard
+from translate.errors import UserError
+from translate.measuring import best, files, results, statistics
+from translate.measuring.group import ALONE
+from translate.measuring.protocol import Evaluator, Subject, choose
+from translate.measuring.routes import routes
+from translate.measuring.streaming import REFERENCE_BATCH, Reading, Stream, modes, reference_rows, stream
+from translate.metrics import weights as known_weights
+from translate.metrics.distributions import FidLocal, KidLocal
+from translate.metrics.local import Local
+from translate.metrics.paired import PsnrPaired
+from translate.metrics.tallies import Moments, Sample, Values, merged
+from translate.metrics.weights import FILES
+from translate.models.base import TranslationModel
+
+CPU = torch.device("cpu")
+DOMAINS = ["bear", "cat", "rabbit"]
+
+
+def data_of(view: str = "reference", labels: str | None = None, num_val: int = 42) -> DataModule:
+    parts = {part: Critters(90, num_val, split=part, domains=DOMAINS) for part in ("train", "val")}
+    return DataModule(**parts, image_size=32, batch_size=4, view=view, labels=labels, augment="none")
+
+
+class Tinted(TranslationModel):
+    """Shift the colours of the source by what guides it: every translation tells its code or reference."""
+
+    def __init__(self, guides: tuple[str, ...] = ("code", "reference")) -> None:
+        super().__init__({"generator": torch.nn.Linear(1, 1)}, {}, {})
+        self.guides, self.latent_size = guides, 3
+        self.seen = 0
+
+    def translate(
+        self, x: Tensor, target: Tensor, code: Tensor | None = None, reference: Tensor | None = None, **_: Any
+    ) -> Tensor:
+        self.seen += len(x)
+        shift = code if code is not None else torch.zeros(len(x), 3) if reference is None else reference.mean((2, 3))
+        return 0.7 * x + 0.1 * shift[:, :, None, None]
+
+
+class MeanColours:
+    """Features: the colours of a picture in four places."""
+
+    calls = 0
+
+    def __call__(self, pixels: np.ndarray) -> Tensor:
+        self.calls += 1
+        x = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+        return torch.nn.functional.adaptive_avg_pool2d(x, 2).flatten(1)
+
+
+@pytest.fixture(autouse=True)
+def hurried_judge(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a judge learn for two batches: what it sees does not matter here."""
+    monkeypatch.setattr(Local.__init__, "__defaults__", (6, 2, 2e-3))
+
+
+# --- routes -------------------------------------------------------------------------------------------------
+
+
+def test_routes_are_all_ordered_pairs() -> None:
+    data = data_of()
+    found = routes(data)
+    assert {route.name for route in found} == {f"{a} -> {b}" for a in DOMAINS for b in DOMAINS if a != b}
+    assert len({route.number for route in found}) == 6
+    domain = data.val.domain
+    assert domain is not None
+    assert data.train.domain is not None
+    for route in found:
+        source, target = (DOMAINS.index(name) for name in route.name.split(" -> "))
+        assert set(domain[route.sources]) == {source}
+        assert len(route.sources) == (domain == source).sum()
+        assert set(domain[route.references]) == {target}
+        assert np.array_equal(route.reals, np.flatnonzero(data.train.domain == target))
+        assert route.target(route.sources[:4]).tolist() == [target] * 4
+
+
+def test_routes_of_attributes_go_both_ways() -> None:
+    data = data_of("labelled", "attributes")
+    assert data.train.attributes is not None
+    names = data.train.attribute_names
+    found = {route.name: route for route in routes(data)}
+    assert set(found) == {f"{way}" for name in names for way in (f"without {name} -> with", f"with {name} -> without")}
+    table = data.label_table("val")
+    for column, name in enumerate(names):
+        route = found[f"without {name} -> with"]
+        assert (table[route.sources, column] == 0).all()
+        change = route.target(route.sources) - torch.from_numpy(table[route.sources])
+        assert (change[:, column] == 1).all()
+        assert change.abs().sum() == len(route.sources)
+        assert (data.train.attributes[route.reals, column] == 1).all()
+
+
+def test_routes_of_classes_are_told_as_labels() -> None:
+    found = {route.name: route for route in routes(data_of("labelled", "domain"))}
+    assert len(found) == 6
+    route = found["cat -> rabbit"]
+    assert route.target(route.sources[:2]).tolist() == [[0, 0, 1]] * 2
+
+
+def paired_data() -> DataModule:
+    parts = {part: CrittersOutlines(20, 6, split=part) for part in ("train", "val")}
+    return DataModule(**parts, image_size=32, batch_size=4, view="paired", augment="none")
+
+
+def test_a_paired_model_goes_one_way() -> None:
+    (route,) = routes(paired_data())
+    assert route.name == "outline -> drawing"
+    assert len(route.sources) == 3
+
+
+# --- guides -------------------------------------------------------------------------------------------------
+
+
+def drawn_in_turn(count: int, num_sources: int, num_outputs: int, seed: int) -> dict[tuple[int, int], int]:
+    """Return the reference of every (source, output) as a loop over shuffled batches hands them out."""
+    found, size = {}, min(32, count)
+    waiting: list[np.ndarray] = []
+    turn = 0
+    for start in range(0, num_sources, 32):
+        for number in range(num_outputs):
+            if not waiting:
+                order = statistics_order(count, turn, seed)
+                waiting = [order[k : k + size] for k in range(0, count - size + 1, size)]
+                turn += 1
+            batch = waiting.pop(0)
+            for row in range(min(32, num_sources - start)):
+                found[start + row, number] = int(batch[row % size])
+    return found
+
+
+def statistics_order(count: int, turn: int, seed: int) -> np.ndarray:
+    """Return the shuffle number ``turn``, read off the whole batches of the function under test."""
+    size = min(REFERENCE_BATCH, count)
+    in_a_round = count // size
+    rows = [
+        reference_rows(count, np.arange(REFERENCE_BATCH)[:size], turn * in_a_round + k, 10**6, seed, 0)
+        for k in range(in_a_round)
+    ]
+    found = np.concatenate(rows)
+    assert len(set(found.tolist())) == len(found)  # no reference comes twice in a round
+    return found
+
+
+@pytest.mark.parametrize("count", [100, 32, 7])
+def test_references_come_in_shuffled_batches(count: int) -> None:
+    expected = drawn_in_turn(count, 70, 10, seed=5)
+    for number in range(10):
+        found = reference_rows(count, np.arange(70), number, 10, 5, 0)
+        assert found.tolist() == [expected[source, number] for source in range(70)]
+    alone = reference_rows(count, np.array([40]), 3, 10, 5, 0)
+    assert alone.tolist() == [expected[40, 3]]
+    other = reference_rows(count, np.arange(70), 0, 10, 6, 0)
+    assert other.tolist() != [expected[source, 0] for source in range(70)]
+
+
+def test_modes_are_named() -> None:
+    assert modes(("code", "reference")) == {"latent": "code", "reference": "reference"}
+    assert modes(()) == {"": None}
+
+
+# --- streaming ----------------------------------------------------------------------------------------------
+
+
+class SpreadOfOutputs:
+    """Reads how much the outputs of a source differ."""
+
+    def read(self, outputs: list[Tensor]) -> Tensor:
+        return torch.stack(outputs).std(0).mean((1, 2, 3))
+
+
+def streamed(batch_size: int, shard: Shard, guide: str) -> list[Any]:
+    data, model = data_of(), Tinted()
+    how = Stream(num_outputs=4, batch_size=batch_size, seed=3, device=CPU)
+    readings = [
+        Reading("features", None, Moments(), shared := MeanColours()),
+        Reading("features", None, Sample(11), shared),
+        Reading("outputs", SpreadOfOutputs(), Values()),
+    ]
+    stream(model, data, routes(data)[1], guide, how, readings, shard)
+    assert shared.calls == -(-len(range(shard.rank, 14, shard.count)) // batch_size)  # not twice for two tallies
+    return [reading.tally for reading in readings]
+
+
+@pytest.mark.parametrize("guide", ["code", "reference"])
+def test_two_shards_and_other_batches_give_the_same(guide: str) -> None:
+    moments, sample, values = streamed(32, Shard(), guide)
+    parts = [streamed(3, Shard(rank, 2), guide) for rank in range(2)]
+    for found in ([merged(list(pair)) for pair in zip(*parts, strict=True)], streamed(5, Shard(), guide)):
+        assert len(found[0]) == 14 * 4
+        torch.testing.assert_close(found[0].mean, moments.mean, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(found[0].covariance(), moments.covariance(), rtol=1e-9, atol=1e-12)
+        assert found[1].positions.tolist() == sample.positions.tolist()
+        torch.testing.assert_close(found[1].rows, sample.rows)
+        np.testing.assert_allclose(found[2].in_order(), values.in_order(), rtol=1e-6)
+    assert values.in_order().min() > 1e-3  # every output has a code or reference of its own
+
+
+def test_routes_draw_codes_of_their_own() -> None:
+    data, found = data_of(), []
+    for route in (routes(data)[0], replace(routes(data)[0], number=1)):
+        tally = Moments()
+        stream(Tinted(), data, route, "code", Stream(2, 8, 0, CPU), [Reading("features", None, tally, MeanColours())])
+        found.append(tally.mean)
+    assert not found[0].allclose(found[1], atol=1e-4)
+
+
+# --- real images --------------------------------------------------------------------------------------------
+
+
+def real_tallies(cache: Path | None, facts: dict[str, Any] | None, features: Any) -> dict[str, Any]:
+    data = data_of()
+    makers = {"moments": Moments, "sample 7": partial(Sample, 7)}
+    return statistics.tallied(data.train, np.arange(5, 65), 32, makers, features, facts, cache, ALONE)
+
+
+def test_real_statistics_are_kept_by_what_they_depend_on(tmp_path: Path) -> None:
+    features = MeanColours()
+    first = real_tallies(tmp_path, {"weights": "a"}, features)
+    assert features.calls == 1
+    again = real_tallies(tmp_path, {"weights": "a"}, features)
+    assert features.calls == 1
+    assert again["moments"].scatter.equal(first["moments"].scatter)
+    assert again["sample 7"].rows.equal(first["sample 7"].rows)
+    real_tallies(tmp_path, {"weights": "b"}, features)
+    real_tallies(None, {"weights": "a"}, features)
+    real_tallies(tmp_path, None, features)
+    assert features.calls == 4
+    assert len(list((tmp_path / "statistics").iterdir())) == 4
+
+
+def test_damaged_statistics_are_computed_again(tmp_path: Path) -> None:
+    features = MeanColours()
+    first = real_tallies(tmp_path, {}, features)
+    for path in (tmp_path / "statistics").iterdir():
+        path.write_bytes(path.read_bytes()[:100])
+    again = real_tallies(tmp_path, {}, features)
+    assert features.calls == 2
+    assert again["moments"].mean.equal(first["moments"].mean)
+
+
+def test_real_pictures_are_shared_out() -> None:
+    dataset, items = data_of().train, np.arange(10, 31)
+    parts = [list(statistics.pictures_of(dataset, items, 16, Shard(rank, 3), 4)) for rank in range(3)]
+    positions = np.concatenate([places for part in parts for _, places in part])
+    assert sorted(positions.tolist()) == list(range(21))
+    pixels, places = parts[1][0]
+    assert places.tolist() == [1, 4, 7, 10]
+    np.testing.assert_array_equal(pixels[2], dataset.read(17, 16))
+
+
+# --- an evaluator -------------------------------------------------------------------------------------------
+
+LOCAL = {
+    "local": {"name": "local", "num_sources": 6, "num_iterations": 2},
+    "fid": {"name": "fid_local"},
+    "kid": {"name": "kid_local", "subset_size": 8, "num_subsets": 3},
+    "prdc": {"name": "prdc_local", "nearest": 2},
+}
+
+
+def evaluator(nodes: dict[str, Any], data: DataModule | None = None, **settings: Any) -> Evaluator:
+    torch.set_num_threads(1)
+    return Evaluator(nodes, data or data_of(), None, CPU, ALONE, **settings)
+
+
+def test_figures_are_means_over_routes_with_all_that_they_need(tmp_path: Path) -> None:
+    found = evaluator(LOCAL, batch_size=5).measure("local", Subject(Tinted(), "last", tmp_path))
+    assert found is not None
+    assert {"FID, latent", "FID, reference", "KID, latent", "coverage, reference"} <= set(found.figures)
+    assert "domain accuracy, latent" in found.figures
+    latent = [figures["FID"] for key, figures in found.routes.items() if key.endswith(", latent")]
+    assert len(latent) == 6
+    assert found.figures["FID, latent"] == pytest.approx(np.mean(latent))
+    assert all(figures["translations"] == 14 for figures in found.routes.values())
+    assert found.better["FID, latent"] == "lower"
+    assert found.better["domain accuracy, latent"] == "higher"
+    assert any("FID of 14 images in 128 features" in doubt for doubt in found.doubts)
+    tree = json.loads((tmp_path / "metrics" / "local_last.json").read_text())
+    assert tree["protocol"] == "local"
+    assert tree["networks"] == "trained"  # this model has no averages
+    assert tree["metrics"]["fid_local"]["judge"]["num_iterations"] == 2
+    assert {"seed", "iteration", "data", "environment", "routes", "doubts"} <= set(tree)
+    assert {"commit", "command", "packages"} <= set(tree["environment"])
+
+
+def test_a_stopped_evaluation_goes_on_where_it_was(tmp_path: Path) -> None:
+    nodes = {"fid": LOCAL["fid"]}
+    whole = evaluator(nodes).measure("local", Subject(Tinted(), "last", tmp_path / "whole"))
+    assert whole is not None
+    model = Tinted()
+    subject, asked = Subject(model, "last", tmp_path / "stopped"), iter([False] * 5 + [True])
+    assert evaluator(nodes).measure("local", subject, stop=lambda: next(asked)) is None
+    assert model.seen == 5 * 14
+    assert not (tmp_path / "stopped" / "metrics" / "local_last.json").exists()
+    found = evaluator(nodes).measure("local", subject)
+    assert model.seen == 12 * 14
+    assert found is not None
+    assert found.figures == pytest.approx(whole.figures)
+    assert list(found.routes) == list(whole.routes)
+    assert not results.partial_of(tmp_path / "stopped" / "metrics" / "local_last.json").exists()
+
+
+def test_what_is_measured_is_not_measured_again_and_another_model_is(tmp_path: Path) -> None:
+    nodes, model = {"fid": LOCAL["fid"]}, Tinted()
+    subject = Subject(model, "last", tmp_path)
+    first = evaluator(nodes).measure("local", subject)
+    seen = model.seen
+    again = evaluator(nodes).measure("local", replace(subject, checkpoint="best"))  # the same networks
+    assert model.seen == seen
+    assert first is not None
+    assert again is not None
+    assert again.figures == first.figures
+    assert (tmp_path / "metrics" / "local_best.json").is_file()
+    with torch.no_grad():
+        next(model.generator.parameters()).add_(1)
+    evaluator(nodes).measure("local", subject)
+    assert model.seen == 2 * seen
+    evaluator(nodes, seed=1).measure("local", subject)
+    assert model.seen == 3 * seen
+    assert (tmp_path / "metrics" / "local_last_seed1.json").is_file()
+
+
+def test_figures_of_other_metrics_of_the_same_model_stay(tmp_path: Path) -> None:
+    subject = Subject(Tinted(("code",)), "last", tmp_path)
+    evaluator({"fid": LOCAL["fid"]}).measure("local", subject)
+    evaluator({"prdc": LOCAL["prdc"]}).measure("local", subject)
+    tree = json.loads((tmp_path / "metrics" / "local_last.json").read_text())
+    assert {"FID, latent", "recall, latent"} <= set(tree["figures"])
+    assert set(tree["metrics"]) == {"fid_local", "prdc_local"}
+    assert {"FID", "recall"} <= set(tree["routes"]["cat -> bear, latent"])
+    assert len(tree["routes"]) == 6
+
+
+def test_pairs_are_compared_with_what_was_wanted(tmp_path: Path) -> None:
+    data, nodes = paired_data(), {"psnr": {"name": "psnr_paired"}, "ssim": {"name": "ssim_paired"}}
+
+    class Knowing(Tinted):
+        def translate(self, x: Tensor, target: Tensor, **_: Any) -> Tensor:
+            assert target.tolist() == [1] * len(x)
+            held = data.rows("val", routes(data)[0].sources)
+            assert held.partner is not None
+            rows = [int((held.image - each).abs().flatten(1).sum(1).argmin()) for each in x]
+            return held.partner[rows]
+
+    perfect = evaluator(nodes, data, batch_size=4).measure("paired", Subject(Knowing(()), "last", tmp_path))
+    assert perfect is not None
+    assert perfect.figures == pytest.approx({"PSNR": 100, "SSIM": 1})
+    worse = evaluator(nodes, data).measure("paired", Subject(Tinted(()), "000001", tmp_path))
+    assert worse is not None
+    assert worse.figures["PSNR"] < 30
+    with pytest.raises(UserError, match="paired needs pairs"):
+        evaluator(nodes).measure("paired", Subject(Tinted(()), "last", tmp_path))
+
+
+def test_metrics_are_chosen_by_protocol_and_no_figure_comes_twice() -> None:
+    found = choose(LOCAL)
+    assert [each.label for each in found["local"]] == list(LOCAL)
+    assert isinstance(found["local"][1].metric, FidLocal)
+    assert isinstance(found["local"][2].metric, KidLocal)
+    assert isinstance(choose({"p": {"name": "psnr_paired"}})["paired"][0].metric, PsnrPaired)
+    with pytest.raises(UserError, match=r"metrics\.b: another metric gives FID of protocol local"):
+        choose({"a": {"name": "fid_local"}, "b": {"name": "fid_local"}})
+
+
+def test_a_model_without_guides_has_no_diversity(tmp_path: Path, weights_folder: Path) -> None:
+    nodes = {"lpips": {"name": "lpips_published", "weights": str(weights_folder / "alexnet.pth")}}
+    found = evaluator(nodes).measure("published", Subject(Tinted(()), "last", tmp_path))
+    assert found is not None
+    assert found.figures == {}
+    assert all("this model gives one" in doubt for doubt in found.doubts)
+
+
+@pytest.fixture(scope="module")
+def weights_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with random weights of AlexNet and of torchvision's Inception."""
+    from torchvision.models import alexnet, inception_v3
+
+    place = tmp_path_factory.mktemp("weights")
+    torch.save(alexnet(weights=None).state_dict(), place / "alexnet.pth")
+    torch.save(inception_v3(weights=None, init_weights=False).state_dict(), place / "inception.pth")
+    return place
+
+
+def test_inception_figures_are_kept_apart_by_weights(tmp_path: Path, weights_folder: Path) -> None:
+    parts = {part: Critters(8, 2, split=part, domains=DOMAINS[:2]) for part in ("train", "val")}
+    data = DataModule(**parts, image_size=32, batch_size=4, augment="crop_flip")
+    nodes = {"kid": {"name": "kid_published", "weights": str(weights_folder / "inception.pth")}}
+    model = Tinted(("code",))
+    found = Evaluator(nodes, data, tmp_path, CPU, ALONE).measure("published", Subject(model, "last", tmp_path))
+    assert found is not None
+    assert set(found.figures) == {"KID, latent"}
+    assert np.isfinite(found.figures["KID, latent"])
+    assert all(route["translations"] == 10 and route["real images"] == 4 for route in found.routes.values())
+    assert len(list((tmp_path / "statistics").iterdir())) == 2  # of each target, for the whole of the training part
+    assert found.request.weights == {"inception.pth": files.digest_of(weights_folder / "inception.pth")}
+
+
+def test_lpips_by_the_published_protocol_is_of_ten_outputs(tmp_path: Path, weights_folder: Path) -> None:
+    nodes = {"lpips": {"name": "lpips_published", "weights": str(weights_folder / "alexnet.pth")}}
+    data, model = data_of(num_val=6), Tinted(("code",))
+    evaluating = Evaluator(nodes, data, None, CPU, ALONE)
+    found = evaluating.measure("published", Subject(model, "last", tmp_path))
+    assert found is not None
+    assert model.seen == 6 * 2 * 10
+    assert found.figures["LPIPS, latent"] > 0
+    assert list(found.request.weights) == ["alexnet.pth"]
+
+
+# --- best ---------------------------------------------------------------------------------------------------
+
+
+def test_best_is_a_figure_with_a_direction() -> None:
+    found = best.find("FID", LOCAL)
+    assert (found.protocol, found.better) == ("local", "lower")
+    assert found.value({"FID, latent": 3.0, "FID, reference": 5.0, "KID, latent": 9.0}) == 4
+    assert found.value({"KID, latent": 9.0}) is None
+    assert best.find("FID, latent", LOCAL).value({"FID, latent": 3.0, "FID, reference": 5.0}) == 3
+    assert best.find("kid_local", LOCAL).figure == "KID"
+    assert found.beats(3, None)
+    assert found.beats(3, 4)
+    assert not found.beats(float("nan"), 4)
+    assert best.find("recall, latent", LOCAL).beats(0.3, 0.2)
+
+
+def test_best_that_nothing_gives_is_refused() -> None:
+    with pytest.raises(UserError, match="no metric of this run gives"):
+        best.find("FIDD", {"local": LOCAL["local"]})
+    both = {"a": {"name": "fid_local"}, "b": {"name": "fid_clean"}}
+    with pytest.raises(UserError, match="protocols clean, local; name the metric"):
+        best.find("FID", both)
+    assert best.find("fid_clean", both).protocol == "clean"
+
+
+# --- files --------------------------------------------------------------------------------------------------
+
+CONTENT = b"weights " * 1000
+
+
+class Server(ThreadingHTTPServer):
+    """Serves a folder and counts what is asked for."""
+
+    asked: list[str]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """Yield a server of a folder on this machine."""
+    place = tmp_path / "served"
+    place.mkdir()
+    (place / "net.pth").write_bytes(CONTENT)
+
+    class Handler(SimpleHTTPRequestHandler):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments, directory=str(place))
+
+        def log_message(self, *_: Any) -> None:
+            assert isinstance(self.server, Server)
+            self.server.asked.append(self.path)
+
+    with Server(("127.0.0.1", 0), Handler) as running:
+        running.asked = []
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+def publish(monkeypatch: pytest.MonkeyPatch, server: Server, sha256: str) -> None:
+    url = f"http://127.0.0.1:{server.server_port}/net.pth"
+    file = known_weights.WeightsFile("net.pth", (url,), sha256, "a network")
+    monkeypatch.setitem(known_weights.FILES, "alexnet", file)
+
+
+@pytest.mark.parametrize("digits", [8, 64])
+def test_weights_are_fetched_once(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch, digits: int) -> None:
+    publish(monkeypatch, server, hashlib.sha256(CONTENT).hexdigest()[:digits])
+    path = files.find("alexnet", None, "metrics.lpips.weights", tmp_path / "cache")
+    assert path == tmp_path / "cache" / "weights" / "net.pth"
+    assert path.read_bytes() == CONTENT
+    assert files.find("alexnet", None, "metrics.lpips.weights", tmp_path / "cache") == path
+    assert len(server.asked) == 1
+
+
+def test_other_content_is_not_taken_for_the_weights(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for digits in ("0" * 8, "0" * 64):
+        publish(monkeypatch, server, digits)
+        with pytest.raises(UserError, match=r"could not be fetched; place it at .*net\.pth"):
+            files.find("alexnet", None, "metrics.lpips.weights", tmp_path / "cache")
+        assert not (tmp_path / "cache" / "weights" / "net.pth").exists()
+    (tmp_path / "cache" / "weights" / "net.pth").write_bytes(b"placed by hand")
+    with pytest.raises(UserError, match="its SHA-256 is"):
+        files.find("alexnet", None, "metrics.lpips.weights", tmp_path / "cache")
+
+
+def test_without_weights_one_sentence_says_what_to_do(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(monkeypatch, server, "0" * 64)
+    (tmp_path / "served" / "net.pth").unlink()
+    folder = tmp_path / "cache" / "weights"
+    folder.mkdir(parents=True)
+    (folder / FILES["inception_fid"].file).write_bytes(b"here")
+    with pytest.raises(UserError) as caught:
+        evaluator_at({"lpips": {"name": "lpips_published"}}, tmp_path / "cache")
+    said = str(caught.value)
+    assert "\n" not in said
+    assert said.startswith("metrics.lpips.weights: net.pth (a network) is not here")
+    assert str(folder / "net.pth") in said
+    assert "metrics.lpips.weights=FILE" in said
+    assert said.endswith("Without any file work: local, paired, clean")
+
+
+def evaluator_at(nodes: dict[str, Any], cache: Path) -> Evaluator:
+    return Evaluator(nodes, data_of(), cache, CPU, ALONE)
+
+
+def test_weights_named_by_path_are_taken_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "mine.pth").write_bytes(CONTENT)
+    found = evaluator_at({"l": {"name": "lpips_published", "weights": str(tmp_path / "mine.pth")}}, tmp_path)
+    assert found.paths == {"l": tmp_path / "mine.pth"}
+    with pytest.raises(UserError, match=r"metrics\.l\.weights: there is no file .*none\.pth"):
+        evaluator_at({"l": {"name": "lpips_published", "weights": str(tmp_path / "none.pth")}}, tmp_path)

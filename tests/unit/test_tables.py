@@ -1,0 +1,223 @@
+"""Tables of measured runs, against runs whose figures are written by hand."""
+
+import csv
+import json
+import os
+import statistics
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from translate.cli import main
+from translate.config.search_path import shipped
+from translate.errors import UserError
+from translate.tables import figures, writing
+from translate.tables.figures import Cell, folders, measured, read_paper, tables
+
+BETTER = {"FID, latent": "lower", "LPIPS, latent": "higher"}
+Values = dict[str, float]
+
+
+def run(folder: Path, name: str = "study/ablation/a", seed: int = 0, **config: Any) -> Path:
+    folder.mkdir(parents=True)
+    tree = {
+        "name": name,
+        "seed": seed,
+        "iterations": 10,
+        "model": {"name": "m", "weight": 1.0},
+        "log_every": 5,
+        **config,
+    }
+    (folder / "config.yaml").write_text(json.dumps(tree))
+    return folder
+
+
+def result(folder: Path, values: Values, protocol: str = "clean", checkpoint: str = "last", **tree: Any) -> None:
+    (folder / "metrics").mkdir(exist_ok=True)
+    found = {
+        "protocol": protocol,
+        "checkpoint": checkpoint,
+        "iteration": 10,
+        "networks": "averaged",
+        "figures": values,
+        "better": {name: way for name, way in BETTER.items() if name in values},
+        "data": {"train": {"images": 3, "fingerprint": "x"}},
+        **tree,
+    }
+    (folder / "metrics" / f"{protocol}_{checkpoint}.json").write_text(json.dumps(found))
+
+
+def all_tables(*places: Path, **given: Any) -> list[figures.Table]:
+    return tables([each for folder in folders(map(str, places)) for each in measured(folder)], **given)
+
+
+def test_mean_and_spread_are_over_the_seeds_of_an_experiment(tmp_path: Path) -> None:
+    for seed, fid in enumerate((10.0, 14.0, 12.0)):
+        result(run(tmp_path / "sweep" / str(seed), seed=seed, log_every=seed), {"FID, latent": fid})
+    result(run(tmp_path / "other", "study/ablation/b", 1), {"FID, latent": 9.0})
+    (table,) = all_tables(tmp_path)
+    a, b = table.rows
+    assert (a.name, a.seeds, b.name, b.seeds) == ("study/ablation/a", (0, 1, 2), "study/ablation/b", (1,))
+    assert a.cells["FID, latent"].mean == 12.0
+    assert a.cells["FID, latent"].spread == pytest.approx(statistics.stdev([10.0, 14.0, 12.0])) == 2.0
+    assert b.cells["FID, latent"].spread is None
+    assert writing.best_rows(table, "FID, latent") == {1}
+
+
+def test_protocols_and_checkpoints_are_kept_apart(tmp_path: Path) -> None:
+    folder = run(tmp_path / "a")
+    result(folder, {"FID, latent": 10.0})
+    result(folder, {"FID, latent": 8.0}, checkpoint="best", iteration=6)
+    result(folder, {"FID, latent": 11.0}, networks="trained", checkpoint="000005", iteration=5)
+    result(folder, {"FID, latent": 300.0}, protocol="published")
+    clean, published = all_tables(tmp_path)
+    assert (clean.protocol, published.protocol) == ("clean", "published")
+    told = {(row.checkpoint, row.networks, row.iterations): row.cells["FID, latent"].mean for row in clean.rows}
+    assert told == {
+        ("last", "averaged", (10,)): 10.0,
+        ("best", "averaged", (6,)): 8.0,
+        ("000005", "trained", (5,)): 11.0,
+    }
+    assert [row.cells["FID, latent"].mean for row in published.rows] == [300.0]
+
+
+def test_the_figures_of_a_run_are_read_from_both_places(tmp_path: Path) -> None:
+    """metrics.json holds the judge's beside those of others; files that are no figures are left alone."""
+    folder = run(tmp_path / "a")
+    judged = {
+        "trained": {"domain accuracy, latent": 0.5, "content kept": 0.25},
+        "real images": {"domain accuracy, latent": 0.99},
+    }
+    tree = {"protocol": "local", "iteration": 10, "networks": "averaged", "figures": judged}
+    (folder / "metrics.json").write_text(json.dumps(tree))
+    again = {"FID, latent": 3.0, "broken": float("nan"), "domain accuracy, latent": 0.6}
+    result(folder, again, protocol="local")
+    (folder / "metrics" / "best.json").write_text(json.dumps({"figure": "FID", "value": 1}))
+    (folder / "metrics" / "local_last.partial.json").write_text(json.dumps({**tree, "protocol": "half"}))
+    (folder / "metrics" / "damaged.json").write_text("{")
+    (table,) = all_tables(tmp_path)
+    (row,) = table.rows
+    assert {name: cell.values for name, cell in row.cells.items()} == {
+        "content kept": (0.25,),
+        "domain accuracy, latent": (0.6,),
+        "FID, latent": (3.0,),
+    }
+
+
+def test_a_measurement_repeated_with_another_seed_is_averaged_within_its_run(tmp_path: Path) -> None:
+    folder = run(tmp_path / "a")
+    result(folder, {"FID, latent": 10.0})
+    path = folder / "metrics" / "clean_last.json"
+    (folder / "metrics" / "clean_last_seed1.json").write_text(path.read_text().replace("10.0", "12.0"))
+    (table,) = all_tables(tmp_path)
+    assert table.rows[0].cells["FID, latent"].values == (11.0,)
+
+
+def test_experiments_of_one_name_are_told_apart_by_what_differs(tmp_path: Path) -> None:
+    for number, weight in enumerate((1.0, 2.0)):
+        result(run(tmp_path / str(number), model={"name": "m", "weight": weight}), {"FID, latent": weight})
+    (table,) = all_tables(tmp_path)
+    assert [row.name for row in table.rows] == ["study/ablation/a (weight=1.0)", "study/ablation/a (weight=2.0)"]
+
+
+def test_a_seed_that_is_there_twice_counts_once(tmp_path: Path) -> None:
+    for age, fid in ((100, 10.0), (0, 20.0)):
+        folder = run(tmp_path / str(age))
+        result(folder, {"FID, latent": fid})
+        path = folder / "metrics" / "clean_last.json"
+        os.utime(path, (path.stat().st_mtime - age,) * 2)
+    (table,) = all_tables(tmp_path)
+    assert table.rows[0].cells["FID, latent"].values == (20.0,)
+    assert "the newer one counts" in table.notes[0]
+
+
+def test_other_data_is_said(tmp_path: Path) -> None:
+    result(run(tmp_path / "a"), {"FID, latent": 1.0})
+    other = {"train": {"images": 3, "fingerprint": "y"}}
+    result(run(tmp_path / "b", "study/ablation/b"), {"FID, latent": 2.0}, data=other)
+    (table,) = all_tables(tmp_path)
+    assert table.notes == ("the rows are of different data: study/ablation/a; study/ablation/b",)
+
+
+def test_the_shipped_paper_is_table_1() -> None:
+    paper = read_paper(shipped("conf") / "paper" / "stargan_v2_table_1.yaml")
+    fids = [paper.of(f"stargan_v2/ablation/{row}")["FID, latent"] for row in "abcdef"]
+    assert fids == [98.4, 91.4, 80.5, 32.3, 17.1, 13.7]
+    lpips = [paper.of(f"stargan_v2/ablation_critters/{row}").get("LPIPS, latent") for row in "abcdef"]
+    assert lpips == [None, None, None, 0.312, 0.405, 0.452]
+    assert paper.of("stargan_v2/afhq_256") == {}
+
+
+@pytest.mark.parametrize("text", ["rows: {}", "- 1", "source: a\nprotocol: b\nrows: {x: {FID: many}}", "a: b: c"])
+def test_a_paper_that_cannot_be_read(tmp_path: Path, text: str) -> None:
+    (tmp_path / "p.yaml").write_text(text)
+    with pytest.raises(UserError, match="is not as expected"):
+        read_paper(tmp_path / "p.yaml")
+
+
+def test_the_command_writes_everything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)
+    for row, (fid, lpips) in {"d": (30.0, 0.3), "f": (14.0, 0.46)}.items():
+        for seed in (1, 2):
+            values = {"FID, latent": fid + seed, "LPIPS, latent": lpips, "FID, reference": 99.0}
+            result(run(tmp_path / "runs" / row / str(seed), f"stargan_v2/ablation/{row}", seed), values)
+    run(tmp_path / "runs" / "unmeasured")
+    words = ["table", "runs/*", "figure=FID, latent", "figure=LPIPS", "paper=stargan_v2_table_1", "to=out"]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert "1 of 5 runs hold no such figures" in said
+    lines = (tmp_path / "out" / "clean.md").read_text().splitlines()
+    assert lines[0] == (
+        "| experiment | checkpoint | networks | iteration | seeds | FID, latent \N{DOWNWARDS ARROW} | "
+        "LPIPS, latent \N{UPWARDS ARROW} | paper: FID, latent | paper: LPIPS, latent |"
+    )
+    assert lines[3] == (
+        "| stargan_v2/ablation/f | last | averaged | 10 | 1, 2 | **15.50 \N{PLUS-MINUS SIGN} 0.71** | "
+        "**0.4600 \N{PLUS-MINUS SIGN} 0.0000** | 13.7 | 0.452 |"
+    )
+    assert any("published figures, not measured here: Choi et al. 2020" in line for line in lines)
+    assert any("orders may be compared, numbers not" in line for line in lines)  # the paper's are of another protocol
+    tex = (tmp_path / "out" / "clean.tex").read_text()
+    assert r"stargan\_v2/ablation/f & last" in tex
+    assert tex.count(r"\textbf") == 2
+    with open(tmp_path / "out" / "clean.csv", newline="") as file:
+        table = list(csv.DictReader(file))
+    assert float(table[0]["FID, latent: mean"]) == 31.5
+    assert table[0]["FID, latent: values"] == "31.0 32.0"
+    assert table[1]["paper: LPIPS, latent"] == "0.452"
+    assert (tmp_path / "out" / "clean.png").read_bytes().startswith(b"\x89PNG")
+    assert "FID, reference" not in tex
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["table"], "expected run folders"),
+        (["table", "nothing"], "nothing holds no run folder"),
+        (["table", "runs", "figur=FID"], "unknown key; did you mean 'figure'?"),
+        (["table", "runs", "figure=FIDD"], "no run has measured 'FIDD'; did you mean 'FID'?"),
+        (["table", "runs", "paper=nothing"], "there is no file nothing. Known: stargan_v2_table_1"),
+        (["table", "runs", "checkpoint=best"], "none of the 1 runs holds figures of this checkpoint"),
+    ],
+)
+def test_mistakes(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    sentence: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result(run(tmp_path / "runs" / "a"), {"FID, latent": 1.0})
+    assert main(words) == 2
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "tables").exists()
+
+
+def test_digits_follow_the_spread() -> None:
+    assert writing.in_words(Cell((0.45, 0.4512)), "+-") == "0.45060 +- 0.00085"
+    assert writing.in_words(Cell((1234.0, 1000.0)), "+-") == "1117 +- 165"

@@ -1,0 +1,176 @@
+"""Our file of weights: what is written is read, and nothing else passes for it."""
+
+import json
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from translate import __version__, checkpoints
+from translate.errors import UserError
+from translate.weights import format
+from translate.weights.format import Weights
+from translate.weights.loading import Translator, load, of_run
+
+NODE = {"name": "stargan_v1_generator", "num_labels": 2, "base_width": 4, "num_blocks": 1}
+
+
+def example(**more: Any) -> Weights:
+    """Return a whole StarGAN v1 generator of two classes, with everything that a header can say."""
+    state = format.build(NODE).state_dict()
+    tensors = {f"network.generator.{key}": tensor for key, tensor in state.items()}
+    tensors |= {f"average.generator.{key}": tensor + 1 for key, tensor in state.items()}
+    tensors["extra.network.G.main.1.running_mean"] = torch.arange(3, dtype=torch.int64)
+    labels = {"kind": "classes", "names": ["day", "night"]}
+    found = Weights(
+        tensors=tensors,
+        model="stargan_v1",
+        networks={"generator": NODE},
+        image_size=16,
+        arguments={"label_sets": [labels]},
+        domains=("day", "night"),
+        label_sets=(labels,),
+        iteration=12,
+        config={"seed": 3, "plugins": [], "ü": None},
+        data={"crop": "none", "train": {"images": 5, "fingerprint": "ab"}},
+        licence="cc0-1.0",
+        metrics=({"protocol": "clean", "figures": {"FID": 9.5}},),
+        published={"layout": "yunjey/stargan", "names": {"generator": "G"}, "absent": []},
+    )
+    return replace(found, **more)
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    weights = example()
+    format.write(weights, tmp_path / "a" / "w.safetensors")
+    found = format.read(tmp_path / "a" / "w.safetensors")
+    for item in fields(Weights):
+        if item.name != "tensors":
+            assert getattr(found, item.name) == getattr(weights, item.name), item.name
+    assert found.tensors.keys() == weights.tensors.keys()
+    for name, tensor in weights.tensors.items():
+        assert found.tensors[name].equal(tensor)
+        assert found.tensors[name].dtype == tensor.dtype
+    assert list((tmp_path / "a").iterdir()) == [tmp_path / "a" / "w.safetensors"]
+
+
+def test_names_of_one_memory_are_written_apart(tmp_path: Path) -> None:
+    both = torch.arange(6.0)
+    tensors = {"network.a.b": both, "network.a.c": both[2:4], "network.a.d": both.view(2, 3).T}
+    format.write(example(tensors=tensors), tmp_path / "w.safetensors")
+    found = format.read(tmp_path / "w.safetensors").tensors
+    assert all(found[name].equal(tensor) for name, tensor in tensors.items())
+
+
+def test_the_header_is_plain_to_read(tmp_path: Path) -> None:
+    format.write(example(), tmp_path / "w.safetensors")
+    with safe_open(tmp_path / "w.safetensors", framework="pt") as file:
+        header = file.metadata()
+    assert header["format"] == "translate weights 1"
+    assert header["version"] == __version__
+    assert json.loads(header["networks"]) == {"generator": NODE}
+    assert json.loads(header["averaged"]) == ["generator"]
+    assert json.loads(header["config"])["seed"] == 3
+
+
+def test_the_average_translates_where_there_is_one() -> None:
+    weights = example()
+    assert weights.averaged == ("generator",)
+    assert weights.learned("generator").keys() == weights.part("network", "generator").keys()
+    assert weights.learned("generator")["main.1.bias"].equal(weights.part("network", "generator")["main.1.bias"] + 1)
+    trained = weights.without("average", "extra")
+    assert trained.averaged == ()
+    assert trained.learned("generator")["main.1.bias"].equal(weights.part("network", "generator")["main.1.bias"])
+
+
+def header(**changes: str | None) -> Callable[[Path], None]:
+    """Return a function that writes the example with other words in its header, None taking one away."""
+
+    def make(path: Path) -> None:
+        format.write(example(), path)
+        with safe_open(path, framework="pt") as file:
+            words = {**file.metadata(), **changes}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        save_file(tensors, path, metadata={key: word for key, word in words.items() if word is not None})
+
+    return make
+
+
+def checkpoint(path: Path) -> None:
+    checkpoints.write(checkpoints.Checkpoint({"network.a.b": torch.ones(1)}, 3, (), {}), path)
+
+
+BAD: dict[str, tuple[Callable[[Path], None], str]] = {
+    "nothing": (lambda path: None, "no such file"),
+    "text": (lambda path: path.write_text("hello") and None, "not a readable safetensors file"),
+    "cut short": (lambda path: (checkpoint(path), path.write_bytes(path.read_bytes()[:40]))[0], "not a readable"),
+    "a checkpoint": (checkpoint, "this is a checkpoint; load its run folder, or write run=RUN_FOLDER"),
+    "bare tensors": (lambda path: save_file({"a": torch.ones(1)}, path), "found 'no format name' in the header"),
+    "another version": (header(format="translate weights 2"), "found 'translate weights 2' in the header, expected"),
+    "a word too few": (header(networks=None), "the header's 'networks' is missing or damaged"),
+    "no JSON": (header(domains="[cat"), "the header's 'domains' is missing or damaged"),
+    "another type": (header(networks="[1]"), "the header does not describe weights"),
+    "a network without name": (header(networks='{"generator": {}}'), "the header does not describe weights"),
+    "domains of numbers": (header(domains="[1, 2]"), "the header does not describe weights"),
+    "labels of another kind": (header(label_sets='[{"kind": "x"}]'), "the header does not describe weights"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_is_no_file_of_weights_is_refused(name: str, tmp_path: Path) -> None:
+    make, sentence = BAD[name]
+    make(tmp_path / "w.safetensors")
+    with pytest.raises(UserError) as caught:
+        format.read(tmp_path / "w.safetensors")
+    assert sentence in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+UNFIT: dict[str, tuple[dict[str, Any], str]] = {
+    "unknown network": ({"networks": {"generator": {"name": "stargan_v1_genrator"}}}, "did you mean 'stargan_v1_gen"),
+    "unknown argument": ({"networks": {"generator": {**NODE, "colour": 1}}}, "cannot be built as the file says"),
+    "other sizes": ({"networks": {"generator": {**NODE, "base_width": 8}}}, "the weights of 'generator' do not fit"),
+    "unknown model": ({"model": "stargan_v9"}, "no translation is registered for the model 'stargan_v9'"),
+}
+
+
+@pytest.mark.parametrize("name", UNFIT)
+def test_what_does_not_fit_is_said(name: str) -> None:
+    changes, sentence = UNFIT[name]
+    with pytest.raises(UserError, match=sentence):
+        Translator(example(**changes))
+
+
+def test_building_leaves_the_random_state_alone() -> None:
+    torch.manual_seed(4)
+    state = torch.get_rng_state()
+    format.build(NODE)
+    assert torch.get_rng_state().equal(state)
+
+
+def test_run_folders_without_what_is_wanted_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no checkpoint"):
+        load(tmp_path)
+    checkpoint(checkpoints.path_of(tmp_path, 3))
+    with pytest.raises(UserError, match="holds no checkpoint of iteration 4; there are 3"):
+        of_run(tmp_path, 4)
+    with pytest.raises(UserError, match=r"best\.safetensors: no such checkpoint"):
+        of_run(tmp_path, "best")
+    config = {"model": {"name": "m", "networks": {}}, "data": {"image_size": 8}}
+    checkpoints.write(checkpoints.Checkpoint({}, 3, (), config), checkpoints.path_of(tmp_path, 3))
+    (tmp_path / "metrics.json").write_text("{")
+    with pytest.raises(UserError, match=r"metrics\.json: not JSON of a run"):
+        of_run(tmp_path)
+
+
+def test_optimizers_are_not_read(tmp_path: Path) -> None:
+    path = checkpoints.path_of(tmp_path, 1)
+    tensors = {"network.a.b": torch.ones(1), "optimizer.a.0.c": torch.ones(1), "memory.pool.d": torch.ones(1)}
+    checkpoints.write(checkpoints.Checkpoint(tensors, 1, (), {}), path)
+    assert checkpoints.read(path, ("network", "average")).tensors.keys() == {"network.a.b"}
+    assert checkpoints.read(path).tensors.keys() == tensors.keys()

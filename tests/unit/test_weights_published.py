@@ -1,0 +1,417 @@
+"""Published files: what they are of is recognised, and what is written again is what was read, tensor for tensor."""
+
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from numerics.published import (
+    Content,
+    State,
+    differences,
+    golden,
+    golden_state,
+    save,
+    stargan_v2,
+    wrapped,
+)
+from translate.errors import UserError
+from translate.weights import exporting, format
+from translate.weights.published import recognition
+from translate.weights.published.files import read as read_file
+from translate.weights.published.layout import Wishes
+
+NONE = Wishes()
+
+
+def small_v2(w_hpf: float = 0.0, size: int = 32, domains: int = 2) -> dict[str, State]:
+    return stargan_v2(size, w_hpf, domains, width=4, widest=16)
+
+
+def v1(network: str, tag: str = "stargan_v1_celeba64") -> State:
+    return golden_state(tag, network)
+
+
+def without(state: State, *ends: str) -> State:
+    return {key: tensor for key, tensor in state.items() if not key.endswith(ends)}
+
+
+def with_statistics(state: State, *norms: str) -> State:
+    """Return a generator with instance norms as old files have it, with running statistics."""
+    found = dict(state)
+    for norm in norms:
+        found |= {f"{norm}.running_mean": torch.randn(4), f"{norm}.running_var": torch.rand(4)}
+    return found
+
+
+def cyclegan(name: str = "G_A") -> State:
+    return golden_state("cyclegan_resnet9_64", name, 0.5)
+
+
+def pix2pix(name: str = "G") -> State:
+    return golden_state("pix2pix_unet128", name, 0.5)
+
+
+def with_dropout(state: State) -> State:
+    """Return a residual generator as it is with dropout, which shifts the second convolution of a block."""
+    return {key.replace("conv_block.5.", "conv_block.6."): tensor for key, tensor in state.items()}
+
+
+def with_batch_norm(state: State) -> State:
+    """Return a residual generator as it is with batch norm: norms have tensors, convolutions before them no bias."""
+    found: State = {}
+    for key, tensor in state.items():
+        first, _, last = key.rpartition(".")
+        head, _, number = first.rpartition(".")
+        if head == "model" and number == "26":  # the last convolution has no norm behind it
+            found[key] = tensor
+        elif last == "weight":
+            found[key] = tensor
+            width = tensor.shape[1] if number in ("19", "22") else tensor.shape[0]
+            norm = f"{head}.{int(number) + 1}"
+            found |= {f"{norm}.weight": torch.randn(width), f"{norm}.bias": torch.randn(width)}
+            found |= {f"{norm}.running_mean": torch.randn(width), f"{norm}.running_var": torch.rand(width)}
+            found[f"{norm}.num_batches_tracked"] = torch.tensor(3)
+    return found
+
+
+def pixel() -> State:
+    return {
+        "net.0.weight": torch.randn(4, 3, 1, 1),
+        "net.0.bias": torch.randn(4),
+        "net.2.weight": torch.randn(8, 4, 1, 1),
+        "net.2.bias": torch.randn(8),
+        "net.5.weight": torch.randn(1, 8, 1, 1),
+        "net.5.bias": torch.randn(1),
+    }
+
+
+# name -> files by name, as published
+Files = Callable[[], dict[str, Content]]
+PUBLISHED: dict[str, Files] = {
+    "v2": lambda: {"100000_nets_ema.ckpt": small_v2()},
+    "v2 without landmarks": lambda: {
+        "100000_nets_ema.ckpt": {name: state for name, state in small_v2().items() if name != "fan"}
+    },
+    "v2 of CelebA-HQ": lambda: {"100000_nets_ema.ckpt": small_v2(1.0)},
+    "v2 with its filter": lambda: {"001000_nets_ema.ckpt": with_filter(small_v2(1.0), 1.0)},
+    "v2 with both files": lambda: {
+        "100000_nets_ema.ckpt": small_v2(1.0),
+        "100000_nets.ckpt": with_discriminator(with_filter(small_v2(1.0), 1.0)),
+    },
+    "v1": lambda: {"200000-G.ckpt": v1("generator"), "200000-D.ckpt": v1("discriminator")},
+    "v1, the generator alone": lambda: {"200000-G.ckpt": v1("generator")},
+    "v1, before PyTorch 0.4": lambda: {"200000-G.ckpt": without(v1("generator"), "num_batches_tracked")},
+    "v1 of two data sets": lambda: {
+        "200000-G.ckpt": v1("generator", "stargan_v1_joint64"),
+        "200000-D.ckpt": v1("discriminator", "stargan_v1_joint64"),
+    },
+    "cyclegan": lambda: {f"latest_net_{name}.pth": cyclegan(name) for name in ("G_A", "G_B", "D_A", "D_B")},
+    "cyclegan, one way": lambda: {"latest_net_G.pth": cyclegan()},
+    "cyclegan, back only": lambda: {"latest_net_G_B.pth": cyclegan("G_B")},
+    "cyclegan, old": lambda: {"latest_net_G.pth": with_statistics(cyclegan(), "model.2", "model.10.conv_block.2")},
+    "cyclegan with dropout": lambda: {"latest_net_G.pth": with_dropout(cyclegan())},
+    "cyclegan with batch norm": lambda: {"latest_net_G.pth": with_batch_norm(cyclegan())},
+    "cyclegan with pixel discriminator": lambda: {"latest_net_G_A.pth": cyclegan(), "latest_net_D_A.pth": pixel()},
+    "pix2pix": lambda: {"latest_net_G.pth": pix2pix(), "latest_net_D.pth": pix2pix("D")},
+    "pix2pix, before PyTorch 0.4": lambda: {"latest_net_G.pth": without(pix2pix(), "num_batches_tracked")},
+}
+
+
+def with_filter(content: dict[str, State], w_hpf: float) -> dict[str, State]:
+    kernel = torch.full((3, 3), -1.0)
+    kernel[1, 1] = 8.0
+    return {**content, "generator": {**content["generator"], "hpf.filter": kernel / w_hpf}}
+
+
+def with_discriminator(content: dict[str, State]) -> dict[str, State]:
+    encoder = content["style_encoder"]
+    trunk = {key: tensor for key, tensor in encoder.items() if key.startswith("shared.")}
+    main = {key.replace("shared.", "main."): tensor.clone() for key, tensor in trunk.items()}
+    width = main["main.5.weight"].shape[0]
+    main |= {"main.7.weight": torch.randn(2, width, 1, 1), "main.7.bias": torch.randn(2)}
+    networks = {name: content[name] for name in ("generator", "mapping_network", "style_encoder")}
+    return {**networks, "discriminator": main, "fan": content["fan"]}
+
+
+def put(folder: Path, files: dict[str, Content], kind: str = "zip") -> list[Path]:
+    return [save(content, folder / name, kind) for name, content in files.items()]
+
+
+def again(weights: format.Weights, folder: Path) -> dict[str, Content]:
+    """Return what is written in the published layout, by file name, after a way through a file of ours."""
+    format.write(weights, folder / "ours.safetensors")
+    written = recognition.write(format.read(folder / "ours.safetensors"), folder / "written")
+    return {path.name: torch.load(path, weights_only=True) for path in written}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_import_then_export_is_the_identity(name: str, tmp_path: Path) -> None:
+    files = PUBLISHED[name]()
+    found = again(recognition.read(put(tmp_path / "in", files), NONE), tmp_path)
+    assert found.keys() == files.keys()
+    for file, content in files.items():
+        assert differences(found[file], content) == []
+
+
+@pytest.mark.parametrize("kind", ["legacy", "safetensors"])
+@pytest.mark.parametrize("name", ["v2 of CelebA-HQ", "v1", "cyclegan"])
+def test_other_kinds_of_files_hold_the_same(name: str, kind: str, tmp_path: Path) -> None:
+    files = PUBLISHED[name]()
+    found = again(recognition.read(put(tmp_path / "in", files, kind), NONE), tmp_path)
+    for file, content in files.items():
+        assert differences(found[file], content) == []
+
+
+def test_a_wrapper_s_prefix_is_stripped(tmp_path: Path) -> None:
+    content = small_v2()
+    (path,) = put(tmp_path / "in", {"000100_nets_ema.ckpt": wrapped(content)})
+    assert differences(again(recognition.read([path], NONE), tmp_path)["000100_nets_ema.ckpt"], content) == []
+
+
+@pytest.mark.parametrize(("w_hpf", "count", "blocks"), [(0.0, 108, 6), (1.0, 125 - 1, 7)])
+def test_the_layout_written_out_here_is_the_published_one(w_hpf: float, count: int, blocks: int) -> None:
+    """At 256 px the generator has so many tensors and blocks; the filter, the 125th, is not in the published file."""
+    generator = stargan_v2(256, w_hpf, 2, width=8, widest=64)["generator"]
+    assert len(generator) == count
+    assert len({key.split(".")[1] for key in generator if key.startswith("encode")}) == blocks
+
+
+# --- what is read from shapes ---------------------------------------------------------------------------------
+
+
+def read(folder: Path, files: dict[str, Content], **wishes: Any) -> format.Weights:
+    return recognition.read(put(folder, files), Wishes(**wishes))
+
+
+@pytest.mark.parametrize(
+    ("size", "w_hpf", "domains", "names"),
+    [(32, 0.0, 2, ("female", "male")), (64, 1.0, 3, ("cat", "dog", "wild")), (32, 0.0, 4, ("d0", "d1", "d2", "d3"))],
+)
+def test_stargan_v2_tells_its_sizes(size: int, w_hpf: float, domains: int, names: tuple, tmp_path: Path) -> None:
+    found = read(tmp_path, {"020000_nets_ema.ckpt": small_v2(w_hpf, size, domains)})
+    assert (found.model, found.image_size, found.domains, found.iteration) == ("stargan_v2", size, names, 20_000)
+    assert found.averaged == ("generator", "mapping", "style_encoder")
+    assert found.arguments == {"latent_size": 16}
+    assert found.networks["generator"] == {
+        "name": "stargan_v2_generator",
+        "image_size": size,
+        "style_size": 64,
+        "base_width": 4,
+        "max_width": 8 if size == 32 else 16,
+        "w_hpf": w_hpf,
+        "num_bottleneck": 2,
+    }
+    assert ("masks" in found.networks) == (w_hpf > 0)
+
+
+def test_the_filter_tells_w_hpf(tmp_path: Path) -> None:
+    files: dict[str, Content] = {"a_nets_ema.ckpt": with_filter(small_v2(3.0), 3.0)}
+    found = read(tmp_path, files)
+    assert found.networks["generator"]["w_hpf"] == 3.0
+    assert differences(again(found, tmp_path)["000000_nets_ema.ckpt"], files["a_nets_ema.ckpt"]) == []
+    with pytest.raises(UserError, match="w_hpf: found 2, but the file's filter is that of 3"):
+        read(tmp_path, files, w_hpf=2.0)
+
+
+def test_w_hpf_can_be_said(tmp_path: Path) -> None:
+    found = read(tmp_path, {"nets_ema.ckpt": small_v2(1.0)}, w_hpf=0.5)
+    assert found.networks["generator"]["w_hpf"] == 0.5
+    assert found.learned("generator")["hpf.filter"][1, 1].item() == 16.0
+
+
+def test_stargan_v1_tells_its_labels(tmp_path: Path) -> None:
+    found = read(tmp_path, {"200000-G.ckpt": v1("generator"), "200000-D.ckpt": v1("discriminator")})
+    assert (found.image_size, found.iteration, found.domains) == (64, 200_000, ())
+    assert [labels["kind"] for labels in found.label_sets] == ["attributes"]
+    assert found.networks["generator"]["num_labels"] == found.networks["discriminator"]["num_labels"] == 5
+    named = read(tmp_path, {"G.ckpt": v1("generator")}, domains=("a", "b", "c", "d", "e"), image_size=256)
+    assert (named.domains, named.image_size) == (("a", "b", "c", "d", "e"), 256)
+    assert named.label_sets == ({"kind": "classes", "names": ["a", "b", "c", "d", "e"]},)
+    joint = read(tmp_path, {"G.ckpt": v1("generator", "stargan_v1_joint64")})
+    assert [(labels["kind"], len(labels["names"])) for labels in joint.label_sets] == [
+        ("attributes", 5),
+        ("classes", 8),
+    ]
+
+
+CASES: list[tuple[str, str, dict[str, Any]]] = [
+    ("cyclegan", "generator_ab", {"name": "resnet_generator", "num_blocks": 9, "norm": "instance", "dropout": False}),
+    ("cyclegan with dropout", "generator_ab", {"dropout": True, "norm": "instance"}),
+    ("cyclegan with batch norm", "generator_ab", {"dropout": False, "norm": "batch"}),
+    ("cyclegan", "discriminator_b", {"name": "patch_discriminator", "in_channels": 3, "num_layers": 3}),
+    ("cyclegan with pixel discriminator", "discriminator_b", {"name": "pixel_discriminator", "in_channels": 3}),
+    ("pix2pix", "generator", {"name": "unet_generator", "num_halvings": 7, "norm": "batch", "dropout": True}),
+    ("pix2pix", "discriminator", {"name": "patch_discriminator", "in_channels": 6, "norm": "batch"}),
+]
+
+
+@pytest.mark.parametrize(("name", "role", "wanted"), CASES, ids=[f"{name}, {role}" for name, role, _ in CASES])
+def test_cyclegan_and_pix2pix_tell_their_options(name: str, role: str, wanted: dict[str, Any], tmp_path: Path) -> None:
+    found = read(tmp_path, PUBLISHED[name]())
+    assert found.model == name.split()[0]
+    assert found.networks[role].items() >= wanted.items()
+    assert found.domains == ("a", "b")
+
+
+def test_the_published_discriminator_of_a_judges_the_second_domain(tmp_path: Path) -> None:
+    found = read(tmp_path, PUBLISHED["cyclegan"]())
+    for role, name in {"generator_ba": "G_B", "discriminator_b": "D_A", "discriminator_a": "D_B"}.items():
+        assert differences(found.learned(role), cyclegan(name)) == []
+
+
+def test_whose_a_generator_is_can_be_said(tmp_path: Path) -> None:
+    assert read(tmp_path, {"latest_net_G.pth": pix2pix()}, model="cyclegan").networks.keys() == {"generator_ab"}
+    assert read(tmp_path, {"latest_net_G.pth": cyclegan()}, model="pix2pix").networks.keys() == {"generator"}
+    assert read(tmp_path, {"latest_net_G.pth": pix2pix()}, dropout=False).networks["generator"]["dropout"] is False
+
+
+# --- what our own weights become ------------------------------------------------------------------------------
+
+
+def test_what_the_published_programs_expect_is_filled_in(tmp_path: Path) -> None:
+    """Without extra tensors, what they own and never read is written as it begins, so that they find all names."""
+    for name, fills in (("v2 of CelebA-HQ", "conv1x1.weight"), ("v1, the generator alone", "running_var")):
+        files = PUBLISHED[name]()
+        stripped = exporting.needed(recognition.read(put(tmp_path / name, files), NONE))
+        assert stripped.part("extra") == {}
+        found = again(stripped, tmp_path)
+        (file,) = files
+        wanted = files[file]
+        missing = {f"fan/{key}" for key in wanted.get("fan", {})}
+        missing |= {"generator/hpf.filter"} if "generator" in wanted else set()
+        differing = set(differences(found[file], wanted)) - missing
+        assert differing
+        assert all(fills in key or key.endswith(("running_mean", "num_batches_tracked")) for key in differing)
+        assert not any(key.endswith(("fc.weight", "conv1.weight", "main.0.weight")) for key in differing)
+
+
+def test_all_generators_are_written_under_the_names_they_came_by(tmp_path: Path) -> None:
+    assert again(read(tmp_path, {"latest_net_G.pth": cyclegan()}), tmp_path).keys() == {"latest_net_G.pth"}
+    assert again(read(tmp_path, {"5_net_G_A.pth": cyclegan()}), tmp_path).keys() == {"latest_net_G_A.pth"}
+
+
+# --- what is refused, each in one sentence --------------------------------------------------------------------
+
+
+class Hostile:
+    """What runs a command when a pickle of it is read."""
+
+    def __init__(self, command: str) -> None:
+        self.command = command
+
+    def __reduce__(self) -> Any:
+        return os.system, (self.command,)
+
+
+@pytest.mark.parametrize("kind", ["zip", "legacy", "pickle"])
+def test_a_hostile_pickle_is_not_executed(kind: str, tmp_path: Path) -> None:
+    mark, path = tmp_path / "executed", tmp_path / "100000_nets_ema.ckpt"
+    content = {**small_v2(), "extra": Hostile(f"touch {mark}")}
+    if kind == "pickle":
+        path.write_bytes(pickle.dumps(content["extra"]))
+    else:
+        torch.save(content, path, _use_new_zipfile_serialization=kind == "zip")
+    with pytest.raises(UserError, match="holds more than tensors") as caught:
+        recognition.read([path], NONE)
+    assert not mark.exists()
+    assert len(str(caught.value).splitlines()) == 1
+    assert "weights_only" not in str(caught.value)
+
+
+BAD: dict[str, tuple[Callable[[], object], str]] = {
+    "a module": (lambda: nn.Linear(2, 2), "holds more than tensors"),
+    "a list": (lambda: [torch.ones(1)], "found list, expected tensors by name"),
+    "nothing": (dict, "holds no tensors"),
+    "a training state": (lambda: {"epoch": 3, "model": {"a": torch.ones(1)}}, "found {'epoch': int, 'model': dict}"),
+    "another network": (lambda: {"layer.weight": torch.ones(1)}, "found the tensors layer.weight, which have no known"),
+    "other networks": (lambda: {"net_G": {"a": torch.ones(1)}}, "found the networks net_G, which have no known"),
+    "a network too many": (lambda: {**small_v2(), "classifier": {"a": torch.ones(1)}}, "unknown network 'classifier'"),
+    "a tensor too many": (
+        lambda: {**small_v2(), "generator": {**small_v2()["generator"], "encode.0.conv9.weight": torch.ones(2)}},
+        "generator.encode.0.conv9.weight, 2, has no place in stargan_v2_generator",
+    ),
+    "a shortcut that is read": (
+        lambda: {**small_v2(), "generator": {**small_v2()["generator"], "decode.0.conv1x1.weight": torch.ones(2)}},
+        "generator.decode.0.conv1x1.weight, 2, has no place",
+    ),
+    "a tensor too few": (
+        lambda: {**small_v2(), "generator": without(small_v2()["generator"], "decode.0.conv1.bias")},
+        "generator lacks the tensor decode.0.conv1.bias, expected one of",
+    ),
+    "a tensor that tells a size too few": (
+        lambda: {**small_v2(), "generator": without(small_v2()["generator"], "from_rgb.weight")},
+        "looks like clovaai/stargan-v2, but does not hold all of it",
+    ),
+    "another shape": (
+        lambda: {**small_v2(), "generator": {**small_v2()["generator"], "to_rgb.0.bias": torch.ones(3)}},
+        "generator.to_rgb.0.bias is 3, expected 4",
+    ),
+    "a blurring network": (lambda: {**cyclegan(), "model.7.filt": torch.ones(3, 3)}, "a network of CUT"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_cannot_be_placed_is_refused(name: str, tmp_path: Path) -> None:
+    content, sentence = BAD[name]
+    torch.save(content(), tmp_path / "x.ckpt")
+    with pytest.raises(UserError) as caught:
+        recognition.read([tmp_path / "x.ckpt"], NONE)
+    assert sentence in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+WRONG: dict[str, tuple[dict[str, Content], dict[str, Any], str]] = {
+    "names": ({"nets_ema.ckpt": small_v2()}, {"domains": ("a", "b", "c")}, "found 3 names, but the file has 2 domains"),
+    "size": ({"nets_ema.ckpt": small_v2()}, {"image_size": 64}, "found 64, but the file is for 32 px"),
+    "model": ({"nets_ema.ckpt": small_v2()}, {"model": "cyclegan"}, "is of clovaai/stargan-v2, expected stargan_v2"),
+    "twice": ({"a.ckpt": small_v2(), "b.ckpt": small_v2()}, {}, "two files of one kind"),
+    "mixed": ({"a.ckpt": small_v2(), "b.ckpt": v1("generator")}, {}, "or do not belong together"),
+    "v1 discriminator": ({"D.ckpt": v1("discriminator")}, {}, "name the generator's file too"),
+    "v1 twice": ({"a.ckpt": v1("generator"), "b.ckpt": v1("generator")}, {}, "the network G is given twice"),
+    "joint names": ({"G.ckpt": v1("generator", "stargan_v1_joint64")}, {"domains": tuple("abc")}, "two data sets"),
+    "cyclegan discriminator": ({"latest_net_D_A.pth": cyclegan("D_A")}, {}, "name the generator's file too"),
+    "pix2pix name": ({"latest_net_G_A.pth": pix2pix()}, {"model": "pix2pix"}, "this is no file of pix2pix"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wishes_that_do_not_fit_are_refused(name: str, tmp_path: Path) -> None:
+    files, wishes, sentence = WRONG[name]
+    with pytest.raises(UserError, match=sentence):
+        read(tmp_path, files, **wishes)
+
+
+def test_unknown_numbers_of_labels_want_names(tmp_path: Path) -> None:
+    generator = v1("generator")
+    generator["main.0.weight"] = torch.randn(16, 3 + 3, 7, 7)
+    with pytest.raises(UserError, match=r"the file has 3 labels; name them by domains=\[...\]"):
+        read(tmp_path, {"G.ckpt": generator})
+    found = read(tmp_path, {"G.ckpt": generator}, domains=("x", "y", "z"), labels="attributes")
+    assert found.label_sets == ({"kind": "attributes", "names": ["x", "y", "z"]},)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04 cut short"])
+def test_damaged_files_are_refused(content: bytes, tmp_path: Path) -> None:
+    for name in ("x.ckpt", "x.safetensors"):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UserError, match="not a readable"):
+            read_file(tmp_path / name)
+
+
+def test_a_file_that_is_cut_short_is_refused(tmp_path: Path) -> None:
+    for kind in ("zip", "legacy", "safetensors"):
+        (path,) = put(tmp_path / kind, {"200000-G.ckpt": v1("generator")}, kind)
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        with pytest.raises(UserError, match="not a readable") as caught:
+            read_file(path)
+        assert len(str(caught.value).splitlines()) == 1
+
+
+def test_golden_layouts_are_covered() -> None:
+    assert len(golden("stargan_v1_celeba64")["layout"]["generator"]) == len(v1("generator"))
