@@ -21,7 +21,7 @@ demo: $(INSTALLED) ## train StarGAN v2 on the built-in data, some ten minutes on
 	$(RUN) -m translate
 
 test: $(INSTALLED) ## run the whole test suite
-	$(RUN) -m pytest
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --dist loadfile
 
 check: $(INSTALLED) lint types ## format, lint, types, and the quick tests
 	$(RUN) -m pytest tests/architecture tests/unit tests/config

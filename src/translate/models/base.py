@@ -8,13 +8,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from translate.data.batches import HeldOut
-from translate.distributed import process_rank, synchronize
+from translate.data.counter import uniform
+from translate.data.views import PART_STREAMS, Draw
+from translate.distributed import process_count, process_rank, synchronize
 from translate.ema import Averaged
 from translate.schedule import Constant, Schedule, parse
 
@@ -115,9 +118,10 @@ class TranslationModel(pl.LightningModule):
     def update(self, *roles: str) -> Iterator[Callable[[Tensor], None]]:
         """Let the networks of ``roles`` learn: freeze every other one, clear their gradients, restore on exit.
 
-        Yields ``descend``. Freezing saves the gradients that nobody would use: a generator's loss flows *through*
+        A role that is not trained, such as a network without parameters, is passed over. Yields ``descend``. Freezing saves the gradients that nobody would use: a generator's loss flows *through*
         the discriminator without computing gradients *for* it.
         """
+        roles = tuple(role for role in roles if role in self.trained)
         others = [role for role in self.trained if role not in roles]
         frozen = [p for role in others for p in self.network(role).parameters() if p.requires_grad]
         for parameter in frozen:
@@ -164,7 +168,7 @@ class TranslationModel(pl.LightningModule):
 
     def counts(self, phase: str, term: str) -> bool:
         """Return whether a term ever has a weight; a step leaves out one that has none if it is dear to measure."""
-        return self.weights[phase][term] != Constant(0.0)
+        return self.weights[phase].get(term, Constant(0.0)) != Constant(0.0)
 
     def average(self) -> None:
         """Move the averaged networks towards the trained ones."""
@@ -193,6 +197,17 @@ class TranslationModel(pl.LightningModule):
             for logits in (real, fake)
         ]
         self.record(f"accuracy/{name}", (means[0][:, None] > means[1]).float().mean())
+
+    def share_of_real(self, number: int, count: int) -> Tensor:
+        """Return the shares (count, 1, 1, 1) of the real images in what a gradient penalty looks at, on the CPU.
+
+        They are uniform on [0, 1), a function of (seed, ``number`` of the data set or of the update, place of the image
+        in the sample stream).
+        """
+        start = (self.iteration * process_count() + process_rank()) * count
+        stream = PART_STREAMS * number + Draw.MIX
+        share = uniform(self.seed, stream, np.arange(start, start + count), 1).astype(np.float32)
+        return torch.from_numpy(share)[:, :, None, None]
 
     # --- what Lightning asks ---------------------------------------------------------------------------------
 

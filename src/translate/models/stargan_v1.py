@@ -15,16 +15,12 @@ Differences
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from translate.data.batches import HeldOut, LabelledBatch
-from translate.data.counter import uniform
 from translate.data.labels import changed, conditions
-from translate.data.views import PART_STREAMS, Draw
-from translate.distributed import process_count, process_rank
 from translate.errors import UserError
 from translate.grids import grid
 from translate.losses.adversarial import AdversarialLoss
@@ -140,16 +136,6 @@ class StarGANv1(TranslationModel):
     def classification(self, number: int, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the cross-entropy of labels (B, K_p); of logits (B, K) those of the data set ``number`` count."""
         return CLASSIFICATIONS[self.label_sets[number]["kind"]](logits.split(self.widths, dim=1)[number], labels)
-
-    def share_of_real(self, number: int, count: int) -> Tensor:
-        """Return the shares (count, 1, 1, 1) of the real images in what the gradient penalty looks at, on the CPU.
-
-        They are uniform on [0, 1), a function of (seed, data set, place of the image in the sample stream).
-        """
-        start = (self.iteration * process_count() + process_rank()) * count
-        stream = PART_STREAMS * number + Draw.MIX
-        share = uniform(self.seed, stream, np.arange(start, start + count), 1).astype(np.float32)
-        return torch.from_numpy(share)[:, :, None, None]
 
     # --- use after training ----------------------------------------------------------------------------------
 

@@ -208,25 +208,29 @@ class Search:
 
     def _watch(self, trial: optuna.Trial, process: jobs.Process, folder: Path) -> bool:
         """Report what the run records until it ends; return whether it was given up."""
-        pruner = self.settings.pruner
         lines = Lines(folder / "metrics.jsonl")
-        signs, last_step, pruned = time.monotonic(), -1, False
+        signs, pruned = time.monotonic(), False
         while process.poll() is None:
             if time.monotonic() - signs > ALIVE_EVERY:
                 signs = time.monotonic()
                 trial.set_user_attr(ALIVE, time.time())
-            for line in lines.new() if pruner is not None and not pruned else ():
-                if pruner is None or pruner.by not in line or line["iteration"] <= last_step:
-                    continue
-                last_step = line["iteration"]
-                sign = 1 if pruner.direction == self.directions[0] else -1
-                trial.report(sign * line[pruner.by], step=last_step)
-                if self.stopping is None and trial.should_prune():
-                    pruned = True
-                    process.stop(signal.SIGTERM)
-                    break
+            if self._report(trial, lines) and not pruned and self.stopping is None and trial.should_prune():
+                pruned = True
+                process.stop(signal.SIGTERM)
             time.sleep(POLL)
+        self._report(trial, lines)  # what came since: later trials are compared with all of it
         return pruned
+
+    def _report(self, trial: optuna.Trial, lines: "Lines") -> bool:
+        """Pass new values of the pruner's figure on to the study; return whether there are any."""
+        pruner = self.settings.pruner
+        if pruner is None:
+            return False
+        sign = 1 if pruner.direction == self.directions[0] else -1
+        values = {line["iteration"]: line[pruner.by] for line in lines.new() if pruner.by in line}
+        for iteration, value in values.items():
+            trial.report(sign * value, step=iteration)
+        return bool(values)
 
     def _tell(self, trial: optuna.Trial, folder: Path, code: int, output: Path) -> str:
         """Tell the study what a trial came to, and return it in words."""
