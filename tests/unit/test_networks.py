@@ -12,6 +12,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from translate.networks import stargan_v1
+from translate.networks.conditions import LabelAndCodeCondition, LabelConcatenationGenerator, LabelCondition
 from translate.networks.initialization import he_normal
 from translate.networks.normalization import InstanceNorm
 from translate.networks.stargan_v2 import (
@@ -28,7 +29,7 @@ from translate.networks.stargan_v2 import (
 )
 from translate.registry import NETWORKS
 
-B, K, L, Z = 4, 3, 5, 6
+B, K, L, Z = 4, 3, 5, 9
 SMALL = {
     "num_domains": K,
     "latent_size": L,
@@ -62,6 +63,10 @@ DOMAIN = torch.tensor([0, 1, 2, 1])  # every head is asked
 # name -> (further arguments, inputs at a size, shapes of the outputs at a size)
 Case = tuple[dict[str, Any], Callable[[int], tuple[Any, ...]], Callable[[int], list[tuple[int, ...]]]]
 CASES: dict[str, list[Case]] = {
+    "label_condition": [({}, lambda s: (vectors(L), DOMAIN), lambda s: [(B, Z)])],
+    "label_and_code_condition": [({}, lambda s: (vectors(L), DOMAIN), lambda s: [(B, Z)])],
+    "label_and_code_encoder": [({}, lambda s: (images(s), DOMAIN), lambda s: [(B, Z)])],
+    "label_concatenation_generator": [({}, lambda s: (images(s), vectors(Z)), lambda s: [(B, 3, s, s)])],
     "patch_discriminator": [
         ({"num_layers": 3}, lambda s: (images(s),), lambda s: [(B, 1, s // 8 - 2, s // 8 - 2)]),
         ({"num_layers": 2, "norm": "batch"}, lambda s: (images(s),), lambda s: [(B, 1, s // 4 - 2, s // 4 - 2)]),
@@ -121,6 +126,31 @@ def outputs(network: nn.Module, inputs: tuple[Any, ...]) -> list[Tensor]:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_network_has_a_case(name: str) -> None:
     assert CASES.get(name), f"the network {name!r} has no case: say here what it takes and gives"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_registration_says_whether_there_is_something_to_train(name: str) -> None:
+    network = build(name, 32, **CASES[name][0][0])
+    assert NETWORKS.facts(name).get("trainable", True) == any(p.requires_grad for p in network.parameters())
+
+
+def test_conditions_are_label_then_code_then_zeros() -> None:
+    code, domain = torch.tensor([[0.5, -1.0]]), torch.tensor([1])
+    assert LabelCondition(2, 3)(code, domain).tolist() == [[0.0, 1.0, 0.0]]
+    assert LabelAndCodeCondition(2, 2, 5)(code, domain).tolist() == [[0.0, 1.0, 0.5, -1.0, 0.0]]
+    with pytest.raises(ValueError, match="found 1, expected at least 2"):
+        LabelCondition(2, 1)
+    with pytest.raises(ValueError, match="found 3, expected at least 4: 2 domains and 2 numbers"):
+        LabelAndCodeCondition(2, 2, 3)
+
+
+def test_concatenation_is_stargan_v1() -> None:
+    ours = build("label_concatenation_generator", 32)
+    theirs = build("stargan_v1_generator", 32, num_labels=Z)
+    theirs.load_state_dict(ours.state_dict())
+    x, style = images(32), vectors(Z)
+    assert isinstance(ours, LabelConcatenationGenerator)
+    assert ours.decode_features(ours.encode_image(x), style).equal(theirs(x, style))
 
 
 @pytest.mark.parametrize(("name", "case", "size"), RUNS)

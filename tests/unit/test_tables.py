@@ -221,3 +221,16 @@ def test_mistakes(
 def test_digits_follow_the_spread() -> None:
     assert writing.in_words(Cell((0.45, 0.4512)), "+-") == "0.45060 +- 0.00085"
     assert writing.in_words(Cell((1234.0, 1000.0)), "+-") == "1117 +- 165"
+
+
+def test_a_model_without_guides_stands_beside_codes(tmp_path: Path) -> None:
+    result(run(tmp_path / "a", "study/ablation/a"), {"FID": 5.0, "coverage": 0.5})
+    result(run(tmp_path / "b", "study/ablation/b"), {"FID, latent": 2.0, "FID, reference": 3.0})
+    (table,) = tables([each for folder in ("a", "b") for each in measured(tmp_path / folder)])
+    a, b = table.rows
+    assert set(table.figures) == {"FID, latent", "FID, reference", "coverage"}
+    assert a.cells["FID, latent"].mean == 5.0
+    assert a.cells["coverage"].mean == 0.5
+    assert "FID, reference" not in a.cells
+    assert b.cells["FID, latent"].mean == 2.0
+    assert table.notes[0].startswith("study/ablation/a: translates an image in one way")

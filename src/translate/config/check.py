@@ -319,8 +319,9 @@ def _parse_optimizers(
     nodes: Mapping[str, Any], networks: Mapping[str, Any], facts: Mapping[str, Any], problems: Problems
 ) -> dict[str, Any]:
     if "networks" in facts:
-        roles = facts.get("trained", facts["networks"])
-        optional = [role for role in (*facts["networks"], *facts.get("optional_networks", ())) if role not in roles]
+        roles = [role for role in facts.get("trained", facts["networks"]) if _learns(networks.get(role))]
+        known = (*facts["networks"], *facts.get("optional_networks", ()))
+        optional = [role for role in known if role not in roles and _learns(networks.get(role))]
         problems.extend(_same_keys(nodes, roles, optional, "model.optimizers", "role"))
     parsed = {}
     for role, node in nodes.items():
@@ -332,6 +333,11 @@ def _parse_optimizers(
         if "lr" in parsed[role]:
             _check_schedule(parsed[role]["lr"], f"{where}.lr", problems)
     return parsed
+
+
+def _learns(network: Mapping[str, Any] | None) -> bool:
+    """Tell whether a network has parameters, as far as it is known."""
+    return network is None or bool(NETWORKS.facts(network["name"]).get("trainable", True))
 
 
 def _parse_losses(nodes: Mapping[str, Any], facts: Mapping[str, Any], problems: Problems) -> dict[str, Any]:

@@ -118,8 +118,9 @@ class TranslationModel(pl.LightningModule):
     def update(self, *roles: str) -> Iterator[Callable[[Tensor], None]]:
         """Let the networks of ``roles`` learn: freeze every other one, clear their gradients, restore on exit.
 
-        A role that is not trained, such as a network without parameters, is passed over. Yields ``descend``. Freezing saves the gradients that nobody would use: a generator's loss flows *through*
-        the discriminator without computing gradients *for* it.
+        A role that is not trained, such as a network without parameters, is passed over. Yields ``descend``. Freezing
+        saves the gradients that nobody would use: a generator's loss flows *through* the discriminator without
+        computing gradients *for* it.
         """
         roles = tuple(role for role in roles if role in self.trained)
         others = [role for role in self.trained if role not in roles]

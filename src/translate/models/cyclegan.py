@@ -20,6 +20,7 @@ Differences
 - From the published code: with batch norm it translates by the statistics of the batch at hand, which is one image.
   Here an image is normalised by its own statistics, which is the same at one image and does not depend on the others,
   or by running ones (``statistics``). Dropout, if there is any, is off in translations.
+- From both: averages of the generators may be kept (``average_decay``); by default there are none, as published.
 """
 
 from collections.abc import Mapping
@@ -87,10 +88,12 @@ class CycleGAN(TranslationModel):
         identity_scale: Literal["cycle", "alone"] = "cycle",
         pool_size: int = 50,
         statistics: Literal["image", "running"] = "image",
+        average_decay: float | None = None,
         gradient_clip: float | None = None,
         seed: int = 0,
     ) -> None:
-        super().__init__(networks, optimizers, weights, gradient_clip=gradient_clip, seed=seed)
+        averaged = () if average_decay is None else ("generator_ab", "generator_ba")
+        super().__init__(networks, optimizers, weights, averaged, average_decay or 0.0, gradient_clip, seed)
         if pool_size < 0:
             raise UserError(f"model.pool_size: found {pool_size}, expected 0, which is off, or more")
         self.adversarial: AdversarialLoss = losses["adversarial"]
@@ -110,6 +113,7 @@ class CycleGAN(TranslationModel):
         fake_a, fake_b = self.remembered("a", fake_a), self.remembered("b", fake_b)
         with self.update("discriminator_a", "discriminator_b") as descend:
             descend(self.discriminator_loss("a", a, fake_a) + self.discriminator_loss("b", b, fake_b))
+        self.average()
 
     def generator_loss(self, a: Tensor, b: Tensor, fake_a: Tensor, fake_b: Tensor) -> Tensor:
         """Return what the generators pay (eqs. 1 to 3; the identity terms of section 5.2)."""

@@ -12,6 +12,7 @@ Differences
   image and draws nothing.
 - From the paper: it names a rate of 2e-4 and 6 to 200 epochs by data set; in the published code the rate stays for 100
   epochs and falls, in steps of an epoch, for another 100, the last of which still has a hundred-and-first of it.
+- From both: an average of the generator may be kept (``average_decay``); by default there is none, as published.
 - The dropped features in training depend on the number of processes, since each draws its own.
 """
 
@@ -59,10 +60,12 @@ class Pix2Pix(TranslationModel):
         weights: Mapping[str, Mapping[str, Any]],
         statistics: Literal["image", "running"] = "image",
         noise: bool = True,
+        average_decay: float | None = None,
         gradient_clip: float | None = None,
         seed: int = 0,
     ) -> None:
-        super().__init__(networks, optimizers, weights, gradient_clip=gradient_clip, seed=seed)
+        averaged = () if average_decay is None else ("generator",)
+        super().__init__(networks, optimizers, weights, averaged, average_decay or 0.0, gradient_clip, seed)
         self.adversarial: AdversarialLoss = losses["adversarial"]
         self.statistics = statistics
         self.noise = noise
@@ -75,6 +78,7 @@ class Pix2Pix(TranslationModel):
             descend(self.discriminator_loss(x, y, fake.detach()))
         with self.update("generator") as descend:
             descend(self.generator_loss(x, y, fake))
+        self.average()
 
     def discriminator_loss(self, x: Tensor, y: Tensor, fake: Tensor) -> Tensor:
         """Return what the discriminator pays (eq. 1)."""

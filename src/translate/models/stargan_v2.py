@@ -29,6 +29,7 @@ from translate.networks.stargan_v2 import Discriminator, Encoded, Generator, Map
 from translate.registry import MODELS
 from translate.translations.stargan_v2 import StarGANv2Translation
 
+
 @MODELS.register(
     "stargan_v2",
     batch="reference",

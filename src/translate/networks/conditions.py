@@ -1,8 +1,8 @@
 """What stands in place of styles in the ablation of StarGAN v2 (Choi et al., CVPR 2020, table 1, rows B to D).
 
 Letters: B batch, S image side, L size of a latent code, Z size of a style code. In rows B and C a "style" says the
-domain and nothing else, in row D the domain and a latent code. What is left over of a style's Z numbers is zero, so that
-the generator of rows C to F is one and the same.
+domain and nothing else, in row D the domain and a latent code. What is left over of a style's Z numbers is zero, so
+that the generator of rows C to F is one and the same.
 """
 
 import torch
@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from translate.networks import stargan_v1
-from translate.networks.stargan_v2 import Encoded, downsampling_trunk
 from translate.networks.initialization import he_normal
+from translate.networks.stargan_v2 import Encoded, downsampling_trunk
 from translate.registry import NETWORKS
 
 

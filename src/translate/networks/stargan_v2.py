@@ -301,7 +301,7 @@ class Discriminator(nn.Module):
         return pick_domain(self.main(x).flatten(1), domain)
 
 
-@NETWORKS.register("face_oval")
+@NETWORKS.register("face_oval", trainable=False)
 class FaceOval(nn.Module):
     """Two fixed soft masks over the middle of an aligned face, where high-pass skips let the source through.
 

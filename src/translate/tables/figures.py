@@ -9,7 +9,7 @@ import json
 import math
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from translate.measuring import results
 
 WITHOUT = INSENSITIVE_KEYS | {"seed"}
 JUDGED = "metrics.json"
+LATENT = ", latent"
 
 
 @dataclass(frozen=True)
@@ -205,7 +206,7 @@ def tables(found: Sequence[Measured], wanted: Sequence[str] = (), paper: Paper |
 def _table(
     protocol: str, found: Sequence[Measured], labels: Mapping[str, str], wanted: Sequence[str], paper: Paper | None
 ) -> Table:
-    notes = []
+    found, notes = _beside_latent(found, labels)
     groups: dict[tuple[Any, ...], dict[int, Measured]] = {}
     for each in sorted(found, key=lambda each: each.written):
         moving = each.iteration if each.checkpoint != "best" else None  # the best of each seed may be of another one
@@ -233,6 +234,25 @@ def _table(
     better = {name: way for each in found for name, way in each.better.items()}
     source = paper.source if paper is not None and published else None
     return Table(protocol, tuple(names), better, tuple(rows), tuple(dict.fromkeys(notes)), published, source)
+
+
+def _beside_latent(found: Sequence[Measured], labels: Mapping[str, str]) -> tuple[list[Measured], list[str]]:
+    """Return measurements in which figures of models without guides stand beside latent-guided ones, and a note.
+
+    "FID" of a model that translates an image in one way is compared with "FID, latent" of one that is guided by codes.
+    """
+    guided = {name for each in found for name in each.figures if name.endswith(LATENT)}
+    moved: dict[str, None] = {}
+    result = []
+    for each in found:
+        names = {name: name + LATENT for name in each.figures if name + LATENT in guided - each.figures.keys()}
+        if names:
+            moved[labels[_key(each)]] = None
+        figures = {names.get(name, name): value for name, value in each.figures.items()}
+        better = {names.get(name, name): way for name, way in each.better.items()}
+        result.append(replace(each, figures=figures, better=better))
+    told = f"{', '.join(moved)}: translates an image in one way; its figures stand under those that codes guide"
+    return result, [told] if moved else []
 
 
 def _row(key: tuple[Any, ...], group: Mapping[int, Measured], names: Sequence[str], paper: Paper | None) -> Row:
