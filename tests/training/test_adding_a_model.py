@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 PAGE = (Path(__file__).parents[2] / "docs" / "adding_a_model.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"^`([\w./]+)`:\n\n```(?:python|yaml|toml)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
-COMMANDS = re.findall(r"^    (python -m .*)$", PAGE, re.MULTILINE)
+COMMANDS = re.findall(r"^    (python (?:-m|rabbit).*)$", PAGE, re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
@@ -30,11 +31,12 @@ def test_the_page_has_files_and_commands() -> None:
     assert told is not None
     named = {line.strip() for line in told[1].splitlines()}
     assert named - {"tests/test_gcgan.py"} == {n.removeprefix("gc_lab/") for n in FILES if n.startswith("gc_lab/")}
-    assert len(COMMANDS) == 6
+    assert len(COMMANDS) == 8
 
 
 def test_every_command_does_what_the_page_says(place: Path) -> None:
     """In the order of the page, since a later one resumes an earlier one's run."""
+    Image.new("RGB", (40, 40), "orange").save(place / "cat.png")
     environment = {**os.environ, "TRANSLATE_CACHE": str(place / "cache"), "OMP_NUM_THREADS": "1"}
     for line in COMMANDS:
         words = shlex.split(line, comments=True)
@@ -51,5 +53,7 @@ def test_every_command_does_what_the_page_says(place: Path) -> None:
         assert done.returncode == wanted, f"{line}\n{done.stdout}{done.stderr}"
         if wanted == 2:
             assert "model=gcgan translates between 2 domains" in done.stderr
+        if "rabbit.py" in line:
+            assert "torch.Size([1, 3, 32, 32])" in done.stdout
     assert {path.name for path in (place / "runs/first/samples").iterdir()} >= {"000010_translation.png"}
     assert sorted(path.stem for path in (place / "runs/first/checkpoints").glob("*.safetensors"))[-1] == "000030"

@@ -426,6 +426,48 @@ def test_lpips_by_the_published_protocol_is_of_ten_outputs(tmp_path: Path, weigh
     assert list(found.request.weights) == ["alexnet.pth"]
 
 
+class Filtered(TranslationModel):
+    """Change every image in a way of one's own, the same for all targets."""
+
+    def __init__(self, change: Any) -> None:
+        super().__init__({}, {}, {})
+        self.change = change
+
+    def translate(self, x: torch.Tensor, target: torch.Tensor, *args: Any, **guide: Any) -> torch.Tensor:
+        return self.change(x)
+
+
+@pytest.mark.parametrize("protocol", ["local", "published"])
+def test_likeness_to_the_source(protocol: str, tmp_path: Path, weights_folder: Path) -> None:
+    nodes: dict[str, Any] = {
+        "local": {"s": {"name": "ssim_source_local"}},
+        "published": {"s": {"name": "lpips_source_published", "weights": str(weights_folder / "alexnet.pth")}},
+    }[protocol]
+    name, kept = {"local": ("SSIM to the source", 1.0), "published": ("LPIPS to the source", 0.0)}[protocol]
+    grey = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+    changes = {
+        "same": lambda x: x,
+        "grey": lambda x: (x * grey).sum(1, keepdim=True).expand_as(x),
+        "mirrored": lambda x: x.flip(3),
+        "shuffled": lambda x: x.flatten(2)[:, :, torch.randperm(x[0, 0].numel())].view_as(x),
+    }
+    found = {}
+    evaluating = Evaluator(nodes, data_of(num_val=6), None, CPU, ALONE)
+    for number, (way, change) in enumerate(changes.items()):
+        model = Filtered(change)
+        model.iteration = number  # or the second is taken for the first, which has the same weights, none
+        result = evaluating.measure(protocol, Subject(model, "last", tmp_path / way))
+        assert result is not None
+        assert list(result.figures) == [name]
+        found[way] = abs(result.figures[name] - kept)
+    assert found["same"] == pytest.approx(0, abs=1e-4)
+    assert found["same"] < found["mirrored"] < found["shuffled"]
+    if protocol == "local":  # colours do not count
+        assert found["grey"] == pytest.approx(0, abs=1e-4)
+    else:
+        assert found["grey"] > 1e-3
+
+
 # --- best ---------------------------------------------------------------------------------------------------
 
 

@@ -291,7 +291,7 @@ class Evaluator:
         return self._networks[path]
 
     def _prepare(self, each: Chosen) -> None:
-        if each.reads == "outputs" and each.label not in self._prepared:
+        if each.reads in ("outputs", "sources") and each.file is not None and each.label not in self._prepared:
             each.metric.prepare(self.paths[each.label], self.device)
             self._prepared.add(each.label)
 

@@ -39,7 +39,7 @@ class Translating(Protocol):
 class Reading:
     """A metric that is fed: what it reads, the features that it compares, and its tally."""
 
-    reads: str  # "features", "outputs" or "pairs"
+    reads: str  # "features", "outputs", "sources" or "pairs"
     metric: Any
     tally: Tally
     features: Features | None = None
@@ -93,13 +93,18 @@ def stream(
             guiding = _guide(model, data, route, guide, how, positions, number, num_outputs)
             outputs.append(model.translate(x, target, **guiding).float())
             progress(len(positions))
-        _feed(readings, outputs, positions, data, rows)
+        _feed(readings, x, outputs, positions, data, rows)
 
 
 def _feed(
-    readings: Sequence[Reading], outputs: list[Tensor], positions: np.ndarray, data: DataModule, rows: np.ndarray
+    readings: Sequence[Reading],
+    x: Tensor,
+    outputs: list[Tensor],
+    positions: np.ndarray,
+    data: DataModule,
+    rows: np.ndarray,
 ) -> None:
-    """Let readings take the translations of sources at some positions; features are computed once for all of them."""
+    """Let readings take the translations of sources ``x`` at some positions; features are computed once for all of them."""
     pictures = np.concatenate([quantized(output) for output in outputs])
     keys = np.concatenate([positions * len(outputs) + number for number in range(len(outputs))])
     computed: dict[int, Tensor] = {}
@@ -112,6 +117,8 @@ def _feed(
             reading.tally.add(computed[name], keys)
         elif reading.reads == "outputs":
             reading.tally.add(reading.metric.read(outputs), positions)
+        elif reading.reads == "sources":
+            reading.tally.add(reading.metric.read(outputs, x), positions)
         else:
             wanted = data.rows("val", rows).partner
             assert wanted is not None
