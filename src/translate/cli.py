@@ -363,6 +363,22 @@ def _table_help() -> str:
     return "\n" + help_text()
 
 
+# --- benchmark ----------------------------------------------------------------------------------------------
+
+
+def benchmark(words: Sequence[str]) -> int:
+    """Measure how fast a configuration trains, or compare two."""
+    from translate.benchmark import command
+
+    return command.run(words)
+
+
+def _benchmark_help() -> str:
+    from translate.benchmark.command import HELP
+
+    return "\n" + HELP
+
+
 COMMANDS: dict[str, Command] = {
     "train": Command(
         train,
@@ -398,6 +414,12 @@ COMMANDS: dict[str, Command] = {
         "python -m translate table RUNS... [to=FOLDER] [figure=NAME] [checkpoint=last|best|N] [paper=FILE.yaml]",
         "Put figures of runs side by side: mean and spread over seeds.",
         _table_help,
+    ),
+    "benchmark": Command(
+        benchmark,
+        "python -m translate benchmark [key=value ...] [--compare key=value ...]",
+        "Measure how fast a configuration trains, or how two compare.",
+        _benchmark_help,
     ),
     "export": Command(
         export,

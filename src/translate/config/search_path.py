@@ -19,13 +19,16 @@ _SKIPPED = {"__pycache__", "hydra", "paper", "sweep"}  # the last two are read b
 
 
 def shipped(part: str) -> Path:
-    """Return the folder of `conf` or `experiments`: the installed package's, else that of the source tree."""
+    """Return the folder of `conf` or `experiments`: that of the source tree, else the installed package's.
+
+    A source tree comes first because another checkout may run beside the installed one, see `benchmark --compare`.
+    """
+    source = Path(translate.__file__).parents[1]
+    if source.name == "src" and (source.parent / part).is_dir():
+        return source.parent / part
     spec = importlib.util.find_spec(f"translate.{part}")
     if spec is not None and spec.submodule_search_locations:
         return Path(next(iter(spec.submodule_search_locations)))
-    beside_the_source = Path(translate.__file__).parents[2] / part
-    if beside_the_source.is_dir():
-        return beside_the_source
     raise UserError(f"the folder {part!r} of the package 'translate' is not found; install it again: pip install -e .")
 
 

@@ -104,7 +104,7 @@ def _feed(
     data: DataModule,
     rows: np.ndarray,
 ) -> None:
-    """Let readings take the translations of sources ``x`` at some positions; features are computed once for all of them."""
+    """Let readings take translations of sources ``x`` at some positions; features are computed once for all."""
     pictures = np.concatenate([quantized(output) for output in outputs])
     keys = np.concatenate([positions * len(outputs) + number for number in range(len(outputs))])
     computed: dict[int, Tensor] = {}

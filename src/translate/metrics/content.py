@@ -1,7 +1,7 @@
 """How much of a source its translations keep: likeness of each to the image that it was made from.
 
-The papers of these models report no such figure. A network that does nothing keeps all, so it is read beside one that says
-whether the domain was changed.
+The papers of these models report no such figure. A network that does nothing keeps all, so it is read beside one that
+says whether the domain was changed.
 """
 
 from collections.abc import Iterator

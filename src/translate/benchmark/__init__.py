@@ -1,0 +1,1 @@
+"""Measure how fast a configuration trains, and compare two of them."""

@@ -1,0 +1,125 @@
+"""What a benchmark times and counts, and how it compares."""
+
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from training.tiny import tiny
+from translate import build
+from translate.benchmark import command, comparing
+from translate.benchmark.report import against
+from translate.benchmark.spans import BACKWARD, OPTIMIZER, OUTSIDE, REST, Spans, watched
+from translate.benchmark.timing import Operations
+from translate.errors import UserError
+
+
+def test_time_counts_for_the_innermost_span() -> None:
+    spans = Spans()
+    with spans.span("outer", phase="p"):
+        time.sleep(0.02)
+        with spans.span("inner"):
+            time.sleep(0.06)
+        time.sleep(0.02)
+    with spans.span("alone"):
+        pass
+    assert set(spans.seconds) == {("p", "outer"), ("p", "inner"), (OUTSIDE, "alone")}
+    assert spans.seconds["p", "inner"] >= 0.06
+    assert 0.04 <= spans.seconds["p", "outer"] < 0.06 + spans.seconds["p", "inner"]
+
+
+def test_watching_changes_no_number_and_leaves_no_trace() -> None:
+    config = tiny()
+    torch.set_num_threads(1)
+    data = build.build_data(config)
+    batch = data.ready(data.iterations()[0])
+    plain, seen = build.build_model(config), build.build_model(config)
+    plain.training_step(batch, 0)
+    spans = Spans()
+    with watched(seen, spans):
+        seen.training_step(batch, 0)
+    assert {name: value.item() for name, value in plain.terms.items()} == {
+        name: value.item() for name, value in seen.terms.items()
+    }
+    phases = {phase for phase, _ in spans.seconds}
+    assert phases == {"discriminator", "generator+mapping+style_encoder", "generator", OUTSIDE}
+    parts = {part for phase, part in spans.seconds if phase == "generator"}
+    assert parts == {BACKWARD, OPTIMIZER, REST, "generator", "style_encoder", "discriminator"}
+    counted = dict(spans.seconds)
+    seen.training_step(batch, 1)
+    assert spans.seconds == counted
+
+
+def test_operations_of_known_cost() -> None:
+    a, b = torch.randn(3, 5), torch.randn(5, 7, requires_grad=True)
+    with Operations() as operations:
+        (a @ b).sum().backward()
+    assert operations.count == 2 * (2 * 3 * 5 * 7)  # forward, and the gradient of b
+    x, w = torch.randn(2, 3, 8, 8, requires_grad=True), torch.randn(4, 3, 3, 3, requires_grad=True)
+    forward = 2 * 2 * 4 * 8 * 8 * 3 * 9
+    with Operations() as operations:
+        y = torch.nn.functional.conv2d(x, w, padding=1)
+    assert operations.count == forward
+    with Operations() as operations:  # a penalty: the gradient of a gradient
+        (gradient,) = torch.autograd.grad(y.square().sum(), x, create_graph=True)
+        gradient.square().sum().backward()
+    assert operations.count > 3 * forward
+
+
+def test_own_words_are_taken_out(tmp_path: Path) -> None:
+    settings, target, rest = command.read(
+        ["model=stargan_v2", "benchmark.iterations=4", "benchmark.warmup=0", f"benchmark.json={tmp_path}/a.json"]
+    )
+    assert (settings["iterations"], settings["warmup"], settings["rounds"]) == (4, 0, 3)
+    assert target == tmp_path / "a.json"
+    assert rest == ["model=stargan_v2"]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["benchmark.iteration=4"], "benchmark.iteration: unknown key; did you mean 'iterations'?"),
+        (["benchmark.iterations=0"], "found '0', expected a whole number of at least 1"),
+        (["benchmark.json=nowhere/a.json"], "the folder nowhere does not exist"),
+        (["data=critters", "--compare"], "--compare wants the words by which the second command differs"),
+        (["iterations=5"], "say benchmark.iterations=N for the timed iterations"),
+        (["trainer=ddp_cpu", "trainer.devices=2"], "a benchmark is of one process on one device"),
+        (["--compare", "commit=no_such_commit"], "commit=no_such_commit"),
+    ],
+)
+def test_mistakes_are_told(words: list[str], sentence: str) -> None:
+    with pytest.raises(UserError) as caught:
+        command.run(words)
+    assert sentence in str(caught.value)
+
+
+def test_ratios_are_of_a_round() -> None:
+    found = [(0, 0, {"s": 2.0}), (0, 1, {"s": 1.0}), (1, 1, {"s": 4.0}), (1, 0, {"s": 4.0}), (2, 0, {"s": 9.0})]
+    assert comparing.ratios(found, "s") == [0.5, 1.0]
+    assert comparing.middle_and_spread([1.0, 5.0, 2.0]) == (2.0, 2.0)
+
+
+def test_the_order_turns_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparing, "_measured", lambda side, own: {"words": side.words})
+    first, second = comparing.sides(["a"], ["b", "commit=x"], {"x": Path("there")})
+    assert second == comparing.Side(("a", "b"), Path("there"))
+    order = [(number, which) for number, which, _ in comparing.in_turns(first, second, 3, [])]
+    assert order == [(0, 0), (0, 1), (1, 1), (1, 0), (2, 0), (2, 1)]
+
+
+def test_a_table_of_both_sides() -> None:
+    figures = {
+        "seconds_per_iteration": 2.0,
+        "images_per_second": 4.0,
+        "data_wait_share": 0.5,
+        "peak_bytes": 2**30,
+        "operations_per_iteration": 1e9,
+        "share_of_machine": 0.1,
+    }
+    halved = {key: value / 2 for key, value in figures.items()}
+    lines = against([(0, 0, figures), (0, 1, halved)], {"A": "this", "B": "that"}).splitlines()
+    assert lines[:2] == ["A: this", "B: that"]
+    assert all(line.split()[-3:] == ["0.500", "+-", "0"] for line in lines[3:9])
+    assert "peak memory, GiB" in lines[6]
+    assert lines[6].split()[3] == "1"
