@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
-from plain_stargan_v2 import State, numbered
+from plain_stargan_v2 import State, leaf, numbered
 from torch import Tensor
 
 
@@ -58,9 +58,7 @@ class PlainCycleGAN:
     """The published iteration on four dictionaries of parameters, with plain Adam."""
 
     def __init__(self, states: Mapping[str, State], rate: float) -> None:
-        self.states = {
-            role: {k: v.detach().clone().requires_grad_() for k, v in state.items()} for role, state in states.items()
-        }
+        self.states = {role: {k: leaf(v) for k, v in state.items()} for role, state in states.items()}
         self.generators = self.adam(rate, "generator_ab", "generator_ba")
         self.discriminators = self.adam(rate, "discriminator_a", "discriminator_b")
 

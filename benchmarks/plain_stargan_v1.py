@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
-from plain_stargan_v2 import State, below, numbered
+from plain_stargan_v2 import State, below, leaf, numbered
 from torch import Tensor
 
 
@@ -50,9 +50,7 @@ class PlainStarGANv1:
     """The published iteration for attributes on two dictionaries of parameters, with plain Adam."""
 
     def __init__(self, states: Mapping[str, State], rate: float, num_critic: int) -> None:
-        self.states = {
-            role: {k: v.detach().clone().requires_grad_() for k, v in state.items()} for role, state in states.items()
-        }
+        self.states = {role: {k: leaf(v) for k, v in state.items()} for role, state in states.items()}
         self.optimizers = {
             role: torch.optim.Adam(list(state.values()), lr=rate, betas=(0.5, 0.999))
             for role, state in self.states.items()

@@ -27,6 +27,11 @@ def numbered(state: State, prefix: str) -> list[dict[str, Tensor]]:
     return [below(inside, str(i)) for i in range(count)]
 
 
+def leaf(value: Tensor) -> Tensor:
+    """Return a copy that learns, in the plain memory layout whatever that of the original is."""
+    return value.detach().clone(memory_format=torch.contiguous_format).requires_grad_()
+
+
 def conv(x: Tensor, state: State, name: str, padding: int = 0) -> Tensor:
     """Return a convolution by the weights of a name."""
     return F.conv2d(x, state[f"{name}.weight"], state.get(f"{name}.bias"), padding=padding)
@@ -122,9 +127,7 @@ class PlainStarGANv2:
     """The published iteration on four dictionaries of parameters, with plain Adam and averages."""
 
     def __init__(self, states: Mapping[str, State], rates: Mapping[str, float], diversity: float, decay: float) -> None:
-        self.states = {
-            role: {k: v.detach().clone().requires_grad_() for k, v in state.items()} for role, state in states.items()
-        }
+        self.states = {role: {k: leaf(v) for k, v in state.items()} for role, state in states.items()}
         self.averages = {
             role: {k: v.detach().clone() for k, v in self.states[role].items()}
             for role in ("generator", "mapping", "style_encoder")

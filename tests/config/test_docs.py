@@ -12,6 +12,7 @@ import pytest
 from hydra._internal.utils import get_args_parser
 
 from translate import plugins
+from translate.benchmark import command as benchmark
 from translate.cli import COMMANDS, main
 from translate.config.compose import activate_named_plugins, load
 from translate.config.experiments import header
@@ -104,6 +105,10 @@ def test_quoted_command_is_good(document: str, line: str, small: list[str], caps
         return
     if name == "evaluate":
         assert measuring.configuration([w for w in words if not w.startswith("run=")] + ["run=runs/one"]).run
+        return
+    if name == "benchmark":
+        _, _, rest = benchmark.read([word for word in words if word != "--compare" and not word.startswith("commit=")])
+        load([*rest, *benchmark.QUIET], scan=False)
         return
     if any(word.startswith("run=") for word in words):
         assert (name, len(words)) == ("show", 1)
