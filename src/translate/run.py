@@ -1,5 +1,6 @@
 """A training run from a checked configuration to its last line."""
 
+import errno
 import logging
 import os
 import shlex
@@ -27,6 +28,12 @@ from translate.models.base import TranslationModel
 log = logging.getLogger("translate")
 
 FAILED = 1
+UNWRITABLE = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO),
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR),
+}
+"""What the operating system says when a disk is full or broken, or when a folder is not for us to write."""
+
 RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")  # set by whoever starts several processes
 
 
@@ -39,11 +46,26 @@ def train(config: RunConfig, folder: Path, resume_from: Path | None, overrides: 
     place = RunFolder(folder)
     if not first:
         return _train(config, place, resume_from, first=False)
-    with place.claimed():
-        if resume_from is None:
-            place.begin(to_yaml(config), overrides, config.seed)
-        with place.logging():
-            return _train(config, place, resume_from, first=True)
+    try:
+        with place.claimed():
+            if resume_from is None:
+                place.begin(to_yaml(config), overrides, config.seed)
+            with place.logging():
+                return _train(config, place, resume_from, first=True)
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        raise UserError(_unwritable(place, error)) from error
+
+
+def _unwritable(place: RunFolder, error: OSError) -> str:
+    """Return what is to be done about a run that cannot write."""
+    what = f"{error.filename or place.path}: {error.strerror}"
+    kept = checkpoints.all_in(place.path)
+    if not kept:
+        return f"{what}; the run has no checkpoint yet: begin it anew where there is room and leave, folder=DIR"
+    words = f"python -m translate resume={shlex.quote(str(place.path))}"
+    return f"{what}; the checkpoint of iteration {int(kept[-1].stem)} is whole: make room, and go on by: {words}"
 
 
 def _train(config: RunConfig, place: RunFolder, resume_from: Path | None, first: bool) -> int:

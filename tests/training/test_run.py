@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -36,6 +37,39 @@ def test_run_folder_is_whole(tmp_path: Path) -> None:
     assert samples == {f"00000{k}_{kind}.png" for k in (2, 3) for kind in ("cycle", "latent", "reference")}
     assert "done" in (folder / "log.txt").read_text()
     assert not list(folder.rglob("*.unfinished"))
+
+
+def limited(size: int, *words: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command whose files may not be larger than some bytes, as if the disk were full."""
+    return subprocess.run(
+        [sys.executable, "-m", "translate", *words],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+
+
+def test_a_full_disk_is_one_sentence_and_loses_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    first = limited(20_000, *TINY, "iterations=3", "checkpoint_every=2", f"folder={folder}")
+    assert first.returncode == 2
+    assert "the run has no checkpoint yet" in first.stderr
+    assert "Traceback" not in first.stderr
+    assert not list(folder.rglob("*.unfinished"))
+    whole = train(tmp_path / "whole", "iterations=4", "checkpoint_every=2")
+    train(tmp_path / "half", "iterations=2", "checkpoint_every=2")
+    again = limited(20_000, f"resume={tmp_path / 'half'}", "iterations=4", "checkpoint_every=2")
+    assert again.returncode == 2
+    assert "the checkpoint of iteration 2 is whole: make room, and go on by" in again.stderr
+    assert differences(whole, go_on(tmp_path / "half", "iterations=4")) == []
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"Not a directory; the run has no checkpoint yet"):
+        train(tmp_path / "file" / "run", "iterations=1")
 
 
 def test_same_seed_same_run_and_other_seed_another(tmp_path: Path) -> None:
