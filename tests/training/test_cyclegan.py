@@ -340,8 +340,9 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
     compared = [name for name in one.tensors if name.startswith(("network", "memory"))]
     assert {"memory.pool_a.images", "memory.pool_b.images"} <= set(compared)
     for name in compared:
-        # instance norm divides by small deviations at first, so rounding shows in images; another image is 0.6 away
-        atol = 2e-3 if name.startswith("memory") else 2e-5
+        # instance norm divides by small deviations at first, so rounding shows in images, another of which is 0.6 away,
+        # and in the biases before it, whose gradient is nothing but rounding
+        atol = 2e-3 if name.startswith("memory") else 1e-4 if name.endswith("bias") else 2e-5
         torch.testing.assert_close(
             two.tensors[name], one.tensors[name], rtol=1e-4, atol=atol, msg=lambda m, n=name: f"{n}: {m}"
         )

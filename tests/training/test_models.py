@@ -100,7 +100,7 @@ def test_registration_says_what_is_there(name: str) -> None:
     (terms,) = train(model, batch, 1)
     for phase, names in facts["terms"].items():
         recorded = {term.split("/")[-1].split("#")[0] for term in terms if term.startswith(f"{phase}/")}
-        assert recorded == set(names)
+        assert {term for term in names if model.counts(phase, term)} <= recorded <= set(names)
     assert set(model.headline) <= set(terms)
 
 

@@ -18,7 +18,7 @@ from translate.config.schema import RunConfig
 from translate.data.batches import HeldOut
 from translate.errors import UserError
 from translate.metrics.local import Local
-from translate.models import stargan_v1
+from translate.models import base
 from translate.models.stargan_v1 import StarGANv1
 from translate.schedule import parse
 
@@ -91,11 +91,11 @@ def test_what_is_mixed_does_not_depend_on_the_number_of_processes(monkeypatch: p
     whole = [model.share_of_real(number, 8) for number in range(2)]
     assert whole[0].shape == (8, 1, 1, 1)
     assert not whole[0].equal(whole[1])
-    monkeypatch.setattr(stargan_v1, "process_count", lambda: 4)
+    monkeypatch.setattr(base, "process_count", lambda: 4)
     for number in range(2):
         parts = []
         for rank in range(4):
-            monkeypatch.setattr(stargan_v1, "process_rank", lambda rank=rank: rank)
+            monkeypatch.setattr(base, "process_rank", lambda rank=rank: rank)
             parts.append(model.share_of_real(number, 2))
         assert torch.cat(parts).equal(whole[number])
     monkeypatch.undo()

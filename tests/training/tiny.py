@@ -79,6 +79,7 @@ tiny_cyclegan = Case(
         "model=cyclegan_small",
         "model.pool_size=5",
         "model.networks.generator_ab.base_width=4",
+        "model.networks.generator_ab.num_halvings=3",
         "model.networks.discriminator_a.base_width=4",
         "model.optimizers.generator_ab.lr={schedule: linear, start: 1e-3, end: 0, iterations: 8}",
         "model.weights.discriminator.gradient_penalty=0.1",
