@@ -17,9 +17,9 @@ import pytest
 import torch
 
 from numerics.formula import fill, image, summary
+from numerics.gradients import of_first_iteration
 from translate.data.batches import UnpairedBatch
 from translate.losses.adversarial import LeastSquares
-from translate.models.base import TranslationModel
 from translate.models.cyclegan import CycleGAN
 from translate.networks.patch import PatchDiscriminator
 from translate.networks.resnet import ResnetGenerator
@@ -102,18 +102,7 @@ def before_instance_norm(role: str, key: str) -> bool:
 
 def test_three_iterations_equal_published(monkeypatch: pytest.MonkeyPatch) -> None:
     model = make_model()
-    gradients: dict[str, dict[str, torch.Tensor]] = {}
-    descend = TranslationModel._descend
-
-    def spy(self: TranslationModel, loss: torch.Tensor, roles: tuple[str, ...]) -> None:
-        descend(self, loss, roles)
-        if self.iteration == 0:
-            for role in roles:
-                gradients[role] = {
-                    key: p.grad.clone() for key, p in self.network(role).named_parameters() if p.grad is not None
-                }
-
-    monkeypatch.setattr(TranslationModel, "_descend", spy)
+    gradients = of_first_iteration(monkeypatch)
     for k, wanted in enumerate(GOLDEN["steps"]):
         model.training_step(batch_of(k), k)
         found = {

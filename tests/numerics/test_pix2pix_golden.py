@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from numerics.formula import fill, image, summary
+from numerics.gradients import of_first_iteration
 from translate.data.batches import PairedBatch
 from translate.losses.adversarial import NonSaturating
-from translate.models.base import TranslationModel
 from translate.models.pix2pix import Pix2Pix
 from translate.networks.patch import PatchDiscriminator
 from translate.networks.unet import UnetGenerator
@@ -75,18 +75,7 @@ def test_forward_equals_published() -> None:
 
 def test_three_iterations_equal_published(monkeypatch: pytest.MonkeyPatch) -> None:
     model = make_model()
-    gradients: dict[str, dict[str, torch.Tensor]] = {}
-    descend = TranslationModel._descend
-
-    def spy(self: TranslationModel, loss: torch.Tensor, roles: tuple[str, ...]) -> None:
-        descend(self, loss, roles)
-        if self.iteration == 0:
-            for role in roles:
-                gradients[role] = {
-                    key: p.grad.clone() for key, p in self.network(role).named_parameters() if p.grad is not None
-                }
-
-    monkeypatch.setattr(TranslationModel, "_descend", spy)
+    gradients = of_first_iteration(monkeypatch)
     for k, wanted in enumerate(GOLDEN["steps"]):
         model.training_step(batch_of(k), k)
         assert TERMS.keys() == wanted.keys()

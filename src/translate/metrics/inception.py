@@ -5,6 +5,7 @@ the same way.
 """
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -54,7 +55,7 @@ def resized_clean(picture: np.ndarray) -> np.ndarray:
     return np.stack(channels, axis=2)
 
 
-class _Inception:
+class _Inception(ABC):
     """Resize, normalise and look, ``resize`` on threads since Pillow lets others run meanwhile."""
 
     def __init__(
@@ -64,9 +65,9 @@ class _Inception:
         self.resize, self.device, self.batch_size = resize, device, batch_size
         self._threads = ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None)
 
+    @abstractmethod
     def normalise(self, x: Tensor) -> Tensor:
         """Return what the network takes of pixels (n, 3, 299, 299) in [0, 255]."""
-        raise NotImplementedError
 
     @torch.no_grad()
     def __call__(self, pixels: np.ndarray) -> Tensor:

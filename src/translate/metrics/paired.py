@@ -3,6 +3,7 @@
 Every validation pair counts; both images are 8-bit, at the run's image size.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
 from torch import Tensor
@@ -14,7 +15,7 @@ from translate.registry import METRICS
 FEW = 50
 
 
-class _Paired:
+class _Paired(ABC):
     """The mean over pairs of a figure of each."""
 
     name = ""
@@ -23,9 +24,9 @@ class _Paired:
         """Return what is kept: a number for each pair."""
         return Values()
 
+    @abstractmethod
     def read(self, images: Tensor, wanted: Tensor) -> Tensor:
         """Return the figure (n,) of images (n, 3, S, S) in [0, 255] against those that were wanted."""
-        raise NotImplementedError
 
     def figures(self, found: Tally) -> dict[str, float]:
         """Return the mean."""

@@ -1,5 +1,6 @@
 """What the published layouts have in common: files of networks by name, placed in ours, and written again."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -39,7 +40,7 @@ class Part:
         return f"{self.kind}.{self.published}"
 
 
-class Layout:
+class Layout(ABC):
     """How the weights of some models are published.
 
     A subclass recognises files (`fits`), describes them in our words (`describe`) and names the files that are written
@@ -50,13 +51,13 @@ class Layout:
     models: tuple[str, ...]
     bare: bool = True  # a file holds one network, without its name
 
+    @abstractmethod
     def fits(self, files: Sequence[PublishedFile]) -> bool:
         """Return whether the files look like this layout's."""
-        raise NotImplementedError
 
+    @abstractmethod
     def describe(self, files: Sequence[PublishedFile], wishes: Wishes) -> tuple[Weights, list[tuple[Part, State]]]:
         """Return the weights, without tensors, and whose the tensors are; UserError for what cannot be placed."""
-        raise NotImplementedError
 
     def optional(self, node: Node, key: str) -> bool:
         """Return whether a published network has a tensor that ours lacks, so that it is kept as an extra one."""
@@ -73,9 +74,9 @@ class Layout:
         del node, state
         return {}
 
+    @abstractmethod
     def parts(self, weights: Weights) -> list[tuple[str, Part]]:
         """Return the networks to write, each with the name of its file."""
-        raise NotImplementedError
 
     # --- in ----------------------------------------------------------------------------------------------------
 
