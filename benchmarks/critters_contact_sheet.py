@@ -13,15 +13,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from translate.data.synthetic import (
-    ACCESSORIES,
-    EXPRESSIONS,
-    PATTERNS,
-    SPECIES,
-    draw,
-    outline,
-    render,
-)
+from translate.data.synthetic.factors import ACCESSORIES, EXPRESSIONS, PATTERNS, SPECIES, draw
+from translate.data.synthetic.painting import outline, render
 
 TILE = 192
 COLUMNS = len(EXPRESSIONS) + len(PATTERNS) - 1 + len(ACCESSORIES) - 1

@@ -6,9 +6,9 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from translate.data import synthetic
 from translate.data.datasets.critters import DEFAULT_DOMAINS, Critters
-from translate.data.synthetic import (
+from translate.data.synthetic import painting, sheet
+from translate.data.synthetic.factors import (
     ACCESSORIES,
     ATTRIBUTES,
     CONTENT,
@@ -19,9 +19,8 @@ from translate.data.synthetic import (
     Factors,
     attributes,
     draw,
-    outline,
-    render,
 )
+from translate.data.synthetic.painting import outline, render
 from translate.errors import UserError
 
 NAMES = [field.name for field in fields(Factors)]
@@ -146,8 +145,8 @@ def test_a_picture_does_not_depend_on_its_company(paint, size, monkeypatch: pyte
     assert np.array_equal(paint(factors.take(order), size)[order], together)
     for i in range(0, 90, 7):
         assert np.array_equal(paint(factors.take([i]), size)[0], together[i])
-    monkeypatch.setattr(synthetic, "_CHUNK", 5)
-    monkeypatch.setattr(synthetic, "_BLOCK", 3)
+    monkeypatch.setattr(painting, "_CHUNK", 5)
+    monkeypatch.setattr(sheet, "_BLOCK", 3)
     assert np.array_equal(paint(factors, size), together)
 
 

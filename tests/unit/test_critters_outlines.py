@@ -8,7 +8,8 @@ import pytest
 
 from translate.data.datasets.critters import Critters
 from translate.data.datasets.critters_outlines import CrittersOutlines
-from translate.data.synthetic import SPECIES, outline, render
+from translate.data.synthetic.factors import SPECIES
+from translate.data.synthetic.painting import outline, render
 from translate.errors import UserError
 from translate.registry import DATASETS
 

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from translate.data.datasets.base import Dataset, check_split, choose_attributes, choose_domains
-from translate.data.synthetic import ATTRIBUTES, SPECIES, WORLD_VERSION, draw, render
-from translate.data.synthetic import attributes as binary_labels
+from translate.data.synthetic.factors import ATTRIBUTES, SPECIES, WORLD_VERSION, draw
+from translate.data.synthetic.factors import attributes as binary_labels
+from translate.data.synthetic.painting import render
 from translate.errors import UserError
 from translate.registry import DATASETS
 
@@ -27,7 +28,7 @@ class Critters(Dataset):
     divided by the number of domains. Image k of a species is the same whichever other domains there are and
     however many images; `world_seed` gives other ones. `factors` holds the known factors of every item.
     `attributes` chooses and orders the binary labels of a StarGAN v1; null means all of
-    translate.data.synthetic.ATTRIBUTES.
+    translate.data.synthetic.factors.ATTRIBUTES.
     Raises UserError for an unknown or repeated species or attribute, and for fewer images than domains.
     """
 

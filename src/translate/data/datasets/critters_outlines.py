@@ -9,7 +9,8 @@ import numpy as np
 
 from translate.data.datasets.base import Dataset, check_split, choose_domains
 from translate.data.datasets.critters import DEFAULT_DOMAINS, VALIDATION
-from translate.data.synthetic import SPECIES, WORLD_VERSION, draw, outline, render
+from translate.data.synthetic.factors import SPECIES, WORLD_VERSION, draw
+from translate.data.synthetic.painting import outline, render
 from translate.errors import UserError
 from translate.registry import DATASETS
 
