@@ -65,18 +65,26 @@ class RunFolder:
         with open(self.metrics, "a", encoding="utf-8") as file:
             file.write(json.dumps(values) + "\n")
 
+    def recorded(self, iteration: int) -> list[dict[str, Any]]:
+        """Return the lines that `append` has written of an iteration."""
+        return [line for line in self._lines() if line["iteration"] == iteration]
+
     def rewind(self, iteration: int) -> None:
         """Drop recorded lines after an iteration: a resumed run writes them again."""
+        if self.metrics.exists():
+            kept = [json.dumps(line) + "\n" for line in self._lines() if line["iteration"] <= iteration]
+            write_text(self.metrics, "".join(kept))
+
+    def _lines(self) -> Iterator[dict[str, Any]]:
         if not self.metrics.exists():
             return
-        kept = []
         for line in self.metrics.read_text(encoding="utf-8").splitlines():
             try:
-                if json.loads(line)["iteration"] <= iteration:
-                    kept.append(line + "\n")
-            except (ValueError, KeyError):  # the last line of a killed process may be cut short
+                found = json.loads(line)
+            except ValueError:  # the last line of a killed process may be cut short
                 continue
-        write_text(self.metrics, "".join(kept))
+            if isinstance(found, dict) and "iteration" in found:
+                yield found
 
     def save_picture(self, name: str, pixels: np.ndarray) -> Path:
         """Write (H, W, 3) uint8 as samples/<name>.png and return its path."""

@@ -15,6 +15,7 @@ import torch
 
 from translate import build, checkpoints, evaluation
 from translate.artifacts import RunFolder
+from translate.callbacks.evaluating import Evaluating
 from translate.callbacks.telemetry import NonFiniteError
 from translate.config.schema import INSENSITIVE_KEYS, RunConfig, experiment, to_mapping, to_yaml
 from translate.data.module import DataModule
@@ -106,6 +107,10 @@ def _train(config: RunConfig, place: RunFolder, resume_from: Path | None, first:
         except NonFiniteError as error:
             log.error("stopped: %s", error)
             return FAILED
+    elif first:
+        for callback in callbacks:
+            if isinstance(callback, Evaluating):
+                callback.make_up(trainer, model)
     if checkpointing.interrupted is not None:
         log.info(
             "stopped at iteration %d of %d; go on by: python -m translate resume=%s",

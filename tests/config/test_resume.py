@@ -1,14 +1,16 @@
 """A saved configuration is read back as it was; a run goes on with it."""
 
+import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from translate.config.check import check
 from translate.config.compose import load
-from translate.config.launch import configuration
-from translate.config.resume import newest_iteration, resumed, unfinished
+from translate.config.launch import configuration, place_of
+from translate.config.resume import finished, newest_iteration, resumed, unfinished
 from translate.config.schema import INSENSITIVE_KEYS, RunConfig, experiment, read_yaml, to_mapping, to_yaml
 from translate.errors import ConfigError, UserError
 
@@ -19,6 +21,12 @@ def save(folder: Path, config: RunConfig, *iterations: int) -> Path:
     for iteration in iterations:
         (folder / "checkpoints" / f"{iteration:06d}.safetensors").write_bytes(b"")
     return folder
+
+
+def measured(folder: Path, iteration: int) -> None:
+    """Leave figures as a run that ends at an iteration does."""
+    (folder / "metrics").mkdir()
+    (folder / "metrics" / "local_last.json").write_text(json.dumps({"protocol": "local", "iteration": iteration}))
 
 
 def test_round_trip(small: list[str], tmp_path: Path) -> None:
@@ -68,7 +76,7 @@ def test_auto_finds_the_newest_unfinished_run(small: list[str], tmp_path: Path) 
     assert unfinished(config, runs) is None
     old = save(runs / "painter" / "a", config, 3)
     new = save(runs / "painter" / "b_sweep" / "0", load([*small, "iterations=8", "data.num_workers=3"]), 2)
-    save(runs / "painter" / "c", config, 5, 10)  # finished
+    measured(save(runs / "painter" / "c", config, 5, 10), 10)  # finished
     save(runs / "painter" / "d", load([*small, "iterations=10", "seed=5"]), 3)  # another experiment
     save(runs / "painter" / "e", config)  # without a checkpoint
     for age, folder in ((200, old), (100, new)):
@@ -78,6 +86,44 @@ def test_auto_finds_the_newest_unfinished_run(small: list[str], tmp_path: Path) 
     assert unfinished(config, runs) == new
     assert unfinished(load([*small, "iterations=3"]), runs) == new
     assert unfinished(load([*small, "iterations=2"]), runs) is None
+
+
+def test_auto_goes_on_with_a_run_that_was_killed_before_its_figures_were_there(
+    small: list[str], tmp_path: Path
+) -> None:
+    config = load([*small, "iterations=10"])
+    folder = save(tmp_path / "a", config, 5, 10)
+    assert unfinished(config, tmp_path) == folder
+    assert not finished(config, folder)
+    measured(folder, 5)  # by a shorter run
+    assert unfinished(config, tmp_path) == folder
+    assert not finished(config, folder)
+    (folder / "metrics" / "local_last.json").write_text("{")
+    assert unfinished(config, tmp_path) == folder
+    shutil.rmtree(folder / "metrics")
+    measured(folder, 10)
+    assert unfinished(config, tmp_path) is None
+    assert finished(config, folder)
+
+
+def test_a_folder_in_which_a_run_was_killed_before_its_first_checkpoint_is_begun_again(
+    small: list[str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    config = load([*small, f"folder={folder}"])
+    for left in (".lock", "config.yaml.unfinished"):
+        (folder / left).touch()
+        assert place_of(config) == (folder, None)
+    save(folder, config)
+    (folder / "checkpoints" / "000005.unfinished").write_bytes(b"cut short")
+    assert place_of(config) == (folder, None)
+    with pytest.raises(UserError, match=r"holds another experiment, its seed is 0, not 1"):
+        place_of(load([*small, f"folder={folder}", "seed=1"]))
+    (folder / "checkpoints" / "000005.safetensors").write_bytes(b"")
+    with pytest.raises(UserError, match=rf"is not empty; name a new one, or write resume={folder}"):
+        place_of(config)
+    assert place_of(load([*small, f"folder={folder}", "resume=auto"])) == (folder, folder)
 
 
 @pytest.mark.parametrize("key", sorted(INSENSITIVE_KEYS))

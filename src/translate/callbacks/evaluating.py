@@ -48,12 +48,17 @@ class Evaluating(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Find the weights now and not in the middle of the run; measure what a killed run has left unmeasured."""
         assert isinstance(pl_module, TranslationModel)
-        self._evaluator = self._make(pl_module.device)
-        if pl_module.iteration and pl_module.iteration % self.every == 0:
-            name = checkpoints.path_of(self.folder.path, pl_module.iteration).stem
+        self.make_up(trainer, pl_module)
+
+    def make_up(self, trainer: pl.Trainer, model: TranslationModel) -> None:
+        """Measure a model that a run has just gone on from, if the run was killed before all was on record."""
+        self._evaluator = self._make(model.device)
+        if model.iteration and model.iteration % self.every == 0:
+            name = checkpoints.path_of(self.folder.path, model.iteration).stem
             places = [results.path_of(self.folder.path, protocol, name) for protocol in self._evaluator.protocols]
-            if not self._evaluator.group.of_first(all(place.is_file() for place in places)):
-                self._measure(trainer, pl_module)
+            done = all(place.is_file() for place in places) and self._recorded(model.iteration)
+            if not self._evaluator.group.of_first(done):
+                self._measure(trainer, model)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -80,9 +85,16 @@ class Evaluating(pl.Callback):
             if evaluator.group.first:
                 log.info("%s", results.table(result))
         if evaluator.group.first:
-            self._record(trainer, model.iteration, found)
             self._keep_best(model, found)
+            if not self._recorded(model.iteration):  # the last thing that is done: its absence tells of a kill
+                self._record(trainer, model.iteration, found)
         self.telemetry.leave_out(time.monotonic() - began)
+
+    def _recorded(self, iteration: int) -> bool:
+        """Tell whether metrics.jsonl has the figures of an iteration."""
+        assert self._evaluator is not None
+        starts = tuple(f"{protocol}/" for protocol in self._evaluator.protocols)
+        return any(name.startswith(starts) for line in self.folder.recorded(iteration) for name in line)
 
     def _record(self, trainer: pl.Trainer, iteration: int, found: Mapping[str, Figures]) -> None:
         """Tell metrics.jsonl and the loggers."""

@@ -40,7 +40,17 @@ from translate.config.compose import (
 )
 from translate.config.hydra_search import join_search_path
 from translate.config.overrides import HydraProblem, explain, in_quotes
-from translate.config.resume import CONFIG_FILE, RUNS, finished, going_on, resumed, same_experiment, unfinished
+from translate.config.resume import (
+    CONFIG_FILE,
+    RUNS,
+    finished,
+    going_on,
+    is_fresh,
+    newest_iteration,
+    resumed,
+    same_experiment,
+    unfinished,
+)
 from translate.config.schema import RunConfig, read_yaml
 from translate.config.search_path import EXPERIMENTS, groups, shipped
 from translate.errors import ConfigError, UserError
@@ -156,7 +166,7 @@ class _Runs:
                 planned = self._plan(config, context, overrides)
                 ours = str(context.launcher.get("_target_")).startswith(LAUNCHERS)
                 return planned if planned is None or ours else jobs.execute(planned, tell=print)
-            folder, resume_from = _folder(config)
+            folder, resume_from = place_of(config)
             # Lightning must not take Hydra's command line for that of a further process.
             HydraConfig.instance().cfg = None
             code = self.job(replace(config, folder=str(folder)), folder, resume_from, list(overrides))
@@ -245,15 +255,16 @@ def new_folder(name: str, ending: str = "") -> Path:
     return folder
 
 
-def _folder(config: RunConfig) -> tuple[Path, Path | None]:
+def place_of(config: RunConfig) -> tuple[Path, Path | None]:
     """Return the folder of a single run, and the one to go on from if `resume=auto` finds one."""
     if config.folder is None:
         resume_from = unfinished(config) if config.resume == "auto" else None
         return resume_from or new_folder(str(config.name)), resume_from
     folder = Path(config.folder)
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+    if is_fresh(folder):
         return folder, None
-    if config.resume == "auto" and (folder / CONFIG_FILE).is_file():
+    # A run that was killed before its first checkpoint has nothing to lose: the same command begins it again.
+    if (folder / CONFIG_FILE).is_file() and (config.resume == "auto" or newest_iteration(folder) is None):
         return folder, going_on(config, folder)
     raise UserError(f"folder: {folder} is not empty; name a new one, or write resume={folder} to go on with its run")
 

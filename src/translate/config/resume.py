@@ -1,5 +1,6 @@
 """Go on with a run: from its folder, or with the newest unfinished run of the same experiment."""
 
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -19,6 +20,8 @@ from translate.registry import METRICS
 RUNS = Path("runs")
 CONFIG_FILE = "config.yaml"
 CHECKPOINTS = "checkpoints"
+FIRST_FILES = frozenset({".lock", f"{CONFIG_FILE}.unfinished"})
+"""What a run that is killed at once leaves in its folder, before the configuration is there."""
 
 CHANGEABLE_GROUPS = ("trainer", "logger", "metrics")
 """Groups that may be chosen anew when a run goes on: they cannot change what it computes."""
@@ -72,6 +75,13 @@ def check_folder(folder: Path) -> None:
         raise UserError(f"resume: {folder} holds no checkpoint to go on from; start anew, without resume")
 
 
+def is_fresh(folder: Path) -> bool:
+    """Tell whether a run may begin in a folder as if nothing had been there."""
+    if not folder.exists():
+        return True
+    return folder.is_dir() and all(path.name in FIRST_FILES for path in folder.iterdir())
+
+
 def newest_iteration(folder: Path) -> int | None:
     """Return the iteration of the newest checkpoint of a run folder, None without any."""
     numbers = [int(path.stem) for path in (folder / CHECKPOINTS).glob("*.safetensors") if path.stem.isdigit()]
@@ -82,15 +92,18 @@ def unfinished(config: RunConfig, runs: Path = RUNS) -> Path | None:
     """Return the folder of the newest run of the same experiment that has a checkpoint and is not finished.
 
     Runs are the same experiment if name and configuration agree without the keys that cannot change results;
-    the number of iterations may differ, and decides with `config` whether a run is finished.
+    the number of iterations may differ, and decides with `config` whether a run is finished. One that was killed
+    while its figures were made is not.
     """
     wanted = experiment(to_mapping(config), INSENSITIVE_KEYS | _LENGTH)
     best: tuple[float, Path] | None = None
     for folder in run_folders(runs):
         newest = newest_iteration(folder)
-        if newest is None or newest >= config.iterations:
+        if newest is None or newest > config.iterations:
             continue
         saved = read_yaml(folder / CONFIG_FILE)
+        if newest == config.iterations and (saved.get("iterations") != newest or _measured(config, folder)):
+            continue
         if saved.get("name") != config.name or experiment(saved, INSENSITIVE_KEYS | _LENGTH) != wanted:
             continue
         written = max(path.stat().st_mtime for path in (folder / CHECKPOINTS).glob("*.safetensors"))
@@ -114,10 +127,17 @@ def finished(config: RunConfig, folder: Path) -> bool:
 def _measured(config: RunConfig, folder: Path) -> bool:
     """Tell whether a folder holds the figures of every protocol that the run is to end with."""
     protocols = {METRICS.facts(node["name"]).get("protocol") for node in config.metrics.values()}
-    return all(
-        (folder / "metrics" / f"{protocol}_last.json").is_file() or (folder / "metrics.json").is_file()
-        for protocol in protocols
-    )
+    places = (folder / "metrics.json", *(folder / "metrics").glob("*_last.json"))
+    return protocols <= {protocol for path in places for protocol, of in _figures(path) if of == config.iterations}
+
+
+def _figures(path: Path) -> list[tuple[str, int]]:
+    """Return the protocol and the iteration of a file of figures, which a shorter run may have left; [] of none."""
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+        return [(tree["protocol"], tree["iteration"])]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def going_on(config: RunConfig, folder: Path) -> Path | None:
