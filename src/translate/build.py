@@ -21,6 +21,7 @@ from translate.callbacks.health import Health
 from translate.callbacks.progress import Progress
 from translate.callbacks.sampling import Sampling
 from translate.callbacks.telemetry import Telemetry
+from translate.compilation import compile_networks
 from translate.config.schema import RunConfig, TrainerConfig, to_mapping
 from translate.data.module import DataModule
 from translate.distributed import ExplicitDDP
@@ -74,12 +75,27 @@ def build_model(config: RunConfig) -> TranslationModel:
         **node.arguments,
     )
     model.rates = rates
-    return model.to(memory_format=torch.channels_last)  # the same numbers, faster convolutions on CPU and GPU
+    model.num_parts = config.trainer.accumulate
+    if config.trainer.channels_last is not False:
+        model.to(memory_format=torch.channels_last)
+    if config.trainer.compile:
+        compile_networks(
+            (model.network(role) for role in model.roles), (model.network(role) for role in model.penalized)
+        )
+    return model
 
 
 def _seeing_the_whole_batch(role: str, network: nn.Module, trainer: TrainerConfig) -> nn.Module:
-    """Return a network whose batch norms, if it has any, see the batch of all processes; UserError where none can."""
-    if count_processes(trainer) == 1 or not any(isinstance(module, BatchNorm) for module in network.modules()):
+    """Return a network whose batch norms, if it has any, see the whole batch; UserError where they cannot."""
+    if not any(isinstance(module, BatchNorm) for module in network.modules()):
+        return network
+    if trainer.accumulate > 1:
+        raise UserError(
+            f"model.networks.{role}: found batch norm and trainer.accumulate={trainer.accumulate}; the parts of a batch "
+            f"are trained one after another and cannot share its statistics; set trainer.accumulate=1, or use a network "
+            f"without batch norm (model.networks.{role}.norm=instance where there is the choice)"
+        )
+    if count_processes(trainer) == 1:
         return network
     if trainer.accelerator in ("gpu", "cuda") or (trainer.accelerator == "auto" and torch.cuda.is_available()):
         synchronized: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)
@@ -94,11 +110,11 @@ def _seeing_the_whole_batch(role: str, network: nn.Module, trainer: TrainerConfi
 def build_data(config: RunConfig, start: int = 0) -> DataModule:
     """Return the data, from iteration ``start`` to the end of the run."""
     data = config.data
-    num_processes = count_processes(config.trainer)
-    if data.batch_size % num_processes:
+    num_processes, num_parts = count_processes(config.trainer), config.trainer.accumulate
+    if data.batch_size % (num_processes * num_parts):
         raise UserError(
-            f"data.batch_size: {data.batch_size} images do not divide among {num_processes} processes; "
-            f"use a multiple of {num_processes}"
+            f"data.batch_size: {data.batch_size} images do not divide among {num_processes} processes in {num_parts} "
+            f"parts each (trainer.accumulate); use a multiple of {num_processes * num_parts}"
         )
     make = partial(DATASETS.get(data.name), **data.arguments, domains=data.domains)
     return DataModule(

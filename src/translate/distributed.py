@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from torch.nn import Module
 
 from translate.liveness import Liveness, of_communication, shared_store
+from translate.parts import meet, part
 
 log = logging.getLogger("translate")
 
@@ -30,6 +32,16 @@ def process_rank() -> int:
 def process_count() -> int:
     """Return how many processes train together; 1 when alone."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def shard_rank() -> int:
+    """Return which share of the global batch is under way: that of a process, or of one of its parts."""
+    return process_rank() * part().count + part().index
+
+
+def shard_count() -> int:
+    """Return into how many shares the global batch is split, over processes and parts."""
+    return process_count() * part().count
 
 
 def synchronize(tensors: list[Tensor]) -> None:
@@ -57,6 +69,21 @@ def gather(images: Tensor) -> Tensor:
     found = [torch.empty_like(mine) for _ in range(process_count())]
     dist.all_gather(found, mine)
     return torch.cat(found)
+
+
+def share(images: Tensor, then: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return the rows of the share under way, of what ``then`` makes of the images (B, ...) of all shares.
+
+    They come to it one below the other, without gradients. Every process and every part must ask, with as many images;
+    ``then`` is called once in a process, whatever the number of its parts.
+    """
+    whole = meet(images, lambda parts: then(gather(torch.cat(parts))))
+    return own_rows(whole)
+
+
+def own_rows(whole: Tensor) -> Tensor:
+    """Return the rows of the share under way, of what has a row for every image of the global batch."""
+    return whole.chunk(shard_count())[shard_rank()]
 
 
 def collect(value: Any) -> list[Any]:

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from training.tiny import RUN, differences, tiny_cyclegan
-from translate import build, checkpoints, run
+from translate import build, checkpoints, distributed, run
 from translate.config.compose import load
 from translate.config.resume import resumed
 from translate.data.batches import UnpairedBatch
 from translate.data.views import Draw
 from translate.distributed import gather
 from translate.errors import ConfigError, UserError
-from translate.models import cyclegan
+
 from translate.models.base import TranslationModel
 from translate.models.cyclegan import CycleGAN
 from translate.schedule import parse
@@ -272,11 +272,11 @@ def test_pools_of_several_processes_are_those_of_one(monkeypatch: pytest.MonkeyP
         for one in (whole, *parts):
             one.iteration = k
         wanted = whole.remembered("a", fakes)
-        monkeypatch.setattr(cyclegan, "process_count", lambda: 2)
-        monkeypatch.setattr(cyclegan, "gather", lambda mine, fakes=fakes: fakes)
+        monkeypatch.setattr(distributed, "shard_count", lambda: 2)
+        monkeypatch.setattr(distributed, "gather", lambda mine, fakes=fakes: fakes)
         found = []
         for rank, one in enumerate(parts):
-            monkeypatch.setattr(cyclegan, "process_rank", lambda rank=rank: rank)
+            monkeypatch.setattr(distributed, "shard_rank", lambda rank=rank: rank)
             found.append(one.remembered("a", fakes[2 * rank : 2 * rank + 2]))
         monkeypatch.undo()
         assert torch.cat(found).equal(wanted)

@@ -91,11 +91,11 @@ def test_what_is_mixed_does_not_depend_on_the_number_of_processes(monkeypatch: p
     whole = [model.share_of_real(number, 8) for number in range(2)]
     assert whole[0].shape == (8, 1, 1, 1)
     assert not whole[0].equal(whole[1])
-    monkeypatch.setattr(base, "process_count", lambda: 4)
+    monkeypatch.setattr(base, "shard_count", lambda: 4)
     for number in range(2):
         parts = []
         for rank in range(4):
-            monkeypatch.setattr(base, "process_rank", lambda rank=rank: rank)
+            monkeypatch.setattr(base, "shard_rank", lambda rank=rank: rank)
             parts.append(model.share_of_real(number, 2))
         assert torch.cat(parts).equal(whole[number])
     monkeypatch.undo()

@@ -288,7 +288,7 @@ def _check_image_size(size: Any, needs: Mapping[str, Mapping[str, Any]]) -> Iter
             unsuited.setdefault(_size_in_words(need), []).append(role)
     for words, roles in unsuited.items():
         need = needs[roles[0]]
-        below = next((s for s in range(size, 0, -1) if _suits(s, need)), None)
+        below = next((s for s in range(min(size, 8192), 0, -1) if _suits(s, need)), None)
         above = next((s for s in range(size, 8193) if _suits(s, need)), None)
         near = " or ".join(str(s) for s in (below, above) if s is not None)
         roles_text = f"the network {roles[0]} takes" if len(roles) == 1 else f"the networks {', '.join(roles)} take"
@@ -448,7 +448,7 @@ def counts_are_positive(values: Mapping[str, Any]) -> Iterator[str]:
     least = dict.fromkeys(("iterations", "keep_checkpoints", *cadences), 1)
     nested = {
         "data": {"image_size": 1, "batch_size": 1, "num_workers": 0},
-        "trainer": {"num_nodes": 1, "threads": 1},
+        "trainer": {"num_nodes": 1, "threads": 1, "accumulate": 1},
     }
     for node, where, bounds in (
         (values, "", least),
@@ -472,17 +472,17 @@ def batch_is_divisible(values: Mapping[str, Any]) -> Iterator[str]:
     """Every process gets the same share of the global batch."""
     size = (values.get("data") or {}).get("batch_size")
     trainer = values.get("trainer") or {}
-    devices, nodes = trainer.get("devices"), trainer.get("num_nodes")
+    devices, nodes, parts = trainer.get("devices"), trainer.get("num_nodes"), trainer.get("accumulate", 1)
     count = len(devices) if isinstance(devices, list) else devices
     if isinstance(count, int) and isinstance(nodes, int) and isinstance(size, int) and size > 0:
         if count == 0 or count < -1:
             yield f"trainer.devices: found {devices!r}, expected 1 or more, a list of device numbers, or auto"
-        elif nodes > 0 and count > 0 and size % (count * nodes) != 0:
-            total = count * nodes
+        elif nodes > 0 and count > 0 and isinstance(parts, int) and parts > 0 and size % (count * nodes * parts) != 0:
+            total = count * nodes * parts
             near = " or ".join(str(n * total) for n in (size // total, size // total + 1) if n > 0)
             yield (
                 f"data.batch_size: found {size}, the batch of all processes together, which cannot be split "
-                f"over {total} (trainer.devices x trainer.num_nodes); use {near}"
+                f"over {total} (trainer.devices x trainer.num_nodes x trainer.accumulate); use {near}"
             )
 
 

@@ -6,7 +6,7 @@ without a default must stand in the configuration: no key is optional by absence
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,15 +45,18 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class TrainerConfig:
-    """Where it runs; the words are those of Lightning's Trainer, except `threads`."""
+    """Where it runs, and how; the words down to `deterministic` are those of Lightning's Trainer."""
 
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"]
     devices: int | list[int] | Literal["auto"]
     num_nodes: int
     strategy: str
-    precision: Literal["32-true", "bf16-mixed", "16-mixed", "64-true", "bf16-true", "16-true"]
+    precision: Literal["32-true", "bf16-mixed", "64-true"]
     deterministic: bool | Literal["warn"]
     threads: int | None  # CPU threads of each process; null: torch's choice
+    accumulate: int = 1  # parts in which each process trains its share of the batch: less memory, the same update
+    channels_last: bool | None = None  # how images lie in memory; null: as is faster for the networks and the device
+    compile: bool = False  # torch.compile the networks: a minute or two at the start, faster iterations
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,9 @@ INSENSITIVE_KEYS = frozenset(
         "trainer.num_nodes",
         "trainer.strategy",
         "trainer.threads",
+        "trainer.accumulate",
+        "trainer.channels_last",
+        "trainer.compile",
         "logger",
         "metrics",
         "log_every",
@@ -127,12 +133,18 @@ def to_yaml(config: RunConfig) -> str:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Return the plain mapping in a saved `config.yaml`; floats without a point (1e-06) stay floats."""
+    """Return the plain mapping in a saved `config.yaml`; floats without a point (1e-06) stay floats.
+
+    What the trainer can be told since the file was written has the value that changes nothing.
+    """
     from omegaconf import OmegaConf
 
     tree = OmegaConf.to_container(OmegaConf.load(path))
     assert isinstance(tree, dict)
-    return {str(key): value for key, value in tree.items()}
+    found = {str(key): value for key, value in tree.items()}
+    if isinstance(trainer := found.get("trainer"), dict):
+        found["trainer"] = {f.name: f.default for f in fields(TrainerConfig) if f.default is not MISSING} | trainer
+    return found
 
 
 def experiment(tree: Mapping[str, Any], without: frozenset[str] = INSENSITIVE_KEYS) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Two-sided adversarial losses on logits.
 
 A two-sided loss is one object with three methods: what the discriminator pays on real and on fake images, and what the
-generator pays. Each returns the mean over all logits.
+generator pays. Each returns the mean over all logits, in float32 at least.
 """
 
 from typing import Protocol
@@ -9,6 +9,7 @@ from typing import Protocol
 import torch.nn.functional as F
 from torch import Tensor
 
+from translate.losses.precision import precise
 from translate.registry import LOSSES
 
 
@@ -42,15 +43,15 @@ class NonSaturating:
 
     def real(self, logits: Tensor) -> Tensor:
         """Return the mean of ``softplus(-logits)``."""
-        return F.softplus(-logits).mean()
+        return F.softplus(-precise(logits)).mean()
 
     def fake(self, logits: Tensor) -> Tensor:
         """Return the mean of ``softplus(logits)``."""
-        return F.softplus(logits).mean()
+        return F.softplus(precise(logits)).mean()
 
     def generator(self, logits: Tensor) -> Tensor:
         """Return the mean of ``softplus(-logits)``."""
-        return F.softplus(-logits).mean()
+        return F.softplus(-precise(logits)).mean()
 
 
 @LOSSES.register("least_squares")
@@ -68,15 +69,15 @@ class LeastSquares:
 
     def real(self, logits: Tensor) -> Tensor:
         """Return the mean of ``(logits - 1)^2``."""
-        return (logits - 1).square().mean()
+        return (precise(logits) - 1).square().mean()
 
     def fake(self, logits: Tensor) -> Tensor:
         """Return the mean of ``logits^2``."""
-        return logits.square().mean()
+        return precise(logits).square().mean()
 
     def generator(self, logits: Tensor) -> Tensor:
         """Return the mean of ``(logits - 1)^2``."""
-        return (logits - 1).square().mean()
+        return (precise(logits) - 1).square().mean()
 
 
 @LOSSES.register("wasserstein")
@@ -93,12 +94,12 @@ class Wasserstein:
 
     def real(self, logits: Tensor) -> Tensor:
         """Return the mean of ``-logits``."""
-        return -logits.mean()
+        return -precise(logits).mean()
 
     def fake(self, logits: Tensor) -> Tensor:
         """Return the mean of ``logits``."""
-        return logits.mean()
+        return precise(logits).mean()
 
     def generator(self, logits: Tensor) -> Tensor:
         """Return the mean of ``-logits``."""
-        return -logits.mean()
+        return -precise(logits).mean()

@@ -3,6 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor
 
+from translate.losses.precision import precise
 from translate.registry import LOSSES
 
 
@@ -17,7 +18,7 @@ def attribute_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     >>> round(attribute_cross_entropy(torch.zeros(4, 5), torch.ones(4, 5)).item(), 4)
     3.4657
     """
-    return F.binary_cross_entropy_with_logits(logits, labels, reduction="sum") / len(logits)
+    return F.binary_cross_entropy_with_logits(precise(logits), labels, reduction="sum") / len(logits)
 
 
 @LOSSES.register("class_cross_entropy")
@@ -30,4 +31,4 @@ def class_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     >>> round(class_cross_entropy(torch.zeros(3, 8), torch.eye(8)[:3]).item(), 4)
     2.0794
     """
-    return F.cross_entropy(logits, labels)
+    return F.cross_entropy(precise(logits), labels)

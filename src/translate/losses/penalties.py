@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from translate.losses.precision import precise
 from translate.registry import LOSSES
 
 
@@ -17,10 +18,8 @@ def r1(logits: Tensor, real: Tensor) -> Tensor:
     >>> r1((2 * x).sum(1), x).item()
     2.0
     """
-    (gradient,) = torch.autograd.grad(logits.sum(), real, create_graph=True)
-    if gradient.dtype in (torch.float16, torch.bfloat16):
-        gradient = gradient.float()
-    return 0.5 * gradient.square().flatten(1).sum(1).mean()
+    (gradient,) = torch.autograd.grad(precise(logits).sum(), real, create_graph=True)
+    return 0.5 * precise(gradient).square().flatten(1).sum(1).mean()
 
 
 @LOSSES.register("gradient_penalty")
@@ -35,7 +34,5 @@ def gradient_penalty(logits: Tensor, mixed: Tensor) -> Tensor:
     >>> gradient_penalty(x.square().sum(1), x).item()
     81.0
     """
-    (gradient,) = torch.autograd.grad(logits.sum(), mixed, create_graph=True)
-    if gradient.dtype in (torch.float16, torch.bfloat16):
-        gradient = gradient.float()
-    return (torch.linalg.vector_norm(gradient.flatten(1), dim=1) - 1).square().mean()
+    (gradient,) = torch.autograd.grad(precise(logits).sum(), mixed, create_graph=True)
+    return (torch.linalg.vector_norm(precise(gradient).flatten(1), dim=1) - 1).square().mean()

@@ -3,6 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor
 
+from translate.losses.precision import precise
 from translate.registry import LOSSES
 
 
@@ -14,4 +15,4 @@ def l1(found: Tensor, wanted: Tensor) -> Tensor:
     >>> l1(torch.tensor([1.0, 2.0]), torch.tensor([0.0, 4.0])).item()
     1.5
     """
-    return F.l1_loss(found, wanted)
+    return F.l1_loss(precise(found), precise(wanted))

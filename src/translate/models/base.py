@@ -4,7 +4,7 @@ A model writes its algorithm in ``step`` with four verbs: ``update`` (which netw
 gradient step), ``weighted`` (sum and record named terms) and ``average`` (move the averaged networks).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -17,8 +17,9 @@ from torch.optim import Optimizer
 from translate.data.batches import HeldOut
 from translate.data.counter import uniform
 from translate.data.views import PART_STREAMS, Draw
-from translate.distributed import process_count, process_rank, synchronize
+from translate.distributed import gather, process_rank, shard_count, shard_rank, synchronize
 from translate.ema import Averaged
+from translate.parts import in_turns, meet, part, split
 from translate.schedule import Constant, Schedule, parse
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
@@ -68,11 +69,14 @@ class TranslationModel(pl.LightningModule):
         self.gradient_clip = gradient_clip
         self.seed = seed
         self.iteration = 0  # whole rounds of updates done; the only unit of time
-        self.terms: dict[str, Tensor] = {}  # of the iteration under way or just done, detached, on the device
+        self.num_parts = 1  # in which a process trains its batch, one after another, to need less memory
+        self.terms: dict[str, Tensor] = {}  # of the iteration just done, detached, on the device
         self.memories: dict[str, Memory] = {}  # kept in checkpoints by name
         self.rates: dict[str, Schedule] = {}  # role -> learning rate, for roles whose rate is not constant
         self._factories = dict(optimizers)
         self._optimizers: dict[str, Optimizer] = {}
+        self._recorded = [self.terms]  # of each part
+        self._scores: list[dict[str, Tensor]] = [{}]  # of each part: what accuracies are told by, (B, 2)
 
     def network(self, role: str) -> nn.Module:
         """Return the trained network of a role."""
@@ -87,6 +91,9 @@ class TranslationModel(pl.LightningModule):
 
     guides: tuple[str, ...] = ()
     """What guides a translation beside the target: of "code" and "reference", keywords of `translate`."""
+
+    penalized: tuple[str, ...] = ("discriminator",)
+    """Roles whose networks a gradient penalty may differentiate twice."""
 
     latent_size: int = 0
     """The length of a code (B, latent_size), for a model that is guided by codes."""
@@ -123,30 +130,39 @@ class TranslationModel(pl.LightningModule):
         computing gradients *for* it.
         """
         roles = tuple(role for role in roles if role in self.trained)
-        others = [role for role in self.trained if role not in roles]
-        frozen = [p for role in others for p in self.network(role).parameters() if p.requires_grad]
-        for parameter in frozen:
-            parameter.requires_grad_(False)
-        optimizers = [self.optimizer(role) for role in roles]
-        for optimizer in optimizers:
-            optimizer.zero_grad(set_to_none=True)
+        frozen = meet(None, lambda _: self._freeze_all_but(roles))
         try:
             yield lambda loss: self._descend(loss, roles)
         finally:
             for parameter in frozen:
                 parameter.requires_grad_(True)
 
+    def _freeze_all_but(self, roles: tuple[str, ...]) -> list[nn.Parameter]:
+        """Make the other networks rest and clear the gradients of these; return what was frozen by it."""
+        others = [role for role in self.trained if role not in roles]
+        frozen = [p for role in others for p in self.network(role).parameters() if p.requires_grad]
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+        for role in roles:
+            self.optimizer(role).zero_grad(set_to_none=True)
+        return frozen
+
     def _descend(self, loss: Tensor, roles: tuple[str, ...]) -> None:
-        """Take the gradient of ``loss``, average it over processes, bound and record its norm, step."""
-        loss.backward()
+        """Take the gradient of ``loss``, average it over parts and processes, bound and record its norm, step."""
+        count = part().count
+        (loss / count if count > 1 else loss).backward()
+        self.record(f"gradient_norm/{'+'.join(roles)}", meet(None, lambda _: self._move(roles)))
+
+    def _move(self, roles: tuple[str, ...]) -> Tensor:
+        """Step along the gradients that have been taken, and return their norm before it was bounded."""
         gradients = [p.grad for role in roles for p in self.network(role).parameters() if p.grad is not None]
         synchronize(gradients)
         norm = torch.nn.utils.get_total_norm(gradients)
         if self.gradient_clip is not None:
             torch._foreach_mul_(gradients, (self.gradient_clip / (norm + 1e-6)).clamp(max=1.0))
-        self.record(f"gradient_norm/{'+'.join(roles)}", norm)
         for role in roles:
             self.optimizer(role).step()
+        return norm
 
     def weighted(self, phase: str, terms: Mapping[str, Tensor], variant: str = "") -> Tensor:
         """Return the weighted sum of a phase's terms and record each, unweighted, as ``phase/variant/term``.
@@ -173,7 +189,8 @@ class TranslationModel(pl.LightningModule):
 
     def average(self) -> None:
         """Move the averaged networks towards the trained ones."""
-        self.averaged.update({role: self.network(role) for role in self.averaged.networks})
+        trained = {role: self.network(role) for role in self.averaged.networks}
+        meet(None, lambda _: self.averaged.update(trained))
 
     def record(self, name: str, value: Tensor) -> None:
         """Keep a scalar of this iteration for the log, detached and without waiting for the device.
@@ -181,23 +198,19 @@ class TranslationModel(pl.LightningModule):
         A name recorded twice in an iteration (several updates of one network) keeps every value: the second is
         ``name#2``, and so on.
         """
-        key, count = name, 1
-        while key in self.terms:
-            count += 1
-            key = f"{name}#{count}"
-        self.terms[key] = value.detach().float()
+        terms = self._recorded[part().index]
+        terms[unused(name, terms)] = value.detach().float()
 
     def record_accuracy(self, name: str, real: Tensor, fake: Tensor) -> None:
         """Record, as ``accuracy/name``, how well a discriminator tells real from fake by its logits (any shape).
 
         It is the share of pairs of a real and a fake image that are ranked rightly, each image by the mean of its
         logits: a measure that needs no threshold, so it serves every adversarial loss. 0.5 is a coin, 1 is no doubt.
+        Pairs are those of the whole batch, over all processes, so it is known when the iteration is over.
         """
-        means = [
-            logits.detach().float().flatten(1).mean(1) if logits.ndim > 1 else logits.detach()
-            for logits in (real, fake)
-        ]
-        self.record(f"accuracy/{name}", (means[0][:, None] > means[1]).float().mean())
+        scores = self._scores[part().index]
+        means = [logits.detach().float().flatten(1).mean(1) if logits.ndim > 1 else logits for logits in (real, fake)]
+        scores[unused(name, scores)] = torch.stack(means, dim=1).detach().float()
 
     def share_of_real(self, number: int, count: int) -> Tensor:
         """Return the shares (count, 1, 1, 1) of the real images in what a gradient penalty looks at, on the CPU.
@@ -205,7 +218,7 @@ class TranslationModel(pl.LightningModule):
         They are uniform on [0, 1), a function of (seed, ``number`` of the data set or of the update, place of the image
         in the sample stream).
         """
-        start = (self.iteration * process_count() + process_rank()) * count
+        start = (self.iteration * shard_count() + shard_rank()) * count
         stream = PART_STREAMS * number + Draw.MIX
         share = uniform(self.seed, stream, np.arange(start, start + count), 1).astype(np.float32)
         return torch.from_numpy(share)[:, :, None, None]
@@ -219,8 +232,12 @@ class TranslationModel(pl.LightningModule):
         for role, rate in self.rates.items():
             for group in self.optimizer(role).param_groups:
                 group["lr"] = rate(self.iteration)
-        self.terms = {}
-        self.step(batch)
+        self._recorded = [{} for _ in range(self.num_parts)]
+        self._scores = [{} for _ in range(self.num_parts)]
+        in_turns(self.step, split(batch, self.num_parts) if self.num_parts > 1 else [batch])
+        self.terms = mean_of(self._recorded)
+        for name in self._scores[0]:
+            self.terms[f"accuracy/{name}"] = ranked_rightly(gather(torch.cat([s[name] for s in self._scores])))
         self.iteration += 1
 
     def configure_optimizers(self) -> list[Optimizer]:
@@ -232,3 +249,24 @@ class TranslationModel(pl.LightningModule):
         if role not in self._optimizers:
             self._optimizers[role] = self._factories[role](self.network(role).parameters())
         return self._optimizers[role]
+
+
+def unused(name: str, taken: Mapping[str, Any]) -> str:
+    """Return a name that is not taken yet: ``name``, ``name#2`` and so on."""
+    found, count = name, 1
+    while found in taken:
+        count += 1
+        found = f"{name}#{count}"
+    return found
+
+
+def ranked_rightly(scores: Tensor) -> Tensor:
+    """Return the share of pairs, of scores (B, 2) of real and of fake images, in which the real one has the higher."""
+    return (scores[:, None, 0] > scores[:, 1]).float().mean()
+
+
+def mean_of(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Return the mean over parts of what each has recorded by the same names."""
+    if len(parts) == 1:
+        return dict(parts[0])
+    return {name: torch.stack([terms[name] for terms in parts]).mean(0) for name in parts[0]}

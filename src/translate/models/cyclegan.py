@@ -33,7 +33,7 @@ from torch import Tensor, nn
 from translate.data.batches import HeldOut, UnpairedBatch
 from translate.data.counter import uniform
 from translate.data.views import Draw
-from translate.distributed import gather, process_count, process_rank
+from translate.distributed import own_rows, shard_count, share
 from translate.errors import UserError
 from translate.grids import grid
 from translate.losses.adversarial import AdversarialLoss
@@ -47,11 +47,6 @@ from translate.translations.cyclegan import CycleGANTranslation
 
 SIDES = ("a", "b")
 NUM_SAMPLES = 8  # images of a domain in a sample grid
-
-
-def own_part(whole: Tensor) -> Tensor:
-    """Return this process's rows of what has a row for every image of all processes."""
-    return whole.chunk(process_count())[process_rank()]
 
 
 @MODELS.register(
@@ -73,6 +68,8 @@ class CycleGAN(TranslationModel):
     """
 
     headline = ("generator/adversarial_ab", "generator/adversarial_ba", "generator/cycle_a", "generator/cycle_b")
+
+    penalized = ("discriminator_a", "discriminator_b")
 
     generator_ab: nn.Module
     generator_ba: nn.Module
@@ -136,8 +133,8 @@ class CycleGAN(TranslationModel):
         self.record_accuracy(f"discriminator/{side}", real_logits, fake_logits)
         terms = {"real": self.adversarial.real(real_logits), "fake": self.adversarial.fake(fake_logits)}
         if self.counts("discriminator", "gradient_penalty"):
-            share = own_part(self.chances(Draw.MIX, side, len(real) * process_count(), 1))[:, :, None, None].to(real)
-            mixed = (share * real + (1 - share) * fake).requires_grad_()
+            ratio = own_rows(self.chances(Draw.MIX, side, len(real) * shard_count(), 1))[:, :, None, None].to(real)
+            mixed = (ratio * real + (1 - ratio) * fake).requires_grad_()
             terms["gradient_penalty"] = gradient_penalty(discriminator(mixed), mixed)
         return self.weighted("discriminator", terms, side)
 
@@ -146,10 +143,10 @@ class CycleGAN(TranslationModel):
 
         All processes have the same pools, to which each shows the translations of all.
         """
-        if self.pools[side].size == 0:
+        pool = self.pools[side]
+        if pool.size == 0:
             return fake.detach()
-        whole = gather(fake)
-        return own_part(self.pools[side].exchange(whole, self.chances(Draw.POOL, side, len(whole), 2).tolist()))
+        return share(fake, lambda whole: pool.exchange(whole, self.chances(Draw.POOL, side, len(whole), 2).tolist()))
 
     def chances(self, draw: Draw, side: str, num_images: int, count: int) -> Tensor:
         """Return ``count`` numbers, uniform on [0, 1), for each image of an iteration in all processes.

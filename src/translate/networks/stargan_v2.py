@@ -138,6 +138,8 @@ class Generator(nn.Module):
     the encoder's features reach the decoder through masks and a high-pass filter.
     """
 
+    entrances = ("encode_image", "decode_features")  # what a step calls, beside ``forward`` that calls them
+
     def __init__(
         self,
         image_size: int = 256,

@@ -1,0 +1,71 @@
+"""Gradient accumulation: a batch in parts makes the updates of the whole batch."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from training.test_models import CASES, COVERED
+from training.tiny import tiny_cyclegan
+from translate import build
+from translate.errors import ConfigError, UserError
+from translate.models.base import TranslationModel
+
+FURTHER = {
+    "stargan_v2": ["model.weights.discriminator.gradient_penalty=1"],
+    "stargan_v1": ["model.num_critic=2"],
+    "pix2pix": [  # batch norm is refused, and dropout draws for each part anew
+        "model.networks.generator.norm=instance",
+        "model.networks.generator.dropout=false",
+        "model.networks.discriminator.norm=instance",
+    ],
+}
+
+
+def after(name: str, num_parts: int, iterations: int = 4) -> tuple[TranslationModel, list[dict[str, float]]]:
+    """Return a model after some iterations in float64, and its terms in each."""
+    further = ["data.batch_size=6", "trainer.precision=64-true", *FURTHER.get(name, ())]
+    # Adam turns a gradient that is rounding alone into a whole step; a large eps makes it smooth
+    smooth = [f"+model.optimizers.{role}.eps=1e-2" for role in CASES[name]().model.optimizers]
+    config = CASES[name](*further, *smooth, f"trainer.accumulate={num_parts}")
+    torch.set_num_threads(1)
+    data = build.build_data(config)
+    model = build.build_model(config).double()
+    stream, terms = data.iterations(), []
+    for k in range(iterations):
+        model.training_step(in_float64(data.ready(stream[k])), k)
+        terms.append({term: value.item() for term, value in model.terms.items()})
+    return model, terms
+
+
+def in_float64(batch: object) -> object:
+    if isinstance(batch, Tensor):
+        return batch.double() if batch.is_floating_point() else batch
+    assert isinstance(batch, tuple)
+    values = [in_float64(value) for value in batch]
+    return type(batch)(*values) if hasattr(batch, "_fields") else tuple(values)
+
+
+@pytest.mark.parametrize("name", COVERED)
+def test_parts_make_the_updates_of_the_whole(name: str) -> None:
+    whole, terms = after(name, 1)
+    for num_parts in (2, 6):
+        parts, found = after(name, num_parts)
+        for key, tensor in whole.state_dict().items():
+            torch.testing.assert_close(parts.state_dict()[key], tensor, rtol=1e-6, atol=1e-7, msg=key)
+        for mine, wanted in zip(found, terms, strict=True):
+            assert mine == pytest.approx(wanted, rel=1e-4, abs=1e-6)  # terms are kept in float32
+        for memory, kept in whole.memories.items():
+            mine_kept = parts.memories[memory].tensors()
+            for key, tensor in kept.tensors().items():
+                torch.testing.assert_close(mine_kept[key], tensor, rtol=1e-6, atol=1e-7)
+
+
+def test_a_batch_that_does_not_divide_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"data.batch_size: found 4, .* over 3 .*trainer.accumulate\); use 3 or 6"):
+        CASES["stargan_v2"]("trainer.accumulate=3")
+
+
+def test_batch_norm_is_refused() -> None:
+    config = tiny_cyclegan("model.networks.discriminator_a.norm=batch", "trainer.accumulate=2")
+    with pytest.raises(UserError, match=r"discriminator_a: found batch norm and trainer\.accumulate=2"):
+        build.build_model(config)

@@ -1,0 +1,89 @@
+"""Parts of a batch take turns and meet."""
+
+from typing import NamedTuple
+
+import pytest
+import torch
+from torch import Tensor
+
+from translate.parts import Place, in_turns, meet, part, split
+
+
+class Batch(NamedTuple):
+    image: Tensor
+    labels: tuple[Tensor, Tensor]
+
+
+def test_parts_wait_for_each_other_where_they_meet() -> None:
+    said: list[tuple[str, int]] = []
+
+    def step(batch: int) -> None:
+        said.append(("before", batch))
+        assert meet(batch, lambda values: said.append(("together", sum(values))) or sum(values)) == 60
+        said.append(("after", batch))
+
+    in_turns(step, [10, 20, 30])
+    assert said == [
+        *[("before", batch) for batch in (10, 20, 30)],
+        ("together", 60),
+        *[("after", batch) for batch in (10, 20, 30)],
+    ]
+
+
+def test_a_part_knows_its_place() -> None:
+    seen = []
+    in_turns(lambda _: (seen.append(part()), meet(None, len), seen.append(part())), ["a", "b"])
+    assert seen == [Place(0, 2), Place(1, 2)] * 2
+    assert part() == Place(0, 1)
+    in_turns(lambda _: seen.append(part()), ["whole"])
+    assert seen[-1] == Place(0, 1)
+    assert meet(3, sum) == 3
+
+
+def test_each_part_keeps_its_own_gradient_mode() -> None:
+    found = []
+
+    def step(_: int) -> None:
+        found.append(torch.is_grad_enabled())
+        with torch.no_grad():
+            meet(None, len)
+            found.append(torch.is_grad_enabled())
+        found.append(torch.is_grad_enabled())
+
+    in_turns(step, [1, 2])
+    assert found == [True, True, False, True, False, True]
+    assert torch.is_grad_enabled()
+
+
+def test_an_error_in_one_part_ends_all_of_them() -> None:
+    ended = []
+
+    def step(batch: int) -> None:
+        try:
+            meet(None, len)
+            if batch == 2:
+                raise ValueError("no")
+            meet(None, len)
+        finally:
+            ended.append(batch)
+
+    with pytest.raises(ValueError, match="no"):
+        in_turns(step, [1, 2, 3])
+    assert sorted(ended) == [1, 2, 3]
+    assert part() == Place(0, 1)
+
+
+def test_parts_that_take_different_ways_are_our_mistake() -> None:
+    with pytest.raises(AssertionError, match="different ways"):
+        in_turns(lambda batch: meet(None, len) if batch else None, [0, 1])
+
+
+def test_a_batch_is_split_as_it_is_made_up() -> None:
+    batch = (Batch(torch.arange(4), (torch.arange(4) + 10, torch.arange(4) + 20)),)
+    first, second = split(batch, 2)
+    assert isinstance(first, tuple)
+    assert isinstance(second[0], Batch)
+    assert second[0].image.tolist() == [2, 3]
+    assert first[0].labels[1].tolist() == [20, 21]
+    with pytest.raises(ValueError, match="4 images do not divide into 3"):
+        split(batch, 3)
