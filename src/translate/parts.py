@@ -50,7 +50,9 @@ def meet(value: Value, together: Callable[[list[Value]], Result]) -> Result:
     if part().count == 1:
         return together([value])
     training = torch.is_grad_enabled()  # of the thread, so the parts in between may leave it otherwise
-    result = getcurrent().parent.switch(Meeting(value, together))
+    main = getcurrent().parent
+    assert main is not None  # `in_turns` has begun this part
+    result = main.switch(Meeting(value, together))
     torch.set_grad_enabled(training)
     return cast(Result, result)
 

@@ -206,6 +206,16 @@ def test_a_term_that_never_has_a_weight_may_be_left_out() -> None:
         model.weighted("generator", given)
 
 
+def test_a_term_that_is_measured_now_and_then_weighs_so_much_more() -> None:
+    model, given = make(), terms(3.0, 5.0, 7.0)
+    assert model.weighted("generator", given, every={"cycle": 4}).item() == 4 * 2 * 3 + 4 * 7
+    assert model.terms["generator/cycle"] == 3.0
+    del given["cycle"]
+    assert model.weighted("generator", given, every={"cycle": 4}).item() == 4 * 7
+    with pytest.raises(ValueError, match="found weights for"):
+        model.weighted("generator", given, every={"cycle": 1})
+
+
 def test_weights_follow_their_schedule() -> None:
     model = make()
     for iteration, weight in ((0, 4.0), (1, 3.0), (3, 1.0), (4, 0.0), (100, 0.0)):

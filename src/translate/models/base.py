@@ -164,14 +164,18 @@ class TranslationModel(pl.LightningModule):
             self.optimizer(role).step()
         return norm
 
-    def weighted(self, phase: str, terms: Mapping[str, Tensor], variant: str = "") -> Tensor:
+    def weighted(
+        self, phase: str, terms: Mapping[str, Tensor], variant: str = "", every: Mapping[str, int] | None = None
+    ) -> Tensor:
         """Return the weighted sum of a phase's terms and record each, unweighted, as ``phase/variant/term``.
 
         The terms must be exactly those that the config gives weights for. A term of weight zero is measured and
-        recorded but takes no part in the sum; one whose weight is always zero may be left out, see `counts`.
+        recorded but takes no part in the sum; one whose weight is always zero may be left out, see `counts`. One in
+        ``every`` is measured in one of so many iterations, left out in the others, and weighs so many times more.
         """
-        weights = self.weights[phase]
-        if weights.keys() != terms.keys() | {term for term in weights if not self.counts(phase, term)}:
+        weights, every = self.weights[phase], every or {}
+        resting = {term for term, number in every.items() if number > 1}
+        if weights.keys() != terms.keys() | resting | {term for term in weights if not self.counts(phase, term)}:
             raise ValueError(
                 f"weights.{phase}: found weights for {sorted(weights)}, but the step has the terms {sorted(terms)}"
             )
@@ -179,7 +183,7 @@ class TranslationModel(pl.LightningModule):
         total = torch.zeros((), device=next(iter(terms.values())).device)
         for term, value in terms.items():
             self.record(prefix + term, value)
-            if (weight := weights[term](self.iteration)) != 0:
+            if (weight := weights[term](self.iteration) * every.get(term, 1)) != 0:
                 total = total + weight * value
         return total
 

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from translate.data.batches import HeldOut, ReferenceBatch
+from translate.errors import UserError
 from translate.grids import grid
 from translate.losses.adversarial import AdversarialLoss
 from translate.losses.penalties import gradient_penalty, r1
@@ -45,6 +46,8 @@ class StarGANv2(TranslationModel):
     """One generator for all domains and styles, guided by latent codes or by reference images.
 
     ``latent_size`` is the length of a latent code; ``average_decay`` the share of the averages that an iteration keeps.
+    R1 is measured in every ``r1_every``-th iteration and weighs so many times more there (Karras et al., CVPR 2020,
+    section 3.1); 1 is as published.
     """
 
     headline = (
@@ -72,12 +75,16 @@ class StarGANv2(TranslationModel):
         latent_size: int = 16,
         average_decay: float = 0.999,
         gradient_clip: float | None = None,
+        r1_every: int = 1,
         seed: int = 0,
     ) -> None:
         averaged = ("generator", "mapping", "style_encoder")
+        if r1_every < 1:
+            raise UserError(f"model.r1_every: found {r1_every}, expected 1, which is every iteration, or more")
         super().__init__(networks, optimizers, weights, averaged, average_decay, gradient_clip, seed)
         self.adversarial: AdversarialLoss = losses["adversarial"]
         self.latent_size = latent_size
+        self.r1_every = r1_every
 
     def step(self, batch: ReferenceBatch) -> None:
         """Do one iteration: two discriminator updates, two generator updates, one move of the averages."""
@@ -99,7 +106,8 @@ class StarGANv2(TranslationModel):
 
     def discriminator_loss(self, batch: ReferenceBatch, fake: Tensor, variant: str) -> Tensor:
         """Return what the discriminator pays (eq. 1), with R1 on real images or the penalty of WGAN-GP."""
-        x = batch.image.detach().requires_grad_(self.counts("discriminator", "r1"))
+        penalized = self.counts("discriminator", "r1") and self.iteration % self.r1_every == 0
+        x = batch.image.detach().requires_grad_(penalized)
         real_logits = self.discriminator(x, batch.domain)
         fake_logits = self.discriminator(fake, batch.target)
         self.record_accuracy(f"discriminator/{variant}", real_logits, fake_logits)
@@ -107,13 +115,13 @@ class StarGANv2(TranslationModel):
             "real": self.adversarial.real(real_logits),
             "fake": self.adversarial.fake(fake_logits),
         }
-        if x.requires_grad:
+        if penalized:
             terms["r1"] = r1(real_logits, x)
         if self.counts("discriminator", "gradient_penalty"):
             share = self.share_of_real(("latent", "reference").index(variant), len(x)).to(x.device, non_blocking=True)
             mixed = (share * x.detach() + (1 - share) * fake).requires_grad_()
             terms["gradient_penalty"] = gradient_penalty(self.discriminator(mixed, batch.target), mixed)
-        return self.weighted("discriminator", terms, variant)
+        return self.weighted("discriminator", terms, variant, every={"r1": self.r1_every})
 
     def generator_loss(
         self, batch: ReferenceBatch, style_of: nn.Module, guides: tuple[Tensor, Tensor], variant: str
