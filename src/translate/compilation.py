@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 VARIANTS = 64
-"""Kinds of calls (shapes, frozen or not, with or without gradients) that torch keeps compiled code for, per function."""
+"""Kinds of calls (shapes, frozen or not, with gradients or without) of a function that torch keeps code for."""
 
 
 def compile_networks(networks: Iterable[nn.Module], penalized: Iterable[nn.Module]) -> None:

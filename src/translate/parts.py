@@ -26,7 +26,8 @@ class Place:
     count: int
 
 
-_PLACE: ContextVar[Place] = ContextVar("place", default=Place(0, 1))
+WHOLE = Place(0, 1)
+_PLACE: ContextVar[Place] = ContextVar("place", default=WHOLE)
 
 
 @dataclass(frozen=True)
