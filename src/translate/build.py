@@ -31,6 +31,7 @@ from translate.measuring.group import Group, together
 from translate.measuring.protocol import Evaluator
 from translate.models.base import TranslationModel
 from translate.registry import DATASETS, LOSSES, MODELS, NETWORKS
+from translate.networks.recomputing import recompute
 from translate.schedule import Schedule, parse
 
 log = logging.getLogger("translate")
@@ -79,6 +80,9 @@ def build_model(config: RunConfig) -> TranslationModel:
     if config.trainer.channels_last is not False:
         model.to(memory_format=torch.channels_last)
     if config.trainer.compile:
+    if config.trainer.recompute:
+        for role in model.trained:
+            recompute(model.network(role))
         compile_networks(
             (model.network(role) for role in model.roles), (model.network(role) for role in model.penalized)
         )

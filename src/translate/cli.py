@@ -103,7 +103,7 @@ Tab completion, for this shell:  eval "$(python -m translate -sc install=bash)\"
 def _train_help() -> str:
     from translate.config.search_path import groups
 
-    found = {name: options for name, options in groups().items() if name != "recipe"}
+    found = {name: options for name, options in groups().items() if name not in ("recipe", "fit")}
     width = max(map(len, found))
     lines = [_wrapped(f"  {name:<{width}}  ", ", ".join(options) or "(none yet)") for name, options in found.items()]
     return "\n".join(
@@ -193,6 +193,29 @@ def show(words: Sequence[str]) -> int:
 
     print(to_yaml(configuration(words)), end="")
     return 0
+
+
+# --- plan ---------------------------------------------------------------------------------------------------
+
+
+def plan(words: Sequence[str]) -> int:
+    """Print the memory that a training run would need. Torch is imported when the configuration is good."""
+    from translate.config.launch import configuration
+
+    config = configuration(words)
+    from translate import planning
+
+    print(planning.table(config, planning.plan(config)))
+    return 0
+
+
+def _plan_help() -> str:
+    return """
+  trainer=gpu          for a GPU, also on a machine without one
+  memory=12gb          with what makes the published sizes fit: 8gb, 12gb, 24gb, 80gb
+
+  The model trains a round of iterations on tensors without numbers; what is alive at the peak is told by kind.
+  Of several processes it is the memory of each."""
 
 
 # --- list ---------------------------------------------------------------------------------------------------
@@ -390,6 +413,12 @@ COMMANDS: dict[str, Command] = {
         show,
         "python -m translate show [key=value ...]\n       python -m translate show run=RUN_FOLDER",
         "Print the whole configuration of a command line or of a run.",
+    ),
+    "plan": Command(
+        plan,
+        "python -m translate plan [key=value ...]",
+        "Tell how much memory a training run would need.",
+        _plan_help,
     ),
     "list": Command(
         list_names,

@@ -557,6 +557,16 @@ def best_is_measured(values: Mapping[str, Any]) -> Iterator[str]:
     named, metrics = values.get("best"), values.get("metrics")
     if not isinstance(named, str) or not isinstance(metrics, dict):
         return
+def compiled_or_recomputed(values: Mapping[str, Any]) -> Iterator[str]:
+    """Networks are compiled or recomputed, not both."""
+    trainer = values.get("trainer") or {}
+    if trainer.get("compile") is True and trainer.get("recompute") is True:
+        yield (
+            "trainer.recompute: found true beside trainer.compile=true; compiled networks cannot be computed again in "
+            "parts; set one of the two to false"
+        )
+
+
     if values.get("evaluate_every") is None:
         yield "best: there is nothing to choose from without measuring; set evaluate_every=10000 or so, or best=null"
     try:
@@ -581,3 +591,4 @@ RULES: tuple[Callable[[Mapping[str, Any]], Iterator[str]], ...] = (
     best_is_measured,
     name_is_a_path,
 )
+    compiled_or_recomputed,

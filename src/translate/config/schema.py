@@ -56,6 +56,7 @@ class TrainerConfig:
     threads: int | None  # CPU threads of each process; null: torch's choice
     accumulate: int = 1  # parts in which each process trains its share of the batch: less memory, the same update
     channels_last: bool | None = None  # how images lie in memory; null: as is faster for the networks and the device
+    recompute: bool = False  # keep what goes into stages alone, and compute the rest again: less memory, more time
     compile: bool = False  # torch.compile the networks: a minute or two at the start, faster iterations
 
 
@@ -95,6 +96,7 @@ INSENSITIVE_KEYS = frozenset(
         "trainer.accumulate",
         "trainer.channels_last",
         "trainer.compile",
+        "trainer.recompute",
         "logger",
         "metrics",
         "log_every",

@@ -138,9 +138,9 @@ class DataModule(pl.LightningDataModule):
         self.pictures("train")
         self.pictures("val")
 
-    def iterations(self, shard: Shard | None = None) -> Iterations:
-        """Return the batches of training, by iteration number."""
-        pictures = self.pictures("train")
+    def iterations(self, shard: Shard | None = None, pictures: Pictures | None = None) -> Iterations:
+        """Return the batches of training, by iteration number; ``pictures`` are those of "train" if not given."""
+        pictures = pictures or self.pictures("train")
         feed = Feed(self.train, pictures.indices, self.batch_size, self.latent_size, self.labels, self.seed)
         return Iterations(pictures, VIEWS[self.view].of(feed), self.batch_size, self.seed, shard)
 

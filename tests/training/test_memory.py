@@ -1,0 +1,285 @@
+"""What is planned is what a run needs, and what is computed again is the same in less memory."""
+
+import copy
+import functools
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from training.tiny import Case, tiny, tiny_cyclegan, tiny_pix2pix, tiny_stargan_v1
+from translate import build, planning
+from translate.cli import USER_MISTAKE, main
+from translate.config.compose import load
+from translate.config.schema import RunConfig
+from translate.errors import UserError
+from translate.models.base import TranslationModel
+from translate.networks.recomputing import Stage, Stages, recompute
+
+RECOMPUTED = "trainer.recompute=true"
+CASES = {"stargan_v2": tiny, "stargan_v1": tiny_stargan_v1, "cyclegan": tiny_cyclegan, "pix2pix": tiny_pix2pix}
+BATCH_NORM = Case(["model=cyclegan_small_conv"], tiny_cyclegan.data)
+DROPOUT = ["data.image_size=128", "model.networks.generator.num_halvings=7"]
+PENALTY = ["model.weights.discriminator.gradient_penalty=1.0"]
+
+
+def batch_of(config: RunConfig, iteration: int = 0) -> object:
+    data = build.build_data(config)
+    return data.ready(data.iterations()[iteration])
+
+
+def trained(config: RunConfig, iterations: int = 2) -> TranslationModel:
+    model = build.build_model(config)
+    for number in range(iterations):
+        model.training_step(batch_of(config, number), number)
+    return model
+
+
+def counted(config: RunConfig) -> planning.Peak:
+    """Return the peak of the real thing."""
+    return planning.count(build.build_model(config), batch_of(config), config.trainer.precision)
+
+
+# --- computed again -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("case", "overrides"),
+    [
+        *((case, []) for case in CASES.values()),
+        (tiny, PENALTY),
+        (tiny, ["trainer.accumulate=2"]),
+        (BATCH_NORM, []),
+        (tiny_pix2pix, DROPOUT),
+    ],
+    ids=[*CASES, "both penalties", "in parts", "batch norm", "dropout"],
+)
+def test_what_is_computed_again_is_the_same_to_the_bit(case: Case, overrides: list[str]) -> None:
+    plain, again = trained(case(*overrides)), trained(case(*overrides, RECOMPUTED))
+    assert any(isinstance(part, Stage | Stages) for part in again.modules())
+    assert plain.state_dict().keys() == again.state_dict().keys()
+    for name, tensor in plain.state_dict().items():
+        assert tensor.equal(again.state_dict()[name]), name
+    assert {name: value.item() for name, value in plain.terms.items()} == {
+        name: value.item() for name, value in again.terms.items()
+    }
+
+
+def test_under_autocast_too() -> None:
+    found = []
+    for overrides in ([], [RECOMPUTED]):
+        with torch.autocast("cpu", torch.bfloat16):
+            found.append(trained(tiny(*overrides)).state_dict())
+    assert all(tensor.equal(found[1][name]) for name, tensor in found[0].items())
+
+
+class Walk(nn.Module):
+    """Scales by a buffer that moves on at every pass, as the vector of a spectral norm does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 3, padding=1)
+        self.register_buffer("scale", torch.ones(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.scale = self.scale + 1
+        return self.conv(x).sin() * self.scale
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_a_buffer_moves_on_once_and_is_computed_with_as_it_was(twice: bool) -> None:
+    torch.manual_seed(0)
+    plain = nn.Sequential(Walk(), Walk())
+    again = copy.deepcopy(plain)
+    recompute(again)
+    assert isinstance(again[0], Stage)
+    gradients = []
+    for network in (plain, again):
+        x = torch.linspace(-1, 1, 3 * 64).view(1, 3, 8, 8).requires_grad_()
+        out = network(network(x)).sum()
+        if twice:
+            (slope,) = torch.autograd.grad(out, x, create_graph=True)
+            out = slope.square().sum() + out
+        out.backward()
+        gradients.append([x.grad, *(p.grad for p in network.parameters())])
+        assert network[0].scale.item() == 3
+    for one, other in zip(*gradients, strict=True):
+        assert one.equal(other)
+
+
+def test_a_copy_computes_with_its_own_weights() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 3, 3), nn.ReLU())
+    recompute(network)
+    other = copy.deepcopy(network)
+    with torch.no_grad():
+        other[0].weight.zero_()
+        other[0].bias.zero_()
+    x = torch.randn(1, 3, 8, 8)
+    assert not network(x).equal(other(x))
+    assert other(x).std(dim=(2, 3)).max() < 1e-6
+
+
+def test_a_layer_that_overwrites_its_input_stays_outside() -> None:
+    """What is kept of a run of layers must be what went into it."""
+    torch.manual_seed(0)
+    before = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+    plain = nn.Sequential(before, nn.LeakyReLU(0.2, inplace=True), nn.Conv2d(4, 3, 3))
+    again = copy.deepcopy(plain)
+    recompute(again)
+    x = torch.randn(2, 3, 8, 8)
+    for network in (plain, again):
+        network(x).square().sum().backward()
+    for one, other in zip(plain.parameters(), again.parameters(), strict=True):
+        assert one.grad.equal(other.grad)
+
+
+class Spoiling(nn.Module):
+    """Changes what it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x.mul_(2))
+
+
+def test_a_block_that_overwrites_its_input_is_refused() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 3, 1), Spoiling())
+    recompute(network)
+    with pytest.raises(UserError, match=r"^trainer.recompute: .*Spoiling.* changes its input in place.*=false"):
+        network(torch.randn(1, 3, 4, 4))
+
+
+def test_compiled_networks_are_not_computed_again(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([RECOMPUTED, "trainer.compile=true"]) == USER_MISTAKE
+    said = capsys.readouterr().err
+    assert "trainer.recompute: found true beside trainer.compile=true" in said
+    assert len(said.splitlines()) == 1
+
+
+# --- planned ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("case", "overrides"),
+    [
+        *((case, [RECOMPUTED]) for case in CASES.values()),
+        (tiny, []),
+        (tiny, ["trainer.accumulate=2"]),
+        (tiny_stargan_v1, ["model.num_critic=3"]),
+    ],
+    ids=[*CASES, "all kept", "in parts", "a generator that learns every third iteration"],
+)
+def test_what_is_planned_is_what_is_alive(case: Case, overrides: list[str]) -> None:
+    config = case(*overrides)
+    planned, real = planning.plan(config), counted(config)
+    assert planned.peak.kinds == real.kinds
+    assert planned.peak.during == real.during
+    assert "generator" in real.during
+    assert planned.peak.kinds[planning.ACTIVATIONS] > 0
+
+
+@pytest.mark.parametrize("peak_of", [counted, lambda config: planning.plan(config).peak], ids=["counted", "planned"])
+def test_computing_again_saves_a_quarter_at_least(peak_of: Callable[[RunConfig], planning.Peak]) -> None:
+    size = ["data.image_size=64", "model.networks.generator.base_width=8", "model.networks.discriminator.base_width=8"]
+    kept, again = peak_of(tiny(*size)).total, peak_of(tiny(*size, RECOMPUTED)).total
+    assert again < 0.75 * kept
+
+
+def test_kinds_are_what_they_are_called() -> None:
+    config = tiny()
+    model, kinds = build.build_model(config), planning.plan(config).peak.kinds
+    weights = sum(p.numel() * 4 for role in model.trained for p in model.network(role).parameters())
+    averages = sum(p.numel() * 4 for p in model.averaged.parameters())
+    count = len([p for role in model.trained for p in model.network(role).parameters()])
+    assert kinds[planning.PARAMETERS] == weights
+    assert kinds[planning.AVERAGES] == averages
+    assert kinds[planning.OPTIMIZERS] == 2 * weights + 4 * count  # Adam: two moments, and the number of steps
+
+
+def test_a_storage_counts_once_until_it_is_gone() -> None:
+    with planning.Ledger() as ledger:
+        first = torch.zeros(100)
+        view = first.view(10, 10)[2:]
+        del first
+        assert ledger.alive.total() == 400
+        second = view + 1
+        assert ledger.alive.total() == 400 + 320
+        del view
+        assert ledger.alive.total() == 320
+        ledger.call([second], planning.GRADIENTS)
+    assert ledger.peak.total == 720
+    assert ledger.alive == {planning.GRADIENTS: 320, planning.ACTIVATIONS: 0}
+
+
+def test_processes_share_the_batch_and_send_gradients() -> None:
+    alone, both = planning.plan(tiny()), planning.plan(tiny("trainer.devices=2"))
+    assert (alone.batch_size, both.batch_size, both.num_processes) == (4, 2, 2)
+    assert both.peak.kinds[planning.BATCH] < 0.51 * alone.peak.kinds[planning.BATCH]
+    assert both.peak.kinds[planning.PARAMETERS] == alone.peak.kinds[planning.PARAMETERS]
+
+
+def test_a_gpu_keeps_normalised_features_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its autocast does, a CPU's does not; the machine at hand does not matter."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    cpu, gpu = (
+        planning.plan(tiny("trainer.precision=bf16-mixed", f"trainer.accelerator={name}")) for name in ("cpu", "gpu")
+    )
+    assert not cpu.on_gpu
+    assert gpu.on_gpu
+    assert gpu.peak.kinds[planning.ACTIVATIONS] > 1.2 * cpu.peak.kinds[planning.ACTIVATIONS]
+    assert gpu.needed > 1.1 * gpu.peak.total
+    x = torch.randn(1, 4, 8, 8).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.group_norm(x, 4).dtype == torch.bfloat16  # the rule is taken back
+
+
+def test_the_command_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", *tiny.model, *tiny.data, "trainer=gpu", "metrics=none"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("stargan_v2, 32 px, batches of 4, 32-true, on a GPU\n")
+    assert "at the peak, when generator, mapping, style_encoder learn" in said
+    assert all(f"\n  {kind} " in said for kind in planning.KINDS if kind != planning.POOLS)
+    assert "\nto have, " in said
+
+
+def test_other_accelerators_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", *tiny.model, *tiny.data, "trainer.accelerator=tpu"]) == USER_MISTAKE
+    assert "trainer.accelerator: found tpu, expected cpu, gpu or auto" in capsys.readouterr().err
+
+
+# --- presets ------------------------------------------------------------------------------------------------
+
+PUBLISHED = {
+    "stargan_v2": ["data=critters", "data.domains=[cat,fox,rabbit]", "data.image_size=256", "data.batch_size=8"],
+    "stargan_v1": ["data=critters", "data.image_size=128", "data.batch_size=16"],
+    "cyclegan": ["data=critters", "data.domains=[cat,fox]", "data.image_size=256", "data.batch_size=1"],
+    "pix2pix": ["data=critters_outlines", "data.image_size=256", "data.batch_size=1"],
+}
+"""Sizes of the papers, on the built-in data, as many domains as AFHQ has."""
+
+
+@functools.cache
+def needed(model: str, accumulate: int, again: bool) -> int:
+    """Return the bytes that a GPU needs for a model as published."""
+    small = ["~recipe", "data.num_images=60", "data.num_val_images=30", "data.cache=null", "trainer=gpu"]
+    config = load([f"model={model}", *PUBLISHED[model], *small])
+    return planning.plan(
+        replace(config, trainer=replace(config.trainer, accumulate=accumulate, recompute=again))
+    ).needed
+
+
+@pytest.mark.parametrize("model", PUBLISHED)
+@pytest.mark.parametrize("size", [8, 12, 24, 80])
+def test_published_sizes_fit(model: str, size: int) -> None:
+    words = [f"model={model}", *PUBLISHED[model], "~recipe", "trainer=gpu"]
+    plain, config = load(words, scan=False), load([*words, f"memory={size}gb"], scan=False)
+    assert config.data.batch_size == plain.data.batch_size
+    assert config.trainer.precision == "32-true"
+    assert replace(config, trainer=plain.trainer) == plain
+    assert needed(model, config.trainer.accumulate, config.trainer.recompute) < size * 1e9
+    if config.trainer != plain.trainer:  # it costs time, so it must be needed
+        assert needed(model, 1, False) > size * 1e9
