@@ -15,9 +15,9 @@ class ConfigError(UserError):
     """All the problems of a configuration at once, one sentence each."""
 
     def __init__(self, problems: Sequence[str]) -> None:
-        """Take the sentences; at least one."""
+        """Take the sentences, at least one; what the user wrote stands in them, whatever signs it holds."""
         assert problems, "a ConfigError without a problem"
-        self.problems = tuple(problems)
+        self.problems = tuple(map(printable, problems))
         super().__init__(self.problems)
 
     def __str__(self) -> str:
@@ -25,6 +25,15 @@ class ConfigError(UserError):
         if len(self.problems) == 1:
             return self.problems[0]
         return "\n".join([f"{len(self.problems)} problems in the configuration:", *(f"  - {p}" for p in self.problems)])
+
+
+def printable(text: str) -> str:
+    """Return a text as one line that any terminal shows: other signs are written as in Python source.
+
+    >>> print(printable("é: line\\nline"))
+    é: line\\nline
+    """
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

@@ -98,7 +98,7 @@ def parse(value: Any) -> Schedule:
     name = options.pop("schedule", None)
     if name is None:
         raise UserError(f"the key 'schedule' is missing; it is one of {', '.join(SCHEDULES)}")
-    if name not in SCHEDULES:
+    if not isinstance(name, str) or name not in SCHEDULES:
         raise UserError(f"unknown schedule {name!r}{among(str(name), SCHEDULES)}")
     kind = SCHEDULES[name]
     known = [field.name for field in fields(kind)]

@@ -9,7 +9,8 @@ from omegaconf import OmegaConf, open_dict
 
 from translate.config.check import RULES, check
 from translate.config.compose import FOUND, VERSION_BASE, compose, load
-from translate.config.schema import RunConfig, to_mapping
+from translate.config.overrides import in_quotes
+from translate.config.schema import RunConfig, read_yaml, to_mapping, to_yaml
 from translate.config.search_path import shipped
 from translate.errors import ConfigError
 
@@ -32,8 +33,22 @@ MISTAKES = [
     ("+seed=3", "write it without +: seed=3"),
     ("~sed", "there is no key 'sed' to delete; did you mean 'seed'?"),
     ("~iterations", "iterations: the key is missing"),
+    ("~data.image_size", "~data.image_size: model.networks.discriminator.image_size is given in terms of this key; set it instead: data.image_size=..."),
+    ("~data", "~data: every run needs this group; choose another option of it. Known: dots, "),
+    ("~trainer=[cpu]", "~trainer: every run needs this group"),
+    ("~debug=[fast]", "~debug=[fast]: a group is switched off by ~debug"),
+    ("trainer=3", "trainer=3: 3 is not found. Known: auto, cpu"),
+    ("trainer=[cpu,gp]", "trainer=[cpu,gp]: 'gp' is not found; did you mean 'gpu'?"),
+    ("plugins.lr=3", "plugins.lr=3: plugins is a list; give the whole of it: plugins=[...]"),
+    ("~plugins.0", "~plugins.0: plugins is a list"),
+    ("=3", "=3: expected key=value"),
+    ("metrics={mine:{name:local}}", "add them with two plus signs: ++metrics={mine:{name:local}}"),
+    ("name=${epochs:x}", "name: "),
+    ("a\nb=3", "a\\nb=3: this override cannot be read"),
     ("+modl=3", "modl: unknown key; did you mean 'model'?"),
     ("seed=a", "seed: found 'a', expected a whole number"),
+    ("seed=-1", "seed: found -1, expected 0 to 2^64 - 1"),
+    ("seed=18446744073709551616", "expected 0 to 2^64 - 1"),
     ("seed=null", "seed: found None, expected a whole number"),
     ("iterations=1.5", "iterations: found 1.5, expected a whole number"),
     ("iterations=0", "iterations: found 0, expected at least 1"),
@@ -43,6 +58,7 @@ MISTAKES = [
     ("seed=${sed}", "seed: Interpolation key 'sed' not found"),
     ("seed=???", "seed: you must give this, a whole number; write seed=..."),
     ("data.image_size=48", "data.image_size: found 48, but the network discriminator takes a power of two of at least 32; use 32 or 64"),
+    ("data.image_size=10000000000000", "a power of two of at least 32; use 8192"),
     ("data.image_size=16", "of at least 32; use 32"),
     ("data.num_workers=-1", "data.num_workers: found -1, expected at least 0"),
     ("data.bad_images=2.0", "data.bad_images: found 2.0, expected a share"),
@@ -78,6 +94,7 @@ MISTAKES = [
     ("~model.losses.adversarial", "model.losses.adversarial: the key is missing"),
     ("~model.weights.generator.cycle", "model.weights.generator.cycle: the key is missing"),
     ("+model.weights.generator.zzz=1", "model.weights.generator.zzz: unknown term. The model has adversarial, cycle"),
+    ("model.weights.generator.cycle={schedule:[]}", "unknown schedule []. Known: constant, linear"),
     ("model.weights.generator.cycle={schedule:linaer}", "unknown schedule 'linaer'; did you mean 'linear'?"),
     ("+model.weights.mapping={}", "model.weights.mapping: unknown phase"),
     ("+logger.tb={_target_:pytorch_lightning.loggers.TensorBordLogger}", "nothing is found at the import path"),
@@ -131,6 +148,29 @@ def test_missing_arguments_and_groups(small: list[str]) -> None:
     assert len(caught.value.problems) == 2
     assert "num_domains: the network 'my_lab_painter' needs this key, a whole number" in str(caught.value)
     assert "trainer: the key is missing" in str(caught.value)
+
+
+def test_who_needs_a_key_that_was_deleted(problems_of: Problems) -> None:
+    several = ["seed=${data.image_size}", "iterations=${seed}", "log_every=${data.image_size}"]
+    (problem,) = problems_of(*several, "sample_every=${data.image_size}", "~data.image_size")
+    assert problem.startswith("~data.image_size: seed, iterations, log_every and 2 more are given in terms of this key")
+    assert problems_of("~data.image_size", "+data.image_size=32") == []
+    assert (
+        problems_of("iterations=${data.bad_images}", "~data.bad_images", "iterations=3", "+data.bad_images=0.0") == []
+    )
+    (problem,) = problems_of("iterations=${epochs:2}", "~data.batch_size")
+    assert problem.startswith("~data.batch_size: iterations is given in terms of this key")
+
+
+@pytest.mark.parametrize(
+    "text", ["1e5", "1_0e-6", "inf", "0x1F", "yes", "2026-01-01", "a\nb", "\x85é", "\udc80", " a ", "~"]
+)
+def test_texts_that_look_like_something_else_are_saved_as_texts(small: list[str], tmp_path: Path, text: str) -> None:
+    config = load([*small, f"data.cache={in_quotes(text)}"])
+    path = tmp_path / "config.yaml"
+    path.write_text(to_yaml(config), encoding="utf-8")
+    assert check(read_yaml(path)) == config
+    assert config.data.cache == text
 
 
 def test_unknown_plugin() -> None:

@@ -461,6 +461,13 @@ def counts_are_positive(values: Mapping[str, Any]) -> Iterator[str]:
                 yield f"{_join(where, key)}: found {found}, expected at least {minimum}{off}"
 
 
+def seed_fits(values: Mapping[str, Any]) -> Iterator[str]:
+    """The seed is what a random generator takes, 64 bits."""
+    found = values.get("seed")
+    if isinstance(found, int) and not 0 <= found < 1 << 64:
+        yield f"seed: found {found}, expected 0 to 2^64 - 1"
+
+
 def bad_images_is_a_share(values: Mapping[str, Any]) -> Iterator[str]:
     """The share of unreadable files lies in [0, 1]."""
     found = (values.get("data") or {}).get("bad_images")
@@ -584,6 +591,7 @@ def name_is_a_path(values: Mapping[str, Any]) -> Iterator[str]:
 
 RULES: tuple[Callable[[Mapping[str, Any]], Iterator[str]], ...] = (
     counts_are_positive,
+    seed_fits,
     bad_images_is_a_share,
     batch_is_divisible,
     data_serves_model,

@@ -22,7 +22,7 @@ from translate.config import check as checks
 from translate.config.hydra_search import TranslateSearchPath, join_search_path
 from translate.config.overrides import (
     HydraProblem,
-    apply,
+    apply_all,
     explain,
     first_line,
     is_choice,
@@ -126,13 +126,13 @@ def _compose_once(
     for key in FOUND:  # so that what is written in terms of them can be read and set before the data is seen
         if isinstance(tree.get("data"), DictConfig) and key not in tree.data:
             OmegaConf.update(tree, f"data.{key}", None, force_add=True)
-    problems.extend(sentence for override in values if (sentence := apply(tree, override, known)))
+    problems.extend(apply_all(tree, values, known))
     return tree
 
 
 def fill_name(tree: DictConfig, choices: Any) -> None:
     """Fill in `name` from the chosen groups if it is null: the experiment, else the model."""
-    if OmegaConf.select(tree, "name", default=None) is None:
+    if not OmegaConf.is_interpolation(tree, "name") and OmegaConf.select(tree, "name", default=None) is None:
         with open_dict(tree):
             tree.name = choices.get(EXPERIMENTS) or choices.get("model")
 

@@ -9,15 +9,21 @@ import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, ValueType
 from hydra.errors import HydraException, MissingConfigException
-from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from translate import registry
 from translate.config.check import HANDED
 from translate.errors import among, nearest, suggest
 
+NEEDED = ("model", "data", "trainer")
+"""Groups that are in no run left out."""
+
 HydraProblem = (HydraException, OmegaConfBaseException, yaml.YAMLError)
 """What Hydra raises for what the user did."""
+
+
+_EXPECTED = "{}: expected key=value, for example trainer=cpu or data.batch_size=8"
 
 
 def read(overrides: Sequence[str], problems: list[str]) -> list[Override]:
@@ -25,6 +31,9 @@ def read(overrides: Sequence[str], problems: list[str]) -> list[Override]:
     parser = OverridesParser.create()
     parsed = []
     for text in overrides:
+        if not text.partition("=")[0].strip("+~ "):
+            problems.append(_EXPECTED.format(text))
+            continue
         try:
             override = parser.parse_override(text)
         except HydraException as error:
@@ -43,7 +52,7 @@ def read(overrides: Sequence[str], problems: list[str]) -> list[Override]:
 
 def _bad_syntax(text: str, error: HydraException) -> str:
     if "=" not in text:
-        return f"{text}: expected key=value, for example trainer=cpu or data.batch_size=8"
+        return _EXPECTED.format(text)
     lines = [line for line in str(error).strip().splitlines() if not line.startswith(("Error parsing", "See "))]
     reason = f" ({lines[0].strip()})" if lines else ""
     key = text.split("=")[0]
@@ -62,10 +71,20 @@ def mistaken_choices(
     """Yield (override, sentence, the option that was probably meant) for options that are not there."""
     for override in parsed:
         group, option = override.key_or_group, override.value()
-        if not is_choice(override, groups) or group not in groups or override.is_delete():
+        if not is_choice(override, groups) or group not in groups:
             continue
         options = groups[group]
-        if option is None:
+        unknown = [one for one in (option if isinstance(option, list) else [option]) if one not in list(options)]
+        if override.is_delete():
+            if group in NEEDED:
+                yield (
+                    override,
+                    f"~{group}: every run needs this group; choose another option of it{among('', options)}",
+                    None,
+                )
+            elif not isinstance(option, str | None):
+                yield override, f"{override.input_line}: a group is switched off by ~{group}, without more", None
+        elif option is None:
             if override.input_line is not None:
                 yield (
                     override,
@@ -73,13 +92,79 @@ def mistaken_choices(
                     f"{', '.join(options)}",
                     None,
                 )
-        elif isinstance(option, str) and option not in options:
+        elif isinstance(option, str) and unknown:
             yield override, f"{group}={option}: not found{among(option, options)}", nearest(option, options)
+        elif unknown:
+            yield override, f"{override.input_line}: {unknown[0]!r} is not found{among(str(unknown[0]), options)}", None
+
+
+def apply_all(tree: DictConfig, overrides: Sequence[Override], groups: Mapping[str, Any]) -> Iterator[str]:
+    """Set the values of overrides one after the other; yield a sentence for each that cannot be set.
+
+    A key that was deleted although others are given in terms of it is put back, so that it is reported once.
+    """
+    deleted: list[tuple[Override, Any]] = []
+    for override in overrides:
+        key = override.key_or_group
+        node = _plain_node(tree, key) if override.is_delete() and _has_key(tree, key) else None
+        if sentence := apply(tree, override, groups):
+            yield sentence
+        elif override.is_delete():
+            deleted.append((override, node))
+    for override, node in reversed(deleted):
+        key = override.key_or_group
+        if _has_key(tree, key):  # given anew
+            continue
+        without = _unresolved(tree)
+        whole = tree.copy()
+        OmegaConf.update(whole, key, node, force_add=True)
+        before = _unresolved(whole)
+        if needing := [where for where, why in without.items() if before.get(where) != why]:
+            OmegaConf.update(tree, key, node, force_add=True)
+            yield f"{override.input_line}: {_listed(needing)} given in terms of this key; set it instead: {key}=..."
+
+
+def _plain_node(tree: DictConfig, key: str) -> Any:
+    """Return what stands at a key, interpolations as they are written."""
+    node = OmegaConf.select(tree, key.rpartition(".")[0]) if "." in key else tree
+    node = node._get_node(key.rpartition(".")[2]) if isinstance(node, DictConfig) else None
+    return OmegaConf.to_container(node) if OmegaConf.is_config(node) else node and node._value()
+
+
+def _unresolved(tree: DictConfig) -> dict[str, str]:
+    """Return the interpolations that cannot be resolved: the key of each, and why."""
+    found: dict[str, str] = {}
+
+    def walk(node: Any, path: str) -> None:
+        for key in node.keys() if isinstance(node, DictConfig) else range(len(node)):  # values may not resolve
+            where = f"{path}.{key}" if path else str(key)
+            if OmegaConf.is_interpolation(node, key):
+                try:
+                    node[key]
+                except OmegaConfBaseException as error:
+                    found[where] = str(error)
+            elif OmegaConf.is_config(child := node._get_node(key)) and not child._is_none():
+                walk(child, where)
+
+    walk(tree, "")
+    return found
+
+
+def _listed(keys: Sequence[str]) -> str:
+    """Return a few keys and how many more there are, with the verb.
+
+    >>> _listed(["a"]), _listed(["a", "b", "c", "d", "e"])
+    ('a is', 'a, b, c and 2 more are')
+    """
+    more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+    return f"{', '.join(keys[:3])}{more} {'is' if len(keys) == 1 else 'are'}"
 
 
 def apply(tree: DictConfig, override: Override, groups: Mapping[str, Any]) -> str | None:
     """Set the value of an override in the tree; return a sentence if that cannot be done."""
     key, value, text = override.key_or_group, override.value(), override.input_line or ""
+    if (within := _list_within(tree, key)) and (override.is_delete() or not key[len(within) + 1 :].isdecimal()):
+        return f"{text}: {within} is a list; give the whole of it: {within}=[...]"
     try:
         # what stands there may be in terms of facts that are not known yet, such as a number of epochs
         there = OmegaConf.select(tree, key, throw_on_missing=False, throw_on_resolution_failure=False) is not None
@@ -97,9 +182,22 @@ def apply(tree: DictConfig, override: Override, groups: Mapping[str, Any]) -> st
             return _unknown_key(tree, key, text, groups)
         else:
             OmegaConf.update(tree, key, value, merge=True)
+    except (ConfigKeyError, ConfigAttributeError):  # within a mapping that was given as a whole
+        return f"{text}: the files do not mention all of these keys; add them with two plus signs: ++{text}"
     except OmegaConfBaseException as error:
         return f"{text}: {first_line(error)}"
     return None
+
+
+def _list_within(tree: DictConfig, key: str) -> str:
+    """Return the first list on the way to a key that lies in one, else nothing."""
+    node: Any = tree
+    parts = key.split(".")
+    for place, part in enumerate(parts):
+        if isinstance(node, ListConfig):
+            return ".".join(parts[:place])
+        node = node._get_node(part, validate_access=False) if isinstance(node, DictConfig) else None
+    return ""
 
 
 def _has_key(tree: DictConfig, key: str) -> bool:

@@ -131,7 +131,23 @@ def to_yaml(config: RunConfig) -> str:
     """Return the configuration as YAML text, complete and without interpolations."""
     import yaml
 
-    return yaml.safe_dump(to_mapping(config), sort_keys=False, allow_unicode=True, width=110)
+    class Dumper(yaml.SafeDumper):
+        """Quotes what `read_yaml` would take for a number, such as 1e5, and escapes what cannot be printed."""
+
+        def represent_str(self, data: str) -> yaml.ScalarNode:
+            style = '"' if not data.isprintable() else "'" if _is_number(data) else None
+            return self.represent_scalar("tag:yaml.org,2002:str", data, style)
+
+    Dumper.add_representer(str, Dumper.represent_str)
+    return yaml.dump(to_mapping(config), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=110)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

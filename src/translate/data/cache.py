@@ -176,7 +176,7 @@ def _valid(scan: _Scan, path: Path) -> list[_Bad] | None:
             return None
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):  # any JSON, or none
         _log.warning("data: the notes of cache %s are damaged, it is built again", path)
         return None
     # The state of the disk or a permission may have been at fault, and neither shows in a fingerprint.

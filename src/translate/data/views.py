@@ -14,6 +14,7 @@ import numpy as np
 
 from translate.data.counter import integers, normal, uniform
 from translate.data.datasets.base import Dataset
+from translate.errors import UserError
 
 
 class Draw(IntEnum):
@@ -81,7 +82,7 @@ class View(Protocol):
 
     @classmethod
     def of(cls, feed: Feed) -> "View":
-        """Return the view of a data set."""
+        """Return the view of a data set; UserError where nothing that it could show can be read."""
         ...
 
     def draw(self, positions: np.ndarray) -> Any:
@@ -208,6 +209,9 @@ class LabelledView:
             found = feed.rows_of(part.items)
             rows.append(found[found >= 0])
             labels.append(part.values[found >= 0])
+            if not len(rows[-1]):
+                named = f"{', '.join(part.names[:3])}{', ...' if len(part.names) > 3 else ''}"
+                raise UserError(f"data: none of the images with the labels {named} can be read; repair or replace them")
         return cls(tuple(rows), tuple(labels), feed.batch_size, feed.seed)
 
     def draw(self, positions: np.ndarray) -> tuple[LabelledRows, ...]:
@@ -284,6 +288,8 @@ class PairedView:
         assert feed.dataset.partner is not None  # the check has seen to it
         source = np.flatnonzero(feed.domain == 0)
         target = feed.rows_of(feed.dataset.partner[feed.items[source]])
+        if not (target >= 0).any():
+            raise UserError("data: there is no pair of which both images can be read; repair or replace them")
         return cls(source[target >= 0], target[target >= 0], feed.seed)
 
     def draw(self, positions: np.ndarray) -> PairedRows:

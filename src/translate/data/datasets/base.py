@@ -12,7 +12,7 @@ from typing import Literal, cast
 import numpy as np
 
 from translate.data.images import CROPS, Crop, Half, cut_half, open_rgb, resize
-from translate.errors import UserError, suggest
+from translate.errors import UserError, printable, suggest
 
 Split = Literal["train", "val"]
 
@@ -156,7 +156,7 @@ class ImageFiles(Dataset):
 
     def describe(self, index: int) -> str:
         """Return the path, printable whatever bytes are in it, and which half of the file it is."""
-        path = os.path.join(self.home, self.names[index]).encode("utf-8", "backslashreplace").decode()
+        path = printable(os.path.join(self.home, self.names[index]))
         return path if self.halves is None else f"{path} ({self.halves[index]})"
 
     def fingerprint(self) -> str:
