@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
 INSTALLED = $(VENV)/.installed
+TIMES ?= 20
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lint types format docs sheet clean
+.PHONY: help install demo test fuzz check lint types format docs sheet kills clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -22,6 +23,9 @@ demo: $(INSTALLED) ## train StarGAN v2 on the built-in data, some ten minutes on
 
 test: $(INSTALLED) ## run the whole test suite
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --dist loadfile
+
+fuzz: $(INSTALLED) ## try the properties with TIMES as many examples, new ones every time
+	FUZZ_TIMES=$(TIMES) OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto tests/properties
 
 check: $(INSTALLED) lint types ## format, lint, types, and the quick tests
 	$(RUN) -m pytest tests/architecture tests/unit tests/config
@@ -42,6 +46,9 @@ docs: $(INSTALLED) ## write docs/config.md and experiments/README.md anew
 
 sheet: $(INSTALLED) ## draw the contact sheet of the built-in world
 	$(RUN) benchmarks/critters_contact_sheet.py docs/images/critters.png
+
+kills: $(INSTALLED) ## kill training runs a hundred times and compare each with an undisturbed one
+	OMP_NUM_THREADS=1 $(RUN) benchmarks/kills.py
 
 clean: ## remove the environment and what tools cached
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build *.egg-info

@@ -60,6 +60,14 @@ class RunFolder:
         found = {name: {"images": len(part), "fingerprint": part.fingerprint()} for name, part in parts.items()}
         write_text(self.path / "data.json", json.dumps(found, indent=2) + "\n")
 
+    def noted_data(self) -> dict[str, dict[str, Any]]:
+        """Return what `note_data` has written; {} where there is nothing of the kind."""
+        try:
+            found = json.loads((self.path / "data.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
     def append(self, values: Mapping[str, Any]) -> None:
         """Add a line to the recorded terms."""
         with open(self.metrics, "a", encoding="utf-8") as file:

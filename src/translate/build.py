@@ -14,10 +14,11 @@ from pytorch_lightning.loggers import Logger
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
-from translate.artifacts import RunFolder
+from translate.artifacts import RunFolder, write_text
 from translate.callbacks.checkpointing import Checkpointing
 from translate.callbacks.evaluating import Evaluating
 from translate.callbacks.health import Health
+from translate.callbacks.loggers import Dispensable
 from translate.callbacks.progress import Progress
 from translate.callbacks.sampling import Sampling
 from translate.callbacks.telemetry import Telemetry
@@ -30,8 +31,8 @@ from translate.measuring import best
 from translate.measuring.group import Group, together
 from translate.measuring.protocol import Evaluator
 from translate.models.base import TranslationModel
-from translate.registry import DATASETS, LOSSES, MODELS, NETWORKS
 from translate.networks.recomputing import recompute
+from translate.registry import DATASETS, LOSSES, MODELS, NETWORKS
 from translate.schedule import Schedule, parse
 
 log = logging.getLogger("translate")
@@ -79,10 +80,10 @@ def build_model(config: RunConfig) -> TranslationModel:
     model.num_parts = config.trainer.accumulate
     if config.trainer.channels_last is not False:
         model.to(memory_format=torch.channels_last)
-    if config.trainer.compile:
     if config.trainer.recompute:
         for role in model.trained:
             recompute(model.network(role))
+    if config.trainer.compile:
         compile_networks(
             (model.network(role) for role in model.roles), (model.network(role) for role in model.penalized)
         )
@@ -152,20 +153,38 @@ def build_loggers(config: RunConfig, folder: RunFolder | None) -> list[Logger]:
     loggers: list[Logger] = []
     for node in config.logger.values():
         arguments = {key: value for key, value in node.items() if key != "_target_"}
-        if node["_target_"].endswith("WandbLogger"):
-            arguments = _wandb_arguments(arguments, folder)
         try:
-            loggers.append(_import(node["_target_"])(save_dir=str(folder.path), **arguments))
+            make = partial(_import(node["_target_"]), save_dir=str(folder.path))
+            wandb = node["_target_"].endswith("WandbLogger")
+            logger = _wandb(make, _wandb_arguments(arguments, folder)) if wandb else make(**arguments)
         except ModuleNotFoundError as error:
             raise UserError(f"logger: {error}; install it by pip install 'translate-gan[loggers]'") from error
+        loggers.append(Dispensable(logger))
     return loggers
+
+
+def _wandb(make: Callable[..., Logger], arguments: Mapping[str, Any]) -> Logger:
+    """Return a W&B logger; one that records offline where the server cannot be reached or refuses."""
+    logger = make(**arguments)
+    if arguments["offline"]:
+        return logger
+    import wandb
+
+    try:
+        logger.experiment  # type: ignore[attr-defined]  # noqa: B018 - the first look begins the run
+    except wandb.errors.Error as error:
+        wandb.teardown()  # or the run's own id would be in use
+        said = next(iter(str(error).splitlines()), type(error).__name__)
+        log.warning("wandb: cannot record online (%s), recording offline; 'wandb sync' sends it later", said)
+        return make(**{**arguments, "offline": True})
+    return logger
 
 
 def _wandb_arguments(arguments: Mapping[str, Any], folder: RunFolder) -> dict[str, Any]:
     """Return W&B arguments that make a resumed run the same run, and go offline where there is no account."""
     kept = folder.path / "wandb_id.txt"
     if not kept.exists():
-        kept.write_text(secrets.token_hex(4), encoding="utf-8")
+        write_text(kept, secrets.token_hex(4))
     offline = arguments.get("offline")
     if offline is None:
         import wandb

@@ -7,7 +7,8 @@ everything else as JSON: iteration, domain names, configuration, and the optimiz
 
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,6 +95,16 @@ def restore_networks(model: "TranslationModel", checkpoint: Checkpoint) -> None:
         model.averaged[role].load_state_dict(checkpoint.part(f"average.{role}"))
 
 
+@contextmanager
+def fitting(where: str) -> Iterator[None]:
+    """Make one sentence, which begins with ``where``, of what is raised when a checkpoint does not fit a model."""
+    try:
+        yield
+    except (RuntimeError, LookupError, ValueError) as error:
+        said = str(error).strip().splitlines()[-1].strip()
+        raise UserError(f"{where}: the checkpoint does not fit this configuration's networks ({said})") from error
+
+
 def write(checkpoint: Checkpoint, path: Path) -> None:
     """Write a checkpoint; what lies at ``path`` is always whole, see `write_whole`."""
     header = {
@@ -146,13 +157,18 @@ def read(path: Path, parts: Collection[str] | None = None) -> Checkpoint:
     if header.get("format") != FORMAT:
         found = header.get("format", "no format name")
         raise UserError(f"{path}: found {found!r} in the header, expected {FORMAT!r}")
-    return Checkpoint(
-        tensors,
-        int(header["iteration"]),
-        tuple(json.loads(header["domains"])),
-        json.loads(header["config"]),
-        json.loads(header["optimizers"]),
-    )
+    try:
+        return Checkpoint(
+            tensors,
+            int(header["iteration"]),
+            tuple(json.loads(header["domains"])),
+            dict(json.loads(header["config"])),
+            dict(json.loads(header["optimizers"])),
+        )
+    except (KeyError, ValueError, TypeError) as error:
+        raise UserError(
+            f"{path}: not a readable checkpoint (damaged header: {error}); delete it to go on from the one before"
+        ) from error
 
 
 def path_of(folder: Path, iteration: int) -> Path:

@@ -62,11 +62,25 @@ def train(config: RunConfig, folder: Path, resume_from: Path | None, overrides: 
 def _unwritable(place: RunFolder, error: OSError) -> str:
     """Return what is to be done about a run that cannot write."""
     what = f"{error.filename or place.path}: {error.strerror}"
-    kept = checkpoints.all_in(place.path)
-    if not kept:
+    if not checkpoints.all_in(place.path):
         return f"{what}; the run has no checkpoint yet: begin it anew where there is room and leave, folder=DIR"
-    words = f"python -m translate resume={shlex.quote(str(place.path))}"
-    return f"{what}; the checkpoint of iteration {int(kept[-1].stem)} is whole: make room, and go on by: {words}"
+    return f"{what}; {_kept(place)}: make room, and go on by: {_command(place)}"
+
+
+def _lost_worker(place: RunFolder, error: RuntimeError) -> str:
+    """Return what is to be done about a loader process that has died."""
+    what = f"a process that loads data has died, most often because memory ran out ({str(error).strip()})"
+    if not checkpoints.all_in(place.path):
+        return f"{what}; the run has no checkpoint yet: give its command again, with a lower data.num_workers"
+    return f"{what}; {_kept(place)}: go on by: {_command(place)}, with a lower data.num_workers if it happens again"
+
+
+def _kept(place: RunFolder) -> str:
+    return f"the checkpoint of iteration {int(checkpoints.all_in(place.path)[-1].stem)} is whole"
+
+
+def _command(place: RunFolder) -> str:
+    return f"python -m translate resume={shlex.quote(str(place.path))}"
 
 
 def _train(config: RunConfig, place: RunFolder, resume_from: Path | None, first: bool) -> int:
@@ -74,18 +88,16 @@ def _train(config: RunConfig, place: RunFolder, resume_from: Path | None, first:
     if resume_from is not None:
         checkpoint = checkpoints.newest(resume_from)
         _check_fits(config, checkpoint)
-        try:
+        with checkpoints.fitting("resume"):
             checkpoints.restore(model, checkpoint)
-        except (RuntimeError, KeyError, ValueError) as error:
-            first_line = str(error).strip().splitlines()[-1].strip()
-            raise UserError(
-                f"resume: the checkpoint does not fit this configuration's networks ({first_line})"
-            ) from error
         if first:
             place.rewind(model.iteration)
             place.continue_as(to_yaml(config))
     data = build.build_data(config, start=model.iteration)
     if first:
+        if resume_from is not None:
+            for change in _changes(place, data):
+                log.warning("resume: %s; the run goes on with these and will not equal an uninterrupted one", change)
         place.note_data({"train": data.train, "val": data.val})
     callbacks, checkpointing = build.build_callbacks(config, data, place if first else None)
     loggers = build.build_loggers(config, place if first else None)
@@ -101,29 +113,56 @@ def _train(config: RunConfig, place: RunFolder, resume_from: Path | None, first:
         config.iterations,
         trainer.strategy.root_device,
     )
-    if model.iteration < config.iterations:
+    trains = model.iteration < config.iterations
+    if trains:
         try:
             trainer.fit(model, datamodule=data)
         except NonFiniteError as error:
             log.error("stopped: %s", error)
             return FAILED
-    elif first:
-        for callback in callbacks:
-            if isinstance(callback, Evaluating):
-                callback.make_up(trainer, model)
+        except RuntimeError as error:
+            if not str(error).startswith("DataLoader worker"):
+                raise
+            log.error("stopped: %s", _lost_worker(place, error))
+            return FAILED
     if checkpointing.interrupted is not None:
-        log.info(
-            "stopped at iteration %d of %d; go on by: python -m translate resume=%s",
-            model.iteration,
-            config.iterations,
-            shlex.quote(str(place.path)),
-        )
+        log.info("stopped at iteration %d of %d; go on by: %s", model.iteration, config.iterations, _command(place))
         return 128 + checkpointing.interrupted
     if first:
+        model.to(trainer.strategy.root_device)  # Lightning brings it back to the CPU when training ends
+        if trains:
+            _look_again(config, place)
+        else:  # killed when it had been trained
+            for callback in callbacks:
+                if isinstance(callback, Evaluating):
+                    callback.make_up(trainer, model)
         _measure(config, place, model, data)
         log.info("sample grids: %s", place.path / "samples")
         log.info("done: %s", place.path)
     return 0
+
+
+def _changes(place: RunFolder, data: DataModule) -> list[str]:
+    """Return sentences on the parts of the data that are not as the run folder has noted."""
+    found = []
+    before = place.noted_data()
+    for name, part in (("train", data.train), ("val", data.val)):
+        noted = before.get(name)
+        if noted is None or noted["fingerprint"] == part.fingerprint():
+            continue
+        count = f"{noted['images']} then, {len(part)} now" if noted["images"] != len(part) else "as many as then"
+        found.append(f"the {name} images are not those that the run began with ({count}; names, sizes or times differ)")
+    return found
+
+
+def _look_again(config: RunConfig, place: RunFolder) -> None:
+    """Warn of data that has changed while a run trained on it."""
+    try:
+        changes = _changes(place, build.build_data(config))
+    except UserError as error:  # what was learned is not lost by it
+        changes = [str(error)]
+    for change in changes:
+        log.warning("data: %s; the run may have seen both, and will not be repeated by its command", change)
 
 
 def _labels_in_words(data: DataModule) -> str:

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 
 from translate.artifacts import RunFolder
+from translate.callbacks.loggers import Dispensable
 from translate.data.batches import HeldOut
 from translate.data.module import DataModule
 from translate.distributed import process_rank
@@ -43,7 +43,5 @@ class Sampling(pl.Callback):
             pixels = to_bytes(enlarged(grid)).numpy()
             self.folder.save_picture(f"{model.iteration:06d}_{name}", pixels)
             for logger in trainer.loggers:
-                if isinstance(logger, TensorBoardLogger):
-                    logger.experiment.add_image(f"samples/{name}", pixels, model.iteration, dataformats="HWC")
-                elif isinstance(logger, WandbLogger):
-                    logger.log_image(f"samples/{name}", [pixels], step=model.iteration)
+                if isinstance(logger, Dispensable):
+                    logger.log_picture(f"samples/{name}", pixels, model.iteration)

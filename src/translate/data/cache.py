@@ -81,7 +81,10 @@ class Pictures:
             names = (
                 self.dataset.describe(int(items[0])) if len(items) == 1 else _culprit(self.dataset, items, self.size)
             )
-            raise UserError(f"{names} could be read when the run started, now it {error.reason}") from error
+            raise UserError(
+                f"{names} could be read when the run started, now it {error.reason}; put the file back as it was, and "
+                "go on by resume=RUN_FOLDER"
+            ) from error
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the bytes of the cache."""

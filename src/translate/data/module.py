@@ -1,6 +1,6 @@
 """The data of a run: endless, addressed by iteration, sliced by rank."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -73,6 +73,33 @@ class Iterations(TorchDataset[Any]):
             return Picture(torch.from_numpy(self.pictures.take(array)), torch.from_numpy(chance))
 
         return BATCH_OF[type(rows)](**{name: value(name, array) for name, array in rows._asdict().items()})
+
+
+class Deliveries(TorchDataset[Any]):
+    """Batches as a loader fetches them: a worker would bury a sentence in its traceback, so it is sent as a batch."""
+
+    def __init__(self, iterations: Iterations) -> None:
+        self.iterations = iterations
+
+    def __getitem__(self, iteration: int) -> Any:
+        """Return a batch, or the UserError that came in its place."""
+        try:
+            return self.iterations[iteration]
+        except UserError as error:
+            return error
+
+
+class Loader(DataLoader[Any]):
+    """A loader that says in one way that a worker has died: its last batch may also be what cannot be fetched."""
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        """Yield batches."""
+        try:
+            yield from super().__iter__()
+        except (ConnectionError, EOFError, FileNotFoundError) as error:
+            if not self.num_workers or str(error).startswith("Caught "):  # raised in a worker that lives
+                raise
+            raise RuntimeError(f"DataLoader worker exited unexpectedly: {error or type(error).__name__}") from error
 
 
 BATCH_OF: dict[type, Any] = {
@@ -148,8 +175,8 @@ class DataModule(pl.LightningDataModule):
         """Return the loader of iterations ``start`` to ``stop``; its workers finish whole batches."""
         trainer = self.trainer
         shard = Shard(trainer.global_rank, trainer.world_size) if trainer is not None else Shard()
-        return DataLoader(
-            self.iterations(shard),
+        return Loader(
+            Deliveries(self.iterations(shard)),
             batch_size=None,
             sampler=range(self.start, self.stop),
             num_workers=self.num_workers,
@@ -158,7 +185,9 @@ class DataModule(pl.LightningDataModule):
         )
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Augment on the device."""
+        """Augment on the device; raise the UserError that came instead of a batch."""
+        if isinstance(batch, UserError):
+            raise batch
         return self.ready(batch)
 
     def ready(self, batch: Any) -> Any:

@@ -1,0 +1,407 @@
+"""Faults while a run trains: each is one sentence or a warning, and nothing that was written is lost."""
+
+import json
+import multiprocessing
+import os
+import pickle
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save
+
+from training.tiny import TINY, differences, go_on, tiny, tiny_cyclegan, train
+from translate import checkpoints, run
+from translate.callbacks.checkpointing import Checkpointing
+from translate.checkpoints import Checkpoint
+from translate.cli import USER_MISTAKE, main
+from translate.errors import UserError
+from translate.losses.adversarial import NonSaturating
+from translate.metrics.weights import read_tensors
+from translate.models.base import TranslationModel
+from translate.weights.loading import load
+
+Out = pytest.CaptureFixture[str]
+
+
+def only_sentences(said: str) -> None:
+    assert "Traceback" not in said
+    assert "Error:" not in said
+
+
+# --- numbers that are none ----------------------------------------------------------------------------------
+
+
+def infinite(loss: torch.Tensor) -> torch.Tensor:
+    return loss + float("inf")
+
+
+def steep(loss: torch.Tensor) -> torch.Tensor:
+    """Return the same number, whose gradient is none."""
+    loss.register_hook(lambda gradient: gradient * float("nan"))
+    return loss
+
+
+@pytest.mark.parametrize(
+    ("poison", "named"),
+    [(infinite, "discriminator/latent/real"), (steep, "gradient_norm/discriminator")],
+)
+def test_what_becomes_infinite_is_named_and_never_on_the_disk(
+    poison: Callable[[torch.Tensor], torch.Tensor],
+    named: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: Out,
+) -> None:
+    honest, calls = NonSaturating.real, iter(range(100))
+
+    def poisoned(self: NonSaturating, logits: torch.Tensor) -> torch.Tensor:
+        loss = honest(self, logits)
+        return poison(loss) if next(calls) == 2 * 3 else loss  # two calls an iteration: the first one of the fourth
+
+    monkeypatch.setattr(NonSaturating, "real", poisoned)
+    assert run.train(tiny("iterations=8", "checkpoint_every=1", "log_every=100"), tmp_path, None, []) == run.FAILED
+    said = capfd.readouterr().err
+    assert "stopped: iteration 4: " in said
+    assert named in said
+    assert "the last checkpoint is from before" in said
+    only_sentences(said)
+    assert [int(path.stem) for path in checkpoints.all_in(tmp_path)] == [2, 3]
+    for path in checkpoints.all_in(tmp_path):
+        assert all(tensor.isfinite().all() for tensor in checkpoints.read(path).tensors.values())
+
+
+# --- data that changes --------------------------------------------------------------------------------------
+
+
+class Photos:
+    """Class folders of pictures, what a run on them is asked for, and what can happen to them."""
+
+    def __init__(self, place: Path) -> None:
+        self.root = place / "photos"
+        self.cache = place / "cache"
+        for part, number in (("train", 10), ("val", 3)):
+            for domain in ("cat", "rabbit"):
+                (self.root / part / domain).mkdir(parents=True)
+                for k in range(number):
+                    self.draw(self.root / part / domain / f"{k}.png", k)
+
+    @staticmethod
+    def draw(path: Path, seed: int) -> None:
+        """Draw noise."""
+        Image.fromarray(np.random.default_rng(seed).integers(0, 256, (40, 40, 3), np.uint8)).save(path)
+
+    @property
+    def files(self) -> list[Path]:
+        """Return the files to train on."""
+        return sorted((self.root / "train").rglob("*.png"))
+
+    def settings(self, cached: bool, *overrides: str) -> list[str]:
+        """Return the overrides of a run on these pictures."""
+        cache = self.cache if cached else "null"
+        data = ["data=folder", "data.image_size=32", "data.batch_size=2", f"data.root={self.root}"]
+        return [*data, f"data.cache={cache}", "data.num_workers=0", "checkpoint_every=2", *overrides]
+
+    def train(self, folder: Path, cached: bool, *overrides: str) -> int:
+        """Train on them in this process."""
+        return run.train(tiny_cyclegan.on([], *self.settings(cached, *overrides)), folder, None, [])
+
+    def vanish(self) -> None:
+        """Delete the files that are trained on."""
+        for path in self.files:
+            path.unlink()
+
+    def shrink(self) -> None:
+        """Cut the files short."""
+        for path in self.files:
+            path.write_bytes(path.read_bytes()[:100])
+
+    def become_others(self) -> None:
+        """Put other pictures in their places."""
+        for number, path in enumerate(self.files):
+            self.draw(path, 100 + number)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Photos:
+    return Photos(tmp_path)
+
+
+def at_iteration(number: int, happens: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let something happen, once, when the checkpoint of an iteration has been written."""
+    write, left = Checkpointing._write, [happens]
+
+    def writes(self: Checkpointing, model: TranslationModel) -> None:
+        write(self, model)
+        if model.iteration == number and left:
+            left.pop()()
+
+    monkeypatch.setattr(Checkpointing, "_write", writes)
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+@pytest.mark.parametrize(
+    ("happens", "reason"),
+    [(Photos.vanish, "cannot be read: no such file or directory"), (Photos.shrink, "cannot be read: ")],
+)
+def test_files_that_are_lost_on_the_way_end_the_run_in_one_sentence(
+    happens: Callable[[Photos], None],
+    reason: str,
+    num_workers: int,
+    photos: Photos,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder, kept = tmp_path / "run", tmp_path / "kept"
+    shutil.copytree(photos.root, kept)
+    photos.train(tmp_path / "whole", False, "iterations=12")
+    at_iteration(2, lambda: happens(photos), monkeypatch)
+    with pytest.raises(
+        UserError, match=rf"photos/train/\S+ could be read when the run started, now it {reason}"
+    ) as found:
+        photos.train(folder, False, "iterations=12", f"data.num_workers={num_workers}")
+    assert len(str(found.value).splitlines()) == 1
+    assert "put the file back as it was, and go on by resume" in str(found.value)
+    assert checkpoints.newest(folder).iteration >= 2
+    shutil.rmtree(photos.root)
+    shutil.copytree(kept, photos.root)  # with the times of the files
+    assert differences(checkpoints.newest(tmp_path / "whole"), go_on(folder, "data.num_workers=0")) == []
+
+
+@pytest.mark.parametrize("happens", [Photos.vanish, Photos.shrink, Photos.become_others])
+def test_a_cache_outlives_its_files_and_the_run_says_so(
+    happens: Callable[[Photos], None], photos: Photos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Out
+) -> None:
+    photos.train(tmp_path / "whole", True, "iterations=6")
+    assert "will not be repeated" not in capfd.readouterr().err
+    at_iteration(2, lambda: happens(photos), monkeypatch)
+    assert photos.train(tmp_path / "run", True, "iterations=6") == 0
+    said = capfd.readouterr().err
+    assert ("domain 'cat' is empty" if happens is Photos.vanish else "not those that the run began with") in said
+    assert "the run may have seen both, and will not be repeated by its command" in said
+    assert differences(*(checkpoints.newest(tmp_path / name) for name in ("whole", "run"))) == []
+
+
+def test_other_pictures_in_the_same_places_are_noticed_without_a_cache(
+    photos: Photos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Out
+) -> None:
+    at_iteration(2, photos.become_others, monkeypatch)
+    assert photos.train(tmp_path / "run", False, "iterations=4") == 0
+    said = capfd.readouterr().err
+    assert "data: the train images are not those that the run began with (as many as then; names, sizes or" in said
+    assert "val images" not in said
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_resumed_run_says_that_its_data_has_changed(cached: bool, photos: Photos, tmp_path: Path, capfd: Out) -> None:
+    folder = tmp_path / "run"
+    photos.train(folder, cached, "iterations=2")
+    go_on(folder, "iterations=3")
+    assert "the run began with" not in capfd.readouterr().err
+    photos.files[0].unlink()
+    go_on(folder, "iterations=4")
+    said = capfd.readouterr().err
+    assert "resume: the train images are not those that the run began with (20 then, 19 now; names, sizes or" in said
+    assert "the run goes on with these and will not equal an uninterrupted one" in said
+    go_on(folder, "iterations=5")
+    assert "the run began with" not in capfd.readouterr().err
+    photos.shrink()
+    with pytest.raises(UserError, match=r"data\.bad_images: 19 of 19 images"):
+        go_on(folder, "iterations=6")
+    assert checkpoints.newest(folder).iteration == 5
+
+
+# --- a loader process that dies -----------------------------------------------------------------------------
+
+
+def test_a_loader_process_that_dies_is_one_sentence_and_loses_nothing(
+    photos: Photos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Out
+) -> None:
+    folder = tmp_path / "run"
+    photos.train(tmp_path / "whole", True, "iterations=12")
+    killed = []
+
+    def dies() -> None:
+        for process in multiprocessing.active_children():
+            assert process.pid is not None
+            os.kill(process.pid, signal.SIGKILL)
+            killed.append(process.pid)
+
+    at_iteration(4, dies, monkeypatch)
+    assert photos.train(folder, True, "iterations=12", "data.num_workers=1") == run.FAILED
+    assert len(killed) == 1
+    said = capfd.readouterr().err
+    assert "stopped: a process that loads data has died, most often because memory ran out" in said
+    reached = checkpoints.newest(folder).iteration
+    assert 4 <= reached < 12
+    assert f"the checkpoint of iteration {reached} is whole: go on by: python -m translate resume={folder}" in said
+    only_sentences(said)
+    assert differences(checkpoints.newest(tmp_path / "whole"), go_on(folder, "data.num_workers=0")) == []
+
+
+# --- loggers that fail --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["log_metrics", "experiment", "finalize"])
+def test_a_logger_that_fails_is_named_once_and_left_out(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Out
+) -> None:
+    pytest.importorskip("tensorboard")
+    from pytorch_lightning.loggers import TensorBoardLogger
+
+    told: list[int] = []
+
+    def fails(self: Any, *_: object, step: int = 0) -> None:
+        told.append(step)
+        if step >= 3 or method != "log_metrics":
+            raise ConnectionError("the server has gone\nand more lines")
+
+    monkeypatch.setattr(TensorBoardLogger, method, property(fails) if method == "experiment" else fails)
+    whole = train(tmp_path / "whole", "iterations=5")
+    capfd.readouterr()
+    found = train(tmp_path / "run", "iterations=5", "sample_every=2", "logger=tensorboard")
+    said = capfd.readouterr().err
+    assert said.count("TensorBoardLogger failed and is left out from here on (the server has gone)") == 1
+    only_sentences(said)
+    if method == "log_metrics":
+        assert told == [1, 2, 3]
+    assert differences(whole, found) == []
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["iteration"] for line in lines] == [1, 2, 3, 4, 5]
+
+
+def test_a_server_that_is_not_there_leaves_a_record_to_send_later(tmp_path: Path) -> None:
+    pytest.importorskip("wandb")
+    folder = tmp_path / "run"
+    nowhere = {"WANDB_BASE_URL": "http://127.0.0.1:9", "WANDB_API_KEY": "0" * 40, "WANDB_INIT_TIMEOUT": "2"}
+    words = [*TINY, "iterations=2", "logger=wandb", "logger.wandb.offline=false", f"folder={folder}"]
+    done = subprocess.run(
+        [sys.executable, "-m", "translate", *words],
+        env={**os.environ, **nowhere},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "wandb: cannot record online (" in done.stderr
+    assert "recording offline; 'wandb sync' sends it later" in done.stderr
+    assert "Traceback" not in done.stderr
+    (record,) = (folder / "wandb").glob("offline-run-*")
+    assert record.name.endswith((folder / "wandb_id.txt").read_text())
+    assert checkpoints.newest(folder).iteration == 2
+
+
+# --- checkpoints that are none ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a run of two iterations."""
+    folder = tmp_path_factory.mktemp("runs") / "done"
+    train(folder, "iterations=2", "checkpoint_every=1")
+    return folder
+
+
+class Hostile:
+    """What makes a file when a pickle of it is read."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.mark),)
+
+
+def header(**changes: str) -> dict[str, str]:
+    """Return the header of a checkpoint, with changes."""
+    honest = {"iteration": "2", "domains": "[]", "config": "{}", "optimizers": "{}"}
+    return {"format": checkpoints.FORMAT, **honest, **changes}
+
+
+TENSORS = {"network.generator.weight": torch.zeros(2)}
+NO_CHECKPOINTS: dict[str, tuple[Callable[[bytes, Path], bytes], str]] = {
+    "a hostile pickle": (lambda _, mark: pickle.dumps(Hostile(mark)), "not a readable checkpoint"),
+    "cut short": (lambda whole, _: whole[: len(whole) // 2], "not a readable checkpoint"),
+    "cut in its header": (lambda whole, _: whole[:100], "not a readable checkpoint"),
+    "empty": (lambda *_: b"", "not a readable checkpoint"),
+    "of another format": (
+        lambda *_: save(TENSORS, header(format="translate checkpoint 9")),
+        "'translate checkpoint 9'",
+    ),
+    "without an iteration": (lambda *_: save(TENSORS, header(iteration="two")), "damaged header"),
+    "without a configuration": (lambda *_: save(TENSORS, header(config="{")), "damaged header"),
+}
+ENTRANCES: dict[str, Callable[[Path], list[str]]] = {
+    "resume": lambda folder: [f"resume={folder}", "iterations=4"],
+    "evaluate": lambda folder: ["evaluate", f"run={folder}", "metrics=local", "device=cpu"],
+    "export": lambda folder: ["export", f"run={folder}", f"to={folder.parent / 'out.safetensors'}"],
+}
+
+
+@pytest.mark.parametrize("entrance", ENTRANCES)
+@pytest.mark.parametrize("kind", NO_CHECKPOINTS)
+def test_what_is_no_checkpoint_is_refused_at_every_entrance(
+    kind: str, entrance: str, done: Path, tmp_path: Path, capfd: Out
+) -> None:
+    folder, mark = tmp_path / "run", tmp_path / "executed"
+    shutil.copytree(done, folder)
+    path = checkpoints.path_of(folder, 2)
+    make, reason = NO_CHECKPOINTS[kind]
+    path.write_bytes(make(path.read_bytes(), mark))
+    before = {p.name: p.read_bytes() for p in (folder / "checkpoints").iterdir()}
+    assert main(ENTRANCES[entrance](folder)) == USER_MISTAKE
+    said = capfd.readouterr().err
+    only_sentences(said)
+    assert reason in said
+    assert said.count(str(path)) == 1
+    assert not mark.exists()
+    assert {p.name: p.read_bytes() for p in (folder / "checkpoints").iterdir()} == before
+    if entrance == "resume" and "delete it" in said:
+        path.unlink()
+        assert differences(checkpoints.newest(done), go_on(folder)) == []
+
+
+@pytest.mark.parametrize("content", [pickle.dumps, torch.save], ids=["pickle", "torch"])
+def test_weights_of_a_metric_are_not_executed(content: Callable[..., Any], tmp_path: Path) -> None:
+    mark, path = tmp_path / "executed", tmp_path / "alexnet.pth"
+    if content is torch.save:
+        torch.save({"weight": Hostile(mark)}, path)
+    else:
+        path.write_bytes(pickle.dumps(Hostile(mark)))
+    for read in (read_tensors, load):
+        with pytest.raises(UserError) as caught:
+            read(path)
+        assert len(str(caught.value).splitlines()) == 1
+    assert not mark.exists()
+
+
+def test_a_checkpoint_of_another_size_or_model_is_one_sentence(done: Path, tmp_path: Path, capfd: Out) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(done, folder)
+    assert main([f"resume={folder}", "iterations=4", "model.networks.generator.base_width=8"]) == USER_MISTAKE
+    assert "resume: the checkpoint does not fit this configuration's networks (size mismatch" in capfd.readouterr().err
+    assert differences(checkpoints.newest(done), checkpoints.newest(folder)) == []
+    assert run.train(tiny_cyclegan("iterations=2"), tmp_path / "other", None, []) == 0
+    other = checkpoints.newest(tmp_path / "other")
+    kept = checkpoints.newest(folder)
+    foreign = Checkpoint(other.tensors, 2, kept.domains, kept.config, other.optimizers)
+    checkpoints.write(foreign, checkpoints.path_of(folder, 2))
+    for entrance in ("resume", "evaluate"):
+        capfd.readouterr()
+        assert main(ENTRANCES[entrance](folder)) == USER_MISTAKE
+        said = capfd.readouterr().err
+        assert "the checkpoint does not fit this configuration's networks" in said
+        only_sentences(said)
+    checkpoints.write(replace(foreign, domains=("cat", "dog")), checkpoints.path_of(folder, 2))
+    assert main(ENTRANCES["resume"](folder)) == USER_MISTAKE
+    assert "resume: the checkpoint knows the domains ['cat', 'dog']" in capfd.readouterr().err
