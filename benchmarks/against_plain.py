@@ -1,10 +1,19 @@
 """Time training iterations against the recipes written plainly: in one process, in turns, on the same random batches.
 
     python benchmarks/against_plain.py stargan_v2 --size 256 --batch 1
-    python benchmarks/against_plain.py stargan_v1 --size 128 --batch 16 --bf16
-    python benchmarks/against_plain.py cyclegan --size 128 --batch 1 --rounds 5
+    python benchmarks/against_plain.py stargan_v1 --size 128 --batch 16 --ours float32 bf16 compile bf16,compile
+    python benchmarks/against_plain.py cyclegan --size 128 --batch 1 --rounds 5 --json figures.json
+    python benchmarks/against_plain.py stargan_v2 --size 256 --batch 8 --device cuda --ours float32 tf32 bf16 bf16,compile
 
-The networks have the published widths. The plain side is always float32, without channels-last or fused optimizers.
+The networks have the published widths. The plain side is always float32 (without TF32), with images laid out plane by
+plane and no fused optimizer. Each of ours has networks of its own and the settings that its words say:
+
+    float32            as shipped
+    tf32               products and convolutions in TF32 (GPUs)
+    bf16               bfloat16 autocast, as trainer.precision=bf16-mixed
+    compile            compiled networks, as trainer.compile=true
+    planes, last       images laid out plane by plane or channels-last, as trainer.channels_last=false, true
+    lazy               R1 in one of 16 iterations (StarGAN v2), as model.r1_every=16: other mathematics
 """
 
 import argparse
@@ -12,7 +21,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -28,6 +37,7 @@ from translate.models.base import TranslationModel
 
 COMMON = [
     "data=critters",
+    "~recipe",
     "data.cache=null",
     "data.num_images=6",
     "data.num_val_images=6",
@@ -37,73 +47,155 @@ COMMON = [
 OVERRIDES = {
     "stargan_v2": ["model.weights.generator.diversity=1"],
     "stargan_v1": ["data.labels=attributes", "data.attributes=[smiling,glasses,bow,striped,dark_coat]"],
-    "cyclegan": [
-        "~recipe",
-        "data.domains=[cat,rabbit]",
-        "model.pool_size=0",
-        "model.networks.generator_ab.num_blocks=6",
-    ],
+    "cyclegan": ["data.domains=[cat,rabbit]", "model.pool_size=0", "model.networks.generator_ab.num_blocks=6"],
 }
-Pair = tuple[Callable[[int], None], Callable[[int], None]]
+WORDS = {
+    "float32": [],
+    "tf32": [],
+    "bf16": ["trainer.precision=bf16-mixed"],
+    "compile": ["trainer.compile=true"],
+    "planes": ["trainer.channels_last=false"],
+    "last": ["trainer.channels_last=true"],
+    "lazy": ["model.r1_every=16"],
+}
+Step = Callable[[int], None]
 
 
-def pair(name: str, model: TranslationModel, size: int, batch: int, device: torch.device) -> Pair:
-    """Return functions of the iteration that do one, ours and plainly, on the same random batches."""
+class Batches:
+    """Random batches of a model's type, the same for every side: functions of a number."""
+
+    def __init__(self, size: int, batch: int, device: torch.device) -> None:
+        self.size, self.batch, self.device = size, batch, device
+
+    def image(self, k: int, number: int) -> torch.Tensor:
+        """Return images (B, 3, S, S) in (-1, 1)."""
+        draws = torch.Generator().manual_seed(9 * k + number)
+        return torch.randn(self.batch, 3, self.size, self.size, generator=draws).tanh().to(self.device)
+
+    def stargan_v2(self, k: int) -> ReferenceBatch:
+        """Return a batch of StarGAN v2 with codes of length 16 and three domains."""
+        draws = torch.Generator().manual_seed(k)
+        codes = [torch.randn(self.batch, 16, generator=draws).to(self.device) for _ in range(2)]
+        domains = [torch.randint(3, (self.batch,), generator=draws).to(self.device) for _ in range(2)]
+        return ReferenceBatch(self.image(k, 0), *domains, self.image(k, 1), self.image(k, 2), *codes)
+
+    def stargan_v1(self, k: int) -> tuple[LabelledBatch]:
+        """Return a batch of StarGAN v1 with five attributes."""
+        draws = torch.rand(2, self.batch, 5, generator=torch.Generator().manual_seed(k))
+        return (LabelledBatch(self.image(k, 0), *(draws > 0.5).float().to(self.device)),)
+
+    def cyclegan(self, k: int) -> UnpairedBatch:
+        """Return a batch of CycleGAN."""
+        return UnpairedBatch(self.image(k, 0), self.image(k, 1))
+
+
+def plain_step(name: str, model: TranslationModel, batches: Batches) -> Step:
+    """Return the plain step, from the weights that a model has."""
     states = {role: dict(model.network(role).named_parameters()) for role in model.roles}
-
-    def image(k: int, number: int) -> torch.Tensor:
-        return (
-            torch.randn(batch, 3, size, size, generator=torch.Generator().manual_seed(9 * k + number)).tanh().to(device)
-        )
-
     if name == "stargan_v2":
         rates = {"generator": 1e-4, "mapping": 1e-6, "style_encoder": 1e-4, "discriminator": 1e-4}
         v2 = PlainStarGANv2(states, rates, diversity=1.0, decay=0.999)
 
-        def reference_batch(k: int) -> ReferenceBatch:
-            draws = torch.Generator().manual_seed(k)
-            codes = [torch.randn(batch, 16, generator=draws).to(device) for _ in range(2)]
-            domains = [torch.randint(3, (batch,), generator=draws).to(device) for _ in range(2)]
-            return ReferenceBatch(image(k, 0), *domains, image(k, 1), image(k, 2), *codes)
-
-        def plain_v2(k: int) -> None:
-            b = reference_batch(k)
+        def step_v2(k: int) -> None:
+            b = batches.stargan_v2(k)
             v2.step(b.image, b.domain, b.target, (b.code, b.code2), (b.reference, b.reference2))
 
-        return lambda k: model.training_step(reference_batch(k), k), plain_v2
+        return step_v2
     if name == "stargan_v1":
         v1 = PlainStarGANv1(states, 1e-4, num_critic=5)
 
-        def labels(k: int) -> torch.Tensor:
-            draws = torch.rand(2, batch, 5, generator=torch.Generator().manual_seed(k))
-            return (draws > 0.5).float().to(device)
+        def step_v1(k: int) -> None:
+            (b,) = batches.stargan_v1(k)
+            share = torch.rand(batches.batch, 1, 1, 1, generator=torch.Generator().manual_seed(k)).to(batches.device)
+            v1.step(b.image, b.label, b.target, share)
 
-        def round_of_five(k: int) -> None:
-            for j in range(5 * k, 5 * k + 5):
-                model.training_step((LabelledBatch(image(j, 0), *labels(j)),), j)
-
-        def plain_v1(k: int) -> None:
-            for j in range(5 * k, 5 * k + 5):
-                share = torch.rand(batch, 1, 1, 1, generator=torch.Generator().manual_seed(j)).to(device)
-                v1.step(image(j, 0), *labels(j), share)
-
-        return round_of_five, plain_v1
+        return step_v1
     cyclegan = PlainCycleGAN(states, 2e-4)
-    return (
-        lambda k: model.training_step(UnpairedBatch(image(k, 0), image(k, 1)), k),
-        lambda k: cyclegan.step(image(k, 0), image(k, 1)),
-    )
+    return lambda k: cyclegan.step(*batches.cyclegan(k))
 
 
-def timed(function: Callable[[int], None], k: int, device: torch.device) -> float:
-    """Return the seconds of one call."""
+def settings(words: str) -> tuple[list[str], Callable[[torch.device], AbstractContextManager[Any]]]:
+    """Return the overrides that words such as "bf16,compile" say, and what a step of theirs runs in."""
+    overrides = [override for word in words.split(",") for override in WORDS[word]]
+
+    def within(device: torch.device) -> AbstractContextManager[Any]:
+        quick = "tf32" in words.split(",")
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = quick
+        return torch.autocast(device.type, torch.bfloat16) if "bf16" in words.split(",") else nullcontext()
+
+    return overrides, within
+
+
+def measured(step: Step, numbers: range, device: torch.device) -> tuple[float, int | None]:
+    """Return the seconds of a call for each number, and the bytes on a GPU beyond those held before (None: no GPU)."""
+    before = 0
     if device.type == "cuda":
         torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
     began = time.perf_counter()
-    function(k)
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - began
+    for k in numbers:
+        step(k)
+    if device.type != "cuda":
+        return time.perf_counter() - began, None
+    torch.cuda.synchronize()
+    return time.perf_counter() - began, torch.cuda.max_memory_allocated() - before
+
+
+def compare(
+    name: str, size: int, batch: int, ours: list[str], rounds: int = 3, device: torch.device | None = None
+) -> dict[str, Any]:
+    """Return the seconds of iterations by each setting and plainly, and the ratios to the plain ones of the same round.
+
+    An iteration of StarGAN v1 is a round of five updates of the discriminator and one of the generator.
+    """
+    device = device or torch.device("cpu")
+    batches = Batches(size, batch, device)
+    each = 5 if name == "stargan_v1" else 1
+    sides: dict[str, tuple[Step, Callable[[torch.device], AbstractContextManager[Any]]]] = {}
+    plainly = settings("float32")[1]
+    for words in ours:
+        overrides, within = settings(words)
+        config = load([f"model={name}", *COMMON, *OVERRIDES[name], f"data.image_size={size}", *overrides])
+        model = build.build_model(config).to(device)
+        if "plain" not in sides:
+            sides["plain"] = plain_step(name, model, batches), plainly
+        make = getattr(batches, name)
+        sides[words] = (lambda k, model=model, make=make: model.training_step(make(k), k)), within
+    seconds: dict[str, list[float]] = {side: [] for side in sides}
+    held: dict[str, int | None] = {}
+    for number in range(rounds + 1):  # the first one warms up and compiles
+        order = list(sides) if number % 2 else list(reversed(sides))
+        for side in order:
+            step, within = sides[side]
+            with within(device):
+                took, held[side] = measured(step, range(each * number, each * (number + 1)), device)
+            if number:
+                seconds[side].append(took)
+    ratios = {
+        side: [a / b for a, b in zip(seconds[side], seconds["plain"], strict=True)] for side in sides if side != "plain"
+    }
+    return {
+        "model": name,
+        "size": size,
+        "batch": batch,
+        "threads": torch.get_num_threads(),
+        "seconds": seconds,
+        "ratios": ratios,
+        "median": {side: statistics.median(found) for side, found in ratios.items()},
+        "bytes": held,
+    }
+
+
+def sentence(found: dict[str, Any], side: str) -> str:
+    """Return what was found of one setting."""
+    seconds, ratios = found["seconds"], found["ratios"][side]
+    memory = "" if found["bytes"][side] is None else f", {found['bytes'][side] / 2**30:.2f} GiB on top"
+    return (
+        f"{found['model']}, {found['size']} px, batch {found['batch']}, {side}: "
+        f"{statistics.median(seconds[side]):.3g} s, plain {statistics.median(seconds['plain']):.3g} s, ratio "
+        f"{found['median'][side]:.3f} (from {min(ratios):.3f} to {max(ratios):.3f} in {len(ratios)} rounds){memory}"
+    )
 
 
 def main() -> None:
@@ -111,43 +203,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", choices=list(OVERRIDES))
     parser.add_argument("--size", type=int, default=128, help="image side in pixels")
-    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--batch", type=int, nargs="+", default=[1], help="several: one after the other")
+    parser.add_argument("--ours", nargs="+", default=["float32"], help="settings, each of words joined by commas")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--bf16", action="store_true", help="our side under bfloat16 autocast")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", help="also write the figures to this file")
     asked = parser.parse_args()
-    device = torch.device(asked.device)
-    config = load([f"model={asked.model}", *COMMON, *OVERRIDES[asked.model], f"data.image_size={asked.size}"])
-    model = build.build_model(config).to(device)
-    ours, plain = pair(asked.model, model, asked.size, asked.batch, device)
-    cast: Any = torch.autocast(device.type, torch.bfloat16) if asked.bf16 else nullcontext()
-    seconds: dict[str, list[float]] = {"ours": [], "plain": []}
-    for k in range(asked.rounds + 1):
-        for side in ("ours", "plain") if k % 2 else ("plain", "ours"):
-            with cast if side == "ours" else nullcontext():
-                took = timed(ours if side == "ours" else plain, k, device)
-            if k:  # the first round warms up
-                seconds[side].append(took)
-    ratios = [a / b for a, b in zip(seconds["ours"], seconds["plain"], strict=True)]
-    found = {
-        "model": asked.model,
-        "size": asked.size,
-        "batch": asked.batch,
-        "precision": "bf16" if asked.bf16 else "float32",
-        "seconds": seconds,
-        "ratio": statistics.median(ratios),
-        "ratios": ratios,
-        "environment": environment(0),
-    }
-    print(
-        f"{asked.model}, {asked.size} px, batch {asked.batch}, {found['precision']}: ours "
-        f"{statistics.median(seconds['ours']):.3g} s, plain {statistics.median(seconds['plain']):.3g} s, ratio "
-        f"{found['ratio']:.3f} (from {min(ratios):.3f} to {max(ratios):.3f} in {asked.rounds} rounds)"
-    )
+    for words in asked.ours:
+        for word in words.split(","):
+            if word not in WORDS:
+                parser.error(f"--ours: found {word!r}, expected words of {', '.join(WORDS)}")
+    results = []
+    for batch in asked.batch:
+        found = compare(asked.model, asked.size, batch, asked.ours, asked.rounds, torch.device(asked.device))
+        results.append(found)
+        for side in asked.ours:
+            print(sentence(found, side), flush=True)
     if asked.json:
         with open(asked.json, "w", encoding="utf-8") as file:
-            json.dump(found, file, indent=2)
+            json.dump({"environment": environment(0), "results": results}, file, indent=2)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@
     python benchmarks/data_rate.py
     python benchmarks/data_rate.py --size 256 --batch 8
 
-Images are those of the built-in world, decoded once into a cache in a folder that is removed at the end. The time is that
-which the process computes for, in one thread, so other work on the machine counts little; waiting is told beside it.
+Images are those of the built-in world, decoded once into a cache in a folder that is removed at the end. The time is
+that which the process computes for, in one thread, so other work on the machine counts less; that by the clock is told
+beside it.
 """
 
 import argparse

@@ -76,9 +76,9 @@ def crop_flip(picture: Picture, size: int) -> Tensor:
 
 def flip(picture: Picture, size: int) -> Tensor:
     """Return images mirrored with probability 0.5; the stored side must be ``size``."""
-    images = to_float(picture.pixels)
-    assert images.shape[2] == size, (images.shape, size)
-    return torch.where((picture.chance[:, 5] < 0.5)[:, None, None, None], images.flip(3), images)
+    pixels = picture.pixels
+    assert pixels.shape[2] == size, (pixels.shape, size)
+    return to_float(torch.where((picture.chance[:, 5] < 0.5)[:, None, None, None], pixels.flip(2), pixels))
 
 
 def resize_crop_flip(picture: Picture, size: int) -> Tensor:
