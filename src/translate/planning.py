@@ -162,8 +162,8 @@ class Fakes(FakeTensorMode):
 
 def _on_gpu(config: RunConfig) -> bool:
     accelerator = config.trainer.accelerator
-    if accelerator in ("tpu", "mps"):
-        raise UserError(f"trainer.accelerator: found {accelerator}, expected cpu, gpu or auto: others are not planned")
+    if accelerator == "tpu":
+        raise UserError("trainer.accelerator: found tpu, whose memory is not planned; use cpu or gpu to plan for those")
     return accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available())
 
 

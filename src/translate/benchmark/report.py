@@ -28,7 +28,7 @@ def alone(found: Mapping[str, Any]) -> str:
         f"{'seconds an iteration':<28}{middle:.4g} (from {min(seconds):.4g} to {max(seconds):.4g})",
         f"{'images a second':<28}{found['images_per_second']:.4g}",
         f"{'waiting for data':<28}{found['data_wait_share']:.2%} of the time",
-        f"{'peak memory':<28}{found['peak_bytes'] / 2**30:.3g} GiB",
+        f"{'peak memory':<28}{found['peak_bytes'] / 2**30:.3g} GiB ({found['planned_bytes'] / 2**30:.3g} planned)",
         f"{'operations an iteration':<28}{found['operations_per_iteration'] / 1e9:.4g} G",
         f"{'share of the machine':<28}{found['share_of_machine']:.1%} of a matrix product's rate ({rates})",
         "",

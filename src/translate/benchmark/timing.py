@@ -14,7 +14,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from translate import build
+from translate import build, planning
 from translate.artifacts import environment
 from translate.benchmark.spans import Spans, watched
 from translate.config.schema import RunConfig, to_mapping
@@ -135,6 +135,7 @@ def measure(config: RunConfig, plan: Plan) -> dict[str, Any]:
         "data_wait": statistics.median(watch.waits),
         "data_wait_share": sum(watch.waits) / (sum(watch.waits) + sum(watch.seconds)),
         "peak_bytes": peak,
+        "planned_bytes": planning.plan(config).peak.total,
         "operations_per_iteration": operations,
         "operations_per_second": operations / seconds,
         "machine_operations_per_second": rates,
