@@ -28,6 +28,7 @@ LAYERS = {
     "translate.translations": 1,
     "translate.metrics": 1,
     "translate.data": 2,
+    "translate.data.agreement": 3,
     "translate.data.module": 3,
     "translate.downloads": 2,
     "translate.models": 3,
@@ -47,8 +48,8 @@ LAYERS = {
     "translate.config": 4,
     "translate.build": 5,
     "translate.run": 5,
-    "translate.benchmark": 5,
     "translate.planning": 5,
+    "translate.benchmark": 5,
     "translate.cli": 6,
     "translate.__main__": 6,
 }

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
+from translate.data.agreement import agree, digest
 from translate.data.batches import HeldOut, LabelledBatch, PairedBatch, Picture, ReferenceBatch, UnpairedBatch
 from translate.data.cache import Pictures, open_pictures
 from translate.data.counter import uniform
@@ -29,7 +30,10 @@ from translate.data.views import (
     View,
     balanced_rows,
 )
+from translate.distributed import alone
 from translate.errors import UserError
+
+PARTS = ("train", "val")
 
 
 @dataclass(frozen=True)
@@ -161,9 +165,23 @@ class DataModule(pl.LightningDataModule):
         return self._pictures[part]
 
     def setup(self, stage: str | None = None) -> None:
-        """Open both parts."""
-        self.pictures("train")
-        self.pictures("val")
+        """Open both parts; UserError if other processes see other data."""
+        if not alone():
+            agree([fact for part in PARTS for fact in self._facts(part)])  # now, as to read them may take long
+        opened = {part: self.pictures(part).indices for part in PARTS}
+        if not alone():
+            agree([f"{len(items)} readable {part} images ({digest([items])})" for part, items in opened.items()])
+
+    def _facts(self, part: str) -> list[str]:
+        """Return in words what all processes must see alike of "train" or "val", the plainest first."""
+        dataset = self._dataset(part)
+        labels = digest([dataset.domain, dataset.partner, self.label_table(part)])
+        return [
+            f"the domains {', '.join(dataset.domains)}",
+            f"{len(dataset)} {part} images",
+            f"{part} images with the fingerprint {dataset.fingerprint()[:12]} (names, sizes and times of files)",
+            f"labels of the {part} images with the fingerprint {labels}",
+        ]
 
     def iterations(self, shard: Shard | None = None, pictures: Pictures | None = None) -> Iterations:
         """Return the batches of training, by iteration number; ``pictures`` are those of "train" if not given."""
