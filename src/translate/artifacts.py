@@ -23,6 +23,7 @@ from translate.errors import UserError
 if TYPE_CHECKING:
     from translate.data.datasets.base import Dataset
 
+RELEASED_AFTER = 15.0  # seconds in which the loader processes of a killed run notice it, and let go of its lock
 LOGGED_PACKAGES = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "omegaconf", "numpy", "pillow")
 
 
@@ -108,7 +109,7 @@ class RunFolder:
         """Hold the folder for this process, until it ends in whatever way; UserError if another one trains in it."""
         self.path.mkdir(parents=True, exist_ok=True)
         try:
-            with FileLock(self.path / ".lock", timeout=0):
+            with FileLock(self.path / ".lock", timeout=RELEASED_AFTER):
                 yield
         except Timeout as error:
             raise UserError(f"{self.path}: another process trains in this folder; wait for it, or stop it") from error

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,11 +17,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from PIL import Image
 from safetensors.torch import save
 
-from training.tiny import TINY, differences, go_on, tiny, tiny_cyclegan, train
-from translate import checkpoints, run
+from training.tiny import RUN, TINY, differences, go_on, tiny, tiny_cyclegan, train
+from translate import artifacts, checkpoints, run
 from translate.callbacks.checkpointing import Checkpointing
 from translate.checkpoints import Checkpoint
 from translate.cli import USER_MISTAKE, main
@@ -246,6 +248,32 @@ def test_a_loader_process_that_dies_is_one_sentence_and_loses_nothing(
     assert f"the checkpoint of iteration {reached} is whole: go on by: python -m translate resume={folder}" in said
     only_sentences(said)
     assert differences(checkpoints.newest(tmp_path / "whole"), go_on(folder, "data.num_workers=0")) == []
+
+
+def test_a_run_whose_loaders_outlive_it_goes_on_at_once(photos: Photos, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    photos.train(tmp_path / "whole", True, "iterations=12")
+    words = [*tiny_cyclegan.model, *RUN, *photos.settings(True, "data.num_workers=1", "checkpoint_every=1")]
+    process = subprocess.Popen([sys.executable, "-m", "translate", *words, "iterations=12", f"folder={folder}"])
+    while not checkpoints.all_in(folder):
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.kill()  # as the system does when memory runs out: its loader, a fork, still holds the lock for a while
+    process.wait()
+    assert checkpoints.newest(folder).iteration < 12, "the kill came too late to prove anything"
+    assert differences(checkpoints.newest(tmp_path / "whole"), go_on(folder, "data.num_workers=0")) == []
+
+
+def test_a_folder_in_which_another_process_trains_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(artifacts, "RELEASED_AFTER", 0.1)
+    with (
+        FileLock(tmp_path / ".lock"),
+        pytest.raises(UserError, match=r"another process trains in this folder; wait for it, or stop it"),
+    ):
+        train(tmp_path, "iterations=1")
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
 
 # --- loggers that fail --------------------------------------------------------------------------------------
