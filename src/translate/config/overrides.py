@@ -136,7 +136,8 @@ def _unresolved(tree: DictConfig) -> dict[str, str]:
     found: dict[str, str] = {}
 
     def walk(node: Any, path: str) -> None:
-        for key in node.keys() if isinstance(node, DictConfig) else range(len(node)):  # values may not resolve
+        keys: Sequence[Any] = list(node.keys()) if isinstance(node, DictConfig) else range(len(node))
+        for key in keys:
             where = f"{path}.{key}" if path else str(key)
             if OmegaConf.is_interpolation(node, key):
                 try:
