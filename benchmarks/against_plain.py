@@ -3,7 +3,7 @@
     python benchmarks/against_plain.py stargan_v2 --size 256 --batch 1
     python benchmarks/against_plain.py stargan_v1 --size 128 --batch 16 --ours float32 bf16 compile bf16,compile
     python benchmarks/against_plain.py cyclegan --size 128 --batch 1 --rounds 5 --json figures.json
-    python benchmarks/against_plain.py stargan_v2 --size 256 --batch 8 --device cuda --ours float32 tf32 bf16 bf16,compile
+    python benchmarks/against_plain.py stargan_v2 --size 256 --batch 8 --device cuda --ours tf32 bf16 bf16,compile
 
 The networks have the published widths. The plain side is always float32 (without TF32), with images laid out plane by
 plane and no fused optimizer. Each of ours has networks of its own and the settings that its words say:
