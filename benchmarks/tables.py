@@ -1,0 +1,77 @@
+"""Measure everything that docs/benchmarks.md reports on one device, and write it as a table and as JSON.
+
+    python benchmarks/tables.py cpu docs/benchmarks
+    python benchmarks/tables.py cuda docs/benchmarks
+
+On a CPU that is the models at the sizes of the targets; on a GPU at the published sizes, by batch size.
+"""
+
+import argparse
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+import torch
+from against_plain import compare, sentence
+
+from translate.artifacts import environment
+
+CPU = ["float32", "planes", "bf16", "compile", "bf16,compile"]
+CUDA = ["float32", "tf32", "bf16", "tf32,compile", "bf16,compile"]
+PLANS: dict[str, list[tuple[str, int, list[int], list[str]]]] = {
+    "cpu": [
+        ("stargan_v2", 256, [1], CPU),
+        ("stargan_v1", 128, [16], CPU),
+        ("cyclegan", 128, [1], CPU),
+    ],
+    "cuda": [
+        ("stargan_v2", 256, [1, 8, 32], [*CUDA, "bf16,compile,lazy"]),
+        ("stargan_v1", 128, [16, 64], CUDA),
+        ("cyclegan", 256, [1, 8], CUDA),
+    ],
+}
+"""For each device: model, image side, batch sizes, settings."""
+
+
+def table(results: list[dict[str, Any]]) -> str:
+    """Return Markdown: a row for each model and batch, a column for each setting."""
+    columns = list(dict.fromkeys(side for found in results for side in found["median"]))
+    lines = [
+        "| model | batch | plain, s | " + " | ".join(columns) + " |",
+        "| --- | --- | --- | " + " | ".join("---" for _ in columns) + " |",
+    ]
+    for found in results:
+        cells = [f"{found['median'][c]:.3f}" if c in found["median"] else "-" for c in columns]
+        plain = statistics.median(found["seconds"]["plain"])
+        lines.append(
+            f"| {found['model']}, {found['size']} px | {found['batch']} | {plain:.3g} | " + " | ".join(cells) + " |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Measure, print as it goes, and write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("device", choices=list(PLANS))
+    parser.add_argument("folder", type=Path, help="where <device>.json and <device>.md go")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", help="a model")
+    asked = parser.parse_args()
+    asked.folder.mkdir(parents=True, exist_ok=True)
+    results: list[dict[str, Any]] = []
+    for model, size, batches, ours in PLANS[asked.device]:
+        if asked.only not in (None, model):
+            continue
+        for batch in batches:
+            found = compare(model, size, batch, ours, asked.rounds, torch.device(asked.device))
+            results.append(found)
+            for side in ours:
+                print(sentence(found, side), flush=True)
+            kept = {"environment": environment(0), "results": results}
+            (asked.folder / f"{asked.device}.json").write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+            (asked.folder / f"{asked.device}.md").write_text(table(results), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
