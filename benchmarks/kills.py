@@ -143,6 +143,13 @@ class Life:
 
         ``moment`` is when: seconds after the start for any moment, else a number of [0, 1).
         """
+        try:
+            return self._end(aim, moment)
+        finally:
+            if self.process.poll() is None:  # we were interrupted ourselves
+                os.killpg(self.process.pid, signal.SIGKILL)
+
+    def _end(self, aim: str, moment: float) -> int | None:
         ahead = min(self.start + 2 + int(6 * moment), ITERATIONS)  # the checkpoint that is waited for
         while (code := self.process.poll()) is None:
             passed = time.time() - self.began
