@@ -10,12 +10,16 @@ from difflib import get_close_matches
 class UserError(ValueError):
     """One clear sentence for what the user did: where, what was found, what was expected, what to do."""
 
+    def __str__(self) -> str:
+        """Return the sentence; what the user wrote stands in it, whatever signs it holds."""
+        return printable(super().__str__())
+
 
 class ConfigError(UserError):
     """All the problems of a configuration at once, one sentence each."""
 
     def __init__(self, problems: Sequence[str]) -> None:
-        """Take the sentences, at least one; what the user wrote stands in them, whatever signs it holds."""
+        """Take the sentences; at least one."""
         assert problems, "a ConfigError without a problem"
         self.problems = tuple(map(printable, problems))
         super().__init__(self.problems)

@@ -83,6 +83,7 @@ def test_help_of_each_command(command: Call, name: str) -> None:
         ([*SMALL, "trainer.devces=1"], "trainer.devces: unknown key; did you mean 'devices'?"),
         (["-m", *SMALL, "seed=1,b"], "seed: found 'b', expected a whole number"),
         (["resume=nothing"], "resume: nothing is no folder"),
+        (["resume=a\nb"], "resume: a\\nb is no folder"),
         (["-m", *SMALL, "seed=1,2", "folder=x"], "folder: several runs cannot share one"),
     ],
 )

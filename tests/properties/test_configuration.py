@@ -1,6 +1,8 @@
 """Whatever is said on a command line: a configuration that can be saved and read, or sentences, and never an error."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,6 +17,7 @@ from translate import plugins
 from translate.config import compose as composing
 from translate.config.check import check
 from translate.config.compose import compose, load
+from translate.config.launch import launch
 from translate.config.overrides import in_quotes
 from translate.config.schema import read_yaml, to_yaml
 from translate.errors import UserError
@@ -118,17 +121,41 @@ def command_lines(draw: st.DrawFn) -> list[str]:
     return [*BASES[base], *draw(st.lists(overrides(base), min_size=1, max_size=3))]
 
 
+def assert_sentences(error: UserError) -> None:
+    """Every problem is one line that can be printed and says something."""
+    for problem in getattr(error, "problems", (str(error),)):
+        assert problem.isprintable(), problem  # line breaks are not
+        assert len(problem.split()) > 2, problem
+
+
 @examples(90)
 @given(command_lines())
 def test_a_command_line_is_a_configuration_or_sentences(words: list[str]) -> None:
     try:
         load(words)
     except UserError as error:
-        problems = getattr(error, "problems", (str(error),))
-        assert problems
-        for problem in problems:
-            assert problem.isprintable(), problem  # line breaks are not
-            assert len(problem.split()) > 2, problem
+        assert_sentences(error)
+
+
+HYDRAS = """
+    hydra hydra.run.dir hydra.job.name hydra.verbose hydra.nothing hydra.searchpath hydra.output_subdir hydra.callbacks
+    hydra/launcher hydra/job_logging hydra.job.env_set trainer@x experiments recipe debug resume folder
+"""
+of_hydra = st.builds("{}{}={}".format, prefixes, st.sampled_from(HYDRAS.split()), values)
+
+
+@examples(6)
+@given(st.sampled_from(list(BASES)).flatmap(lambda base: st.tuples(st.just(base), of_hydra | overrides(base))))
+def test_a_command_line_is_launched_or_refused(line: tuple[str, str]) -> None:
+    """By way of Hydra itself, which composes a second time. Words that begin with a minus are flags."""
+    base, word = line
+    with TemporaryDirectory() as folder, chdir(folder), redirect_stderr(StringIO()), redirect_stdout(StringIO()):
+        try:
+            assert launch([*BASES[base], word], lambda *_: 0) == 0
+        except UserError as error:
+            assert_sentences(error)
+        except SystemExit as end:
+            assert word.startswith("-") and end.code in (0, 2)
 
 
 finite = st.floats(allow_nan=False, allow_infinity=False)

@@ -147,7 +147,8 @@ class _Runs:
         if len(self.mistakes) == 1:
             raise self.mistakes[0]
         if self.mistakes:
-            raise ConfigError([str(mistake) for mistake in self.mistakes])
+            each = [m.problems if isinstance(m, ConfigError) else (str(m),) for m in self.mistakes]
+            raise ConfigError([problem for problems in each for problem in problems])
 
     def task(self, tree: DictConfig) -> "int | jobs.Job | None":
         """Do with one run that Hydra has composed what is to be done: train it here, plan it, or start its process.

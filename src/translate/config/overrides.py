@@ -39,7 +39,11 @@ def read(overrides: Sequence[str], problems: list[str]) -> list[Override]:
         except HydraException as error:
             problems.append(_bad_syntax(text, error))
             continue
-        if override.is_sweep_override():
+        if override.key_or_group == "hydra":
+            problems.append(f"{text}: Hydra's settings are set one by one, for example hydra.sweep.dir=runs/mine")
+        elif override.key_or_group == "hydra.verbose" and not _names_loggers(override.value()):
+            problems.append(f"{text}: expected true, false, or names of loggers")
+        elif override.is_sweep_override():
             key, value = text.split("=", 1)
             as_list = (
                 f"write {key}=[{value}] for a list, or " if override.value_type == ValueType.SIMPLE_CHOICE_SWEEP else ""
@@ -48,6 +52,11 @@ def read(overrides: Sequence[str], problems: list[str]) -> list[Override]:
         else:
             parsed.append(override)
     return parsed
+
+
+def _names_loggers(value: Any) -> bool:
+    names = value if isinstance(value, list) else [value]
+    return isinstance(value, bool) or all(isinstance(name, str) for name in names)
 
 
 def _bad_syntax(text: str, error: HydraException) -> str:
@@ -71,7 +80,12 @@ def mistaken_choices(
     """Yield (override, sentence, the option that was probably meant) for options that are not there."""
     for override in parsed:
         group, option = override.key_or_group, override.value()
-        if not is_choice(override, groups) or group not in groups:
+        if not is_choice(override, groups):
+            continue
+        if group not in groups:  # one of Hydra's, or one with a package
+            names = option if isinstance(option, list) and not override.is_delete() else [option]
+            if option is not None and not all(isinstance(name, str) for name in names):
+                yield override, f"{override.input_line}: expected the name of an option", None
             continue
         options = groups[group]
         unknown = [one for one in (option if isinstance(option, list) else [option]) if one not in list(options)]
