@@ -265,7 +265,7 @@ def count(model: TranslationModel, batch: Any, precision: str, num_processes: in
 
 
 def _call_what_stays(ledger: Ledger, model: TranslationModel, batch: Any) -> None:
-    """Tell the ledger what there is before training, and which gradients there will be."""
+    """Tell the ledger what there is before training."""
     ledger.call([*model.parameters(), *model.buffers()], PARAMETERS)
     ledger.call([*model.averaged.parameters(), *model.averaged.buffers()], AVERAGES)
     ledger.call(_tensors(batch), BATCH)
