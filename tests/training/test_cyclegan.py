@@ -1,7 +1,5 @@
 """CycleGAN: who learns when, on what, what identity weighs, what the pools remember, and what a translation takes."""
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,6 @@ from translate.data.batches import UnpairedBatch
 from translate.data.views import Draw
 from translate.distributed import gather
 from translate.errors import ConfigError, UserError
-
 from translate.models.base import TranslationModel
 from translate.models.cyclegan import CycleGAN
 from translate.schedule import parse
@@ -322,32 +319,6 @@ def test_resumed_run_equals_an_uninterrupted_one_pools_included(tmp_path: Path, 
     assert len(kept.tensors["memory.pool_a.images"]) == min(4 * interrupted, 5)
     assert run.train(resumed(parts, ["iterations=7"]), parts, parts, []) == 0
     assert differences(checkpoints.newest(whole), checkpoints.newest(parts)) == []
-
-
-def test_two_processes_equal_one(tmp_path: Path) -> None:
-    # Adam turns a gradient that is rounding alone into a whole step; a large eps makes it smooth
-    smooth = [f"+model.optimizers.{role}.eps=1e-2" for role in ROLES]
-    smooth += ["model.optimizers.generator_ab.lr=1e-4", "iterations=6"]
-    assert run.train(tiny_cyclegan(*smooth), tmp_path / "one", None, []) == 0
-    shared = [o for o in [*tiny_cyclegan.model, *tiny_cyclegan.data, *RUN] if not o.startswith("trainer")]
-    command = [sys.executable, "-m", "translate", *shared, "trainer=ddp_cpu", "trainer.threads=1", *smooth]
-    done = subprocess.run(
-        [*command, f"folder={tmp_path / 'two'}"], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    one, two = (checkpoints.newest(tmp_path / name) for name in ("one", "two"))
-    assert two.iteration == 6
-    compared = [name for name in one.tensors if name.startswith(("network", "memory"))]
-    assert {"memory.pool_a.images", "memory.pool_b.images"} <= set(compared)
-    for name in compared:
-        # instance norm divides by small deviations at first, so rounding shows in images, another of which is 0.6 away,
-        # and in the biases before it, whose gradient is nothing but rounding
-        atol = 2e-3 if name.startswith("memory") else 1e-4 if name.endswith("bias") else 2e-5
-        torch.testing.assert_close(
-            two.tensors[name], one.tensors[name], rtol=1e-4, atol=atol, msg=lambda m, n=name: f"{n}: {m}"
-        )
-    images = one.tensors["memory.pool_b.images"]
-    assert min((a - b).abs().max() for i, a in enumerate(images) for b in images[:i]) > 0.1
 
 
 # --- use after training -------------------------------------------------------------------------------------
