@@ -1,16 +1,28 @@
-"""Two processes compute what one computes."""
+"""How several processes are started, what they write, how a run goes on with others, and how they end.
 
+That they compute what one process computes is shown for every model in `test_many_processes`.
+"""
+
+import json
 import os
+import re
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from training.tiny import TINY, train
+from training.in_turn import call
+from training.test_evaluate import FEATURES
+from training.tiny import RUN, TINY, tiny, train
 from translate import checkpoints
 
 # Adam turns a gradient that is rounding alone into a whole step; a large eps makes it smooth
@@ -21,13 +33,8 @@ SMOOTH = [
 ]
 ELSEWHERE = [override for override in TINY if not override.startswith("trainer")]
 TWO = ["trainer=ddp_cpu", "trainer.threads=1"]
-
-
-def call(place: Path, *command: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", *command], cwd=place, capture_output=True, text=True, timeout=300, check=False
-    )
-    assert done.returncode == 0, done.stderr
+WHOLE = [*SMOOTH, *FEATURES, "iterations=4", "sample_every=2", "checkpoint_every=2", "evaluate_every=2", "best=FID"]
+"""Overrides of a run that writes all that a run can write."""
 
 
 def assert_near(found: checkpoints.Checkpoint, wanted: checkpoints.Checkpoint) -> None:
@@ -40,24 +47,139 @@ def assert_near(found: checkpoints.Checkpoint, wanted: checkpoints.Checkpoint) -
 
 
 @pytest.fixture(scope="module")
-def one(tmp_path_factory: pytest.TempPathFactory) -> checkpoints.Checkpoint:
-    """Return what five iterations in one process come to."""
-    return train(tmp_path_factory.mktemp("one") / "run", "iterations=5", *SMOOTH)
+def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a run in one process."""
+    folder = tmp_path_factory.mktemp("one") / "run"
+    train(folder, *WHOLE)
+    return folder
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def numbers(value: Any) -> list[float]:
+    """Return the numbers in a JSON value, in their order, without those of speeds and clocks."""
+    if isinstance(value, dict):
+        return [n for key, v in value.items() if "second" not in key for n in numbers(v)]
+    if isinstance(value, list):
+        return [n for v in value for n in numbers(v)]
+    return [value] if isinstance(value, int | float) else []
+
+
+def figures(path: Path) -> list[float]:
+    text = path.read_text()
+    return numbers([json.loads(line) for line in text.splitlines()] if path.suffix == ".jsonl" else json.loads(text))
+
+
+def sentences(log: Path, folder: Path) -> list[str]:
+    """Return the lines of a log without times, figures, and the run's own place."""
+    lines = log.read_text().replace(str(folder), "RUN").splitlines()
+    return [re.sub(r"-?[\d.]+(e-?\d+)?", "#", line.split(" ", 2)[2]) for line in lines if line[:2] == "20"]
 
 
 @pytest.mark.parametrize("starter", ["lightning", "torchrun"])
-def test_two_processes_equal_one(tmp_path: Path, one: checkpoints.Checkpoint, starter: str) -> None:
-    begin = {"lightning": ["translate"], "torchrun": ["torch.distributed.run", "--nproc-per-node=2", "-m", "translate"]}
+def test_a_run_folder_is_that_of_one_process(tmp_path: Path, one: Path, starter: str) -> None:
+    begin = {
+        "lightning": ["-m", "translate"],
+        "torchrun": ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "translate"],
+    }
     folder = tmp_path / "two"
-    call(tmp_path, *begin[starter], *ELSEWHERE, *TWO, *SMOOTH, "iterations=5", f"folder={folder}")
-    assert_near(checkpoints.newest(folder), one)
+    call(tmp_path, *begin[starter], *ELSEWHERE, *TWO, *WHOLE, f"folder={folder}")
+    assert [path.name for path in tmp_path.iterdir()] == ["two"]
+    assert files(folder) == files(one)
+    assert sentences(folder / "log.txt", folder) == sentences(one / "log.txt", one)
+    for name in files(one):
+        if name.endswith(".safetensors"):
+            assert_near(checkpoints.read(folder / name), checkpoints.read(one / name))
+        elif name.endswith(".png"):
+            pixels = [np.asarray(Image.open(run / name)).astype(int) for run in (one, folder)]
+            assert np.abs(pixels[0] - pixels[1]).max() <= 1, name
+        elif name.startswith("metrics"):
+            assert figures(folder / name) == pytest.approx(figures(one / name), rel=1e-4, abs=1e-4), name
+    assert (folder / "data.json").read_text() == (one / "data.json").read_text()
 
 
-def test_a_run_goes_on_with_another_number_of_processes(tmp_path: Path, one: checkpoints.Checkpoint) -> None:
+def test_a_run_goes_on_with_another_number_of_processes(tmp_path: Path, one: Path) -> None:
     folder = tmp_path / "run"
-    train(folder, "iterations=2", *SMOOTH)
-    call(tmp_path, "translate", f"resume={folder}", *TWO, "iterations=5")
-    assert_near(checkpoints.newest(folder), one)
+    train(folder, *SMOOTH, "iterations=2")
+    call(tmp_path, "-m", "translate", f"resume={folder}", *TWO, "iterations=4")
+    assert_near(checkpoints.newest(folder), checkpoints.newest(one))
+
+
+# --- what cannot be trained together ------------------------------------------------------------------------
+
+
+def test_a_batch_that_does_not_divide_is_refused(tmp_path: Path) -> None:
+    said = call(tmp_path, "-m", "translate", *ELSEWHERE, *TWO, "data.batch_size=5", "folder=run", wanted=2)
+    assert "data.batch_size: found 5, the batch of all processes together, which cannot be split over 2" in said
+    assert not any(tmp_path.iterdir())
+
+
+def free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])
+
+
+def on_machines(places: list[Path], *words: str) -> list["subprocess.Popen[str]"]:
+    """Begin a run of a process on each of some machines, every one of which has a folder of its own here."""
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(len(places))}
+    several = [*TWO, "trainer.devices=1", f"trainer.num_nodes={len(places)}"]
+    return [
+        subprocess.Popen(
+            [sys.executable, "-m", "translate", *words, *several],
+            cwd=place,
+            env={**os.environ, **shared, "NODE_RANK": str(rank), "LOCAL_RANK": "0"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank, place in enumerate(places)
+    ]
+
+
+def test_machines_with_different_files_end_and_say_so(tmp_path: Path) -> None:
+    places = [tmp_path / "first", tmp_path / "second"]
+    for domain in ("cat", "dog"):
+        folder = places[0] / "photos" / domain
+        folder.mkdir(parents=True)
+        for k in range(6):
+            Image.new("RGB", (40, 40), (40 * k, 90, 120)).save(folder / f"{k}.png")
+    shutil.copytree(places[0], places[1])
+    (places[1] / "photos" / "dog" / "0.png").unlink()
+    data = ["data=folder", "data.root=photos", "data.val_share=0.3", "data.batch_size=4", "data.num_workers=0"]
+    words = [*tiny.model, *data, "data.image_size=32", "data.cache=null", *RUN, f"folder={tmp_path / 'run'}"]
+    running = on_machines(places, *words)
+    said = [process.communicate(timeout=600)[0] for process in running]  # the backend's own limit is half an hour
+    assert [process.returncode for process in running] == [2, 2], said
+    for text in said:
+        found = re.search(r"data: rank 1 of 2 .* found (\d) (\w+) images, but rank 0 .* found (\d) \2 images", text)
+        assert found is not None, text
+        assert int(found[1]) != int(found[3])
+        assert "Traceback" not in text
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+# --- sweeps -------------------------------------------------------------------------------------------------
+
+
+def test_runs_of_a_sweep_have_processes_of_their_own(tmp_path: Path) -> None:
+    """The first run fails by its numbers, in both of its processes; the second is trained all the same."""
+    sweep = ["-m", *ELSEWHERE, *TWO, "iterations=2", "model.optimizers.discriminator.lr=1e30,1e-4"]
+    said = call(tmp_path, "-m", "translate", *sweep, "hydra.sweep.dir=sweep", wanted=1)
+    assert "2 runs: 1 finished, 1 failed" in said
+    assert "became infinite or not a number" in said
+    records = [json.loads((tmp_path / "sweep" / "jobs" / f"{k}.json").read_text()) for k in range(2)]
+    assert [record["state"] for record in records] == ["failed", "finished"]
+    for number, found in enumerate(([], ["000002.safetensors"])):
+        run = tmp_path / "sweep" / str(number)
+        assert [path.name for path in run.glob("checkpoints/*")] == found
+        assert "devices: 2" in (run / "config.yaml").read_text()
+    assert not (tmp_path / "runs").exists()
+
+
+# --- processes that die or freeze ---------------------------------------------------------------------------
 
 
 def further_process(folder: Path) -> int | None:
