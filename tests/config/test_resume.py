@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from translate.config.check import check
 from translate.config.compose import load
@@ -132,3 +133,16 @@ def test_insensitive_keys_exist(small: list[str], key: str) -> None:
     for part in key.split("."):
         assert part in node, f"INSENSITIVE_KEYS names {key}, which no configuration has"
         node = node[part]
+
+
+def test_a_run_from_before_a_key_existed_is_the_same_experiment(tmp_path: Path) -> None:
+    config = load(["model=stargan_v2_small"])
+    saved = to_mapping(config)
+    for node, key in ((saved["trainer"], "accumulate"), (saved["model"], "r1_every")):
+        del node[key]
+    saved["model"]["networks"]["generator"] = {
+        key: value for key, value in saved["model"]["networks"]["generator"].items() if key != "w_hpf"
+    }
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(saved))
+    assert experiment(read_yaml(tmp_path / "config.yaml")) == experiment(to_mapping(config))
+    assert experiment(read_yaml(tmp_path / "config.yaml")) != experiment(to_mapping(load(["model.r1_every=2"])))

@@ -12,7 +12,7 @@ from typing import Any
 
 from translate import plugins, schedule
 from translate.config import types
-from translate.config.schema import DataConfig, ModelConfig, RunConfig, TrainerConfig
+from translate.config.schema import HANDED_TO_MODEL, DataConfig, ModelConfig, RunConfig, TrainerConfig
 from translate.config.types import MISSING, UNKNOWN, Misfit, fit
 from translate.errors import ConfigError, UserError, among, nearest, suggest
 from translate.registry import DATASETS, LOSSES, METRICS, MODELS, NETWORKS, Registry
@@ -21,7 +21,6 @@ from translate.signatures import Entry, described, misses
 Problems = list[str]
 
 # What build hands to a constructor by itself, hence what no configuration may say.
-HANDED_TO_MODEL = ("networks", "optimizers", "losses", "weights", "seed")
 HANDED_TO_DATASET = ("split", "domains")
 HANDED_TO_OPTIMIZER = ("params",)
 HANDED = {"models": HANDED_TO_MODEL, "datasets": HANDED_TO_DATASET}
@@ -557,13 +556,6 @@ def _counts_domains(needs: tuple[str, ...], data: Mapping[str, Any]) -> bool:
     return "domain" in needs or (isinstance(sets, list) and len(sets) == 1 and sets[0].get("kind") == "classes")
 
 
-def best_is_measured(values: Mapping[str, Any]) -> Iterator[str]:
-    """The figure by which the best checkpoint is kept is one that the metrics give, while training."""
-    from translate.measuring.best import find
-
-    named, metrics = values.get("best"), values.get("metrics")
-    if not isinstance(named, str) or not isinstance(metrics, dict):
-        return
 def compiled_or_recomputed(values: Mapping[str, Any]) -> Iterator[str]:
     """Networks are compiled or recomputed, not both."""
     trainer = values.get("trainer") or {}
@@ -574,6 +566,13 @@ def compiled_or_recomputed(values: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
+def best_is_measured(values: Mapping[str, Any]) -> Iterator[str]:
+    """The figure by which the best checkpoint is kept is one that the metrics give, while training."""
+    from translate.measuring.best import find
+
+    named, metrics = values.get("best"), values.get("metrics")
+    if not isinstance(named, str) or not isinstance(metrics, dict):
+        return
     if values.get("evaluate_every") is None:
         yield "best: there is nothing to choose from without measuring; set evaluate_every=10000 or so, or best=null"
     try:
@@ -596,7 +595,7 @@ RULES: tuple[Callable[[Mapping[str, Any]], Iterator[str]], ...] = (
     batch_is_divisible,
     data_serves_model,
     domains_are_as_many_as_needed,
+    compiled_or_recomputed,
     best_is_measured,
     name_is_a_path,
 )
-    compiled_or_recomputed,

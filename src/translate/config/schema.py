@@ -5,10 +5,15 @@ arguments of the registry entry that `model.name` names; in `ModelConfig` those 
 without a default must stand in the configuration: no key is optional by absence.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
+
+from translate.registry import MODELS, NETWORKS, Registry
+
+HANDED_TO_MODEL = ("networks", "optimizers", "losses", "weights", "seed")
+"""Arguments of every model that no key of its own gives."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +158,7 @@ def _is_number(text: str) -> bool:
 def read_yaml(path: Path) -> dict[str, Any]:
     """Return the plain mapping in a saved `config.yaml`; floats without a point (1e-06) stay floats.
 
-    What the trainer can be told since the file was written has the value that changes nothing.
+    What the trainer can be told since the file was written has its default, by which nothing changes.
     """
     from omegaconf import OmegaConf
 
@@ -165,8 +170,31 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return found
 
 
+def _spelt_out(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration with the defaults of model and networks, which it need not say or could not yet."""
+    found = dict(tree)
+    if isinstance(model := found.get("model"), dict):
+        found["model"] = _defaults(MODELS, model, HANDED_TO_MODEL) | model
+        if isinstance(networks := model.get("networks"), dict):
+            found["model"]["networks"] = {
+                role: _defaults(NETWORKS, node) | node if isinstance(node, dict) else node
+                for role, node in networks.items()
+            }
+    return found
+
+
+def _defaults(registry: Registry, node: Mapping[str, Any], but: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the defaults of the registered thing that a node names; none of one that is not there any more."""
+    entry = registry.index().get(str(node.get("name")))
+    parameters = () if entry is None else entry.parameters
+    return {p.name: p.default for p in parameters if not p.required and p.is_literal and p.name not in but}
+
+
 def experiment(tree: Mapping[str, Any], without: frozenset[str] = INSENSITIVE_KEYS) -> dict[str, Any]:
-    """Return what identifies the experiment: a flat mapping `a.b.c -> value` without the given keys."""
+    """Return what identifies the experiment: a flat mapping `a.b.c -> value` without the given keys.
+
+    Keys that model and networks were not told have their defaults, so a run from before a key existed is still known.
+    """
     found: dict[str, Any] = {}
 
     def walk(node: Any, path: str) -> None:
@@ -178,5 +206,5 @@ def experiment(tree: Mapping[str, Any], without: frozenset[str] = INSENSITIVE_KE
         else:
             found[path] = list(node) if isinstance(node, tuple) else node
 
-    walk(tree, "")
+    walk(_spelt_out(tree), "")
     return found
