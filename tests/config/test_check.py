@@ -43,6 +43,7 @@ MISTAKES = [
     ("~plugins.0", "~plugins.0: plugins is a list"),
     ("~hydra", "~hydra: Hydra's settings are set one by one"),
     ("hydra/launcher=[1]", "hydra/launcher=[1]: expected the name of an option"),
+    ("hydra/job_logging=null", "hydra/job_logging=null: expected the name of an option"),
     ("~hydra/launcher=[a]", "~hydra/launcher=[a]: expected the name of an option"),
     ("hydra.verbose=null", "hydra.verbose=null: expected true, false, or names of loggers"),
     ("=3", "=3: expected key=value"),

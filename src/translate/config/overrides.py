@@ -84,7 +84,8 @@ def mistaken_choices(
             continue
         if group not in groups:  # one of Hydra's, or one with a package
             names = option if isinstance(option, list) and not override.is_delete() else [option]
-            if option is not None and not all(isinstance(name, str) for name in names):
+            nothing = option is None and override.is_delete()
+            if not nothing and not all(isinstance(name, str) for name in names):
                 yield override, f"{override.input_line}: expected the name of an option", None
             continue
         options = groups[group]
