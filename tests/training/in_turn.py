@@ -8,12 +8,10 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from translate import run
 from translate.config.check import check
 from translate.config.schema import RunConfig, read_yaml, to_yaml
-from translate.data.module import DataModule
 
 
 def train_in_turn(configs: Sequence[RunConfig], place: Path, count: int) -> None:
@@ -39,13 +37,7 @@ def call(place: Path, *command: str, wanted: int = 0) -> str:
     return done.stdout + done.stderr
 
 
-def in_precision(self: DataModule, batch: Any, dataloader_idx: int) -> Any:
-    """Return a batch in the precision of the run."""
-    return self.trainer.precision_plugin.convert_input(self.ready(batch))
-
-
 if __name__ == "__main__":
-    DataModule.on_after_batch_transfer = in_precision
     for file in map(Path, sys.argv[1:]):
         config = check(read_yaml(file))
         assert config.folder is not None

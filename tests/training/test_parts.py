@@ -48,6 +48,8 @@ def in_float64(batch: object) -> object:
 @pytest.mark.parametrize("name", COVERED)
 def test_parts_make_the_updates_of_the_whole(name: str) -> None:
     whole, terms = after(name, 1)
+    used = [parameter for network in whole.learned().values() for parameter in network.parameters()]
+    assert all(parameter.dtype == torch.float32 for parameter in used)
     for num_parts in (2, 6):
         parts, found = after(name, num_parts)
         for key, tensor in whole.state_dict().items():

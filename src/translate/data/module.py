@@ -203,10 +203,11 @@ class DataModule(pl.LightningDataModule):
         )
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Augment on the device; raise the UserError that came instead of a batch."""
+        """Augment on the device, in the precision of the run; raise the UserError that came instead of a batch."""
         if isinstance(batch, UserError):
             raise batch
-        return self.ready(batch)
+        assert self.trainer is not None  # which calls this
+        return self.trainer.precision_plugin.convert_input(self.ready(batch))
 
     def ready(self, batch: Any) -> Any:
         """Return a batch with its pictures augmented, as float images."""

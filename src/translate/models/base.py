@@ -4,6 +4,7 @@ A model writes its algorithm in ``step`` with four verbs: ``update`` (which netw
 gradient step), ``weighted`` (sum and record named terms) and ``average`` (move the averaged networks).
 """
 
+import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -83,8 +84,11 @@ class TranslationModel(pl.LightningModule):
         return self.get_submodule(role)
 
     def learned(self) -> dict[str, nn.Module]:
-        """Return the network of every role as it is used after training: its average where there is one."""
-        return {role: self.averaged[role] if role in self.averaged else self.network(role) for role in self.roles}
+        """Return the network of every role as it is used after training: its average where there is one, in float32."""
+        networks = {role: self.averaged[role] if role in self.averaged else self.network(role) for role in self.roles}
+        if self.dtype == torch.float64:  # pictures come in float32, and so do codes
+            return {role: copy.deepcopy(network).float() for role, network in networks.items()}
+        return networks
 
     headline: tuple[str, ...] = ()
     """Names of the recorded terms that a progress bar shows."""
