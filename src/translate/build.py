@@ -96,9 +96,9 @@ def _seeing_the_whole_batch(role: str, network: nn.Module, trainer: TrainerConfi
         return network
     if trainer.accumulate > 1:
         raise UserError(
-            f"model.networks.{role}: found batch norm and trainer.accumulate={trainer.accumulate}; the parts of a batch "
-            f"are trained one after another and cannot share its statistics; set trainer.accumulate=1, or use a network "
-            f"without batch norm (model.networks.{role}.norm=instance where there is the choice)"
+            f"model.networks.{role}: found batch norm and trainer.accumulate={trainer.accumulate}; the parts of a "
+            f"batch are trained one after another and cannot share its statistics; set trainer.accumulate=1, or use a "
+            f"network without batch norm (model.networks.{role}.norm=instance where there is the choice)"
         )
     if count_processes(trainer) == 1:
         return network
