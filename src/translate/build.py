@@ -78,7 +78,7 @@ def build_model(config: RunConfig) -> TranslationModel:
     )
     model.rates = rates
     model.num_parts = config.trainer.accumulate
-    if config.trainer.channels_last is not False:
+    if config.trainer.channels_last:
         model.to(memory_format=torch.channels_last)
     if config.trainer.recompute:
         for role in model.trained:
