@@ -130,8 +130,9 @@ def _train(config: RunConfig, place: RunFolder, resume_from: Path | None, first:
         return 128 + checkpointing.interrupted
     if first:
         model.to(trainer.strategy.root_device)  # Lightning brings it back to the CPU when training ends
-        if trains and data.train.may_fail:  # a procedural world stays as it is
-            _look_again(config, place)
+        if trains:
+            if data.train.may_fail:  # a procedural world stays as it is
+                _look_again(config, place)
         else:  # killed when it had been trained
             for callback in callbacks:
                 if isinstance(callback, Evaluating):

@@ -135,7 +135,7 @@ def test_six_steps_equal_published(tag: str, monkeypatch: pytest.MonkeyPatch) ->
     for k, wanted in enumerate(golden["steps"]):
         monkeypatch.setattr(model, "share_of_real", lambda number, count, k=k: published_share(golden, k))
         number, batch = batch_of(golden, k)
-        model.terms = {}
+        model.terms.clear()
         with model.update("discriminator") as take_step:
             take_step(model.discriminator_loss(number, batch))
         if (k + 1) % golden["n_critic"] == 0:
