@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf, open_dict
 
-from translate.config.check import RULES, check
+from translate.config.check import check
 from translate.config.compose import FOUND, VERSION_BASE, compose, load
 from translate.config.overrides import in_quotes
+from translate.config.rules import RULES
 from translate.config.schema import RunConfig, read_yaml, to_mapping, to_yaml
 from translate.config.search_path import shipped
 from translate.errors import ConfigError
