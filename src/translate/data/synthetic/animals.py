@@ -21,8 +21,8 @@ class Animal:
         """Paint what the head hides."""
 
     def head(self, w: Window) -> np.ndarray:
-        """Return the distance of the head."""
-        raise NotImplementedError
+        """Return the distance of the head; a round one, where a species does not say otherwise."""
+        return w.ellipse(0, 0.02, 1.0, 0.89)
 
     def marks(self, w: Window, colours: Colours, inside: np.ndarray) -> None:
         """Paint the colours of the face, in the window of the head; `inside` is the coverage of the head."""
@@ -50,9 +50,6 @@ class _Bear(Animal):
             with sheet.window(0.74 * side, -0.64, 0.56) as w:
                 w.fill(w.ellipse(0.74 * side, -0.62, 0.37 * size, 0.37 * size), colours.coat, colours.line)
                 w.fill(w.ellipse(0.72 * side, -0.60, 0.22 * size, 0.22 * size), colours.inner, drawn="line")
-
-    def head(self, w: Window) -> np.ndarray:
-        return w.ellipse(0, 0.02, 1.0, 0.89)
 
     def muzzle(self, w: Window, colours: Colours) -> None:
         w.fill(w.ellipse(0, 0.41, 0.47, 0.37), colours.second, drawn="line")
