@@ -158,6 +158,7 @@ def compare(
         overrides, within = settings(words)
         config = load([f"model={name}", *COMMON, *OVERRIDES[name], f"data.image_size={size}", *overrides])
         model = build.build_model(config).to(device)
+        build.compile_model(model, config.trainer)
         if "plain" not in sides:
             sides["plain"] = plain_step(name, model, batches), plainly
         make = getattr(batches, name)

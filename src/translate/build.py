@@ -83,11 +83,14 @@ def build_model(config: RunConfig) -> TranslationModel:
     if config.trainer.recompute:
         for role in model.trained:
             recompute(model.network(role))
-    if config.trainer.compile:
-        compile_networks(
-            (model.network(role) for role in model.roles), (model.network(role) for role in model.penalized)
-        )
     return model
+
+
+def compile_model(model: TranslationModel, trainer: TrainerConfig) -> None:
+    """Let torch compile the networks of a model that is about to train, if the trainer is told to."""
+    if trainer.compile:
+        networks = [model.network(role) for role in model.roles]
+        compile_networks(networks, [model.network(role) for role in model.penalized])
 
 
 def _seeing_the_whole_batch(role: str, network: nn.Module, trainer: TrainerConfig) -> nn.Module:

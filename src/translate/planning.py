@@ -7,16 +7,15 @@ alive is counted at every operation. So whatever is registered is planned, by th
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from pytorch_lightning.plugins.precision import DoublePrecision, HalfPrecision, Precision
-from torch import Tensor, nn
+from pytorch_lightning.plugins.precision import DoublePrecision, Precision
+from torch import Tensor, library, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
-from torch.library import Library
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from translate import build
@@ -135,14 +134,14 @@ def plan(config: RunConfig) -> Plan:
     num_processes = build.count_processes(config.trainer)
     images = _images(config, num_processes)
     precision = config.trainer.precision
-    with torch.device("meta"):  # what a compiled network needs is not known before it is compiled
-        model = build.build_model(replace(config, trainer=replace(config.trainer, compile=False)))
+    with torch.device("meta"):
+        model = build.build_model(config)  # not compiled: what compiled networks need is not known before
     _plugin(precision).convert_module(model)
     with ExitStack() as stack:
         stack.enter_context(Fakes(allow_non_fake_inputs=True))
         _give_memory(model)
         batch = _plugin(precision).convert_input(_allocated(images, config.data.image_size))
-        if on_gpu and precision.endswith("mixed"):
+        if on_gpu and precision == "bf16-mixed":
             stack.enter_context(_casts_of_a_gpu())
         peak = count(model, batch, precision, num_processes, GPU_BLOCK if on_gpu else 1)
     parameters = {role: sum(p.numel() for p in model.network(role).parameters()) for role in model.roles}
@@ -207,9 +206,7 @@ def _give_memory(model: nn.Module) -> None:
 
 
 def _plugin(precision: str) -> Precision:
-    if precision == "64-true":
-        return DoublePrecision()
-    return HalfPrecision(precision) if precision in ("bf16-true", "16-true") else Precision()  # type: ignore[arg-type]
+    return DoublePrecision() if precision == "64-true" else Precision()
 
 
 @contextmanager
@@ -224,13 +221,13 @@ def _casts_of_a_gpu() -> Iterator[None]:
         with torch.autocast("cpu", enabled=False):
             return torch.layer_norm(*_float(x, shape, *arguments))
 
-    library = Library("aten", "IMPL")
-    library.impl("group_norm", group_norm, "AutocastCPU")
-    library.impl("layer_norm", layer_norm, "AutocastCPU")
+    overrides = library.Library("aten", "IMPL")
+    overrides.impl("group_norm", group_norm, "AutocastCPU")
+    overrides.impl("layer_norm", layer_norm, "AutocastCPU")
     try:
         yield
     finally:
-        library._destroy()
+        overrides._destroy()
 
 
 def _float(*arguments: Any) -> list[Any]:
@@ -248,10 +245,9 @@ def count(model: TranslationModel, batch: Any, precision: str, num_processes: in
     ledger = Ledger(block)
     learnt: set[str] = set()
     _call_what_stays(ledger, model, batch)
-    half = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
     with ExitStack() as stack:
         stack.enter_context(_plugin(precision).train_step_context())
-        stack.enter_context(nullcontext() if half is None else torch.autocast("cpu", half))
+        stack.enter_context(torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"))
         stack.enter_context(ledger)
         stack.enter_context(_watched(model, ledger, learnt, num_processes))
         _begin_optimizers(ledger, model)

@@ -115,6 +115,7 @@ def _train(config: RunConfig, place: RunFolder, resume_from: Path | None, first:
     )
     trains = model.iteration < config.iterations
     if trains:
+        build.compile_model(model, config.trainer)
         try:
             trainer.fit(model, datamodule=data)
         except NonFiniteError as error:

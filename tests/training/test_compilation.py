@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from training.test_models import CASES, COVERED, start, train
+from translate import build
 
 
 @pytest.mark.parametrize("name", COVERED)
@@ -21,7 +22,8 @@ def test_compiled_networks_learn_the_same(name: str, monkeypatch: pytest.MonkeyP
     further = ["model.weights.discriminator.gradient_penalty=1"] if name in ("stargan_v1", "stargan_v2") else []
     plain, batch = start(name, *further)
     wanted = train(plain, batch, 3)
-    compiled, batch = start(name, *further, "trainer.compile=true")
+    compiled, batch = start(name, *further)
+    build.compile_model(compiled, CASES[name]("trainer.compile=true").trainer)
     assert list(compiled.state_dict()) == list(plain.state_dict())
     found = train(compiled, batch, 3)
     for mine, terms in zip(found, wanted, strict=True):

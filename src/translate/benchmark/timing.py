@@ -111,6 +111,7 @@ def measure(config: RunConfig, plan: Plan) -> dict[str, Any]:
         torch.set_num_threads(config.trainer.threads)
     before = _resident()
     model = build.build_model(config)
+    build.compile_model(model, config.trainer)
     data = build.build_data(config)
     cuda = torch.device("cpu")
 
