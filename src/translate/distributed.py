@@ -71,7 +71,7 @@ def gather(images: Tensor) -> Tensor:
     return torch.cat(found)
 
 
-def share(images: Tensor, then: Callable[[Tensor], Tensor]) -> Tensor:
+def with_all_shares(images: Tensor, then: Callable[[Tensor], Tensor]) -> Tensor:
     """Return the rows of the share under way, of what ``then`` makes of the images (B, ...) of all shares.
 
     They come to it one below the other, without gradients. Every process and every part must ask, with as many images;

@@ -33,7 +33,7 @@ from torch import Tensor, nn
 from translate.data.batches import HeldOut, UnpairedBatch
 from translate.data.counter import uniform
 from translate.data.views import Draw
-from translate.distributed import own_rows, shard_count, share
+from translate.distributed import own_rows, shard_count, with_all_shares
 from translate.errors import UserError
 from translate.grids import grid
 from translate.losses.adversarial import AdversarialLoss
@@ -146,7 +146,9 @@ class CycleGAN(TranslationModel):
         pool = self.pools[side]
         if pool.size == 0:
             return fake.detach()
-        return share(fake, lambda whole: pool.exchange(whole, self.chances(Draw.POOL, side, len(whole), 2).tolist()))
+        return with_all_shares(
+            fake, lambda whole: pool.exchange(whole, self.chances(Draw.POOL, side, len(whole), 2).tolist())
+        )
 
     def chances(self, draw: Draw, side: str, num_images: int, count: int) -> Tensor:
         """Return ``count`` numbers, uniform on [0, 1), for each image of an iteration in all processes.
