@@ -3,6 +3,7 @@
     python benchmarks/against_plain.py stargan_v2 --size 256 --batch 1
     python benchmarks/against_plain.py stargan_v1 --size 128 --batch 16 --ours float32 bf16 compile bf16,compile
     python benchmarks/against_plain.py cyclegan --size 128 --batch 1 --rounds 5 --json figures.json
+    python benchmarks/against_plain.py cyclegan --size 64 --operations
     python benchmarks/against_plain.py stargan_v2 --size 256 --batch 8 --device cuda --ours tf32 bf16 bf16,compile
 
 The networks have the published widths. The plain side is always float32 (without TF32), with images laid out plane by
@@ -31,6 +32,7 @@ from plain_stargan_v2 import PlainStarGANv2
 
 from translate import build
 from translate.artifacts import environment
+from translate.benchmark.timing import Operations
 from translate.config.compose import load
 from translate.data.batches import LabelledBatch, ReferenceBatch, UnpairedBatch
 from translate.models.base import TranslationModel
@@ -58,6 +60,7 @@ WORDS = {
     "last": ["trainer.channels_last=true"],
     "lazy": ["model.r1_every=16"],
 }
+UPDATES = {"stargan_v1": 5}  # steps of a round in which every network learns; 1 of the others
 Step = Callable[[int], None]
 
 
@@ -151,7 +154,7 @@ def compare(
     """
     device = device or torch.device("cpu")
     batches = Batches(size, batch, device)
-    each = 5 if name == "stargan_v1" else 1
+    each = UPDATES.get(name, 1)
     sides: dict[str, tuple[Step, Callable[[torch.device], AbstractContextManager[Any]]]] = {}
     plainly = settings("float32")[1]
     for words in ours:
@@ -188,6 +191,20 @@ def compare(
     }
 
 
+def count_operations(name: str, size: int, batch: int) -> tuple[int, int]:
+    """Return the operations of convolutions and matrix products of an iteration, ours and the plain one's."""
+    batches = Batches(size, batch, torch.device("cpu"))
+    model = build.build_model(load([f"model={name}", *COMMON, *OVERRIDES[name], f"data.image_size={size}"]))
+    plain, make = plain_step(name, model, batches), getattr(batches, name)
+    counts = []
+    for step in (lambda k: model.training_step(make(k), k), plain):
+        with Operations() as operations:
+            for k in range(UPDATES.get(name, 1)):
+                step(k)
+        counts.append(operations.count)
+    return counts[0], counts[1]
+
+
 def sentence(found: dict[str, Any], side: str) -> str:
     """Return what was found of one setting."""
     seconds, ratios = found["seconds"], found["ratios"][side]
@@ -208,12 +225,17 @@ def main() -> None:
     parser.add_argument("--ours", nargs="+", default=["float32"], help="settings, each of words joined by commas")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--operations", action="store_true", help="count operations instead of timing")
     parser.add_argument("--json", help="also write the figures to this file")
     asked = parser.parse_args()
     for words in asked.ours:
         for word in words.split(","):
             if word not in WORDS:
                 parser.error(f"--ours: found {word!r}, expected words of {', '.join(WORDS)}")
+    if asked.operations:
+        ours, plain = count_operations(asked.model, asked.size, asked.batch[0])
+        print(f"{asked.model}: {ours / 1e9:.4g} G operations, plain {plain / 1e9:.4g} G, ratio {ours / plain:.3f}")
+        return
     results = []
     for batch in asked.batch:
         found = compare(asked.model, asked.size, batch, asked.ours, asked.rounds, torch.device(asked.device))
