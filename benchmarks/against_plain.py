@@ -14,6 +14,7 @@ plane and no fused optimizer. Each of ours has networks of its own and the setti
     bf16               bfloat16 autocast, as trainer.precision=bf16-mixed
     compile            compiled networks, as trainer.compile=true
     planes, last       images laid out plane by plane or channels-last, as trainer.channels_last=false, true
+    library            no quick convolutions on a CPU, as trainer.convolutions=library
     lazy               R1 in one of 16 iterations (StarGAN v2), as model.r1_every=16: other mathematics
 """
 
@@ -58,6 +59,7 @@ WORDS = {
     "compile": ["trainer.compile=true"],
     "planes": ["trainer.channels_last=false"],
     "last": ["trainer.channels_last=true"],
+    "library": ["trainer.convolutions=library"],
     "lazy": ["model.r1_every=16"],
 }
 UPDATES = {"stargan_v1": 5}  # steps of a round in which every network learns; 1 of the others

@@ -31,6 +31,7 @@ from translate.measuring import best
 from translate.measuring.group import Group, together
 from translate.measuring.protocol import Evaluator
 from translate.models.base import TranslationModel
+from translate.networks.convolutions import use_quick_convolutions
 from translate.networks.recomputing import recompute
 from translate.registry import DATASETS, LOSSES, MODELS, NETWORKS
 from translate.schedule import Schedule, parse
@@ -78,12 +79,26 @@ def build_model(config: RunConfig) -> TranslationModel:
     )
     model.rates = rates
     model.num_parts = config.trainer.accumulate
-    if config.trainer.channels_last:
+    if lies_channels_last(config.trainer):
         model.to(memory_format=torch.channels_last)
+    if config.trainer.convolutions == "quick":
+        use_quick_convolutions(model)
     if config.trainer.recompute:
         for role in model.trained:
             recompute(model.network(role))
     return model
+
+
+def trains_on_gpu(trainer: TrainerConfig) -> bool:
+    """Return whether a run uses GPUs, on this machine if it may choose."""
+    return trainer.accelerator in ("gpu", "cuda") or (trainer.accelerator == "auto" and torch.cuda.is_available())
+
+
+def lies_channels_last(trainer: TrainerConfig) -> bool:
+    """Return whether images lie pixel by pixel in memory: as told, else as is quicker where the run trains."""
+    if trainer.channels_last is not None:
+        return trainer.channels_last
+    return trains_on_gpu(trainer) or torch.backends.cpu.get_cpu_capability() != "AVX2"
 
 
 def compile_model(model: TranslationModel, trainer: TrainerConfig) -> None:
@@ -105,7 +120,7 @@ def _seeing_the_whole_batch(role: str, network: nn.Module, trainer: TrainerConfi
         )
     if count_processes(trainer) == 1:
         return network
-    if trainer.accelerator in ("gpu", "cuda") or (trainer.accelerator == "auto" and torch.cuda.is_available()):
+    if trains_on_gpu(trainer):
         synchronized: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)
         return synchronized
     raise UserError(

@@ -8,7 +8,7 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -134,6 +134,8 @@ def plan(config: RunConfig) -> Plan:
     num_processes = build.count_processes(config.trainer)
     images = _images(config, num_processes)
     precision = config.trainer.precision
+    # Quick convolutions work in memory of their own, tens of megabytes, and with numbers, which a plan has none of.
+    config = replace(config, trainer=replace(config.trainer, convolutions="library"))
     with torch.device("meta"):
         model = build.build_model(config)  # not compiled: what compiled networks need is not known before
     _plugin(precision).convert_module(model)
@@ -160,10 +162,9 @@ class Fakes(FakeTensorMode):
 
 
 def _on_gpu(config: RunConfig) -> bool:
-    accelerator = config.trainer.accelerator
-    if accelerator == "tpu":
+    if config.trainer.accelerator == "tpu":
         raise UserError("trainer.accelerator: found tpu, whose memory is not planned; use cpu or gpu to plan for those")
-    return accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available())
+    return build.trains_on_gpu(config.trainer)
 
 
 class _Unread(Pictures):

@@ -15,6 +15,7 @@ from translate.networks import stargan_v1
 from translate.networks.conditions import LabelAndCodeCondition, LabelConcatenationGenerator, LabelCondition
 from translate.networks.initialization import he_normal
 from translate.networks.normalization import InstanceNorm
+from translate.networks.resampling import DoublingConv2d, HalvingConv2d
 from translate.networks.stargan_v2 import (
     AdaIN,
     Discriminator,
@@ -427,6 +428,12 @@ def test_adain_scales_by_one_plus_gamma() -> None:
     torch.testing.assert_close(adain(x, style), wanted, rtol=1e-4, atol=1e-5)
 
 
+def published_conv(conv: nn.Module, x: Tensor) -> Tensor:
+    """Return the 3x3 convolution alone, without the resampling that a layer may do with it."""
+    assert isinstance(conv, nn.Conv2d)
+    return F.conv2d(x, conv.weight, conv.bias, padding=1)
+
+
 @pytest.mark.parametrize(("in_width", "out_width"), [(3, 3), (3, 5)])
 @pytest.mark.parametrize("downsample", [False, True])
 @pytest.mark.parametrize("normalize", [False, True])
@@ -437,7 +444,7 @@ def test_residual_block_equals_the_published_order(
     block = ResidualBlock(in_width, out_width, normalize, downsample)
     x = images(32)
     shortcut = block.conv1x1(x)
-    residual = block.conv1(F.leaky_relu(block.norm1(x), 0.2))
+    residual = published_conv(block.conv1, F.leaky_relu(block.norm1(x), 0.2))
     if downsample:
         shortcut, residual = F.avg_pool2d(shortcut, 2), F.avg_pool2d(residual, 2)
     residual = block.conv2(F.leaky_relu(block.norm2(residual), 0.2))
@@ -454,9 +461,34 @@ def test_styled_block_equals_the_published_order(upsample: bool, shortcut: bool)
     residual, short = F.leaky_relu(block.norm1(x, style), 0.2), x
     if upsample:
         residual, short = (F.interpolate(v, scale_factor=2.0, mode="nearest") for v in (residual, short))
-    residual = block.conv2(F.leaky_relu(block.norm2(block.conv1(residual), style), 0.2))
+    residual = published_conv(block.conv1, residual)
+    residual = block.conv2(F.leaky_relu(block.norm2(residual, style), 0.2))
     wanted = (block.conv1x1(short) + residual) / math.sqrt(2) if shortcut else residual
     torch.testing.assert_close(block(x, style), wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("bias", [0.0, 1.0])
+@pytest.mark.parametrize("side", [2, 7, 12])
+def test_resampling_convolutions_equal_the_two_operations_twice_differentiated(side: int, bias: float) -> None:
+    """In float64: values, gradients of features, weights and biases, and gradients of a penalty on them."""
+    x = torch.randn(2, 3, side, side, dtype=torch.float64, requires_grad=True)
+    for layer in (HalvingConv2d(3, 5).double(), DoublingConv2d(3, 5).double()):
+        assert set(layer.state_dict()) == {"weight", "bias"}
+        nn.init.constant_(layer.bias, bias)
+        learned = (x, *layer.parameters())
+        if isinstance(layer, HalvingConv2d):
+            wanted = F.avg_pool2d(published_conv(layer, x), 2)
+        else:
+            wanted = published_conv(layer, F.interpolate(x, scale_factor=2.0, mode="nearest"))
+        found, first, second = [], [], []
+        for y in (layer(x), wanted):
+            gradients = torch.autograd.grad(y.pow(3).sum(), learned, create_graph=True)
+            found.append(y)
+            first.append(gradients)
+            second.append(torch.autograd.grad(gradients[0].square().sum(), learned))
+        torch.testing.assert_close(found[0], found[1])
+        torch.testing.assert_close(first[0], first[1])
+        torch.testing.assert_close(second[0], second[1])
 
 
 def test_the_head_of_the_domain_answers() -> None:

@@ -60,7 +60,8 @@ class TrainerConfig:
     deterministic: bool | Literal["warn"]
     threads: int | None  # CPU threads of each process; null: torch's choice
     accumulate: int = 1  # parts in which each process trains its share of the batch: less memory, the same update
-    channels_last: bool = True  # how images lie in memory
+    channels_last: bool | None = None  # how images lie in memory; null: as the processor is quicker
+    convolutions: Literal["quick", "library"] = "quick"  # who chooses how they are computed on a CPU
     recompute: bool = False  # keep what goes into stages alone, and compute the rest again: less memory, more time
     compile: bool = False  # torch.compile the networks: a minute or two at the start, faster iterations
 
@@ -101,6 +102,7 @@ INSENSITIVE_KEYS = frozenset(
         "trainer.accumulate",
         "trainer.channels_last",
         "trainer.compile",
+        "trainer.convolutions",
         "trainer.recompute",
         "logger",
         "metrics",

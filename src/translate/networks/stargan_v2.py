@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from translate.networks.initialization import he_normal
 from translate.networks.normalization import InstanceNorm, instance_norm
+from translate.networks.resampling import DoublingConv2d, HalvingConv2d
 from translate.registry import NETWORKS
 
 SLOPE = 0.2  # of every leaky ReLU
@@ -38,7 +39,7 @@ class ResidualBlock(nn.Module):
     def __init__(self, in_width: int, out_width: int, normalize: bool = False, downsample: bool = False) -> None:
         super().__init__()
         self.downsample = downsample
-        self.conv1 = nn.Conv2d(in_width, in_width, 3, padding=1)
+        self.conv1 = HalvingConv2d(in_width, in_width) if downsample else nn.Conv2d(in_width, in_width, 3, padding=1)
         self.conv2 = nn.Conv2d(in_width, out_width, 3, padding=1)
         self.norm1 = InstanceNorm(in_width) if normalize else nn.Identity()
         self.norm2 = InstanceNorm(in_width) if normalize else nn.Identity()
@@ -51,8 +52,6 @@ class ResidualBlock(nn.Module):
             shortcut = F.avg_pool2d(shortcut, 2)
         shortcut = self.conv1x1(shortcut)
         x = self.conv1(F.leaky_relu(self.norm1(x), SLOPE))
-        if self.downsample:
-            x = F.avg_pool2d(x, 2)
         x = self.conv2(F.leaky_relu(self.norm2(x), SLOPE))
         return (shortcut + x) / math.sqrt(2)
 
@@ -83,7 +82,7 @@ class StyledBlock(nn.Module):
         super().__init__()
         self.upsample = upsample
         self.shortcut = shortcut
-        self.conv1 = nn.Conv2d(in_width, out_width, 3, padding=1)
+        self.conv1 = DoublingConv2d(in_width, out_width) if upsample else nn.Conv2d(in_width, out_width, 3, padding=1)
         self.conv2 = nn.Conv2d(out_width, out_width, 3, padding=1)
         self.norm1 = AdaIN(style_size, in_width)
         self.norm2 = AdaIN(style_size, out_width)
@@ -92,10 +91,7 @@ class StyledBlock(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         """Return the block's output for features (B, in_width, S, S) and styles (B, Z)."""
-        residual = F.leaky_relu(self.norm1(x, style), SLOPE)
-        if self.upsample:
-            residual = F.interpolate(residual, scale_factor=2.0, mode="nearest")
-        residual = self.conv1(residual)
+        residual = self.conv1(F.leaky_relu(self.norm1(x, style), SLOPE))
         residual = self.conv2(F.leaky_relu(self.norm2(residual, style), SLOPE))
         if not self.shortcut:
             return residual

@@ -1,0 +1,53 @@
+"""Convolutions that choose the quickest way on a CPU. (A GPU's library chooses on its own.)"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from translate.networks.winograd import TILE, convolve
+
+# By measurement, docs/benchmarks.md.
+WIDE = 256  # channels from which the fewer products of Winograd's algorithm pay for its transforms
+MANY_TILES = 192  # tiles of 4x4 outputs from which they pay for the transform of the weights
+HEAVY = 2**23  # weights from which a product of matrices, which reads them once, beats the library
+
+
+def use_quick_convolutions(network: nn.Module) -> None:
+    """Let the convolutions of a network run as `QuickConv2d`. Parameters and their names stay."""
+    for part in network.modules():
+        if type(part) is nn.Conv2d and _is_plain(part):
+            part.__class__ = QuickConv2d  # unlike a method of the module alone, it is the same for copies of it
+
+
+def _is_plain(conv: nn.Conv2d) -> bool:
+    """Return whether a convolution has square windows, no holes or groups, and a border of zeros."""
+    (side, other), (stride, across), zeros = conv.kernel_size, conv.stride, conv.padding_mode == "zeros"
+    return side == other and stride == across and conv.dilation == (1, 1) and conv.groups == 1 and zeros
+
+
+class QuickConv2d(nn.Conv2d):
+    """A convolution that runs by Winograd's algorithm, as a product of matrices, or as the library does it.
+
+    The numbers are the same but for rounding. Only float32 on a CPU, outside a compiler, is not left to the library.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the convolution of features (B, C, H, W)."""
+        plain = x.dtype == self.weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+        if x.device.type != "cpu" or not plain or torch.compiler.is_compiling():
+            return super().forward(x)
+        if self.weight.numel() >= HEAVY and self.weight.is_contiguous():
+            return self.as_product(x)
+        small = self.kernel_size == (3, 3) and self.stride == (1, 1) and self.padding in ((0, 0), (1, 1))
+        tiles = len(x) * x.shape[2] * x.shape[3] // TILE**2
+        if small and min(self.weight.shape[:2]) >= WIDE and tiles >= MANY_TILES:
+            y = convolve(x, self.weight, int(self.padding[0]))
+            return y if self.bias is None else y + self.bias[:, None, None]
+        return super().forward(x)
+
+    def as_product(self, x: Tensor) -> Tensor:
+        """Return the convolution as the product of all windows, one a row, and the weights."""
+        windows = F.unfold(x, self.kernel_size, padding=int(self.padding[0]), stride=self.stride).transpose(1, 2)
+        y = F.linear(windows.flatten(0, 1), self.weight.flatten(1), self.bias)
+        height = (x.shape[2] + 2 * int(self.padding[0]) - self.kernel_size[0]) // self.stride[0] + 1
+        return y.view(len(x), height, -1, len(self.weight)).permute(0, 3, 1, 2).contiguous()

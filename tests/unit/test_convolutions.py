@@ -1,0 +1,132 @@
+"""Quick convolutions against the library's: values, gradients, and gradients of a penalty."""
+
+import copy
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from translate.networks import convolutions, winograd
+from translate.networks.convolutions import QuickConv2d, use_quick_convolutions
+
+LAYOUTS = [torch.contiguous_format, torch.channels_last]
+
+
+def tensors(layout: torch.memory_format, *shapes: tuple[int, ...]) -> list[Tensor]:
+    draws = torch.Generator().manual_seed(0)
+    return [torch.randn(shape, generator=draws).contiguous(memory_format=layout).requires_grad_() for shape in shapes]
+
+
+def derivatives(convolve: Callable[..., Tensor], *learned: Tensor) -> list[Tensor]:
+    """Return the output, the gradients of a function of it, and those of a penalty on all these gradients."""
+    y = convolve(*learned)
+    first = torch.autograd.grad(y.square().sum() + y.sum(), learned, create_graph=True)
+    penalty = torch.stack([gradient.square().mean() for gradient in first]).sum()
+    return [y, *first, *torch.autograd.grad(penalty, learned)]
+
+
+def assert_near(found: list[Tensor], wanted: list[Tensor], share: float = 2e-5) -> None:
+    for a, b in zip(found, wanted, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=share * b.abs().max().item())
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(
+    ("batch", "width", "out_width", "sides", "padding"),
+    [(1, 6, 7, (12, 12), 0), (2, 8, 5, (9, 14), 1), (3, 4, 4, (8, 8), 2), (2, 5, 3, (3, 4), 0), (1, 1, 1, (1, 1), 1)],
+)
+def test_winograd_is_the_convolution(
+    batch: int, width: int, out_width: int, sides: tuple[int, int], padding: int, layout: torch.memory_format
+) -> None:
+    x, weight = tensors(layout, (batch, width, *sides), (out_width, width, 3, 3))
+    found = derivatives(lambda x, weight: winograd.convolve(x, weight, padding), x, weight)
+    wanted = derivatives(lambda x, weight: F.conv2d(x, weight, padding=padding), x, weight)
+    assert_near(found, wanted)
+    assert found[0].is_contiguous(memory_format=layout)
+
+
+@pytest.mark.parametrize("rows_of_bytes", [1, 30_000, 200_000])
+def test_bands_make_no_difference(rows_of_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, weight = tensors(torch.contiguous_format, (3, 6, 18, 10), (5, 6, 3, 3))
+    wanted = derivatives(lambda x, weight: F.conv2d(x, weight, padding=1), x, weight)
+    monkeypatch.setattr(winograd, "BAND_BYTES", rows_of_bytes)
+    assert_near(derivatives(lambda x, weight: winograd.convolve(x, weight, 1), x, weight), wanted)
+
+
+def test_results_outlive_the_memory_that_calls_share() -> None:
+    x, weight, other = tensors(torch.contiguous_format, (2, 6, 8, 8), (6, 6, 3, 3), (2, 6, 8, 8))
+    found = derivatives(lambda x, weight: winograd.convolve(x, weight, 1), x, weight)
+    kept = [tensor.detach().clone() for tensor in found]
+    derivatives(lambda x, weight: winograd.convolve(x, weight, 1), other, weight)
+    with torch.inference_mode():
+        winograd.convolve(tensors(torch.contiguous_format, (4, 6, 64, 64))[0], weight, 1)
+    derivatives(lambda x, weight: winograd.convolve(x, weight, 1), other, weight)
+    assert all(torch.equal(a, b) for a, b in zip(found, kept, strict=True))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(
+    ("side", "stride", "padding"), [(3, 1, 1), (3, 1, 0), (4, 2, 1), (4, 1, 0), (7, 1, 3), (1, 1, 0)]
+)
+def test_every_way_is_the_convolution(
+    side: int, stride: int, padding: int, bias: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = nn.Conv2d(6, 8, side, stride, padding, bias=bias)
+    quick = copy.deepcopy(plain)
+    use_quick_convolutions(quick)
+    assert type(quick) is QuickConv2d
+    assert quick.state_dict().keys() == plain.state_dict().keys()
+    (x,) = tensors(torch.contiguous_format, (2, 6, 9, 8))
+    wanted = derivatives(lambda x, *_: plain(x), x, *plain.parameters())
+    for limits in ({}, {"HEAVY": 1}, {"WIDE": 1, "MANY_TILES": 1}):
+        for name, value in limits.items():
+            monkeypatch.setattr(convolutions, name, value)
+        assert_near(derivatives(lambda x, *_: quick(x), x, *quick.parameters()), wanted)
+        monkeypatch.undo()
+
+
+def test_the_way_follows_from_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wide layers over many tiles by Winograd, heavy ones as products; neither in bfloat16 or float64."""
+    taken: list[str] = []
+    monkeypatch.setattr(convolutions, "convolve", lambda x, *_: taken.append("winograd") or x)
+    monkeypatch.setattr(QuickConv2d, "as_product", lambda _, x: taken.append("product") or x)
+
+    def way(x: Tensor, *shape: int, dtype: torch.dtype = torch.float32) -> list[str]:
+        with torch.device("meta"):
+            conv = nn.Conv2d(*shape, padding=1, bias=False)  # type: ignore[arg-type]
+        conv = conv.to_empty(device="cpu").to(dtype)
+        use_quick_convolutions(conv)
+        taken.clear()
+        conv(x.to(dtype))
+        return list(taken)
+
+    x = torch.zeros(3, 256, 32, 32)
+    assert way(x, 256, 256, 3) == ["winograd"]
+    assert way(x[:2], 256, 256, 3) == []
+    assert way(x[:, :128], 128, 256, 3) == []
+    assert way(x, 256, 256, 3, dtype=torch.float64) == []
+    heavy = torch.zeros(1, 1024, 4, 4)
+    assert way(heavy, 1024, 512, 4) == ["product"]
+    assert way(heavy[:, :512], 512, 512, 4) == []
+    assert way(heavy, 1024, 512, 4, dtype=torch.float64) == []
+    with torch.autocast("cpu", torch.bfloat16):
+        assert way(x, 256, 256, 3) == []
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Conv2d(2, 4, 3, groups=2),
+        nn.Conv2d(2, 4, 3, dilation=2),
+        nn.Conv2d(2, 4, 3, padding=1, padding_mode="reflect"),
+        nn.Conv2d(2, 4, (3, 1)),
+        nn.Conv2d(2, 4, 3, stride=(1, 2)),
+        nn.ConvTranspose2d(2, 4, 3),
+    ],
+)
+def test_other_layers_are_left_alone(layer: nn.Module) -> None:
+    kind = type(layer)
+    use_quick_convolutions(nn.Sequential(layer))
+    assert type(layer) is kind
