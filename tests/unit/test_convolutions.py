@@ -91,7 +91,7 @@ def test_the_way_follows_from_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wide layers over many tiles by Winograd, heavy ones as products; neither in bfloat16 or float64."""
     taken: list[str] = []
     monkeypatch.setattr(convolutions, "convolve", lambda x, *_: taken.append("winograd") or x)
-    monkeypatch.setattr(QuickConv2d, "as_product", lambda _, x: taken.append("product") or x)
+    monkeypatch.setattr(QuickConv2d, "as_product", lambda _, x, height: taken.append("product") or x)
 
     def way(x: Tensor, *shape: int, dtype: torch.dtype = torch.float32) -> list[str]:
         with torch.device("meta"):
@@ -110,9 +110,16 @@ def test_the_way_follows_from_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     heavy = torch.zeros(1, 1024, 4, 4)
     assert way(heavy, 1024, 512, 4) == ["product"]
     assert way(heavy[:, :512], 512, 512, 4) == []
+    assert way(torch.zeros(30, 1024, 4, 4), 1024, 512, 4) == []
     assert way(heavy, 1024, 512, 4, dtype=torch.float64) == []
     with torch.autocast("cpu", torch.bfloat16):
         assert way(x, 256, 256, 3) == []
+
+
+def test_an_image_without_a_batch_is_left_to_the_library() -> None:
+    conv = nn.Conv2d(2, 4, 3)
+    use_quick_convolutions(conv)
+    assert conv(torch.zeros(2, 5, 6)).shape == (4, 3, 4)
 
 
 @pytest.mark.parametrize(
@@ -123,6 +130,7 @@ def test_the_way_follows_from_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
         nn.Conv2d(2, 4, 3, padding=1, padding_mode="reflect"),
         nn.Conv2d(2, 4, (3, 1)),
         nn.Conv2d(2, 4, 3, stride=(1, 2)),
+        nn.Conv2d(2, 4, 3, padding="same"),
         nn.ConvTranspose2d(2, 4, 3),
     ],
 )

@@ -9,7 +9,8 @@ from translate.networks.winograd import TILE, convolve
 # By measurement, docs/benchmarks.md.
 WIDE = 256  # channels from which the fewer products of Winograd's algorithm pay for its transforms
 MANY_TILES = 192  # tiles of 4x4 outputs from which they pay for the transform of the weights
-HEAVY = 2**23  # weights from which a product of matrices, which reads them once, beats the library
+HEAVY = 2**23  # weights from which a product of matrices, which reads them as they lie, beats the library
+FEW_PLACES = 256  # outputs a channel up to which it does
 
 
 def use_quick_convolutions(network: nn.Module) -> None:
@@ -20,9 +21,10 @@ def use_quick_convolutions(network: nn.Module) -> None:
 
 
 def _is_plain(conv: nn.Conv2d) -> bool:
-    """Return whether a convolution has square windows, no holes or groups, and a border of zeros."""
-    (side, other), (stride, across), zeros = conv.kernel_size, conv.stride, conv.padding_mode == "zeros"
-    return side == other and stride == across and conv.dilation == (1, 1) and conv.groups == 1 and zeros
+    """Return whether a convolution is the same along both sides, has no holes or groups, and a border of zeros."""
+    alike = all(len(set(pair)) == 1 for pair in (conv.kernel_size, conv.stride, conv.padding))
+    numbered = not isinstance(conv.padding, str) and conv.padding_mode == "zeros"
+    return alike and numbered and conv.dilation == (1, 1) and conv.groups == 1
 
 
 class QuickConv2d(nn.Conv2d):
@@ -34,20 +36,22 @@ class QuickConv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """Return the convolution of features (B, C, H, W)."""
         plain = x.dtype == self.weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-        if x.device.type != "cpu" or not plain or torch.compiler.is_compiling():
+        if x.device.type != "cpu" or x.ndim != 4 or not plain or torch.compiler.is_compiling():
             return super().forward(x)
-        if self.weight.numel() >= HEAVY and self.weight.is_contiguous():
-            return self.as_product(x)
-        small = self.kernel_size == (3, 3) and self.stride == (1, 1) and self.padding in ((0, 0), (1, 1))
-        tiles = len(x) * x.shape[2] * x.shape[3] // TILE**2
-        if small and min(self.weight.shape[:2]) >= WIDE and tiles >= MANY_TILES:
+        height, length = (
+            (side + 2 * int(self.padding[0]) - self.kernel_size[0]) // self.stride[0] + 1 for side in x.shape[2:]
+        )
+        places = len(x) * height * length
+        if self.weight.numel() >= HEAVY and places <= FEW_PLACES and self.weight.is_contiguous():
+            return self.as_product(x, height)
+        small = self.kernel_size == (3, 3) and self.stride == (1, 1) and int(self.padding[0]) <= 1
+        if small and min(self.weight.shape[:2]) >= WIDE and places >= MANY_TILES * TILE**2:
             y = convolve(x, self.weight, int(self.padding[0]))
             return y if self.bias is None else y + self.bias[:, None, None]
         return super().forward(x)
 
-    def as_product(self, x: Tensor) -> Tensor:
-        """Return the convolution as the product of all windows, one a row, and the weights."""
+    def as_product(self, x: Tensor, height: int) -> Tensor:
+        """Return the convolution, of ``height`` lines, as the product of all windows, one a row, and the weights."""
         windows = F.unfold(x, self.kernel_size, padding=int(self.padding[0]), stride=self.stride).transpose(1, 2)
         y = F.linear(windows.flatten(0, 1), self.weight.flatten(1), self.bias)
-        height = (x.shape[2] + 2 * int(self.padding[0]) - self.kernel_size[0]) // self.stride[0] + 1
         return y.view(len(x), height, -1, len(self.weight)).permute(0, 3, 1, 2).contiguous()
