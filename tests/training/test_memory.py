@@ -193,9 +193,10 @@ def test_kinds_are_what_they_are_called() -> None:
     config = tiny()
     model, kinds = build.build_model(config), planning.plan(config).peak.kinds
     weights = sum(p.numel() * 4 for role in model.trained for p in model.network(role).parameters())
-    averages = sum(p.numel() * 4 for p in model.averaged.parameters())
+    averages = sum(t.numel() * 4 for t in (*model.averaged.parameters(), *model.averaged.buffers()))
     count = len([p for role in model.trained for p in model.network(role).parameters()])
-    assert kinds[planning.PARAMETERS] == weights
+    buffers = sum(b.numel() * 4 for role in model.trained for b in model.network(role).buffers())
+    assert kinds[planning.PARAMETERS] == weights + buffers
     assert kinds[planning.AVERAGES] == averages
     assert kinds[planning.OPTIMIZERS] == 2 * weights + 4 * count  # Adam: two moments, and the number of steps
 
