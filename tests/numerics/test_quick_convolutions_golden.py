@@ -50,7 +50,9 @@ def test_iterations_of_cyclegan_equal_published(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("way", ["product"], indirect=True)
 def test_iterations_of_stargan_v2_equal_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by Winograd: Adam's first step is a sign, so whether its weights are near depends on the rounding at hand."""
     test_stargan_v2_golden.test_three_iterations_equal_published(monkeypatch)
 
 
