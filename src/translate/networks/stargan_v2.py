@@ -4,7 +4,8 @@ Letters: B batch, C channels, S image side, K domains, L size of a latent code, 
 Parameter names are those of the published weights, so that a published state dict loads as it is.
 
 Differences from the published code: with ``w_hpf > 0`` the 1x1 shortcut convolutions of the decoder are not
-created, since nothing ever reads them (a distributed run would wait for their gradients).
+created, since nothing ever reads them (a distributed run would wait for their gradients). A 3x3 convolution and the
+resampling beside it are one convolution (`networks/resampling.py`): the same but for rounding.
 """
 
 import math
