@@ -2,8 +2,8 @@
 
 A tile of 4x4 outputs takes 36 products where the sum that defines it takes 144. All work is in products of matrices:
 tiles of 6x6 inputs are transformed, multiplied by the transformed weights, and transformed back. The result is the
-same but for rounding, a third more than that of a direct convolution in float32. Gradients, and gradients of gradients,
-are such convolutions themselves.
+same but for rounding: of 256 channels in float32, a third more than that of a direct convolution. Gradients, and
+gradients of gradients, are such convolutions themselves.
 
 Letters: B batch, C and O channels in and out, h and w sides of what a convolution gives, n tiles.
 """
@@ -109,17 +109,17 @@ def _convolved(x: Tensor, weight: Tensor, padding: int, turned: bool) -> Tensor:
     out_width = weight.shape[1 if turned else 0]
     height, length = (side + 2 * padding - 2 for side in x.shape[2:])
     tiles = _Tiles(x, padding, height, length, out_width)
-    taps = _room("taps", 9, weight[:, :, 0, 0].numel()).copy_(weight.reshape(-1, 9).t())
+    taps = _scratch("taps", 9, weight[:, :, 0, 0].numel()).copy_(weight.reshape(-1, 9).t())
     matrix = WEIGHT.flip(1) if turned else WEIGHT
-    transformed = torch.mm(matrix, taps, out=_room("weights", REACH**2, taps.shape[1]))
+    transformed = torch.mm(matrix, taps, out=_scratch("weights", REACH**2, taps.shape[1]))
     transformed = transformed.view(-1, *weight.shape[:2])
     if not turned:
         transformed = transformed.transpose(1, 2)
     y = x.new_empty(len(x), tiles.rows, TILE, tiles.columns, TILE, out_width)
     for images, rows in tiles.bands():
         inputs = tiles.transformed(images, rows)
-        products = torch.bmm(inputs, transformed, out=_room("products", REACH**2, inputs.shape[1], out_width))
-        outputs = torch.mm(OUTPUT, products.flatten(1), out=_room("tiles", TILE**2, products[0].numel()))
+        products = torch.bmm(inputs, transformed, out=_scratch("products", REACH**2, inputs.shape[1], out_width))
+        outputs = torch.mm(OUTPUT, products.flatten(1), out=_scratch("tiles", TILE**2, products[0].numel()))
         part = y[images, rows].permute(2, 4, 0, 1, 3, 5)
         part.copy_(outputs.view(part.shape))
     y = y.view(len(x), tiles.rows * TILE, tiles.columns * TILE, out_width)[:, :height, :length].permute(0, 3, 1, 2)
@@ -132,15 +132,15 @@ def _correlated(x: Tensor, g: Tensor, padding: int) -> Tensor:
     tiles = _Tiles(x, padding, height, length, out_width)
     rest = (0, 0, 0, tiles.columns * TILE - length, 0, tiles.rows * TILE - height)
     g = F.pad(g.permute(0, 2, 3, 1), rest).reshape(len(g), tiles.rows, TILE, tiles.columns, TILE, out_width)
-    products = _room("weights", REACH**2, out_width, width)
+    products = _scratch("weights", REACH**2, out_width, width)
     for number, (images, rows) in enumerate(tiles.bands()):
         inputs = tiles.transformed(images, rows)
         part = g[images, rows].permute(2, 4, 0, 1, 3, 5)
-        outputs = _room("tiles", *part.shape).copy_(part).view(TILE**2, -1)
-        spread = torch.mm(OUTPUT.t(), outputs, out=_room("products", REACH**2, outputs.shape[1]))
+        outputs = _scratch("tiles", *part.shape).copy_(part).view(TILE**2, -1)
+        spread = torch.mm(OUTPUT.t(), outputs, out=_scratch("products", REACH**2, outputs.shape[1]))
         back = spread.view(REACH**2, -1, out_width).transpose(1, 2)
         torch.baddbmm(products, back, inputs, beta=min(number, 1), out=products)
-    taps = torch.mm(WEIGHT.t(), products.view(REACH**2, -1), out=_room("taps", 9, width * out_width))
+    taps = torch.mm(WEIGHT.t(), products.view(REACH**2, -1), out=_scratch("taps", 9, width * out_width))
     return taps.t().clone(memory_format=torch.contiguous_format).view(out_width, width, 3, 3)  # not what is shared
 
 
@@ -176,22 +176,22 @@ class _Tiles:
             (REACH, REACH, len(x), rows.stop - rows.start, self.columns, x.shape[3]),
             (line, pixel, image, TILE * line, TILE * pixel, channel),
         )
-        gathered = _room("tiles", *tiles.shape).copy_(tiles).view(REACH**2, -1)
-        transformed = torch.mm(INPUT, gathered, out=_room("inputs", *gathered.shape))
+        gathered = _scratch("tiles", *tiles.shape).copy_(tiles).view(REACH**2, -1)
+        transformed = torch.mm(INPUT, gathered, out=_scratch("inputs", *gathered.shape))
         return transformed.view(REACH**2, -1, x.shape[3])
 
 
-_rooms = threading.local()
+_memory = threading.local()
 
 
-def _room(name: str, *shape: int) -> Tensor:
-    """Return memory of this thread for what lives no longer than a call, its numbers being anything.
+def _scratch(name: str, *shape: int) -> Tensor:
+    """Return scratch memory of this thread, for what lives no longer than a call; its numbers are anything.
 
     Fresh memory of this size would come from the system every time, which takes longer than filling it.
     """
-    room = getattr(_rooms, name, None)
-    if room is None or room.numel() < math.prod(shape):
+    memory = getattr(_memory, name, None)
+    if memory is None or memory.numel() < math.prod(shape):
         with torch.inference_mode(False):
-            room = torch.empty(math.prod(shape))
-        setattr(_rooms, name, room)
-    return room[: math.prod(shape)].view(shape)
+            memory = torch.empty(math.prod(shape), dtype=torch.float32)
+        setattr(_memory, name, memory)
+    return memory[: math.prod(shape)].view(shape)
