@@ -19,12 +19,6 @@ from translate.artifacts import environment
 
 # bf16 pays where the processor has it: --ours bf16 of against_plain.py
 CPU = ["float32", "library", "planes", "last", "compile"]
-    "float32",
-    "library",
-    "planes",
-    "last",
-    "compile",
-]  # bf16 pays where the processor has it: --ours bf16 of against_plain.py
 CUDA = ["float32", "tf32", "bf16", "tf32,compile", "bf16,compile"]
 PLANS: dict[str, list[tuple[str, int, list[int], list[str]]]] = {
     "cpu": [
