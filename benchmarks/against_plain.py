@@ -126,7 +126,9 @@ def settings(words: str) -> tuple[list[str], Callable[[torch.device], AbstractCo
     def within(device: torch.device) -> AbstractContextManager[Any]:
         quick = "tf32" in words.split(",")
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = quick
-        return torch.autocast(device.type, torch.bfloat16) if "bf16" in words.split(",") else nullcontext()
+        bf16 = "bf16" in words.split(",")
+        # without a cache, as Lightning does: it would keep weights that were cast without gradients, or before a step
+        return torch.autocast(device.type, torch.bfloat16, cache_enabled=False) if bf16 else nullcontext()
 
     return overrides, within
 

@@ -81,7 +81,7 @@ def build_model(config: RunConfig) -> TranslationModel:
     model.num_parts = config.trainer.accumulate
     if lies_channels_last(config.trainer):
         model.to(memory_format=torch.channels_last)
-    if config.trainer.convolutions == "quick":
+    if config.trainer.convolutions == "quick" and not trains_on_gpu(config.trainer):
         use_quick_convolutions(model)
     if config.trainer.recompute:
         for role in model.trained:

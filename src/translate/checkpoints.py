@@ -2,9 +2,10 @@
 
 Tensors are named by what they are: ``network.<role>.<key>``, ``average.<role>.<key>``,
 ``optimizer.<role>.<number>.<key>``, ``memory.<name>.<key>``. The header carries
-everything else as JSON: iteration, domain names, configuration, and the optimizers' settings.
+everything else as JSON: iteration, domain names, configuration, the optimizers' settings, and checksums.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Collection, Iterator, Mapping
@@ -25,6 +26,7 @@ if TYPE_CHECKING:  # to read a checkpoint takes no Lightning
     from translate.models.base import TranslationModel
 
 FORMAT = "translate checkpoint 1"
+CHECKSUMS = "checksums"
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,24 @@ def write(checkpoint: Checkpoint, path: Path) -> None:
         "config": json.dumps(checkpoint.config),
         "optimizers": json.dumps(checkpoint.optimizers),
     }
+    header[CHECKSUMS] = json.dumps(checksums(checkpoint.tensors, header))
     write_whole(path, save(checkpoint.tensors, metadata=header))
+
+
+def checksums(tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> dict[str, str]:
+    """Return the SHA-256 of what a header says without its checksums, and of the tensors of each kind."""
+    said = {key: value for key, value in header.items() if key != CHECKSUMS}
+    found = {"header": hashlib.sha256(json.dumps(said, sort_keys=True).encode())}
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        of_kind = found.setdefault(_kind(name), hashlib.sha256())
+        of_kind.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        of_kind.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return {kind: of_kind.hexdigest() for kind, of_kind in found.items()}
+
+
+def _kind(name: str) -> str:
+    return name.partition(".")[0]
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -139,7 +158,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def read(path: Path, parts: Collection[str] | None = None) -> Checkpoint:
-    """Read a checkpoint; UserError for a file that is none, or is cut short.
+    """Read a checkpoint; UserError for a file that is none, is cut short, or is not what was written.
 
     ``parts`` are the kinds of tensors that are wanted, such as ("network", "average"); None: all.
     """
@@ -148,7 +167,7 @@ def read(path: Path, parts: Collection[str] | None = None) -> Checkpoint:
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-            names = [n for n in file.keys() if parts is None or n.partition(".")[0] in parts]  # noqa: SIM118 - no dict
+            names = [n for n in file.keys() if parts is None or _kind(n) in parts]  # noqa: SIM118 - no dict
             tensors = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError) as error:
         raise UserError(
@@ -158,6 +177,7 @@ def read(path: Path, parts: Collection[str] | None = None) -> Checkpoint:
         found = header.get("format", "no format name")
         raise UserError(f"{path}: found {found!r} in the header, expected {FORMAT!r}")
     try:
+        _check(tensors, header, parts)
         return Checkpoint(
             tensors,
             int(header["iteration"]),
@@ -167,8 +187,20 @@ def read(path: Path, parts: Collection[str] | None = None) -> Checkpoint:
         )
     except (KeyError, ValueError, TypeError) as error:
         raise UserError(
-            f"{path}: not a readable checkpoint (damaged header: {error}); delete it to go on from the one before"
+            f"{path}: not a readable checkpoint (damaged: {error}); delete it to go on from the one before"
         ) from error
+
+
+def _check(tensors: Mapping[str, Tensor], header: Mapping[str, str], parts: Collection[str] | None) -> None:
+    """Raise ValueError if what was read is not what was written; a file without checksums is taken as it is."""
+    if CHECKSUMS not in header:
+        return
+    written = json.loads(header[CHECKSUMS])
+    wanted = {kind: sum_ for kind, sum_ in written.items() if parts is None or kind == "header" or kind in parts}
+    found = checksums(tensors, header)
+    differing = sorted(kind for kind in wanted.keys() | found.keys() if wanted.get(kind) != found.get(kind))
+    if differing:
+        raise ValueError(f"what is written of {', '.join(differing)} does not fit its checksum")
 
 
 def path_of(folder: Path, iteration: int) -> Path:

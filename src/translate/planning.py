@@ -25,6 +25,7 @@ from translate.data.cache import Pictures
 from translate.data.module import Shard
 from translate.errors import UserError
 from translate.models.base import TranslationModel
+from translate.networks.device import as_on
 from translate.pool import ImagePool
 
 PARAMETERS, GRADIENTS, OPTIMIZERS, AVERAGES = "parameters", "gradients", "optimizer states", "averages"
@@ -143,8 +144,10 @@ def plan(config: RunConfig) -> Plan:
         stack.enter_context(Fakes(allow_non_fake_inputs=True))
         _give_memory(model)
         batch = _plugin(precision).convert_input(_allocated(images, config.data.image_size))
-        if on_gpu and precision == "bf16-mixed":
-            stack.enter_context(_casts_of_a_gpu())
+        if on_gpu:
+            stack.enter_context(as_on("cuda"))
+            if precision == "bf16-mixed":
+                stack.enter_context(_casts_of_a_gpu())
         peak = count(model, batch, precision, num_processes, GPU_BLOCK if on_gpu else 1)
     parameters = {role: sum(p.numel() for p in model.network(role).parameters()) for role in model.roles}
     return Plan(peak, parameters, on_gpu, num_processes, config.data.batch_size // num_processes)
@@ -248,7 +251,7 @@ def count(model: TranslationModel, batch: Any, precision: str, num_processes: in
     _call_what_stays(ledger, model, batch)
     with ExitStack() as stack:
         stack.enter_context(_plugin(precision).train_step_context())
-        stack.enter_context(torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"))
+        stack.enter_context(torch.autocast("cpu", torch.bfloat16, precision == "bf16-mixed", cache_enabled=False))
         stack.enter_context(ledger)
         stack.enter_context(_watched(model, ledger, learnt, num_processes))
         _begin_optimizers(ledger, model)

@@ -10,7 +10,10 @@ from numerics import test_cyclegan_golden, test_stargan_v1_golden, test_stargan_
 from translate.networks import convolutions
 from translate.networks.convolutions import use_quick_convolutions
 
-WAYS = {"winograd": {"WIDE": 1, "MANY_TILES": 1, "HEAVY": 2**62}, "product": {"HEAVY": 1, "FEW_PLACES": 2**62}}
+WAYS = {
+    "winograd": {"WIDE": 1, "MANY_TILES": 1, "HEAVY": 2**62, "winograd_pays": lambda: True},
+    "product": {"HEAVY": 1, "FEW_PLACES": 2**62},
+}
 
 
 @pytest.fixture(params=WAYS)

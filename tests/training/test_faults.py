@@ -356,6 +356,15 @@ def header(**changes: str) -> dict[str, str]:
     return {"format": checkpoints.FORMAT, **honest, **changes}
 
 
+def turned(whole: bytes) -> bytes:
+    """Return a checkpoint one bit of whose first weight of a network is turned round."""
+    length = int.from_bytes(whole[:8], "little")
+    table = json.loads(whole[8 : 8 + length])
+    first = min(entry["data_offsets"][0] for name, entry in table.items() if name.startswith("network."))
+    place = 8 + length + first
+    return whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
+
+
 TENSORS = {"network.generator.weight": torch.zeros(2)}
 NO_CHECKPOINTS: dict[str, tuple[Callable[[bytes, Path], bytes], str]] = {
     "a hostile pickle": (lambda _, mark: pickle.dumps(Hostile(mark)), "not a readable checkpoint"),
@@ -366,8 +375,13 @@ NO_CHECKPOINTS: dict[str, tuple[Callable[[bytes, Path], bytes], str]] = {
         lambda *_: save(TENSORS, header(format="translate checkpoint 9")),
         "'translate checkpoint 9'",
     ),
-    "without an iteration": (lambda *_: save(TENSORS, header(iteration="two")), "damaged header"),
-    "without a configuration": (lambda *_: save(TENSORS, header(config="{")), "damaged header"),
+    "without an iteration": (lambda *_: save(TENSORS, header(iteration="two")), "damaged: "),
+    "with a bit turned round": (lambda whole, _: turned(whole), "what is written of network does not fit its checksum"),
+    "of another iteration by its header": (
+        lambda whole, _: whole.replace(b'"iteration":"2"', b'"iteration":"1"'),
+        "what is written of header does not fit its checksum",
+    ),
+    "without a configuration": (lambda *_: save(TENSORS, header(config="{")), "damaged: "),
 }
 ENTRANCES: dict[str, Callable[[Path], list[str]]] = {
     "resume": lambda folder: [f"resume={folder}", "iterations=4"],

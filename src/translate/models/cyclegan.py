@@ -40,6 +40,7 @@ from translate.losses.adversarial import AdversarialLoss
 from translate.losses.penalties import gradient_penalty
 from translate.losses.reconstruction import l1
 from translate.models.base import OptimizerFactory, TranslationModel
+from translate.networks.passes import in_one_pass
 from translate.pool import ImagePool
 from translate.registry import MODELS
 from translate.schedule import product
@@ -105,14 +106,25 @@ class CycleGAN(TranslationModel):
         """Do one iteration: an update of both generators, then one of both discriminators."""
         a, b = batch.a, batch.b
         with self.update("generator_ab", "generator_ba") as descend:
-            fake_b, fake_a = self.generator_ab(a), self.generator_ba(b)
-            descend(self.generator_loss(a, b, fake_a, fake_b))
+            (fake_b, same_b), (fake_a, same_a) = self.translations(a, b)
+            descend(self.generator_loss(a, b, fake_a, fake_b, same_a, same_b))
         fake_a, fake_b = self.remembered("a", fake_a), self.remembered("b", fake_b)
         with self.update("discriminator_a", "discriminator_b") as descend:
             descend(self.discriminator_loss("a", a, fake_a) + self.discriminator_loss("b", b, fake_b))
         self.average()
 
-    def generator_loss(self, a: Tensor, b: Tensor, fake_a: Tensor, fake_b: Tensor) -> Tensor:
+    def translations(self, a: Tensor, b: Tensor) -> tuple[tuple[Tensor, Tensor | None], tuple[Tensor, Tensor | None]]:
+        """Return, of each generator, its translations and, if that counts, what it makes of images of its target."""
+        found = []
+        for direction, source, target in (("ab", a, b), ("ba", b, a)):
+            identity = self.counts("generator", f"identity_{direction[1]}")
+            made = in_one_pass(self.network(f"generator_{direction}"), source, *([target] if identity else []))
+            found.append((made[0], made[1] if identity else None))
+        return found[0], found[1]
+
+    def generator_loss(
+        self, a: Tensor, b: Tensor, fake_a: Tensor, fake_b: Tensor, same_a: Tensor | None, same_b: Tensor | None
+    ) -> Tensor:
         """Return what the generators pay (eqs. 1 to 3; the identity terms of section 5.2)."""
         terms = {
             "adversarial_ab": self.adversarial.generator(self.discriminator_b(fake_b)),
@@ -120,16 +132,16 @@ class CycleGAN(TranslationModel):
             "cycle_a": l1(self.generator_ba(fake_b), a),
             "cycle_b": l1(self.generator_ab(fake_a), b),
         }
-        if self.counts("generator", "identity_a"):
-            terms["identity_a"] = l1(self.generator_ba(a), a)
-        if self.counts("generator", "identity_b"):
-            terms["identity_b"] = l1(self.generator_ab(b), b)
+        if same_a is not None:
+            terms["identity_a"] = l1(same_a, a)
+        if same_b is not None:
+            terms["identity_b"] = l1(same_b, b)
         return self.weighted("generator", terms)
 
     def discriminator_loss(self, side: str, real: Tensor, fake: Tensor) -> Tensor:
         """Return what the discriminator of a side pays for images of its domain and translations to it (eq. 1)."""
         discriminator = self.network(f"discriminator_{side}")
-        real_logits, fake_logits = discriminator(real), discriminator(fake)
+        real_logits, fake_logits = in_one_pass(discriminator, real, fake)
         self.record_accuracy(f"discriminator/{side}", real_logits, fake_logits)
         terms = {"real": self.adversarial.real(real_logits), "fake": self.adversarial.fake(fake_logits)}
         if self.counts("discriminator", "gradient_penalty"):

@@ -28,6 +28,7 @@ from translate.losses.classification import attribute_cross_entropy, class_cross
 from translate.losses.penalties import gradient_penalty
 from translate.losses.reconstruction import l1
 from translate.models.base import OptimizerFactory, TranslationModel
+from translate.networks.passes import in_one_pass
 from translate.networks.stargan_v1 import Discriminator, Generator
 from translate.registry import MODELS
 from translate.translations.stargan_v1 import StarGANv1Translation
@@ -102,8 +103,7 @@ class StarGANv1(TranslationModel):
         x, variant = batch.image, self.variants[number]
         with torch.no_grad():
             fake = self.generator(x, self.told(number, batch.target))
-        patches, labels = self.discriminator(x)
-        fake_patches, _ = self.discriminator(fake)
+        (patches, labels), (fake_patches, _) = in_one_pass(self.discriminator, x, fake)
         self.record_accuracy(f"discriminator/{variant}" if variant else "discriminator", patches, fake_patches)
         terms = {
             "real": self.adversarial.real(patches),

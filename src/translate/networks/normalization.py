@@ -6,14 +6,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from translate.networks.device import on_cpu
+
+EPSILON = 1e-5  # what is added to every variance, torch's own
+
 
 def instance_norm(x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
     """Return features (B, C, S, S) with mean 0 and variance 1 in every channel of every image, then scaled and shifted.
 
-    Written as a group norm of one channel a group: the same numbers, and on a CPU, in channels-last memory, half the
-    time of ``F.instance_norm``, which copies to and fro.
+    Written as a group norm of one channel a group or, for channels-last memory on a CPU, as the batch norm of each
+    image: the same numbers but for rounding, and quicker than ``F.instance_norm`` there, which copies to and fro. (The
+    backward pass of a group norm takes four times as long there, in bfloat16 thirty times.)
     """
-    return F.group_norm(x, x.shape[1], weight, bias)
+    if not on_cpu(x) or x.is_contiguous():
+        return F.group_norm(x, x.shape[1], weight, bias)
+    images = [torch.batch_norm(image, weight, bias, None, None, True, 0.0, EPSILON, False) for image in x.split(1)]
+    return images[0] if len(images) == 1 else torch.cat(images)
 
 
 class InstanceNorm(nn.Module):

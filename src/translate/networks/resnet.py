@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from translate.networks.initialization import dcgan_normal
 from translate.networks.normalization import normalization
+from translate.networks.padding import ReflectionPad2d
 from translate.registry import NETWORKS
 
 NUM_HALVINGS = 2
@@ -22,12 +23,12 @@ class ResidualBlock(nn.Module):
         super().__init__()
         bias = norm == "instance"
         self.conv_block = nn.Sequential(
-            nn.ReflectionPad2d(1),
+            ReflectionPad2d(1),
             nn.Conv2d(width, width, 3, bias=bias),
             normalization(norm, width),
             nn.ReLU(inplace=True),
             *([nn.Dropout(DROPOUT)] if dropout else []),
-            nn.ReflectionPad2d(1),
+            ReflectionPad2d(1),
             nn.Conv2d(width, width, 3, bias=bias),
             normalization(norm, width),
         )
@@ -52,8 +53,9 @@ class ResnetGenerator(nn.Module):
         dropout: bool = False,
     ) -> None:
         super().__init__()
+        self.each_image_alone = norm == "instance" and not dropout
         bias, width = norm == "instance", base_width
-        layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(3, width, 7, bias=bias)]
+        layers: list[nn.Module] = [ReflectionPad2d(3), nn.Conv2d(3, width, 7, bias=bias)]
         layers += [normalization(norm, width), nn.ReLU(inplace=True)]
         for _ in range(NUM_HALVINGS):
             layers += [nn.Conv2d(width, 2 * width, 3, stride=2, padding=1, bias=bias)]
@@ -64,7 +66,7 @@ class ResnetGenerator(nn.Module):
             layers += [nn.ConvTranspose2d(width, width // 2, 3, stride=2, padding=1, output_padding=1, bias=bias)]
             layers += [normalization(norm, width // 2), nn.ReLU(inplace=True)]
             width //= 2
-        self.model = nn.Sequential(*layers, nn.ReflectionPad2d(3), nn.Conv2d(width, 3, 7), nn.Tanh())
+        self.model = nn.Sequential(*layers, ReflectionPad2d(3), nn.Conv2d(width, 3, 7), nn.Tanh())
         self.apply(dcgan_normal)
 
     def forward(self, x: Tensor) -> Tensor:

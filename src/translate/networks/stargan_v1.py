@@ -74,6 +74,8 @@ class Discriminator(nn.Module):
     Each of ``num_layers`` layers halves the side, which ``image_size`` must allow (ValueError), and doubles the width.
     """
 
+    each_image_alone = True
+
     def __init__(self, image_size: int, num_labels: int, base_width: int = 64, num_layers: int = 6) -> None:
         super().__init__()
         side, rest = divmod(image_size, 2**num_layers)

@@ -5,7 +5,7 @@ Parameter names are those of the published weights, so that a published state di
 
 Differences from the published code: with ``w_hpf > 0`` the 1x1 shortcut convolutions of the decoder are not
 created, since nothing ever reads them (a distributed run would wait for their gradients). A 3x3 convolution and the
-resampling beside it are one convolution (`networks/resampling.py`): the same but for rounding.
+resampling beside it change places (`networks/resampling.py`): the same but for rounding.
 """
 
 import math
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from translate.networks.initialization import he_normal
 from translate.networks.normalization import InstanceNorm, instance_norm
-from translate.networks.resampling import DoublingConv2d, HalvingConv2d
+from translate.networks.resampling import DoublingConv2d, HalvingConv2d, double, halve
 from translate.registry import NETWORKS
 
 SLOPE = 0.2  # of every leaky ReLU
@@ -50,7 +50,7 @@ class ResidualBlock(nn.Module):
         """Return the block's output for features (B, in_width, S, S)."""
         shortcut = x
         if self.downsample:  # pooling and a 1x1 convolution commute; pooling first is four times cheaper
-            shortcut = F.avg_pool2d(shortcut, 2)
+            shortcut = halve(shortcut)
         shortcut = self.conv1x1(shortcut)
         x = self.conv1(F.leaky_relu(self.norm1(x), SLOPE))
         x = self.conv2(F.leaky_relu(self.norm2(x), SLOPE))
@@ -98,7 +98,7 @@ class StyledBlock(nn.Module):
             return residual
         shortcut = self.conv1x1(x)  # nearest upsampling and a 1x1 convolution commute
         if self.upsample:
-            shortcut = F.interpolate(shortcut, scale_factor=2.0, mode="nearest")
+            shortcut = double(shortcut)
         return (shortcut + residual) / math.sqrt(2)
 
 

@@ -80,6 +80,7 @@ class UnetGenerator(nn.Module):
         super().__init__()
         if num_halvings < 2:
             raise ValueError(f"num_halvings: found {num_halvings}, expected 2 at least")
+        self.each_image_alone = norm == "instance" and not dropout
         widths = [base_width * min(2**number, MAX_WIDENING) for number in range(num_halvings)]
         level: Level | None = None
         for number in reversed(range(1, num_halvings)):
