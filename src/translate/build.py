@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+import os
 import secrets
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -10,6 +11,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from pytorch_lightning.loggers import Logger
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
@@ -263,18 +266,40 @@ def count_processes(config: TrainerConfig) -> int:
 def build_strategy(config: TrainerConfig) -> Any:
     """Return Lightning's strategy: plain on one device, ours for "ddp"."""
     if config.strategy == "ddp" or (config.strategy == "auto" and count_processes(config) > 1):
-        return ExplicitDDP()
+        return ExplicitDDP(config.hung_after)
     return config.strategy
+
+
+def started_by_slurm(config: TrainerConfig) -> bool:
+    """Return whether SLURM's srun has started this process; UserError if it did not start as many as are wanted."""
+    if TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
+        return False
+    wanted = count_processes(config)
+    for key, option, variable, found in (
+        ("num_nodes", "--nodes", "SLURM_NNODES", config.num_nodes),
+        ("devices", "--ntasks-per-node", "SLURM_NTASKS_PER_NODE", wanted // config.num_nodes),
+        ("devices", "--ntasks", "SLURM_NTASKS", wanted),
+    ):
+        started = os.environ.get(variable)
+        if started is not None and int(started) != found:
+            raise UserError(
+                f"trainer.{key}: found {found}, but SLURM was told {option}={started}; srun starts a process for each "
+                f"device, so make both the same (in a job named 'interactive', SLURM is left out of it)"
+            )
+    return True
 
 
 def build_trainer(config: RunConfig, callbacks: list[pl.Callback], loggers: list[Logger]) -> pl.Trainer:
     """Return Lightning's Trainer, reduced to running our loop: counting, saving and logging are ours."""
     trainer = config.trainer
+    slurm = started_by_slurm(trainer)
     return pl.Trainer(
         accelerator=trainer.accelerator,
         devices=trainer.devices,
         num_nodes=trainer.num_nodes,
         strategy=build_strategy(trainer),
+        # Lightning's way of requeueing writes a checkpoint of its own kind, a pickle
+        plugins=[SLURMEnvironment(auto_requeue=False)] if slurm else None,
         precision=trainer.precision,
         deterministic=trainer.deterministic,
         max_epochs=1,

@@ -11,7 +11,7 @@ from pytorch_lightning.strategies import DDPStrategy
 from torch import Tensor
 from torch.nn import Module
 
-from translate.liveness import Liveness, of_communication, shared_store
+from translate.liveness import Liveness, Meetings, of_communication, shared_store
 from translate.parts import meet, part
 
 log = logging.getLogger("translate")
@@ -52,6 +52,7 @@ def synchronize(tensors: list[Tensor]) -> None:
     if alone() or not tensors:
         return
     flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+    Meetings.arrive()
     dist.all_reduce(flat)
     flat /= dist.get_world_size()
     parts = flat.split([tensor.numel() for tensor in tensors])
@@ -67,6 +68,7 @@ def gather(images: Tensor) -> Tensor:
         return images.detach()
     mine = images.detach().contiguous()
     found = [torch.empty_like(mine) for _ in range(process_count())]
+    Meetings.arrive()
     dist.all_gather(found, mine)
     return torch.cat(found)
 
@@ -91,6 +93,7 @@ def collect(value: Any) -> list[Any]:
     if alone():
         return [value]
     found: list[Any] = [None] * process_count()
+    Meetings.arrive()
     dist.all_gather_object(found, value)
     return found
 
@@ -100,6 +103,7 @@ def any_process(flag: bool, device: torch.device) -> bool:
     if alone():
         return flag
     word = torch.tensor(float(flag), device=device)
+    Meetings.arrive()
     dist.all_reduce(word, op=dist.ReduceOp.MAX)
     return bool(word.item())
 
@@ -113,11 +117,21 @@ class ExplicitDDP(DDPStrategy):
 
     liveness: Liveness | None = None
 
+    def __init__(self, hung_after: float | None) -> None:
+        super().__init__()
+        self.hung_after = hung_after
+
     def setup_environment(self) -> None:
         """Find the other processes, and from now on watch over them."""
         super().setup_environment()
-        self.liveness = Liveness(shared_store(), self.global_rank, self.world_size, self._end)
+        self.liveness = Liveness(
+            shared_store(), self.global_rank, self.world_size, self._end, hung_after=self.hung_after, others=self._begun
+        )
         self.liveness.start()
+
+    def _begun(self) -> list[int]:
+        """Return the numbers of the further processes that this one has begun."""
+        return [process.pid for process in getattr(self.launcher, "procs", ())]
 
     def on_exception(self, exception: BaseException) -> None:
         """Find out who is missing if others cannot be reached."""

@@ -75,6 +75,23 @@ def _lost_worker(place: RunFolder, error: RuntimeError) -> str:
     return f"{what}; {_kept(place)}: go on by: {_command(place)}, with a lower data.num_workers if it happens again"
 
 
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Return whether an error says that there is no more memory, on a GPU or a CPU."""
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error)
+
+
+def _out_of_memory(place: RunFolder, error: RuntimeError) -> str:
+    """Return what is to be done about a run that needs more memory than there is."""
+    what = f"out of memory ({str(error).strip().splitlines()[0]})"
+    less = (
+        "trainer.recompute=true, trainer.accumulate=2 or a smaller data.batch_size need less, and 'python -m translate "
+        "plan' with the same settings tells how much"
+    )
+    if not checkpoints.all_in(place.path):
+        return f"{what}; the run has no checkpoint yet: {less}"
+    return f"{what}; {_kept(place)}: go on by: {_command(place)}, with less memory: {less}"
+
+
 def _kept(place: RunFolder) -> str:
     return f"the checkpoint of iteration {int(checkpoints.all_in(place.path)[-1].stem)} is whole"
 
@@ -119,12 +136,16 @@ def _train(config: RunConfig, place: RunFolder, resume_from: Path | None, first:
         try:
             trainer.fit(model, datamodule=data)
         except NonFiniteError as error:
-            log.error("stopped: %s", error)
+            if first:  # all processes have found it
+                log.error("stopped: %s", error)
             return FAILED
         except RuntimeError as error:
-            if not str(error).startswith("DataLoader worker"):
+            if is_out_of_memory(error):
+                log.error("stopped: %s", _out_of_memory(place, error))
+            elif str(error).startswith("DataLoader worker"):
+                log.error("stopped: %s", _lost_worker(place, error))
+            else:
                 raise
-            log.error("stopped: %s", _lost_worker(place, error))
             return FAILED
     if checkpointing.interrupted is not None:
         log.info("stopped at iteration %d of %d; go on by: %s", model.iteration, config.iterations, _command(place))

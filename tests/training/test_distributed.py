@@ -107,6 +107,72 @@ def test_a_run_goes_on_with_another_number_of_processes(tmp_path: Path, one: Pat
     assert_near(checkpoints.newest(folder), checkpoints.newest(one))
 
 
+# --- SLURM, by the environment in which its srun starts processes -------------------------------------------
+
+
+def srun(place: Path, num_nodes: int, *words: str) -> list["subprocess.Popen[str]"]:
+    """Begin the two tasks of a job, on one node or on two."""
+    shared = {
+        "SLURM_JOB_ID": "4711",
+        "SLURM_JOB_NAME": "train",
+        "SLURM_NTASKS": "2",
+        "SLURM_NNODES": str(num_nodes),
+        "SLURM_NTASKS_PER_NODE": str(2 // num_nodes),
+        "SLURM_NODELIST": "127.0.0.1,localhost",
+        "MASTER_PORT": str(free_port()),
+    }
+    processes = []
+    for task in range(2):
+        node, local = divmod(task, 2 // num_nodes)
+        own = {"SLURM_PROCID": str(task), "SLURM_NODEID": str(node), "SLURM_LOCALID": str(local)}
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "translate", *words],
+                cwd=place,
+                env={**os.environ, **shared, **own},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        )
+    return processes
+
+
+@pytest.mark.parametrize("num_nodes", [1, 2])
+def test_tasks_of_slurm_are_one_run_that_ends_in_time_and_goes_on(tmp_path: Path, num_nodes: int) -> None:
+    """SIGUSR1 comes before the time limit; the same command, in a job that was put back, goes on."""
+    folder = tmp_path / "run"
+    words = [*ELSEWHERE, *TWO, *SMOOTH, f"trainer.devices={2 // num_nodes}", f"trainer.num_nodes={num_nodes}"]
+    words += ["resume=auto", f"folder={folder}"]
+    tasks = srun(tmp_path, num_nodes, *words, "iterations=100000", "checkpoint_every=2")
+    end = time.monotonic() + 180
+    while not list((folder / "checkpoints").glob("*.safetensors")):
+        assert all(task.poll() is None for task in tasks), [task.communicate()[0] for task in tasks]
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    for task in tasks:
+        task.send_signal(signal.SIGUSR1)
+    said = [task.communicate(timeout=60)[0] for task in tasks]
+    assert [task.returncode for task in tasks] == [128 + signal.SIGUSR1] * 2, said
+    assert said[0].count("SIGUSR1: finishing this iteration and writing a checkpoint") == 1
+    reached = checkpoints.newest(folder).iteration
+    assert f"stopped at iteration {reached} of 100000" in said[0]
+    again = srun(tmp_path, num_nodes, *words, f"iterations={reached + 2}", "checkpoint_every=2")
+    said = [task.communicate(timeout=180)[0] for task in again]
+    assert [task.returncode for task in again] == [0, 0], said
+    assert checkpoints.newest(folder).iteration == reached + 2
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_slurm_and_the_configuration_have_to_agree(tmp_path: Path) -> None:
+    tasks = srun(tmp_path, 1, *ELSEWHERE, "trainer=ddp_cpu", "trainer.devices=4", f"folder={tmp_path / 'run'}")
+    for task in tasks:
+        said = task.communicate(timeout=180)[0]
+        assert task.returncode == 2, said
+        assert "trainer.devices: found 4, but SLURM was told --ntasks-per-node=2" in said
+        assert "Traceback" not in said
+
+
 # --- what cannot be trained together ------------------------------------------------------------------------
 
 
@@ -169,7 +235,7 @@ def test_runs_of_a_sweep_have_processes_of_their_own(tmp_path: Path) -> None:
     sweep = ["-m", *ELSEWHERE, *TWO, "iterations=2", "model.optimizers.discriminator.lr=1e30,1e-4"]
     said = call(tmp_path, "-m", "translate", *sweep, "hydra.sweep.dir=sweep", wanted=1)
     assert "2 runs: 1 finished, 1 failed" in said
-    assert "became infinite or not a number" in said
+    assert said.count("became infinite or not a number") == 2  # once by the run, not by each process, and by the sweep
     records = [json.loads((tmp_path / "sweep" / "jobs" / f"{k}.json").read_text()) for k in range(2)]
     assert [record["state"] for record in records] == ["failed", "finished"]
     for number, found in enumerate(([], ["000002.safetensors"])):
@@ -204,29 +270,61 @@ def alive(process: int) -> bool:
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="finds processes in /proc")
 @pytest.mark.parametrize(("rank", "number"), [(1, signal.SIGSTOP), (0, signal.SIGKILL)])
 def test_a_process_that_freezes_or_dies_is_named(tmp_path: Path, rank: int, number: int) -> None:
-    folder = tmp_path / "run"
-    overrides = [o for o in ELSEWHERE if not o.startswith("checkpoint_every")]
-    words = [*overrides, *TWO, "iterations=100000", "checkpoint_every=2"]
-    with open(tmp_path / "said.txt", "w") as said:
+    first, other = two_that_train(tmp_path, *ELSEWHERE)
+    os.kill(other if rank else first.pid, number)
+    assert f"rank {rank} of 2 processes: no sign of life" in what_they_say(tmp_path, first, other)
+    assert checkpoints.newest(tmp_path / "run").iteration >= 2
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="finds processes in /proc")
+def test_a_process_that_hangs_is_named(tmp_path: Path) -> None:
+    """A picture becomes a pipe that nobody writes to: who reads it waits for ever, and the other, if it does not, too."""
+    for folder in ("train/cat", "train/dog", "val/cat", "val/dog"):
+        (tmp_path / "photos" / folder).mkdir(parents=True)
+        for k in range(6):
+            Image.new("RGB", (40, 40), (40 * k, 90, 120)).save(tmp_path / "photos" / folder / f"{k}.png")
+    data = ["data=folder", "data.root=photos", "data.batch_size=4", "data.num_workers=0"]
+    words = [*tiny.model, *data, "data.image_size=32", "data.cache=null", *RUN, "trainer.hung_after=10"]
+    first, other = two_that_train(tmp_path, *(word for word in words if not word.startswith("trainer=")))
+    picture = tmp_path / "photos" / "train" / "cat" / "0.png"
+    os.mkfifo(tmp_path / "pipe")
+    os.replace(tmp_path / "pipe", picture)
+    said = what_they_say(tmp_path, first, other)
+    assert re.search(
+        r"rank [01] of 2 processes: did nothing for 10 seconds while others waited, so it hangs|"
+        r"ranks 0, 1 of 2 processes: did nothing for 10 seconds, so they hang",
+        said,
+    )
+    assert checkpoints.newest(tmp_path / "run").iteration >= 2
+
+
+def two_that_train(place: Path, *overrides: str) -> tuple["subprocess.Popen[bytes]", int]:
+    """Begin a run of two processes that would train for days; return both when it has a checkpoint."""
+    kept = [override for override in overrides if not override.startswith("checkpoint_every")]
+    words = [*kept, *TWO, "iterations=100000", "checkpoint_every=2", f"folder={place / 'run'}"]
+    with open(place / "said.txt", "w") as said:
         first = subprocess.Popen(
-            [sys.executable, "-m", "translate", *words, f"folder={folder}"], cwd=tmp_path, stdout=said, stderr=said
+            [sys.executable, "-m", "translate", *words], cwd=place, stdout=said, stderr=subprocess.STDOUT
         )
     end = time.monotonic() + 180
-    while not list((folder / "checkpoints").glob("*.safetensors")):
-        assert first.poll() is None, (tmp_path / "said.txt").read_text()
+    while not list((place / "run" / "checkpoints").glob("*.safetensors")):
+        assert first.poll() is None, (place / "said.txt").read_text()
         assert time.monotonic() < end
         time.sleep(0.2)
-    other = further_process(folder)
+    other = further_process(place / "run")
     assert other is not None
-    os.kill(other if rank else first.pid, number)
+    return first, other
+
+
+def what_they_say(place: Path, first: "subprocess.Popen[bytes]", other: int) -> str:
+    """Return what two processes have said when both have ended, within a minute."""
     end = time.monotonic() + 60
     try:
         while first.poll() is None or alive(other):
-            assert time.monotonic() < end, (tmp_path / "said.txt").read_text()
+            assert time.monotonic() < end, (place / "said.txt").read_text()
             time.sleep(0.5)
     finally:
         for process in (first.pid, other):
             if alive(process):
                 os.kill(process, signal.SIGKILL)
-    assert f"rank {rank} of 2 processes: no sign of life" in (tmp_path / "said.txt").read_text()
-    assert checkpoints.newest(folder).iteration >= 2
+    return (place / "said.txt").read_text()

@@ -82,6 +82,39 @@ def test_what_becomes_infinite_is_named_and_never_on_the_disk(
         assert all(tensor.isfinite().all() for tensor in checkpoints.read(path).tensors.values())
 
 
+@pytest.mark.parametrize(
+    "want", [lambda: torch.empty(1 << 50), lambda: raised(torch.OutOfMemoryError("CUDA out of memory. Tried to\nmore"))]
+)
+@pytest.mark.parametrize("iteration", [1, 4])
+def test_a_lack_of_memory_says_how_to_need_less(
+    want: Callable[[], Any], iteration: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Out
+) -> None:
+    honest, calls = NonSaturating.real, iter(range(100))
+
+    def greedy(self: NonSaturating, logits: torch.Tensor) -> torch.Tensor:
+        if next(calls) == 2 * (iteration - 1):
+            want()
+        return honest(self, logits)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(NonSaturating, "real", greedy)
+        assert run.train(tiny("iterations=5", "checkpoint_every=2"), tmp_path / "run", None, []) == run.FAILED
+    said = capfd.readouterr().err
+    assert "stopped: out of memory (" in said
+    assert "trainer.recompute=true, trainer.accumulate=2 or a smaller data.batch_size need less" in said
+    only_sentences(said)
+    if iteration == 1:
+        assert "no checkpoint yet" in said
+        return
+    assert "the checkpoint of iteration 2 is whole: go on by: python -m translate resume=" in said
+    train(tmp_path / "whole", "iterations=5")
+    assert differences(checkpoints.newest(tmp_path / "whole"), go_on(tmp_path / "run", "trainer.recompute=true")) == []
+
+
+def raised(error: Exception) -> None:
+    raise error
+
+
 # --- data that changes --------------------------------------------------------------------------------------
 
 

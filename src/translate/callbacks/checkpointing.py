@@ -16,11 +16,14 @@ from translate.models.base import TranslationModel
 
 log = logging.getLogger("translate")
 
+SIGNALS = [signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else [])]
+
 
 class Checkpointing(pl.Callback):
     """Write a checkpoint every ``every`` iterations and at the end, and keep the ``keep`` newest.
 
-    SIGINT and SIGTERM finish the iteration, write a checkpoint and end the run; a second one ends it at once.
+    SIGINT, SIGTERM and SIGUSR1, by which SLURM tells that time is running out, finish the iteration, write a checkpoint
+    and end the run; a second one ends it at once.
     ``interrupted`` is then the signal's number.
     """
 
@@ -41,7 +44,7 @@ class Checkpointing(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Listen to signals, after Lightning has set its own handlers."""
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in SIGNALS:
             self._handlers[number] = signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:

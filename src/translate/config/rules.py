@@ -6,6 +6,8 @@ from typing import Any
 from translate.errors import UserError, among
 from translate.registry import DATASETS, MODELS
 
+OPTIONAL = ("sample_every", "evaluate_every", "threads", "hung_after")  # of what is counted, what may be null
+
 
 def counts_are_positive(values: Mapping[str, Any]) -> Iterator[str]:
     """Sizes, cadences and counts are at least 1 (workers: 0)."""
@@ -13,7 +15,7 @@ def counts_are_positive(values: Mapping[str, Any]) -> Iterator[str]:
     least = dict.fromkeys(("iterations", "keep_checkpoints", *cadences), 1)
     nested = {
         "data": {"image_size": 1, "batch_size": 1, "num_workers": 0},
-        "trainer": {"num_nodes": 1, "threads": 1, "accumulate": 1},
+        "trainer": {"num_nodes": 1, "threads": 1, "accumulate": 1, "hung_after": 5},
     }
     for node, prefix, bounds in (
         (values, "", least),
@@ -21,8 +23,8 @@ def counts_are_positive(values: Mapping[str, Any]) -> Iterator[str]:
     ):
         for key, minimum in bounds.items():
             found = node.get(key)
-            if isinstance(found, int) and found < minimum:
-                off = "; null switches it off" if key in ("sample_every", "evaluate_every", "threads") else ""
+            if isinstance(found, int | float) and found < minimum:
+                off = "; null switches it off" if key in OPTIONAL else ""
                 yield f"{prefix}{key}: found {found}, expected at least {minimum}{off}"
 
 

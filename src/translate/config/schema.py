@@ -64,6 +64,7 @@ class TrainerConfig:
     convolutions: Literal["quick", "library"] = "quick"  # who chooses how they are computed on a CPU
     recompute: bool = False  # keep what goes into stages alone, and compute the rest again: less memory, more time
     compile: bool = False  # torch.compile the networks: a minute or two at the start, faster iterations
+    hung_after: float | None = 30.0  # seconds that one of several processes may do nothing while others wait; null: any
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,7 @@ INSENSITIVE_KEYS = frozenset(
         "trainer.channels_last",
         "trainer.compile",
         "trainer.convolutions",
+        "trainer.hung_after",
         "trainer.recompute",
         "logger",
         "metrics",
