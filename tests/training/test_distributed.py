@@ -278,7 +278,7 @@ def test_a_process_that_freezes_or_dies_is_named(tmp_path: Path, rank: int, numb
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="finds processes in /proc")
 def test_a_process_that_hangs_is_named(tmp_path: Path) -> None:
-    """A picture becomes a pipe that nobody writes to: who reads it waits for ever, and the other, if it does not, too."""
+    """A picture becomes a pipe that nobody writes to: who reads it waits for ever, and the other, if not, does too."""
     for folder in ("train/cat", "train/dog", "val/cat", "val/dog"):
         (tmp_path / "photos" / folder).mkdir(parents=True)
         for k in range(6):
