@@ -9,6 +9,7 @@ On a CPU that is the models at the sizes of the targets; on a GPU at the publish
 import argparse
 import json
 import statistics
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def main() -> None:
             continue
         for batch in batches:
             found = compare(model, size, batch, ours, asked.rounds, torch.device(asked.device))
-            results.append({**found, "environment": environment(0)})
+            results.append({**found, "environment": {**environment(0), "command": ["python", *sys.argv]}})
             for side in ours:
                 print(sentence(found, side), flush=True)
             kept.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")

@@ -11,10 +11,11 @@ import torch.nn.functional as F
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from translate.networks import stargan_v1
+from translate.networks import resampling, stargan_v1
 from translate.networks.conditions import LabelAndCodeCondition, LabelConcatenationGenerator, LabelCondition
+from translate.networks.device import as_on
 from translate.networks.initialization import he_normal
-from translate.networks.normalization import InstanceNorm
+from translate.networks.normalization import InstanceNorm, instance_norm
 from translate.networks.resampling import DoublingConv2d, HalvingConv2d
 from translate.networks.stargan_v2 import (
     AdaIN,
@@ -523,3 +524,43 @@ def test_networks_begin_with_he_initialisation(name: str) -> None:
     assert all(layer.bias is None or (layer.bias == 0).all() for layer in layers)
     scaled = torch.cat([layer.weight.flatten() * math.sqrt(layer.weight[0].numel() / 2) for layer in layers])
     assert scaled.std().item() == pytest.approx(1, rel=4 / math.sqrt(2 * len(scaled)))
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("affine", [True, False])
+def test_instance_norms_do_not_depend_on_the_layout(batch: int, affine: bool) -> None:
+    """Values, gradients, and gradients of a penalty, of features plane by plane and channels-last."""
+    draws = torch.Generator().manual_seed(0)
+    weight, bias = torch.randn(2, 5, generator=draws, dtype=torch.float64) if affine else (None, None)
+    x = torch.randn(batch, 5, 6, 7, generator=draws, dtype=torch.float64)
+    found = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        features = x.contiguous(memory_format=layout).requires_grad_()
+        y = instance_norm(features, weight, bias)
+        (first,) = torch.autograd.grad(y.pow(3).sum(), features, create_graph=True)
+        found.append([y, first, *torch.autograd.grad(first.square().sum(), features)])
+    torch.testing.assert_close(found[0], found[1])
+    torch.testing.assert_close(found[0][0], F.instance_norm(x, weight=weight, bias=bias))
+
+
+@pytest.mark.parametrize("side", [2, 8])
+def test_resampling_is_the_library_s_on_every_device(side: int) -> None:
+    """What runs on a GPU, the library's pooling, and what runs on a CPU: values, gradients and their gradients."""
+    x = torch.randn(
+        2, 3, side, side, generator=torch.Generator().manual_seed(0), dtype=torch.float64, requires_grad=True
+    )
+    plain = {
+        resampling.means_at_corners: lambda x: F.avg_pool2d(x, 2, stride=1, padding=1),
+        resampling.sums_of_four: lambda x: F.avg_pool2d(x, 2, stride=1) * 4,
+        resampling.halve: lambda x: F.avg_pool2d(x, 2),
+        resampling.double: lambda x: F.interpolate(x, scale_factor=2.0, mode="nearest"),
+    }
+    for ours, library in plain.items():
+        found = []
+        for device, function in (("cpu", ours), ("cuda", ours), ("cpu", library)):
+            with as_on(device):
+                y = function(x)
+                (first,) = torch.autograd.grad(y.pow(3).sum(), x, create_graph=True)
+                found.append([y, first, *torch.autograd.grad(first.pow(3).sum(), x)])
+        torch.testing.assert_close(found[0], found[2])
+        torch.testing.assert_close(found[1], found[2])

@@ -2,8 +2,8 @@
 
 A tile of 4x4 outputs takes 36 products where the sum that defines it takes 144. All work is in products of matrices:
 tiles of 6x6 inputs are transformed, multiplied by the transformed weights, and transformed back. The result is the
-same but for rounding: of 256 channels in float32, a third more than that of a direct convolution. Gradients, and
-gradients of gradients, are such convolutions themselves.
+same but for rounding: of 256 channels in float32, a millionth of its size. Gradients, and gradients of gradients, are
+such convolutions themselves.
 
 Letters: B batch, C and O channels in and out, h and w sides of what a convolution gives, n tiles.
 """
