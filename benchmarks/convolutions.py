@@ -37,6 +37,7 @@ class Layer(NamedTuple):
 
 LAYERS = [
     Layer(1, 256, 256, 32, 3, 1),  # residual blocks of CycleGAN and StarGAN v1 at 128 px
+    Layer(2, 256, 256, 32, 3, 1),
     Layer(4, 256, 256, 32, 3, 1),
     Layer(16, 256, 256, 32, 3, 1),
     Layer(1, 64, 64, 256, 3, 1),  # decoder of StarGAN v2 at 256 px
@@ -57,11 +58,14 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def measure(layer: Layer, rounds: int) -> str:
+def measure(layer: Layer, rounds: int, layout: torch.memory_format) -> str:
     """Return a row of the table."""
     draws = torch.Generator().manual_seed(0)
     conv = QuickConv2d(layer.width, layer.out_width, layer.kernel, layer.stride, padding=1, bias=False)
-    x = torch.randn(layer.batch, layer.width, layer.side, layer.side, generator=draws).requires_grad_()
+    x = torch.randn(layer.batch, layer.width, layer.side, layer.side, generator=draws)
+    x = x.contiguous(memory_format=layout).requires_grad_()
+    if layer.kernel == 3:  # heavy weights lie plane by plane
+        conv.to(memory_format=layout)
     weight = conv.weight
 
     def library() -> Tensor:
@@ -72,8 +76,8 @@ def measure(layer: Layer, rounds: int) -> str:
             return winograd.convolve(x, weight, padding=1)
         return conv.as_product(x, layer.side // layer.stride)
 
-    g = torch.randn(library().shape, generator=draws)
     y = library()
+    g = torch.randn(y.shape, generator=draws).contiguous(memory_format=layout)
 
     def trained(way: Callable[[], Tensor]) -> object:
         return torch.autograd.grad(way(), (x, weight), g)
@@ -115,11 +119,13 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--planes", action="store_true", help="images plane by plane, not pixel by pixel")
     asked = parser.parse_args()
+    layout = torch.contiguous_format if asked.planes else torch.channels_last
     print("| layer | library, G/s | its gradient of weights | quick | time to the library's |")
     print("| --- | --- | --- | --- | --- |")
     for layer in LAYERS:
-        print(measure(layer, asked.rounds), flush=True)
+        print(measure(layer, asked.rounds, layout), flush=True)
     for way, ratio in rounding().items():
         print(f"rounding, {way}: {ratio:.2f}")
 
