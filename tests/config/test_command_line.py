@@ -85,6 +85,7 @@ def test_help_of_each_command(command: Call, name: str) -> None:
         (["resume=nothing"], "resume: nothing is no folder"),
         (["resume=a\nb"], "resume: a\\nb is no folder"),
         (["-m", *SMALL, "seed=1,2", "folder=x"], "folder: several runs cannot share one"),
+        (["-m", *SMALL, "seed=1,2", "--cfg", "job"], "found --multirun and --cfg, expected one of them"),
     ],
 )
 def test_mistakes_end_with_2_and_leave_nothing(command: Call, tmp_path: Path, words: list[str], sentence: str) -> None:

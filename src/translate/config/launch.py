@@ -87,6 +87,10 @@ def launch(words: Sequence[str], job: Job) -> int:
     activate_named_plugins(args.overrides)
     if args.shell_completion and answer_completion(args.overrides):
         return 0
+    purposes = ("run", "multirun", "cfg", "info", "shell_completion")
+    given = [f"--{purpose}" for purpose in purposes if getattr(args, purpose)]
+    if len(given) > 1:
+        raise UserError(f"found {' and '.join(given)}, expected one of them; leave the others out")
     runs = _Runs(job, args.config_dir)
     if not any((args.cfg, args.info, args.shell_completion, args.hydra_help, args.experimental_rerun)):
         folder, rest = _resume_folder(args.overrides)
