@@ -1,4 +1,4 @@
-"""Time training iterations against the recipes written plainly: in one process, in turns, on the same random batches.
+"""Time training iterations against the recipes written plainly: in turns, on the same random batches.
 
     python benchmarks/against_plain.py stargan_v2 --size 256 --batch 1
     python benchmarks/against_plain.py stargan_v1 --size 128 --batch 16 --ours float32 bf16 compile bf16,compile
@@ -7,7 +7,8 @@
     python benchmarks/against_plain.py stargan_v2 --size 256 --batch 8 --device cuda --ours tf32 bf16 bf16,compile
 
 The networks have the published widths. The plain side is always float32 (without TF32), with images laid out plane by
-plane and no fused optimizer. Each of ours has networks of its own and the settings that its words say:
+plane and no fused optimizer. Each of ours has networks of its own and the settings that its words say. Every side is a
+process of its own, since what a process has freed before decides how fast it gets memory.
 
     float32            as shipped
     tf32               products and convolutions in TF32 (GPUs)
@@ -15,15 +16,18 @@ plane and no fused optimizer. Each of ours has networks of its own and the setti
     compile            compiled networks, as trainer.compile=true
     planes, last       images laid out plane by plane or channels-last, as trainer.channels_last=false, true
     library            no quick convolutions on a CPU, as trainer.convolutions=library
+    returning          memory goes back to the system when it is freed, as trainer.keep_memory=false
     lazy               R1 in one of 16 iterations (StarGAN v2), as model.r1_every=16: other mathematics
 """
 
 import argparse
 import json
+import multiprocessing
 import statistics
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
@@ -31,7 +35,7 @@ from plain_cyclegan import PlainCycleGAN
 from plain_stargan_v1 import PlainStarGANv1
 from plain_stargan_v2 import PlainStarGANv2
 
-from translate import build
+from translate import build, processor
 from translate.artifacts import environment
 from translate.benchmark.timing import Operations
 from translate.config.compose import load
@@ -60,6 +64,7 @@ WORDS = {
     "planes": ["trainer.channels_last=false"],
     "last": ["trainer.channels_last=true"],
     "library": ["trainer.convolutions=library"],
+    "returning": ["trainer.keep_memory=false"],
     "lazy": ["model.r1_every=16"],
 }
 UPDATES = {"stargan_v1": 5}  # steps of a round in which every network learns; 1 of the others
@@ -149,6 +154,27 @@ def measured(step: Step, numbers: range, device: torch.device) -> tuple[float, i
     return time.perf_counter() - began, torch.cuda.max_memory_allocated() - before
 
 
+def take_turns(orders: Connection, name: str, size: int, batch: int, words: str, device: torch.device) -> None:
+    """Build a side, then answer every range of numbers with what iterations by these took, until None comes."""
+    batches = Batches(size, batch, device)
+    overrides, within = settings("float32" if words == "plain" else words)
+    config = load([f"model={name}", *COMMON, *OVERRIDES[name], f"data.image_size={size}", *overrides])
+    model = build.build_model(config).to(device)
+    if words == "plain":
+        step = plain_step(name, model, batches)
+    else:
+        processor.prepare(config.trainer)
+        build.compile_model(model, config.trainer)
+        make = getattr(batches, name)
+
+        def step(k: int) -> None:
+            model.training_step(make(k), k)
+
+    with within(device):
+        while (numbers := orders.recv()) is not None:
+            orders.send(measured(step, numbers, device))
+
+
 def compare(
     name: str, size: int, batch: int, ours: list[str], rounds: int = 3, device: torch.device | None = None
 ) -> dict[str, Any]:
@@ -157,29 +183,28 @@ def compare(
     An iteration of StarGAN v1 is a round of five updates of the discriminator and one of the generator.
     """
     device = device or torch.device("cpu")
-    batches = Batches(size, batch, device)
     each = UPDATES.get(name, 1)
-    sides: dict[str, tuple[Step, Callable[[torch.device], AbstractContextManager[Any]]]] = {}
-    plainly = settings("float32")[1]
-    for words in ours:
-        overrides, within = settings(words)
-        config = load([f"model={name}", *COMMON, *OVERRIDES[name], f"data.image_size={size}", *overrides])
-        model = build.build_model(config).to(device)
-        build.compile_model(model, config.trainer)
-        if "plain" not in sides:
-            sides["plain"] = plain_step(name, model, batches), plainly
-        make = getattr(batches, name)
-        sides[words] = (lambda k, model=model, make=make: model.training_step(make(k), k)), within
+    context = multiprocessing.get_context("spawn")
+    sides: dict[str, Connection] = {}
+    for words in ("plain", *ours):
+        sides[words], far = context.Pipe()
+        arguments = (far, name, size, batch, words, device)
+        context.Process(target=take_turns, args=arguments, daemon=True).start()
+        far.close()
     seconds: dict[str, list[float]] = {side: [] for side in sides}
     held: dict[str, int | None] = {}
     for number in range(rounds + 1):  # the first one warms up and compiles
         order = list(sides) if number % 2 else list(reversed(sides))
         for side in order:
-            step, within = sides[side]
-            with within(device):
-                took, held[side] = measured(step, range(each * number, each * (number + 1)), device)
+            sides[side].send(range(each * number, each * (number + 1)))
+            try:
+                took, held[side] = sides[side].recv()
+            except EOFError:
+                raise SystemExit(f"{side}: its process has ended; see above for its words") from None
             if number:
                 seconds[side].append(took)
+    for orders in sides.values():
+        orders.send(None)
     ratios = {
         side: [a / b for a, b in zip(seconds[side], seconds["plain"], strict=True)] for side in sides if side != "plain"
     }

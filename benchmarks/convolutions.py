@@ -1,11 +1,12 @@
 """Time the quick convolutions of a CPU against the library's, layer by layer, in turns, and measure their rounding.
 
     python benchmarks/convolutions.py --rounds 5
+    python benchmarks/convolutions.py --bf16
 
 A row for each layer: the rates of the library in billions of multiplications and additions a second, forward and in the
-gradient of the weights, and the time of the quick way (forward and both gradients) to the library's. Winograd's rates
-are of what the definition of a convolution takes. Layers of which the ratio is above 1 are left to the library
-(`translate/networks/convolutions.py` has the limits). Below: the rounding of each way, to that of the library.
+gradient of the weights, and the time of the quick way (forward and both gradients) to the library's. Layers of which
+the ratio is above 1 are left to the library (`translate/networks/convolutions.py` has the limits). Below: the rounding
+of Winograd's algorithm, to that of the library.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from torch import Tensor
 from translate.networks import winograd
 from translate.networks.convolutions import QuickConv2d
 
-USUAL_POINTS = (0.0, 1.0, -1.0, 2.0, -2.0)
+USUAL_POINTS = {torch.float32: (0.0, 1.0, -1.0, 2.0, -2.0), torch.bfloat16: (0.0, 1.0, -1.0)}
 
 
 class Layer(NamedTuple):
@@ -44,6 +45,8 @@ LAYERS = [
     Layer(1, 128, 128, 128, 3, 1),
     Layer(1, 256, 256, 64, 3, 1),
     Layer(1, 512, 512, 32, 3, 1),
+    Layer(1, 64, 3, 128, 7, 1),  # last layer of generators
+    Layer(4, 64, 3, 128, 7, 1),
     Layer(4, 256, 512, 16, 4, 2),  # last layers of the discriminator of StarGAN v1 at 128 px
     Layer(4, 512, 1024, 8, 4, 2),
     Layer(4, 1024, 2048, 4, 4, 2),
@@ -58,26 +61,27 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def measure(layer: Layer, rounds: int, layout: torch.memory_format) -> str:
+def measure(layer: Layer, rounds: int, layout: torch.memory_format, dtype: torch.dtype) -> str:
     """Return a row of the table."""
     draws = torch.Generator().manual_seed(0)
-    conv = QuickConv2d(layer.width, layer.out_width, layer.kernel, layer.stride, padding=1, bias=False)
-    x = torch.randn(layer.batch, layer.width, layer.side, layer.side, generator=draws)
+    padding = 3 if layer.kernel == 7 else 1
+    conv = QuickConv2d(layer.width, layer.out_width, layer.kernel, layer.stride, padding, bias=False)
+    x = torch.randn(layer.batch, layer.width, layer.side, layer.side, generator=draws).to(dtype)
     x = x.contiguous(memory_format=layout).requires_grad_()
-    if layer.kernel == 3:  # heavy weights lie plane by plane
+    if layer.kernel != 4:  # heavy weights lie plane by plane
         conv.to(memory_format=layout)
     weight = conv.weight
 
     def library() -> Tensor:
-        return F.conv2d(x, weight, stride=layer.stride, padding=1)
+        return F.conv2d(x, weight, stride=layer.stride, padding=padding)
 
     def quick() -> Tensor:
         if layer.kernel == 3:
-            return winograd.convolve(x, weight, padding=1)
-        return conv.as_product(x, layer.side // layer.stride)
+            return winograd.convolve(x, weight, padding)
+        return conv.as_strips(x) if layer.kernel == 7 else conv.as_product(x, layer.side // layer.stride)
 
     y = library()
-    g = torch.randn(y.shape, generator=draws).contiguous(memory_format=layout)
+    g = torch.randn(y.shape, generator=draws).to(dtype).contiguous(memory_format=layout)
 
     def trained(way: Callable[[], Tensor]) -> object:
         return torch.autograd.grad(way(), (x, weight), g)
@@ -94,13 +98,13 @@ def measure(layer: Layer, rounds: int, layout: torch.memory_format) -> str:
                 found.append(value)
     work = 2 * g.numel() * layer.width * layer.kernel**2 / 1e9
     rates = [f"{work / statistics.median(times):.0f}" for times in (forward, of_weight)]
-    way = "Winograd" if layer.kernel == 3 else "product"
+    way = {3: "Winograd", 7: "strips", 4: "product"}[layer.kernel]
     name = f"{layer.batch} x {layer.width} to {layer.out_width}, {layer.side} px, {layer.kernel}x{layer.kernel}"
     return f"| {name} | {rates[0]} | {rates[1]} | {way} | {statistics.median(ratios):.2f} |"
 
 
-def rounding() -> dict[str, float]:
-    """Return the root mean square error of 256 channels by each way, to that of the library's in float32."""
+def rounding(dtype: torch.dtype) -> dict[str, float]:
+    """Return the root mean square error of 256 channels by Winograd's algorithm, to that of the library."""
     draws = torch.Generator().manual_seed(0)
     x, weight = torch.randn(1, 256, 32, 32, generator=draws), torch.randn(256, 256, 3, 3, generator=draws)
     exact = F.conv2d(x.double(), weight.double(), padding=1)
@@ -108,10 +112,10 @@ def rounding() -> dict[str, float]:
     def error(y: Tensor) -> float:
         return (y - exact).square().mean().sqrt().item()
 
-    direct = error(F.conv2d(x, weight, padding=1))
-    found = {"Winograd": error(winograd.convolve(x, weight, padding=1)) / direct}
-    winograd.INPUT, winograd.WEIGHT, winograd.OUTPUT = winograd.matrices(USUAL_POINTS)
-    found["Winograd by the points 0, 1, -1, 2, -2"] = error(winograd.convolve(x, weight, padding=1)) / direct
+    direct = error(F.conv2d(x.to(dtype), weight.to(dtype), padding=1))
+    found = {"Winograd": error(winograd.convolve(x.to(dtype), weight, padding=1)) / direct}
+    winograd.TRANSFORMS[dtype] = winograd.transforms(USUAL_POINTS[dtype])
+    found[f"Winograd by the points {USUAL_POINTS[dtype]}"] = error(winograd.convolve(x.to(dtype), weight, 1)) / direct
     return found
 
 
@@ -120,13 +124,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--planes", action="store_true", help="images plane by plane, not pixel by pixel")
+    parser.add_argument("--bf16", action="store_true", help="in bfloat16 autocast, not float32")
     asked = parser.parse_args()
     layout = torch.contiguous_format if asked.planes else torch.channels_last
+    dtype = torch.bfloat16 if asked.bf16 else torch.float32
     print("| layer | library, G/s | its gradient of weights | quick | time to the library's |")
     print("| --- | --- | --- | --- | --- |")
-    for layer in LAYERS:
-        print(measure(layer, asked.rounds, layout), flush=True)
-    for way, ratio in rounding().items():
+    with torch.autocast("cpu", torch.bfloat16, enabled=asked.bf16, cache_enabled=False):
+        for layer in LAYERS:
+            print(measure(layer, asked.rounds, layout, dtype), flush=True)
+    for way, ratio in rounding(dtype).items():
         print(f"rounding, {way}: {ratio:.2f}")
 
 

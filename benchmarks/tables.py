@@ -18,7 +18,7 @@ from against_plain import compare, sentence
 
 from translate.artifacts import environment
 
-CPU = ["float32", "library", "planes", "bf16"]  # bf16 pays where the processor has instructions for it
+CPU = ["float32", "library", "returning", "planes", "bf16"]  # bf16 pays where the processor has instructions for it
 CUDA = ["float32", "tf32", "bf16", "tf32,compile", "bf16,compile"]
 PLANS: dict[str, list[tuple[str, int, list[int], list[str]]]] = {
     "cpu": [

@@ -13,7 +13,7 @@ from typing import TextIO
 
 import torch
 
-from translate import build, checkpoints, evaluation
+from translate import build, checkpoints, evaluation, processor
 from translate.artifacts import RunFolder
 from translate.callbacks.evaluating import Evaluating
 from translate.callbacks.telemetry import NonFiniteError
@@ -42,8 +42,7 @@ def train(config: RunConfig, folder: Path, resume_from: Path | None, overrides: 
     """Train, measure, and return the exit code: 0 done, 1 stopped by numbers, 128 + n by signal n."""
     first = all(int(os.environ.get(name, "0")) == 0 for name in RANKS)
     say_plainly(first)
-    if config.trainer.threads is not None:
-        torch.set_num_threads(config.trainer.threads)
+    processor.prepare(config.trainer)
     place = RunFolder(folder)
     if not first:
         return _train(config, place, resume_from, first=False)

@@ -49,6 +49,7 @@ LAYERS = {
     "translate.build": 5,
     "translate.run": 5,
     "translate.planning": 5,
+    "translate.processor": 5,
     "translate.benchmark": 5,
     "translate.cli": 6,
     "translate.__main__": 6,

@@ -14,7 +14,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from translate import build, planning
+from translate import build, planning, processor
 from translate.artifacts import environment
 from translate.benchmark.spans import Spans, watched
 from translate.config.schema import RunConfig, to_mapping
@@ -107,8 +107,7 @@ def measure(config: RunConfig, plan: Plan) -> dict[str, Any]:
             f"trainer.devices: found {config.trainer.devices}, expected 1: a benchmark is of one process on one device"
         )
     say_plainly(first=True)
-    if config.trainer.threads is not None:
-        torch.set_num_threads(config.trainer.threads)
+    processor.prepare(config.trainer)
     before = _resident()
     model = build.build_model(config)
     build.compile_model(model, config.trainer)

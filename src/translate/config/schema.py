@@ -62,6 +62,7 @@ class TrainerConfig:
     accumulate: int = 1  # parts in which each process trains its share of the batch: less memory, the same update
     channels_last: bool | None = None  # how images lie in memory; null: as the processor is quicker
     convolutions: Literal["quick", "library"] = "quick"  # who chooses how they are computed on a CPU
+    keep_memory: bool = True  # on a CPU, freed memory is kept for what comes next, not given back to the system
     recompute: bool = False  # keep what goes into stages alone, and compute the rest again: less memory, more time
     compile: bool = False  # torch.compile the networks: a minute or two at the start, faster iterations
     hung_after: float | None = 30.0  # seconds that one of several processes may do nothing while others wait; null: any
@@ -105,6 +106,7 @@ INSENSITIVE_KEYS = frozenset(
         "trainer.compile",
         "trainer.convolutions",
         "trainer.hung_after",
+        "trainer.keep_memory",
         "trainer.recompute",
         "logger",
         "metrics",
