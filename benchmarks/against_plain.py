@@ -67,7 +67,8 @@ WORDS = {
     "returning": ["trainer.keep_memory=false"],
     "lazy": ["model.r1_every=16"],
 }
-UPDATES = {"stargan_v1": 5}  # steps of a round in which every network learns; 1 of the others
+UPDATES = {"stargan_v1": 5}  # steps of an iteration in which every network learns; 1 of the others
+TURN = {"cyclegan": 4}  # iterations of a turn, where one is short; 1 of the others
 Step = Callable[[int], None]
 
 
@@ -183,7 +184,8 @@ def compare(
     An iteration of StarGAN v1 is a round of five updates of the discriminator and one of the generator.
     """
     device = device or torch.device("cpu")
-    each = UPDATES.get(name, 1)
+    turn = TURN.get(name, 1)
+    each = UPDATES.get(name, 1) * turn
     context = multiprocessing.get_context("spawn")
     sides: dict[str, Connection] = {}
     for words in ("plain", *ours):
@@ -202,7 +204,7 @@ def compare(
             except EOFError:
                 raise SystemExit(f"{side}: its process has ended; see above for its words") from None
             if number:
-                seconds[side].append(took)
+                seconds[side].append(took / turn)
     for orders in sides.values():
         orders.send(None)
     ratios = {

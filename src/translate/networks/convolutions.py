@@ -109,4 +109,4 @@ class QuickConvTranspose2d(nn.ConvTranspose2d):
         padding = cast(tuple[int, ...], self.padding)
         sides = (self.stride, padding, self.output_padding)
         y = F.conv_transpose2d(x, self.weight, None, *sides, self.groups, self.dilation)
-        return y.add_(bias[:, None, None])
+        return y.add_(bias.to(y.dtype)[:, None, None])  # mixed types would be added in copies

@@ -50,7 +50,7 @@ class DoublingConv2d(nn.Conv2d):
         turned = self.weight.flip(2, 3).transpose(0, 1)
         y = sums_of_four(F.conv_transpose2d(x, turned, stride=2))
         # added here: on a CPU the library takes as long for the gradient of that bias as for that of the weights
-        return y if self.bias is None else y.add_(self.bias[:, None, None])
+        return y if self.bias is None else y.add_(self.bias.to(y.dtype)[:, None, None])
 
 
 def means_at_corners(x: Tensor) -> Tensor:

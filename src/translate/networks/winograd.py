@@ -25,7 +25,7 @@ TILE = 4  # outputs of a column
 REACH = TILE + 2  # inputs of a column
 
 POINTS = (0.0, 2 / 3, -2 / 3, 3 / 2, -3 / 2)
-"""Where polynomials are evaluated, beside infinity. With the usual ones, 1 and 2, rounding is half as much again."""
+"""Where polynomials are evaluated, beside infinity: 0 and pairs. The usual ones, 1 and 2, round half as badly again."""
 
 
 def matrices(points: tuple[float, ...] = POINTS) -> tuple[Tensor, Tensor, Tensor]:
@@ -81,8 +81,19 @@ class _Outputs(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         (g,), (x, weight), padding = gradients, ctx.saved_tensors, ctx.padding
-        of_x = _Features.apply(g, weight, padding) if ctx.needs_input_grad[0] else None
-        return of_x, _Weights.apply(x, g, padding) if ctx.needs_input_grad[1] else None, None
+        of_x, of_weight = ctx.needs_input_grad[:2]
+        if torch.is_grad_enabled():
+            return (
+                _Features.apply(g, weight, padding) if of_x else None,
+                _Weights.apply(x, g, padding) if of_weight else None,
+                None,
+            )
+        spread = _of_outputs(g)  # once for both
+        return (
+            _features(g, spread, weight, padding) if of_x else None,
+            _weights(x, spread, padding) if of_weight else None,
+            None,
+        )
 
 
 class _Features(torch.autograd.Function):
@@ -92,16 +103,7 @@ class _Features(torch.autograd.Function):
     def forward(ctx: Any, y: Tensor, weight: Tensor, padding: int) -> Tensor:
         ctx.save_for_backward(y, weight)
         ctx.padding = padding
-        height, width = (side + 2 - 2 * padding for side in y.shape[2:])
-        spread = _of_outputs(y)
-        size = (len(y), REACH * weight.shape[1], spread.shape[2], width)
-        lines = conv2d_input(size, _of_weights(weight), spread, padding=(0, padding), groups=REACH)
-        columns = torch.matmul(INPUT.t(), _split(lines)).transpose(2, 3)  # (B, n, 6, W, C), which overlap by two
-        x = columns.new_zeros(len(y), TILE * (spread.shape[2] + 1), width, weight.shape[1])
-        rows = x.unflatten(1, (-1, TILE))
-        rows[:, :-1] = columns[:, :, :TILE]
-        rows[:, 1:, :2] += columns[:, :, TILE:]
-        return x[:, padding : padding + height].permute(0, 3, 1, 2).contiguous(memory_format=_layout(y))
+        return _features(y, _of_outputs(y), weight, padding)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
@@ -117,21 +119,40 @@ class _Weights(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, y: Tensor, padding: int) -> Tensor:
         ctx.save_for_backward(x, y)
         ctx.padding = padding
-        lines, spread = _of_features(x, padding), _of_outputs(y)
-        # Numbers that are not read. They lie channels-last, or they would be copied to lie so, which takes as long as
-        # the rest; torch.nn.grad.conv2d_weight has no say in that.
-        unread = spread.new_empty(spread.shape[1], 1, 3, x.shape[1]).permute(0, 3, 1, 2)
-        how = ([1, 1], [0, padding], [1, 1], False, [0, 0], REACH, [False, True, False])
-        products = torch.ops.aten.convolution_backward(spread, lines, unread, None, *how)[1]
-        taps = torch.mm(WEIGHT.t(), products.permute(0, 2, 3, 1).reshape(REACH, -1))
-        taps = taps.view(3, y.shape[1], 3, x.shape[1]).permute(1, 3, 0, 2)
-        return taps.contiguous(memory_format=_layout(x))
+        return _weights(x, _of_outputs(y), padding)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         (g,), (x, y), padding = gradients, ctx.saved_tensors, ctx.padding
         of_x = _Features.apply(y, g, padding) if ctx.needs_input_grad[0] else None
         return of_x, _Outputs.apply(x, g, padding) if ctx.needs_input_grad[1] else None, None
+
+
+def _features(y: Tensor, spread: Tensor, weight: Tensor, padding: int) -> Tensor:
+    """Return the features (B, C, H, W) of outputs (B, O, h, v), spread to columns (B, 6 O, n, v), and weights."""
+    height, width = (side + 2 - 2 * padding for side in y.shape[2:])
+    size = (len(y), REACH * weight.shape[1], spread.shape[2], width)
+    lines = conv2d_input(size, _of_weights(weight), spread, padding=(0, padding), groups=REACH)
+    columns = torch.matmul(INPUT.t(), _split(lines)).transpose(2, 3)  # (B, n, 6, W, C), which overlap by two
+    x = columns.new_empty(len(y), TILE * (spread.shape[2] + 1), width, weight.shape[1])
+    rows = x.unflatten(1, (-1, TILE))
+    rows[:, :-1] = columns[:, :, :TILE]
+    rows[:, -1] = 0
+    rows[:, 1:, :2].add_(columns[:, :, TILE:])
+    return x[:, padding : padding + height].permute(0, 3, 1, 2).contiguous(memory_format=_layout(y))
+
+
+def _weights(x: Tensor, spread: Tensor, padding: int) -> Tensor:
+    """Return the weights (O, C, 3, 3) of features (B, C, H, W) and outputs spread to columns (B, 6 O, n, v)."""
+    lines, width, out_width = _of_features(x, padding), x.shape[1], spread.shape[1] // REACH
+    # Numbers that are not read. They lie channels-last, or they would be copied to lie so, which takes as long as the
+    # rest; torch.nn.grad.conv2d_weight has no say in that.
+    unread = spread.new_empty(len(spread[0]), 1, 3, width).permute(0, 3, 1, 2)
+    how = ([1, 1], [0, padding], [1, 1], False, [0, 0], REACH, [False, True, False])
+    products = torch.ops.aten.convolution_backward(spread, lines, unread, None, *how)[1]
+    products = products.permute(0, 2, 3, 1).reshape(REACH, out_width, -1).transpose(0, 1)  # (O, 6, 3 C)
+    taps = torch.bmm(WEIGHT.t().expand(out_width, -1, -1), products)
+    return taps.view(out_width, 3, 3, width).permute(0, 3, 1, 2).contiguous(memory_format=_layout(x))
 
 
 def _of_features(x: Tensor, padding: int) -> Tensor:
@@ -147,8 +168,16 @@ def _of_features(x: Tensor, padding: int) -> Tensor:
 def _of_weights(weight: Tensor) -> Tensor:
     """Return the transformed weights (6 O, C, 1, 3) of weights (O, C, 3, 3), channels-last."""
     out_width, width = weight.shape[:2]
-    taps = torch.mm(WEIGHT, weight.permute(2, 0, 3, 1).reshape(3, -1))
-    return taps.view(REACH * out_width, 1, 3, width).permute(0, 3, 1, 2)
+    above, middle, below = weight.permute(2, 0, 3, 1)  # each (O, 3, C)
+    transformed, factors = weight.new_empty(REACH, out_width, 3, width), WEIGHT.tolist()
+    # Sums, as a product this flat runs on one thread. Points come as 0, p, -p, q, -q, infinity.
+    torch.mul(above, factors[0][0], out=transformed[0])
+    for plus, minus in ((1, 2), (3, 4)):
+        even = torch.mul(above, factors[plus][0], out=transformed[minus]).add_(below, alpha=factors[plus][2])
+        torch.add(even, middle, alpha=factors[plus][1], out=transformed[plus])
+        even.sub_(middle, alpha=factors[plus][1])
+    transformed[-1].copy_(below)
+    return transformed.view(REACH * out_width, 1, 3, width).permute(0, 3, 1, 2)
 
 
 def _of_outputs(y: Tensor) -> Tensor:
