@@ -5,8 +5,8 @@
 
 A row for each layer: the rates of the library in billions of multiplications and additions a second, forward and in the
 gradient of the weights, and the time of the quick way (forward and both gradients) to the library's. Layers of which
-the ratio is above 1 are left to the library (`translate/networks/convolutions.py` has the limits). Below: the rounding
-of Winograd's algorithm, to that of the library.
+the ratio is above 1 are left to the library (`translate/networks/convolutions.py` has the limits). In float32 also the
+rounding of Winograd's algorithm, to that of the library. Freed memory is kept, as in training.
 """
 
 import argparse
@@ -21,8 +21,9 @@ from torch import Tensor
 
 from translate.networks import winograd
 from translate.networks.convolutions import QuickConv2d
+from translate.processor import keep_freed_memory
 
-USUAL_POINTS = {torch.float32: (0.0, 1.0, -1.0, 2.0, -2.0), torch.bfloat16: (0.0, 1.0, -1.0)}
+USUAL_POINTS = (0.0, 1.0, -1.0, 2.0, -2.0)
 
 
 class Layer(NamedTuple):
@@ -41,10 +42,14 @@ LAYERS = [
     Layer(2, 256, 256, 32, 3, 1),
     Layer(4, 256, 256, 32, 3, 1),
     Layer(16, 256, 256, 32, 3, 1),
+    Layer(1, 192, 192, 64, 3, 1),
     Layer(1, 64, 64, 256, 3, 1),  # decoder of StarGAN v2 at 256 px
     Layer(1, 128, 128, 128, 3, 1),
     Layer(1, 256, 256, 64, 3, 1),
     Layer(1, 512, 512, 32, 3, 1),
+    Layer(1, 512, 512, 16, 3, 1),
+    Layer(4, 512, 512, 16, 3, 1),
+    Layer(16, 256, 256, 16, 3, 1),
     Layer(1, 64, 3, 128, 7, 1),  # last layer of generators
     Layer(4, 64, 3, 128, 7, 1),
     Layer(4, 256, 512, 16, 4, 2),  # last layers of the discriminator of StarGAN v1 at 128 px
@@ -78,7 +83,7 @@ def measure(layer: Layer, rounds: int, layout: torch.memory_format, dtype: torch
     def quick() -> Tensor:
         if layer.kernel == 3:
             return winograd.convolve(x, weight, padding)
-        return conv.as_strips(x) if layer.kernel == 7 else conv.as_product(x, layer.side // layer.stride)
+        return conv.in_strips(x) if layer.kernel == 7 else conv.as_product(x, layer.side // layer.stride)
 
     y = library()
     g = torch.randn(y.shape, generator=draws).to(dtype).contiguous(memory_format=layout)
@@ -103,7 +108,7 @@ def measure(layer: Layer, rounds: int, layout: torch.memory_format, dtype: torch
     return f"| {name} | {rates[0]} | {rates[1]} | {way} | {statistics.median(ratios):.2f} |"
 
 
-def rounding(dtype: torch.dtype) -> dict[str, float]:
+def rounding() -> dict[str, float]:
     """Return the root mean square error of 256 channels by Winograd's algorithm, to that of the library."""
     draws = torch.Generator().manual_seed(0)
     x, weight = torch.randn(1, 256, 32, 32, generator=draws), torch.randn(256, 256, 3, 3, generator=draws)
@@ -112,10 +117,10 @@ def rounding(dtype: torch.dtype) -> dict[str, float]:
     def error(y: Tensor) -> float:
         return (y - exact).square().mean().sqrt().item()
 
-    direct = error(F.conv2d(x.to(dtype), weight.to(dtype), padding=1))
-    found = {"Winograd": error(winograd.convolve(x.to(dtype), weight, padding=1)) / direct}
-    winograd.TRANSFORMS[dtype] = winograd.transforms(USUAL_POINTS[dtype])
-    found[f"Winograd by the points {USUAL_POINTS[dtype]}"] = error(winograd.convolve(x.to(dtype), weight, 1)) / direct
+    direct = error(F.conv2d(x, weight, padding=1))
+    found = {"Winograd": error(winograd.convolve(x, weight, padding=1)) / direct}
+    winograd.INPUT, winograd.WEIGHT, winograd.OUTPUT = winograd.matrices(USUAL_POINTS)
+    found["Winograd by the points 0, 1, -1, 2, -2"] = error(winograd.convolve(x, weight, padding=1)) / direct
     return found
 
 
@@ -124,17 +129,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--planes", action="store_true", help="images plane by plane, not pixel by pixel")
-    parser.add_argument("--bf16", action="store_true", help="in bfloat16 autocast, not float32")
+    parser.add_argument("--bf16", action="store_true", help="in bfloat16 autocast, what can be")
     asked = parser.parse_args()
     layout = torch.contiguous_format if asked.planes else torch.channels_last
     dtype = torch.bfloat16 if asked.bf16 else torch.float32
+    keep_freed_memory()
     print("| layer | library, G/s | its gradient of weights | quick | time to the library's |")
     print("| --- | --- | --- | --- | --- |")
     with torch.autocast("cpu", torch.bfloat16, enabled=asked.bf16, cache_enabled=False):
         for layer in LAYERS:
-            print(measure(layer, asked.rounds, layout, dtype), flush=True)
-    for way, ratio in rounding(dtype).items():
-        print(f"rounding, {way}: {ratio:.2f}")
+            if not (asked.bf16 and layer.kernel == 3):  # Winograd's algorithm is for float32
+                print(measure(layer, asked.rounds, layout, dtype), flush=True)
+    if not asked.bf16:
+        for way, ratio in rounding().items():
+            print(f"rounding, {way}: {ratio:.2f}")
 
 
 if __name__ == "__main__":

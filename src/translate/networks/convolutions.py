@@ -10,7 +10,7 @@ from translate.networks.device import on_cpu
 from translate.networks.winograd import convolve
 
 # By measurement, docs/benchmarks.md.
-WIDE = 256  # channels from which the fewer products of Winograd's algorithm pay for its transforms
+WIDE = 128  # channels from which the fewer products of Winograd's algorithm pay for its transforms
 MANY_PLACES = 1024  # outputs a channel from which they pay for the transform of the weights
 HEAVY = 2**23  # weights from which a product of matrices, which reads them as they lie, beats the library
 FEW_PLACES = 256  # outputs a channel up to which it does
