@@ -12,7 +12,7 @@ from translate.networks.convolutions import use_quick_convolutions
 
 WAYS = {
     "winograd": {"WIDE": 1, "MANY_PLACES": 1, "HEAVY": 2**62, "winograd_pays": lambda: True},
-    "strips": {"LONG": 2, "FEW_CHANNELS": 2**62, "MANY_CHANNELS": 1, "HEAVY": 2**62},
+    "strips": {"LONG": 3, "MANY_CHANNELS": 1, "HEAVY": 2**62},
     "product": {"HEAVY": 1, "FEW_PLACES": 2**62},
 }
 

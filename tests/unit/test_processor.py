@@ -40,8 +40,8 @@ def test_freed_memory_is_kept() -> None:
         *said[way], faults[way] = child.stdout.split()
     if said["keeping"] == ["False"]:
         pytest.skip("this C library cannot be told to keep what is freed")
-    assert int(faults["keeping"]) < PAGES / 100
-    assert int(faults["returning"]) > int(faults["keeping"])
+    assert int(faults["keeping"]) < PAGES / 4
+    assert int(faults["keeping"]) < int(faults["returning"])
 
 
 def test_a_library_that_cannot_be_told_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
