@@ -17,7 +17,6 @@ def tell(records: list[dict[str, float]], caplog: pytest.LogCaptureFixture) -> l
     telemetry = Telemetry(None, 1, 1)
     health, model = Health(telemetry), Model()
     with caplog.at_level(logging.WARNING, logger="translate"):
-        logging.getLogger("translate").propagate = True
         for record in records:
             telemetry.latest = dict(record)
             model.iteration += 1
