@@ -45,7 +45,7 @@ def test_winograd_is_the_convolution(
     wanted = derivatives(lambda x, weight: F.conv2d(x, weight, padding=padding), x, weight)
     assert_near(found, wanted)
     assert found[0].is_contiguous(memory_format=layout)
-    g = torch.randn(wanted[0].shape)
+    (g,) = tensors(layout, tuple(wanted[0].shape))
     first = torch.autograd.grad(winograd.convolve(x, weight, padding), [x, weight], g)  # not to be differentiated again
     assert_near(list(first), list(torch.autograd.grad(F.conv2d(x, weight, padding=padding), [x, weight], g)))
 

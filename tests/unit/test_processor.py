@@ -12,7 +12,10 @@ from translate.config.compose import load
 from translate.config.schema import TrainerConfig
 
 COUNT_FAULTS = """
-import resource, sys, torch
+import resource, sys
+
+import torch
+
 from translate.processor import keep_freed_memory
 if sys.argv[1] == "keeping":
     print(keep_freed_memory())
@@ -24,7 +27,7 @@ for _ in range(10):
     torch.ones(2**24)
 print(faults() - before)
 """
-PAGES = 10 * 2**24 * 4 // 4096
+PAGES = 10 * 2**24 * 4 // 4096  # of ten such tensors
 
 
 @pytest.fixture
