@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.profiler import profile
 
 from translate.networks import convolutions, winograd
 from translate.networks.convolutions import QuickConv2d, QuickConvTranspose2d, use_quick_convolutions
@@ -50,25 +51,17 @@ def test_winograd_is_the_convolution(
     assert_near(list(first), list(torch.autograd.grad(F.conv2d(x, weight, padding=padding), [x, weight], g)))
 
 
-def test_winograd_computes_what_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_winograd_computes_what_is_asked_for() -> None:
     """Frozen weights take no gradients, nor do features that nothing learns from."""
     x, weight = tensors(torch.channels_last, (1, 3, 6, 6), (2, 3, 3, 3))
-    asked: list[str] = []
-
-    def watch(name: str) -> None:
-        plainly = getattr(winograd, name)
-
-        def watched(*given: object) -> Tensor:
-            asked.append(name)
-            return plainly(*given)
-
-        monkeypatch.setattr(winograd, name, watched)
-
-    watch("_features")
-    watch("_weights")
-    winograd.convolve(x, weight.detach(), 1).sum().backward()
-    winograd.convolve(x.detach(), weight, 1).sum().backward()
-    assert asked == ["_features", "_weights"]
+    asked = []
+    for given in ((x, weight.detach()), (x.detach(), weight)):
+        y = winograd.convolve(*given, 1)
+        with profile(record_shapes=True) as seen:
+            y.sum().backward()
+        found = [event for event in seen.events() if event.name == "aten::convolution_backward"]
+        asked.append([event.input_shapes[1] for event in found])
+    assert asked == [[[1, 18, 2, 6]], [[2, 18, 1, 6]]]  # of features; of weights, line by line
 
 
 def test_the_points_round_little(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +96,8 @@ def test_every_way_is_the_convolution(
     (x,) = tensors(torch.contiguous_format, (2, 6, 9, 8))
     wanted = derivatives(lambda x, *_: plain(x), x, *plain.parameters())
     winograd_for_all = {"WIDE": 1, "MANY_PLACES": 1, "winograd_pays": lambda: True}
-    for limits in ({}, {"HEAVY": 1}, winograd_for_all, {"LONG": 1, "FEW_CHANNELS": 8, "MANY_CHANNELS": 1}):
+    to_strips, from_strips = ({"LONG": 1, "FEW_CHANNELS": few, "MANY_CHANNELS": 1} for few in (8, 6))
+    for limits in ({}, {"HEAVY": 1}, winograd_for_all, to_strips, from_strips):
         for name, value in limits.items():
             monkeypatch.setattr(convolutions, name, value)
         assert_near(derivatives(lambda x, *_: quick(x), x, *quick.parameters()), wanted)
@@ -116,7 +110,8 @@ def test_the_way_follows_from_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     monkeypatch.setattr(convolutions, "convolve", lambda x, *_: taken.append("winograd") or x)
     monkeypatch.setattr(QuickConv2d, "as_product", lambda _, x, height: taken.append("product") or x)
-    monkeypatch.setattr(QuickConv2d, "in_strips", lambda _, x: taken.append("strips") or x)
+    monkeypatch.setattr(QuickConv2d, "to_strips", lambda _, x: taken.append("to strips") or x)
+    monkeypatch.setattr(QuickConv2d, "from_strips", lambda _, x: taken.append("from strips") or x)
 
     def way(x: Tensor, *shape: int, dtype: torch.dtype = torch.float32) -> list[str]:
         with torch.device("meta"):
@@ -133,12 +128,18 @@ def test_the_way_follows_from_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert way(x[:, :64], 64, 128, 3) == []
     assert way(x, 128, 128, 3, 2) == []
     assert way(x, 128, 128, 3, dtype=torch.float64) == []
-    assert way(x[:, :16], 16, 3, 7) == ["strips"]
+    assert way(x[:, :16], 16, 3, 7) == ["to strips"]
     assert way(x[:, :15], 15, 3, 7) == []
     assert way(x[:, :16], 16, 5, 7) == []
     assert way(x[:, :16], 16, 3, 5) == []
     assert way(x[:, :16], 16, 3, 7, 2) == []
     assert way(x[:, :16], 16, 3, 7, dtype=torch.float64) == []
+    assert way(x[:, :3], 3, 16, 7) == []
+    learning = x[:, :3].clone().requires_grad_()
+    assert way(learning, 3, 16, 7) == ["from strips"]
+    assert way(learning, 3, 15, 7) == []
+    with torch.no_grad():
+        assert way(learning, 3, 16, 7) == []
     heavy = torch.zeros(1, 1024, 4, 4)
     assert way(heavy, 1024, 512, 4) == ["product"]
     assert way(heavy[:, :512], 512, 512, 4) == []
@@ -146,7 +147,7 @@ def test_the_way_follows_from_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert way(heavy, 1024, 512, 4, dtype=torch.float64) == []
     with torch.autocast("cpu", torch.bfloat16):
         assert way(x, 128, 128, 3) == []
-        assert way(x[:, :16], 16, 3, 7) == ["strips"]
+        assert way(x[:, :16], 16, 3, 7) == ["to strips"]
         assert way(heavy, 1024, 512, 4) == ["product"]
     for capability, found in (("AVX2", ["winograd"]), ("DEFAULT", [])):
         monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda capability=capability: capability)
@@ -166,6 +167,7 @@ def test_heavy_weights_are_laid_out_as_products_read_them(monkeypatch: pytest.Mo
     [
         (nn.Conv2d(6, 8, 4, 2, 1), {"HEAVY": 1}),
         (nn.Conv2d(6, 2, 7, 1, 3), {"MANY_CHANNELS": 6}),
+        (nn.Conv2d(6, 8, 7, 1, 3), {"MANY_CHANNELS": 8, "FEW_CHANNELS": 6}),
         (nn.ConvTranspose2d(6, 8, 4, 2, 1), {}),
     ],
 )

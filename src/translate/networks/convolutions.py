@@ -15,8 +15,8 @@ MANY_PLACES = 1024  # outputs a channel from which they pay for the transform of
 HEAVY = 2**23  # weights from which a product of matrices, which reads them as they lie, beats the library
 FEW_PLACES = 256  # outputs a channel up to which it does
 LONG = 7  # side of kernels from which their lines pay for being taken apart
-FEW_CHANNELS = 4  # channels out up to which they do, as the library computes 16 at least
-MANY_CHANNELS = 16  # channels in from which they do
+FEW_CHANNELS = 4  # channels on one side up to which they do, as the library computes 16 at least
+MANY_CHANNELS = 16  # channels on the other from which they do
 
 
 def use_quick_convolutions(network: nn.Module) -> None:
@@ -66,8 +66,11 @@ class QuickConv2d(nn.Conv2d):
             return self.as_product(x, height)
         if self.stride != (1, 1):
             return super().forward(x)
-        if self.kernel_size[0] >= LONG and self.out_channels <= FEW_CHANNELS and self.in_channels >= MANY_CHANNELS:
-            return self.in_strips(x)
+        if self.kernel_size[0] >= LONG and max(self.in_channels, self.out_channels) >= MANY_CHANNELS:
+            if self.out_channels <= FEW_CHANNELS:
+                return self.to_strips(x)
+            if self.in_channels <= FEW_CHANNELS and x.requires_grad and torch.is_grad_enabled():
+                return self.from_strips(x)
         large = min(self.weight.shape[:2]) >= WIDE and places >= MANY_PLACES
         single = x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
         if self.kernel_size == (3, 3) and large and single and winograd_pays():
@@ -82,7 +85,7 @@ class QuickConv2d(nn.Conv2d):
         y = y.view(len(x), height, -1, len(self.weight)).permute(0, 3, 1, 2)  # which is channels-last
         return y.contiguous() if x.is_contiguous() else y
 
-    def in_strips(self, x: Tensor) -> Tensor:
+    def to_strips(self, x: Tensor) -> Tensor:
         """Return the convolution with stride 1 as one by each line of the kernel, and the sum of what they give.
 
         Lines times channels out are nearer to a multiple of 16, which is what the library computes.
@@ -92,6 +95,17 @@ class QuickConv2d(nn.Conv2d):
         y = F.conv2d(x, strips, padding=(0, border))
         sums = torch.eye(len(strips)).view(lines, self.out_channels, -1).permute(1, 2, 0).unsqueeze(3)
         return F.conv2d(y, sums, self.bias, padding=(border, 0))
+
+    def from_strips(self, x: Tensor) -> Tensor:
+        """Return the convolution with stride 1 as one by a single line of the lines of ``x`` that a kernel covers.
+
+        The gradient of ``x`` comes by these, which is as quick as `to_strips`.
+        """
+        lines, border = self.kernel_size[0], int(self.padding[0])
+        apart = torch.eye(lines * self.in_channels).view(-1, lines, self.in_channels).transpose(1, 2).unsqueeze(3)
+        y = F.conv2d(x, apart, padding=(border, 0))
+        strips = self.weight.permute(0, 3, 2, 1).flatten(2).unsqueeze(1).permute(0, 3, 1, 2)
+        return F.conv2d(y, strips, self.bias, padding=(0, border))
 
 
 class QuickConvTranspose2d(nn.ConvTranspose2d):

@@ -5,8 +5,8 @@ A column of 4 outputs takes 6 products for each tap along the width, where the s
 kernels of one line; then they are transformed back. So this is as fast as the library's convolutions are, at half of
 their work. The result is the same but for rounding: of 256 channels in float32, a millionth of its size.
 
-The output is linear in the features and in the weights. So the gradient of either, and gradients of gradients, are made
-of the same three sums over features x, weights w and outputs y: y of x and w, x of y and w, w of x and y.
+For the backward pass it keeps transformed features, half as much again as the library's convolutions keep, and
+transformed weights, twice their size.
 
 Letters: B batch, C and O channels in and out, H and W sides, h and v sides of what a convolution gives, n = h / 4
 columns at a place along the width, rounded up.
@@ -19,7 +19,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.grad import conv2d_input
 
 TILE = 4  # outputs of a column
 REACH = TILE + 2  # inputs of a column
@@ -62,141 +61,116 @@ def convolve(x: Tensor, weight: Tensor, padding: int) -> Tensor:
 
     The result lies in memory as ``x`` does. It can be differentiated any number of times.
     """
-    y: Tensor = _Outputs.apply(x, weight, padding)
-    return y
+    layout = torch.contiguous_format if x.is_contiguous() else torch.channels_last
+    products = _Products.apply(_Columns.apply(x, padding, layout), _Taps.apply(weight), padding)
+    columns = torch.matmul(OUTPUT, _split(products))  # (B, n, v, 4, O)
+    y = columns.transpose(2, 3).flatten(1, 2)
+    height = x.shape[2] + 2 * padding - 2
+    if y.shape[1] > height:
+        y = y[:, :height]
+    return y.permute(0, 3, 1, 2).contiguous(memory_format=layout)
 
 
-class _Outputs(torch.autograd.Function):
-    """The outputs of features and weights: the convolution."""
+class _Products(torch.autograd.Function):
+    """The products (B, 6 O, n, v) of transformed features (B, 6 C, n, W) and weights (6 O, C, 1, 3)."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, padding: int) -> Tensor:
-        ctx.save_for_backward(x, weight)
+    def forward(ctx: Any, columns: Tensor, taps: Tensor, padding: int) -> Tensor:
+        ctx.save_for_backward(columns, taps)
         ctx.padding = padding
-        products = F.conv2d(_of_features(x, padding), _of_weights(weight), padding=(0, padding), groups=REACH)
-        columns = torch.matmul(OUTPUT, _split(products))  # (B, n, v, 4, O)
-        y = columns.transpose(2, 3).flatten(1, 2)[:, : x.shape[2] + 2 * padding - 2]
-        return y.permute(0, 3, 1, 2).contiguous(memory_format=_layout(x))
+        return F.conv2d(columns, taps, padding=(0, padding), groups=REACH)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        (g,), (x, weight), padding = gradients, ctx.saved_tensors, ctx.padding
-        of_x, of_weight = ctx.needs_input_grad[:2]
-        if torch.is_grad_enabled():
-            return (
-                _Features.apply(g, weight, padding) if of_x else None,
-                _Weights.apply(x, g, padding) if of_weight else None,
-                None,
-            )
-        spread = _of_outputs(g)  # once for both
-        return (
-            _features(g, spread, weight, padding) if of_x else None,
-            _weights(x, spread, padding) if of_weight else None,
-            None,
-        )
+        (g,), (columns, taps), padding = gradients, ctx.saved_tensors, ctx.padding
+        how = ([1, 1], [0, padding], [1, 1], False, [0, 0], REACH)
+        derive = torch.ops.aten.convolution_backward  # which itself has derivatives; torch.nn.grad copies
+        of_columns = of_taps = None
+        if ctx.needs_input_grad[0]:
+            of_columns = derive(g, columns, taps, None, *how, [True, False, False])[0]
+        if ctx.needs_input_grad[1]:
+            # every line as an image: the library divides images among threads, and few large ones badly
+            of_taps = derive(_apart(g), _apart(columns), taps, None, *how, [False, True, False])[1]
+        return of_columns, of_taps, None
 
 
-class _Features(torch.autograd.Function):
-    """The features of outputs and weights: the gradient of a convolution's features."""
+class _Columns(torch.autograd.Function):
+    """The transformed columns (B, 6 C, n, W) of features (B, C, H, W), for ``padding`` lines of zeros on either side.
 
-    @staticmethod
-    def forward(ctx: Any, y: Tensor, weight: Tensor, padding: int) -> Tensor:
-        ctx.save_for_backward(y, weight)
-        ctx.padding = padding
-        return _features(y, _of_outputs(y), weight, padding)
+    ``layout`` is how the features lie, and so their gradient.
+    """
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        (g,), (y, weight), padding = gradients, ctx.saved_tensors, ctx.padding
-        of_y = _Outputs.apply(g, weight, padding) if ctx.needs_input_grad[0] else None
-        return of_y, _Weights.apply(g, y, padding) if ctx.needs_input_grad[1] else None, None
-
-
-class _Weights(torch.autograd.Function):
-    """The weights of features and outputs: the gradient of a convolution's weights."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, y: Tensor, padding: int) -> Tensor:
-        ctx.save_for_backward(x, y)
-        ctx.padding = padding
-        return _weights(x, _of_outputs(y), padding)
+    def forward(ctx: Any, x: Tensor, padding: int, layout: torch.memory_format) -> Tensor:
+        ctx.how = (x.shape[2], padding, layout)
+        rows = -(-(x.shape[2] + 2 * padding - 2) // TILE)
+        below = TILE * rows + 2 - x.shape[2] - padding
+        x = x.permute(0, 2, 3, 1)
+        if padding or below:
+            x = F.pad(x, (0, 0, 0, 0, padding, below))  # which would copy them even so
+        x = x.contiguous()  # (B, 4 n + 2, W, C)
+        image, line, place, channel = x.stride()
+        size = (len(x), rows, x.shape[2], REACH, x.shape[3])
+        columns = x.as_strided(size, (image, TILE * line, place, line, channel))
+        return torch.matmul(INPUT, columns).flatten(3).permute(0, 3, 1, 2)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        (g,), (x, y), padding = gradients, ctx.saved_tensors, ctx.padding
-        of_x = _Features.apply(y, g, padding) if ctx.needs_input_grad[0] else None
-        return of_x, _Outputs.apply(x, g, padding) if ctx.needs_input_grad[1] else None, None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        return _Overlaid.apply(*gradients, *ctx.how), None, None
 
 
-def _features(y: Tensor, spread: Tensor, weight: Tensor, padding: int) -> Tensor:
-    """Return the features (B, C, H, W) of outputs (B, O, h, v), spread to columns (B, 6 O, n, v), and weights."""
-    height, width = (side + 2 - 2 * padding for side in y.shape[2:])
-    size = (len(y), REACH * weight.shape[1], spread.shape[2], width)
-    lines = conv2d_input(size, _of_weights(weight), spread, padding=(0, padding), groups=REACH)
-    columns = torch.matmul(INPUT.t(), _split(lines)).transpose(2, 3)  # (B, n, 6, W, C), which overlap by two
-    x = columns.new_empty(len(y), TILE * (spread.shape[2] + 1), width, weight.shape[1])
-    rows = x.unflatten(1, (-1, TILE))
-    rows[:, :-1] = columns[:, :, :TILE]
-    rows[:, -1] = 0
-    rows[:, 1:, :2].add_(columns[:, :, TILE:])
-    return x[:, padding : padding + height].permute(0, 3, 1, 2).contiguous(memory_format=_layout(y))
+class _Overlaid(torch.autograd.Function):
+    """The features (B, C, H, W) of columns (B, 6 C, n, W), transformed back and added up: the adjoint of `_Columns`."""
+
+    @staticmethod
+    def forward(ctx: Any, columns: Tensor, height: int, padding: int, layout: torch.memory_format) -> Tensor:
+        ctx.how = (padding, layout)
+        columns = torch.matmul(INPUT.t(), _split(columns)).transpose(2, 3)  # (B, n, 6, W, C), which overlap by two
+        batch, number, _, width, channels = columns.shape
+        x = columns.new_empty(batch, number + 1, TILE, width, channels)
+        x[:, :-1] = columns[:, :, :TILE]
+        x[:, -1] = 0
+        x[:, 1:, :2].add_(columns[:, :, TILE:])
+        x = x.flatten(1, 2)[:, padding : padding + height]
+        return x.permute(0, 3, 1, 2).contiguous(memory_format=layout)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        return _Columns.apply(*gradients, *ctx.how), None, None, None
 
 
-def _weights(x: Tensor, spread: Tensor, padding: int) -> Tensor:
-    """Return the weights (O, C, 3, 3) of features (B, C, H, W) and outputs spread to columns (B, 6 O, n, v)."""
-    lines, width, out_width = _of_features(x, padding), x.shape[1], spread.shape[1] // REACH
-    # Numbers that are not read. They lie channels-last, or they would be copied to lie so, which takes as long as the
-    # rest; torch.nn.grad.conv2d_weight has no say in that.
-    unread = spread.new_empty(len(spread[0]), 1, 3, width).permute(0, 3, 1, 2)
-    how = ([1, 1], [0, padding], [1, 1], False, [0, 0], REACH, [False, True, False])
-    products = torch.ops.aten.convolution_backward(spread, lines, unread, None, *how)[1]
-    products = products.permute(0, 2, 3, 1).reshape(REACH, out_width, -1).transpose(0, 1)  # (O, 6, 3 C)
-    taps = torch.bmm(WEIGHT.t().expand(out_width, -1, -1), products)
-    return taps.view(out_width, 3, 3, width).permute(0, 3, 1, 2).contiguous(memory_format=_layout(x))
+class _Taps(torch.autograd.Function):
+    """The transformed weights (6 O, C, 1, 3), channels-last, of weights (O, C, 3, 3)."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor) -> Tensor:
+        ctx.layout = torch.contiguous_format if weight.is_contiguous() else torch.channels_last
+        out_width, width = weight.shape[:2]
+        above, middle, below = weight.permute(2, 0, 3, 1)  # each (O, 3, C)
+        taps, factors = weight.new_empty(REACH, out_width, 3, width), WEIGHT.tolist()
+        # Sums, as a product this flat runs on one thread. Points come as 0, p, -p, q, -q, infinity.
+        torch.mul(above, factors[0][0], out=taps[0])
+        for plus, minus in ((1, 2), (3, 4)):
+            even = torch.mul(above, factors[plus][0], out=taps[minus]).add_(below, alpha=factors[plus][2])
+            torch.add(even, middle, alpha=factors[plus][1], out=taps[plus])
+            even.sub_(middle, alpha=factors[plus][1])
+        taps[-1].copy_(below)
+        return taps.view(REACH * out_width, 1, 3, width).permute(0, 3, 1, 2)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (g,) = gradients
+        out_width, width = len(g) // REACH, g.shape[1]
+        lines = g.permute(0, 2, 3, 1).reshape(REACH, out_width, -1).transpose(0, 1)  # (O, 6, 3 C)
+        weight = torch.bmm(WEIGHT.t().expand(out_width, -1, -1), lines).view(out_width, 3, 3, width)
+        return weight.permute(0, 3, 1, 2).contiguous(memory_format=ctx.layout)
 
 
-def _of_features(x: Tensor, padding: int) -> Tensor:
-    """Return the transformed columns (B, 6 C, n, W) of features (B, C, H, W)."""
-    rows = -(-(x.shape[2] + 2 * padding - 2) // TILE)
-    below = TILE * rows + 2 - x.shape[2] - padding
-    x = _bordered(x.permute(0, 2, 3, 1), padding, below).contiguous()  # (B, 4 n + 2, W, C)
-    image, line, place, channel = x.stride()
-    columns = x.as_strided((len(x), rows, x.shape[2], REACH, x.shape[3]), (image, TILE * line, place, line, channel))
-    return torch.matmul(INPUT, columns).flatten(3).permute(0, 3, 1, 2)
+def _apart(columns: Tensor) -> Tensor:
+    """Return columns (B, 6 C, n, W) as (B n, 6 C, 1, W)."""
+    return columns.permute(0, 2, 3, 1).flatten(0, 1).unsqueeze(1).permute(0, 3, 1, 2)
 
 
-def _of_weights(weight: Tensor) -> Tensor:
-    """Return the transformed weights (6 O, C, 1, 3) of weights (O, C, 3, 3), channels-last."""
-    out_width, width = weight.shape[:2]
-    above, middle, below = weight.permute(2, 0, 3, 1)  # each (O, 3, C)
-    transformed, factors = weight.new_empty(REACH, out_width, 3, width), WEIGHT.tolist()
-    # Sums, as a product this flat runs on one thread. Points come as 0, p, -p, q, -q, infinity.
-    torch.mul(above, factors[0][0], out=transformed[0])
-    for plus, minus in ((1, 2), (3, 4)):
-        even = torch.mul(above, factors[plus][0], out=transformed[minus]).add_(below, alpha=factors[plus][2])
-        torch.add(even, middle, alpha=factors[plus][1], out=transformed[plus])
-        even.sub_(middle, alpha=factors[plus][1])
-    transformed[-1].copy_(below)
-    return transformed.view(REACH * out_width, 1, 3, width).permute(0, 3, 1, 2)
-
-
-def _of_outputs(y: Tensor) -> Tensor:
-    """Return the columns (B, 6 O, n, v) from which outputs (B, O, h, v) come, each with its share of every output."""
-    rows = -(-y.shape[2] // TILE)
-    y = _bordered(y.permute(0, 2, 3, 1), 0, TILE * rows - y.shape[2])
-    columns = y.unflatten(1, (rows, TILE)).transpose(2, 3)  # (B, n, v, 4, O)
-    return torch.matmul(OUTPUT.t(), columns).flatten(3).permute(0, 3, 1, 2)
-
-
-def _bordered(x: Tensor, above: int, below: int) -> Tensor:
-    """Return features (B, H, W, C) with lines of zeros above and below."""
-    return F.pad(x, (0, 0, 0, 0, above, below)) if above or below else x  # which would copy them even so
-
-
-def _split(lines: Tensor) -> Tensor:
+def _split(columns: Tensor) -> Tensor:
     """Return columns (B, 6 C, n, W) as (B, n, W, 6, C)."""
-    return lines.permute(0, 2, 3, 1).unflatten(3, (REACH, -1))
-
-
-def _layout(x: Tensor) -> torch.memory_format:
-    return torch.contiguous_format if x.is_contiguous() else torch.channels_last
+    return columns.permute(0, 2, 3, 1).unflatten(3, (REACH, -1))
