@@ -5,9 +5,7 @@ is a UserError and ends as sentences on stderr with exit code 2; everything else
 """
 
 import os
-import shutil
 import sys
-import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,10 +100,11 @@ Tab completion, for this shell:  eval "$(python -m translate -sc install=bash)\"
 
 def _train_help() -> str:
     from translate.config.search_path import groups
+    from translate.listing import wrapped
 
     found = {name: options for name, options in groups().items() if name not in ("recipe", "fit")}
     width = max(map(len, found))
-    lines = [_wrapped(f"  {name:<{width}}  ", ", ".join(options) or "(none yet)") for name, options in found.items()]
+    lines = [wrapped(f"  {name:<{width}}  ", ", ".join(options) or "(none yet)") for name, options in found.items()]
     return "\n".join(
         [
             "",
@@ -125,11 +124,6 @@ def _train_help() -> str:
             "  plugins=[my_lab]     add parts and configuration of a package that is not installed",
         ]
     )
-
-
-def _wrapped(head: str, text: str) -> str:
-    width = max(40, shutil.get_terminal_size((110, 24)).columns)
-    return textwrap.fill(text, width, initial_indent=head, subsequent_indent=" " * len(head), break_on_hyphens=False)
 
 
 # --- train --------------------------------------------------------------------------------------------------
@@ -223,78 +217,26 @@ def _plan_help() -> str:
 
 def list_names(words: Sequence[str]) -> int:
     """Print what there is: registered parts with their arguments, or the options of a configuration group."""
-    from translate.config.search_path import groups
-    from translate.registry import REGISTRIES
+    from translate import listing
 
-    plugins_given = [word for word in words if word.startswith("plugins=")]
-    words = [word for word in words if word not in plugins_given]
-    _activate(plugins_given)
-    options = groups()
-    known = list(dict.fromkeys([*REGISTRIES, *options]))
-    for word in words:
-        if word not in known:
-            raise UserError(f"list: there is nothing called {word!r}{among(word, known)}")
-    if not words:
-        print("parts, which a configuration names by 'name:'")
-        for kind, registry in REGISTRIES.items():
-            print(_wrapped(f"  {kind:<13}", ", ".join(registry.names()) or "(none yet)"))
-        print("\nconfiguration groups, which a command line chooses by group=name")
-        for group, files in options.items():
-            print(_wrapped(f"  {group:<13}", ", ".join(files) or "(none yet)"))
-        print("\n'python -m translate list networks' tells more of one line")
-        return 0
-    print("\n\n".join(_described(word) for word in words))
-    return 0
-
-
-def _activate(words: Sequence[str]) -> None:
-    from translate import plugins
-
-    for word in words:
-        names = word.partition("=")[2].strip("[]'\"").split(",")
-        plugins.activate(name.strip() for name in names if name.strip())
-
-
-def _described(kind: str) -> str:
-    from translate.config.check import HANDED
-    from translate.config.experiments import header
-    from translate.config.search_path import groups
-    from translate.registry import REGISTRIES
-
-    if kind not in REGISTRIES:
-        lines = []
-        for option, path in groups()[kind].items():
-            told = header(path).get("Question") if kind == "experiments" else _first_comment(path)
-            lines.append(f"{option}\n    {told}" if told else option)
-        return "\n".join(lines) or f"there are no {kind} yet"
-    blocks = []
-    for entry in REGISTRIES[kind].index().values():
-        given = [str(p) for p in entry.parameters if p.name not in HANDED.get(kind, ())]
-        arguments = ", ".join([*given, *(["..."] if entry.accepts_any else [])])
-        blocks.append("\n".join([entry.name, _wrapped("    ", entry.summary), _wrapped("    ", f"({arguments})")]))
-    return "\n".join(blocks) or f"there are no {kind} yet"
-
-
-def _first_comment(path: Path) -> str:
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if line.startswith("#") and not line.startswith("# @"):
-            return line.lstrip("# ")
-        if not line.startswith("#"):
-            break
-    return ""
+    return listing.run(_without_plugins(words))
 
 
 def _list_help() -> str:
-    from translate.registry import REGISTRIES
+    from translate.listing import help_text
 
-    return "\n".join(
-        [
-            "",
-            "  list                 everything, in short",
-            f"  list networks        also {', '.join(list(REGISTRIES)[1:])}",
-            "  list experiments     or any configuration group",
-        ]
-    )
+    return "\n" + help_text()
+
+
+def _without_plugins(words: Sequence[str]) -> list[str]:
+    """Activate the plugins that words name, as Hydra would, and return the other words."""
+    from translate import plugins
+
+    given = [word for word in words if word.startswith("plugins=")]
+    for word in given:
+        names = word.partition("=")[2].strip("[]'\"").split(",")
+        plugins.activate(name.strip() for name in names if name.strip())
+    return [word for word in words if word not in given]
 
 
 # --- export, import ----------------------------------------------------------------------------------------
@@ -327,9 +269,7 @@ def download(words: Sequence[str]) -> int:
     """Get a published data set, or print which there are."""
     from translate.downloads import command
 
-    plugins_given = [word for word in words if word.startswith("plugins=")]
-    _activate(plugins_given)
-    return command.run([word for word in words if word not in plugins_given])
+    return command.run(_without_plugins(words))
 
 
 def _download_help() -> str:
@@ -412,12 +352,12 @@ COMMANDS: dict[str, Command] = {
     "show": Command(
         show,
         "python -m translate show [key=value ...]\n       python -m translate show run=RUN_FOLDER",
-        "Print the whole configuration of a command line or of a run.",
+        "Print the whole configuration of a command line or of a run; 'plan' tells what memory it needs.",
     ),
     "plan": Command(
         plan,
         "python -m translate plan [key=value ...]",
-        "Tell how much memory a training run would need.",
+        "Tell the parameters, activations and peak memory of a training run.",
         _plan_help,
     ),
     "list": Command(
