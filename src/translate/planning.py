@@ -8,7 +8,7 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from translate.config.schema import RunConfig
 from translate.data.batches import Picture
 from translate.data.cache import Pictures
 from translate.data.module import Shard
+from translate.data.transforms import AUGMENTATIONS, CHANCES, stored_side
 from translate.errors import UserError
 from translate.models.base import TranslationModel
 from translate.networks.device import as_on
@@ -133,17 +134,15 @@ def plan(config: RunConfig) -> Plan:
     """Return the memory that a checked configuration needs on its accelerator, which need not be there."""
     on_gpu = _on_gpu(config)
     num_processes = build.count_processes(config.trainer)
-    images = _images(config, num_processes)
+    images, layout = _images(config, num_processes), _layout(config)
     precision = config.trainer.precision
-    # Quick convolutions work in memory of their own, tens of megabytes, and with numbers, which a plan has none of.
-    config = replace(config, trainer=replace(config.trainer, convolutions="library"))
     with torch.device("meta"):
         model = build.build_model(config)  # not compiled: what compiled networks need is not known before
     _plugin(precision).convert_module(model)
     with ExitStack() as stack:
         stack.enter_context(Fakes(allow_non_fake_inputs=True))
         _give_memory(model)
-        batch = _plugin(precision).convert_input(_allocated(images, config.data.image_size))
+        batch = _plugin(precision).convert_input(_allocated(images, config.data.image_size, layout))
         if on_gpu:
             stack.enter_context(as_on("cuda"))
             if precision == "bf16-mixed":
@@ -184,13 +183,22 @@ def _images(config: RunConfig, num_processes: int) -> Any:
     return data.iterations(Shard(0, num_processes), _Unread(data.train, 1, [], None))[0]
 
 
-def _allocated(value: Any, side: int) -> Any:
+def _layout(config: RunConfig) -> torch.memory_format:
+    """Return how images lie in memory when they have been augmented."""
+    size, augment = config.data.image_size, config.data.augment
+    side = stored_side(augment, size)
+    picture = Picture(torch.zeros(1, side, side, 3, dtype=torch.uint8), torch.zeros(1, CHANCES))
+    image = AUGMENTATIONS[augment](picture, size)
+    return torch.contiguous_format if image.is_contiguous() else torch.channels_last
+
+
+def _allocated(value: Any, side: int, layout: torch.memory_format) -> Any:
     """Return a batch as a model sees it, its tensors made where tensors are made now."""
     if isinstance(value, Picture):
-        return torch.empty(len(value.pixels), 3, side, side)
+        return torch.empty(len(value.pixels), 3, side, side, memory_format=layout)
     if isinstance(value, Tensor):
         return torch.empty(value.shape, dtype=value.dtype)
-    values = [_allocated(part, side) for part in value]
+    values = [_allocated(part, side, layout) for part in value]
     return type(value)(*values) if hasattr(value, "_fields") else tuple(values)
 
 

@@ -2,8 +2,10 @@
 
 import copy
 import functools
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +18,7 @@ from translate.config.compose import load
 from translate.config.schema import RunConfig
 from translate.errors import UserError
 from translate.models.base import TranslationModel
+from translate.networks import convolutions
 from translate.networks.recomputing import Stage, Stages, recompute
 
 RECOMPUTED = "trainer.recompute=true"
@@ -180,6 +183,42 @@ def test_what_is_planned_is_what_is_alive(case: Case, overrides: list[str]) -> N
     assert planned.peak.during == real.during
     assert real.during != planning.OUTSIDE
     assert planned.peak.kinds[planning.ACTIVATIONS] > 0
+
+
+@pytest.mark.parametrize(
+    ("case", "limits"),
+    [
+        (tiny, {"WIDE": 1, "MANY_PLACES": 1, "HEAVY": 2**62, "winograd_pays": lambda: True}),
+        (tiny_stargan_v1, {"LONG": 3, "FEW_CHANNELS": 4, "MANY_CHANNELS": 1, "HEAVY": 2**62}),
+        (tiny, {"HEAVY": 1, "FEW_PLACES": 2**62}),
+    ],
+    ids=["winograd", "strips", "product"],
+)
+def test_what_quick_convolutions_keep_is_planned(
+    case: Case, limits: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last = "trainer.channels_last=true"
+    library = planning.plan(case(last, "trainer.convolutions=library")).peak
+    for name, value in limits.items():
+        monkeypatch.setattr(convolutions, name, value)
+    planned = planning.plan(case(last)).peak
+    assert planned == counted(case(last))
+    assert planned.total > library.total
+
+
+@pytest.mark.parametrize("augment", ["none", "flip", "crop_flip", "resize_crop_flip"])
+def test_planned_images_lie_as_those_of_a_run(augment: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[tuple[int, ...]]] = []
+
+    def look(model: TranslationModel, batch: Any, *_: Any) -> planning.Peak:
+        seen.append([tensor.stride() for tensor in batch if tensor.ndim == 4])
+        return planning.Peak(planning.OUTSIDE, Counter())
+
+    monkeypatch.setattr(planning, "count", look)
+    config = tiny(f"data.augment={augment}")
+    planning.plan(config)
+    counted(config)
+    assert seen[0] == seen[1]
 
 
 @pytest.mark.parametrize("peak_of", [counted, lambda config: planning.plan(config).peak], ids=["counted", "planned"])
