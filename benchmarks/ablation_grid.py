@@ -1,9 +1,9 @@
-"""Draw what several runs make of the same sources: at the left the sources, then two columns for each run.
+"""Draw what several runs make of the same sources: at the left the sources, then a column or two for each run.
 
     python benchmarks/ablation_grid.py docs/images/ablation.png runs/a runs/b ...
 
-The target is the domain after the source's own. Models that take codes are given two, the same for all of them; of the
-others the second column is empty.
+The target is the domain after the source's own. Models that take codes are given two, the same for all of them; others
+have one column.
 """
 
 import sys
@@ -27,7 +27,7 @@ def main() -> None:
     data = build.build_data(check(read_yaml(first / "config.yaml")))
     held_out = data.held_out(NUM_SOURCES)
     names = [data.domains[(int(d) + 1) % len(data.domains)] for d in held_out.domain]
-    columns: list[list[Tensor | None]] = []
+    columns: list[list[Tensor]] = []
     for folder in (first, *others):
         translator = translate.load(folder)
         for seed in (0, 1):
@@ -35,8 +35,6 @@ def main() -> None:
                 columns.append(list(translator.translate(held_out.image, target=names, seed=seed)))
             elif seed == 0:
                 columns.append(list(translator.translate(held_out.image, target=names)))
-            else:
-                columns.append([None] * NUM_SOURCES)
     picture = grid(list(zip(*columns, strict=True)), left=list(held_out.image))
     Image.fromarray(to_bytes(enlarged(picture)).numpy()).save(target)
 
