@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from translate import optimizers
 from translate.data.batches import HeldOut
 from translate.data.counter import uniform
 from translate.data.views import PART_STREAMS, Draw
 from translate.distributed import gather, process_rank, shard_count, shard_rank, synchronize
 from translate.ema import Averaged
-from translate.optimizers import step
 from translate.parts import in_turns, meet, part, split
 from translate.schedule import Constant, Schedule, parse
 
@@ -166,7 +166,7 @@ class TranslationModel(pl.LightningModule):
         if self.gradient_clip is not None:
             torch._foreach_mul_(gradients, (self.gradient_clip / (norm + 1e-6)).clamp(max=1.0))
         for role in roles:
-            step(self.optimizer(role))
+            optimizers.step(self.optimizer(role))
         return norm
 
     def weighted(
