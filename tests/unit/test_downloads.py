@@ -19,7 +19,7 @@ import pytest
 from archives import MAKERS, make_tar, make_zip, tree
 from serving import CONTENT, Answer, Server
 from translate import plugins
-from translate.downloads import command, fetching, telling
+from translate.downloads import command, fetching, part, telling
 from translate.downloads.command import Order, obtain, parse, training_command
 from translate.downloads.fetching import Patience, Unavailable, fetch, remembered
 from translate.downloads.sources import File, Source, find, read, read_all
@@ -386,7 +386,7 @@ def test_a_disk_that_fills_up_keeps_what_came(server: Server, tmp_path: Path, mo
         return Small(path, mode.replace("b", "")) if mode == "a+b" else io.FileIO(path, mode.replace("b", ""))
 
     url = server.serve("set.bin", Answer(headers=TAGGED))
-    monkeypatch.setattr(fetching, "open", small, raising=False)
+    monkeypatch.setattr(part, "open", small, raising=False)
     assert "no space left for" in refused(lambda: fetch(file_of(url), tmp_path, patience=HURRY))
     monkeypatch.undo()
     assert (tmp_path / "set.bin.part").read_bytes() == CONTENT[:6000]

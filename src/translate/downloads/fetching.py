@@ -6,12 +6,9 @@ gets its name only when its length and checksum agree. Where the checksum is not
 `NAME.sha256`, in the form of sha256sum, and is what later downloads are compared with.
 """
 
-import contextlib
 import functools
 import hashlib
 import http.client
-import json
-import os
 import re
 import shutil
 import ssl
@@ -21,17 +18,16 @@ import urllib.request
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from translate import __version__
+from translate.downloads.part import CHUNK, Part
 from translate.downloads.sources import File
 from translate.downloads.telling import Progress, disk, full, in_units, say
 from translate.downloads.unpacking import looks_like
 from translate.errors import UserError
 
-_CHUNK = 1 << 20
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
 """Answers of a server that may be others in a moment."""
 
@@ -83,7 +79,7 @@ def fetch(file: File, folder: Path, mirror: str | None = None, patience: Patienc
         with disk(target):
             target.unlink()
     problems = []
-    with _Part(folder / f"{file.name}.part") as part:
+    with Part(folder / f"{file.name}.part") as part:
         for url in file.urls if mirror is None else (f"{mirror}/{quote(file.name)}",):
             try:
                 _from_place(url, file, expected, part, patience)
@@ -152,7 +148,7 @@ def address(mirror: str) -> str:
 # --- one place ----------------------------------------------------------------------------------------------
 
 
-def _from_place(url: str, file: File, expected: str | None, part: "_Part", patience: Patience) -> None:
+def _from_place(url: str, file: File, expected: str | None, part: Part, patience: Patience) -> None:
     """Let `part` become the whole file from one place, or raise _Unusable."""
     say(f"downloading {url}" + (f", from byte {part.size:,} on" if part.size else ""))
     part.inherited = part.size > 0
@@ -169,7 +165,7 @@ def _from_place(url: str, file: File, expected: str | None, part: "_Part", patie
         say(f"the parts of {file.name} do not belong together; from the beginning")
 
 
-def _persist(url: str, file: File, part: "_Part", patience: Patience, progress: Progress) -> None:
+def _persist(url: str, file: File, part: Part, patience: Patience, progress: Progress) -> None:
     """Attempt until the stream has ended, or too many attempts in a row have brought nothing new."""
     failures, furthest, reached = 0, part.size, False
     while True:
@@ -189,7 +185,7 @@ def _persist(url: str, file: File, part: "_Part", patience: Patience, progress: 
             time.sleep(pause)
 
 
-def _attempt(url: str, file: File, part: "_Part", patience: Patience, progress: Progress) -> None:
+def _attempt(url: str, file: File, part: Part, patience: Patience, progress: Progress) -> None:
     """Ask once, for what is missing, and take what comes; return when the stream has come to its end."""
     try:
         request = urllib.request.Request(url, headers=_headers(url, file, part))
@@ -214,7 +210,7 @@ def _attempt(url: str, file: File, part: "_Part", patience: Patience, progress: 
         while True:
             progress.at(part.size, total)
             try:
-                chunk = response.read1(_CHUNK)  # what is there; read would wait for the whole and lose it
+                chunk = response.read1(CHUNK)  # what is there; read would wait for the whole and lose it
             except (OSError, http.client.HTTPException) as error:
                 raise _Broken(f"broke off after {part.size:,}{_of(total)} bytes ({_said(error)})") from error
             if not chunk:
@@ -226,7 +222,7 @@ def _attempt(url: str, file: File, part: "_Part", patience: Patience, progress: 
         raise _Broken(f"broke off after {part.size:,}{_of(total)} bytes")
 
 
-def _headers(url: str, file: File, part: "_Part") -> dict[str, str]:
+def _headers(url: str, file: File, part: Part) -> dict[str, str]:
     headers = {"User-Agent": f"translate-gan/{__version__}", "Accept-Encoding": "identity"}
     same_place = part.notes.get("url") == url
     condition = part.notes.get("condition") if same_place else None
@@ -238,7 +234,7 @@ def _headers(url: str, file: File, part: "_Part") -> dict[str, str]:
     return headers
 
 
-def _begin(response: Any, url: str, file: File, part: "_Part") -> int | None:
+def _begin(response: Any, url: str, file: File, part: Part) -> int | None:
     """Make `part` ready for the bytes that follow; return how long the whole file is to be, if anybody says."""
     headers = response.headers
     length = headers.get("Content-Length", "")
@@ -324,86 +320,3 @@ class _NoStepDown(urllib.request.HTTPRedirectHandler):
 @functools.cache
 def _opener() -> urllib.request.OpenerDirector:
     return urllib.request.build_opener(_NoStepDown)
-
-
-# --- what has come ------------------------------------------------------------------------------------------
-
-
-class _Part:
-    """The bytes of a file that have come so far, their running checksum, and where they came from."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.notes_path = path.with_name(f"{path.name}.json")
-        self.notes = _read_notes(self.notes_path)
-        self.digest = hashlib.sha256()
-        self.size = 0
-        self.inherited = False  # whether some came before this place was asked
-        with disk(path):
-            self._file = open(path, "a+b", buffering=0)  # noqa: SIM115 # closed by __exit__
-            self._file.seek(0)
-            while chunk := self._file.read(_CHUNK):
-                self._count(chunk)
-
-    def __enter__(self) -> "_Part":
-        return self
-
-    def append(self, chunk: bytes) -> None:
-        """Add bytes at the end."""
-        with disk(self.path):
-            left = memoryview(chunk)
-            while left:
-                written = self._file.write(left)
-                self._count(left[:written])
-                left = left[written:]
-
-    def restart(self) -> None:
-        """Throw away what has come."""
-        with disk(self.path):
-            self._file.truncate(0)
-        self.digest, self.size, self.inherited = hashlib.sha256(), 0, False
-
-    def discard(self) -> None:
-        """Throw away what has come, and where it came from."""
-        self.restart()
-        self.notes = {}
-        with disk(self.notes_path):
-            self.notes_path.unlink(missing_ok=True)
-
-    def note(self, url: str, headers: "Message[str, str]") -> None:
-        """Remember what the server must still say of the file for the rest to be the rest of this."""
-        tag = headers.get("ETag", "")
-        condition = tag if tag.startswith('"') else headers.get("Last-Modified")  # W/"..." is no promise of equal bytes
-        notes = {"url": url, "condition": condition}
-        if notes != self.notes:
-            self.notes = notes
-            with disk(self.notes_path):
-                self.notes_path.write_text(json.dumps(notes), encoding="utf-8")
-
-    def move(self, target: Path) -> None:
-        """Give the whole file its name."""
-        with disk(target):
-            os.fsync(self._file.fileno())
-            self._file.close()
-            os.replace(self.path, target)
-            self.notes_path.unlink(missing_ok=True)
-
-    def _count(self, chunk: bytes | memoryview) -> None:
-        self.digest.update(chunk)
-        self.size += len(chunk)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._file.close()
-        if not self.size:
-            with contextlib.suppress(OSError):
-                self.path.unlink()
-
-
-def _read_notes(path: Path) -> dict[str, Any]:
-    try:
-        notes = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return notes if isinstance(notes, dict) else {}
