@@ -151,65 +151,70 @@ def _train_one(config: "RunConfig", folder: Path, resume_from: Path | None, over
 
 def join(words: Sequence[str]) -> int:
     """Take part in a run that another process has begun, as one of its further processes."""
-    from translate import plugins, run
-    from translate.config import check
-    from translate.config.schema import read_yaml
+    from translate import run
 
     if not words:
         raise UserError("join: expected a run folder")
     folder = Path(words[0])
-    if not (folder / "config.yaml").is_file():
-        raise UserError(f"join: {folder} is not a run folder, it holds no config.yaml")
-    tree = read_yaml(folder / "config.yaml")
-    plugins.activate(tree.get("plugins") or [])
-    return int(run.train(check.check(tree), folder, folder if "resumed" in words[1:] else None, []) or 0)
+    config = _configuration_of("join", folder)
+    return int(run.train(config, folder, folder if "resumed" in words[1:] else None, []) or 0)
 
 
 # --- show ---------------------------------------------------------------------------------------------------
 
 
 def show(words: Sequence[str]) -> int:
-    """Print the resolved configuration of a command line, or of the run in run=FOLDER."""
+    """Print the configuration of a command line or of the run in run=FOLDER or, with --memory, what it will need."""
+    from translate.config.launch import configuration
     from translate.config.schema import to_yaml
 
-    folders = [word.partition("=")[2] for word in words if word.startswith("run=")]
-    if folders:
-        if len(words) > 1:
-            raise UserError("show: run=FOLDER stands alone; a finished run's configuration takes no overrides")
-        path = Path(folders[0], "config.yaml")
-        if not path.is_file():
-            raise UserError(
-                f"show: {path.parent} is not a run folder, it holds no config.yaml; expected runs/<name>/<time>"
-            )
-        print(path.read_text(encoding="utf-8"), end="")
+    others = [word for word in words if word != "--memory"]
+    of_memory = len(others) < len(words)
+    folders = [Path(word.partition("=")[2]) for word in others if word.startswith("run=")]
+    if folders and len(others) > 1:
+        raise UserError("show: run=FOLDER stands alone; a finished run's configuration takes no overrides")
+    if folders and not of_memory:
+        print(_written_by("show", folders[0]).read_text(encoding="utf-8"), end="")
         return 0
-    from translate.config.launch import configuration
-
-    print(to_yaml(configuration(words)), end="")
-    return 0
-
-
-# --- plan ---------------------------------------------------------------------------------------------------
-
-
-def plan(words: Sequence[str]) -> int:
-    """Print the memory that a training run would need. Torch is imported when the configuration is good."""
-    from translate.config.launch import configuration
-
-    config = configuration(words)
-    from translate import planning
+    config = _configuration_of("show", folders[0]) if folders else configuration(others)
+    if not of_memory:
+        print(to_yaml(config), end="")
+        return 0
+    from translate import planning  # torch is imported now that the configuration is good
 
     print(planning.table(config, planning.plan(config)))
     return 0
 
 
-def _plan_help() -> str:
+def _written_by(command: str, folder: Path) -> Path:
+    """Return the configuration file of a run folder that a command was given."""
+    path = folder / "config.yaml"
+    if not path.is_file():
+        raise UserError(
+            f"{command}: {folder} is not a run folder, it holds no config.yaml; expected runs/<name>/<time>"
+        )
+    return path
+
+
+def _configuration_of(command: str, folder: Path) -> "RunConfig":
+    """Return the checked configuration of a run folder that a command was given."""
+    from translate import plugins
+    from translate.config import check
+    from translate.config.schema import read_yaml
+
+    tree = read_yaml(_written_by(command, folder))
+    plugins.activate(tree.get("plugins") or [])
+    return check.check(tree)
+
+
+def _show_help() -> str:
     return """
+  --memory             instead: parameters, activations and the peak of memory of training it
   trainer=gpu          for a GPU, also on a machine without one
   memory=12gb          with what makes the published sizes fit: 8gb, 12gb, 24gb, 80gb
 
-  The model trains a round of iterations on tensors without numbers; what is alive at the peak is told by kind.
-  Of several processes it is the memory of each."""
+  For its memory the model trains a round of iterations on tensors without numbers; what is alive at the peak is told by
+  kind. Of several processes it is the memory of each."""
 
 
 # --- list ---------------------------------------------------------------------------------------------------
@@ -351,14 +356,10 @@ COMMANDS: dict[str, Command] = {
     ),
     "show": Command(
         show,
-        "python -m translate show [key=value ...]\n       python -m translate show run=RUN_FOLDER",
-        "Print the whole configuration of a command line or of a run; 'plan' tells what memory it needs.",
-    ),
-    "plan": Command(
-        plan,
-        "python -m translate plan [key=value ...]",
-        "Tell the parameters, activations and peak memory of a training run.",
-        _plan_help,
+        "python -m translate show [--memory] [key=value ...]\n"
+        "       python -m translate show [--memory] run=RUN_FOLDER",
+        "Print the whole configuration of a command line or of a run, or the memory that it needs.",
+        _show_help,
     ),
     "list": Command(
         list_names,

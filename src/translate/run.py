@@ -84,7 +84,7 @@ def _out_of_memory(place: RunFolder, error: RuntimeError) -> str:
     what = f"out of memory ({str(error).strip().splitlines()[0]})"
     less = (
         "trainer.recompute=true, trainer.accumulate=2 or a smaller data.batch_size need less, and 'python -m translate "
-        "plan' with the same settings tells how much"
+        "show --memory' with the same settings tells how much"
     )
     if not checkpoints.all_in(place.path):
         return f"{what}; the run has no checkpoint yet: {less}"

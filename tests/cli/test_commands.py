@@ -79,7 +79,7 @@ def test_help_without_a_command_is_the_training_commands(capsys: Out) -> None:
 def test_unknown_commands_are_answered_with_a_near_one(capsys: Out) -> None:
     assert "unknown command 'shwo'; did you mean 'show'?" in refused(capsys, "shwo")
     said = refused(capsys, "zebra")
-    assert "Known: train, show, plan, list" in said
+    assert "Known: train, show, list" in said
     assert "join" not in said  # not for typing
     assert "key=value" in said
 

@@ -5,6 +5,7 @@ import functools
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -278,7 +279,7 @@ def test_a_gpu_keeps_normalised_features_in_float32(monkeypatch: pytest.MonkeyPa
 
 
 def test_the_command_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["plan", *tiny.model, *tiny.data, "trainer=gpu", "metrics=none"]) == 0
+    assert main(["show", "--memory", *tiny.model, *tiny.data, "trainer=gpu", "metrics=none"]) == 0
     said = capsys.readouterr().out
     assert said.startswith("stargan_v2, 32 px, batches of 4, 32-true, on a GPU\n")
     assert "at the peak, when generator, mapping, style_encoder learn" in said
@@ -286,8 +287,18 @@ def test_the_command_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert "\nto have, " in said
 
 
+def test_the_memory_of_a_run_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    words = [*tiny.model, *tiny.data, "metrics=none"]
+    assert main(["show", *words]) == 0
+    (tmp_path / "config.yaml").write_text(capsys.readouterr().out)
+    assert main(["show", "--memory", *words]) == 0
+    wanted = capsys.readouterr().out
+    assert main(["show", "--memory", f"run={tmp_path}"]) == 0
+    assert capsys.readouterr().out == wanted
+
+
 def test_a_tpu_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["plan", *tiny.model, *tiny.data, "trainer.accelerator=tpu"]) == USER_MISTAKE
+    assert main(["show", "--memory", *tiny.model, *tiny.data, "trainer.accelerator=tpu"]) == USER_MISTAKE
     assert "trainer.accelerator: found tpu, whose memory is not planned" in capsys.readouterr().err
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import hydra
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -64,16 +65,27 @@ Job = Callable[[RunConfig, Path, Path | None, list[str]], int]
 
 def configuration(words: Sequence[str]) -> RunConfig:
     """Return the checked configuration of a command line that describes a single run."""
-    args = get_args_parser().parse_args(list(words))
+    args = _parsed(words)
     folder, rest = _resume_folder(args.overrides)
     if folder is not None:
         return resumed(folder, rest, args.config_dir)
     return load(args.overrides, args.config_dir)
 
 
+def _parsed(words: Sequence[str]) -> Namespace:
+    """Return what Hydra's parser makes of a command line. Raises UserError where it would print its usage and exit."""
+
+    def refuse(message: str) -> NoReturn:
+        raise UserError(f"{message}; what is to be set reads key=value, and --hydra-help tells of Hydra's options")
+
+    parser = get_args_parser()
+    parser.error = refuse  # type: ignore[method-assign]
+    return parser.parse_args(list(words))
+
+
 def parsed_words(words: Sequence[str]) -> tuple[list[str], str | None]:
     """Return the overrides of a command line, short ways spelled out, and what -cd says."""
-    args = get_args_parser().parse_args([_spelled_out(word) for word in words])
+    args = _parsed([_spelled_out(word) for word in words])
     return list(args.overrides), args.config_dir
 
 
@@ -83,7 +95,7 @@ def launch(words: Sequence[str], job: Job) -> int:
     Raises ConfigError, before anything is run or written, with the problems of all runs.
     """
     words = [_spelled_out(word) for word in words]
-    args = get_args_parser().parse_args(words)
+    args = _parsed(words)
     activate_named_plugins(args.overrides)
     if args.shell_completion and answer_completion(args.overrides):
         return 0
