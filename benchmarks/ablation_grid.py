@@ -3,11 +3,13 @@
     python benchmarks/ablation_grid.py docs/images/ablation.png runs/a runs/b ...
 
 The target is the domain after the source's own. Models that take codes are given two, the same for all of them; others
-have one column.
+have one column. Of models that take attributes the first column changes the first, a second one the last.
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 from torch import Tensor
@@ -16,27 +18,35 @@ import translate
 from translate import build
 from translate.config.check import check
 from translate.config.schema import read_yaml
+from translate.data.batches import HeldOut
 from translate.grids import enlarged, grid, to_bytes
 
 NUM_SOURCES = 6
 
 
+def targets(held_out: HeldOut, domains: Sequence[str], label_sets: Sequence[dict[str, Any]]) -> list[Any]:
+    """Return what images are to become, for each column."""
+    if all(labels["kind"] == "classes" for labels in label_sets):
+        return [[domains[(int(d) + 1) % len(domains)] for d in held_out.domain]]
+    changed = [held_out.label.clone() for _ in range(2)]
+    for label, place in zip(changed, (0, -1), strict=True):
+        label[:, place] = 1 - label[:, place]
+    return changed
+
+
 def main() -> None:
     """Draw."""
-    target, first, *others = map(Path, sys.argv[1:])
+    picture, first, *others = map(Path, sys.argv[1:])
     data = build.build_data(check(read_yaml(first / "config.yaml")))
     held_out = data.held_out(NUM_SOURCES)
-    names = [data.domains[(int(d) + 1) % len(data.domains)] for d in held_out.domain]
     columns: list[list[Tensor]] = []
     for folder in (first, *others):
         translator = translate.load(folder)
-        for seed in (0, 1):
-            if translator.guides:
-                columns.append(list(translator.translate(held_out.image, target=names, seed=seed)))
-            elif seed == 0:
-                columns.append(list(translator.translate(held_out.image, target=names)))
-    picture = grid(list(zip(*columns, strict=True)), left=list(held_out.image))
-    Image.fromarray(to_bytes(enlarged(picture)).numpy()).save(target)
+        for target in targets(held_out, data.domains, translator.about.label_sets):
+            guides: list[dict[str, Any]] = [{"seed": 0}, {"seed": 1}] if translator.guides else [{}]
+            columns += [list(translator.translate(held_out.image, target=target, **guide)) for guide in guides]
+    found = grid(list(zip(*columns, strict=True)), left=list(held_out.image))
+    Image.fromarray(to_bytes(enlarged(found)).numpy()).save(picture)
 
 
 if __name__ == "__main__":

@@ -279,6 +279,20 @@ def test_values_are_set_as_hydra_sets_them(small: list[str], overrides: list[str
     assert list(ours) == list(theirs)
 
 
+def test_rates_fall_over_a_share_of_the_run(problems_of: Problems) -> None:
+    small = ["model=cyclegan", "data=critters", "data.num_images=40"]
+    for iterations, half in ((600, 300), (1, 1)):
+        rate = load([*small, f"iterations={iterations}"]).model.optimizers["generator_ab"]["lr"]
+        assert (rate["after"], rate["iterations"]) == (half, half)
+    lr = "model.optimizers.generator.lr"
+    falling = f"{lr}={{schedule: linear, start: 1e-3, end: 0.0, iterations: 1, after: '${{share:0.5}}'}}"
+    (problem,) = problems_of(falling, "iterations=many")
+    assert problem.startswith("iterations: ")
+    (problem,) = problems_of(falling.replace("0.5", "half"))
+    assert problem.startswith(f"{lr}.after: ")
+    assert "share: found 'half', expected a number" in problem
+
+
 def test_what_is_given_in_epochs_can_be_given_anew() -> None:
     """An epoch is known once the data has been seen, which must not keep an override from replacing it."""
     pair = ["model=cyclegan", "~recipe", "data=critters", "data.domains=[cat,rabbit]", "data.num_images=40"]

@@ -70,8 +70,9 @@ WORDS = """
     null true False 0 1 -1 2 7 64 1.5 -0.0 1e5 1e-6 1e400 nan inf 10000000000000 999999999999999999999999 '' 'a_b' "x"
     a cat auto adam local \\ ~ + ??? 1,2 { ] a:b a=b = 2026-01-01 0x1F 1_000 !!python/object:os.system &a *a
     ${seed} ${data.image_size} ${data} ${model.name} ${nothing} ${.name} ${..seed} ${data.num_domains} ${${seed}}
-    ${data.epoch_size} ${len:[1,2]} ${len:3} ${len:${data.domains}} ${epochs:2} ${epochs:x} ${variant:3}
-    ${variant:{paper:1,published:2}} ${variant:{paper:1}} ${oc.env:NO_SUCH_VARIABLE} ${oc.decode:'['}
+    ${data.epoch_size} ${len:[1,2]} ${len:3} ${len:${data.domains}} ${epochs:2} ${epochs:x} ${share:2}
+    ${share:x} ${variant:3} ${variant:{paper:1,published:2}} ${variant:{paper:1}}
+    ${oc.env:NO_SUCH_VARIABLE} ${oc.decode:'['}
     ${oc.create:{a:1}} ${no_resolver:1} ${ $} ${} range(3) choice(a,b) interval(0,1) glob(*) int(a) str(3) f(1)
     sort(3,1)
 """

@@ -14,7 +14,7 @@ from translate import plugins, schedule
 from translate.config import types
 from translate.config.rules import RULES
 from translate.config.schema import HANDED_TO_MODEL, DataConfig, ModelConfig, RunConfig, TrainerConfig
-from translate.config.types import MISSING, UNKNOWN, Misfit, fit
+from translate.config.types import MISSING, UNKNOWN, Misfit, fit, holds_unknown
 from translate.errors import ConfigError, UserError, among, nearest, suggest
 from translate.registry import DATASETS, LOSSES, METRICS, MODELS, NETWORKS, Registry
 from translate.signatures import Entry, described, misses
@@ -368,7 +368,7 @@ def _check_weights(nodes: Mapping[str, Any], facts: Mapping[str, Any], problems:
 
 
 def _check_schedule(value: Any, where: str, problems: Problems) -> None:
-    if value is UNKNOWN or _fitted(value, None, where, problems) is UNKNOWN:
+    if holds_unknown(value) or _fitted(value, None, where, problems) is UNKNOWN:
         return
     try:
         schedule.parse(value)

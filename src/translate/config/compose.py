@@ -31,7 +31,7 @@ from translate.config.overrides import (
 )
 from translate.config.schema import RunConfig
 from translate.config.search_path import EXPERIMENTS, groups, shipped
-from translate.config.types import MISSING, UNKNOWN
+from translate.config.types import MISSING, UNKNOWN, holds_unknown
 from translate.errors import ConfigError, UserError
 from translate.registry import DATASETS
 
@@ -153,17 +153,25 @@ def register_resolvers() -> None:
     """Make our resolvers known to OmegaConf.
 
     `${len:LIST}` is the length of a list. `${epochs:N}` is N epochs in iterations, an epoch being as many batches as
-    hold `data.epoch_size` images. `${variant:{paper: X, published: Y}}` is what the root's `variant` chooses.
+    hold `data.epoch_size` images. `${share:0.5}` is so much of the run's iterations, at least one of them.
+    `${variant:{paper: X, published: Y}}` is what the root's `variant` chooses.
     """
 
     def epochs(count: float, *, _root_: Any) -> int:
         return round(count * math.ceil(_root_.data.epoch_size / _root_.data.batch_size))
+
+    def share(part: float, *, _root_: Any) -> int:
+        if not isinstance(part, int | float):
+            raise ValueError(f"share: found {part!r}, expected a number, as in ${{share:0.5}}")
+        whole = _root_.iterations
+        return max(1, round(part * whole)) if isinstance(whole, int | float) else 1  # no number: told where it stands
 
     def variant(choices: Any, *, _root_: Any) -> Any:
         return choices[_root_.variant]
 
     OmegaConf.register_new_resolver("len", len, replace=True)
     OmegaConf.register_new_resolver("epochs", epochs, replace=True)
+    OmegaConf.register_new_resolver("share", share, replace=True)
     OmegaConf.register_new_resolver("variant", variant, replace=True)
 
 
@@ -227,7 +235,7 @@ def find_facts(tree: DictConfig, problems: list[str]) -> dict[str, Any] | None:
     node = plain(tree, [], only="data").get("data")
     unsound: list[str] = []
     values = checks.parse_data(node, unsound)
-    if unsound or _holds_unknown(values):
+    if unsound or holds_unknown(values):
         return None  # said by the checks
     try:
         make = DATASETS.get(values["name"])
@@ -256,12 +264,6 @@ def find_facts(tree: DictConfig, problems: list[str]) -> dict[str, Any] | None:
         "num_labels": sum(len(labels.names) for labels in labels),
         "epoch_size": train.epoch_size(),
     }
-
-
-def _holds_unknown(value: Any) -> bool:
-    if isinstance(value, dict):
-        return any(map(_holds_unknown, value.values()))
-    return value is UNKNOWN
 
 
 def _label_sets(dataset: Any, choice: str | None) -> Any:

@@ -28,6 +28,11 @@ _WORDS = {
 }
 
 
+def holds_unknown(value: Any) -> bool:
+    """Return whether a value, or one within a mapping, could not be found out."""
+    return any(map(holds_unknown, value.values())) if isinstance(value, dict) else value is UNKNOWN
+
+
 class Misfit(Exception):
     """A value does not fit; the argument says in words what was expected."""
 
