@@ -8,7 +8,9 @@
 
 The networks have the published widths. The plain side is always float32 (without TF32), with images laid out plane by
 plane and no fused optimizer. Each of ours has networks of its own and the settings that its words say. Every side is a
-process of its own, since what a process has freed before decides how fast it gets memory.
+process of its own, since what a process has freed before decides how fast it gets memory. On a GPU, which all sides
+share, memory is given back after a turn, and a turn begins with an iteration that is not timed. A side that needs more
+memory than there is drops out.
 
     float32            as shipped
     tf32               products and convolutions in TF32 (GPUs)
@@ -41,6 +43,7 @@ from translate.benchmark.timing import Operations
 from translate.config.compose import load
 from translate.data.batches import LabelledBatch, ReferenceBatch, UnpairedBatch
 from translate.models.base import TranslationModel
+from translate.run import is_out_of_memory
 
 COMMON = [
     "data=critters",
@@ -141,22 +144,29 @@ def settings(words: str) -> tuple[list[str], Callable[[torch.device], AbstractCo
 
 def measured(step: Step, numbers: range, device: torch.device) -> tuple[float, int | None]:
     """Return the seconds of a call for each number, and the bytes on a GPU beyond those held before (None: no GPU)."""
-    before = 0
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
+    if device.type != "cuda":
+        began = time.perf_counter()
+        for k in numbers:
+            step(k)
+        return time.perf_counter() - began, None
+    step(numbers.start)  # to get memory, which other sides have had in the meantime
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
     began = time.perf_counter()
     for k in numbers:
         step(k)
-    if device.type != "cuda":
-        return time.perf_counter() - began, None
     torch.cuda.synchronize()
-    return time.perf_counter() - began, torch.cuda.max_memory_allocated() - before
+    took, most = time.perf_counter() - began, torch.cuda.max_memory_allocated()
+    torch.cuda.empty_cache()
+    return took, most - before
 
 
 def take_turns(orders: Connection, name: str, size: int, batch: int, words: str, device: torch.device) -> None:
-    """Build a side, then answer every range of numbers with what iterations by these took, until None comes."""
+    """Build a side, then answer every range of numbers with what iterations by these took, until None comes.
+
+    The answer None says that there is not enough memory, and is the last.
+    """
     batches = Batches(size, batch, device)
     overrides, within = settings("float32" if words == "plain" else words)
     config = load([f"model={name}", *COMMON, *OVERRIDES[name], f"data.image_size={size}", *overrides])
@@ -173,7 +183,13 @@ def take_turns(orders: Connection, name: str, size: int, batch: int, words: str,
 
     with within(device):
         while (numbers := orders.recv()) is not None:
-            orders.send(measured(step, numbers, device))
+            try:
+                orders.send(measured(step, numbers, device))
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                orders.send(None)
+                return
 
 
 def compare(
@@ -181,7 +197,8 @@ def compare(
 ) -> dict[str, Any]:
     """Return the seconds of iterations by each setting and plainly, and the ratios to the plain ones of the same round.
 
-    An iteration of StarGAN v1 is a round of five updates of the discriminator and one of the generator.
+    An iteration of StarGAN v1 is a round of five updates of the discriminator and one of the generator. What does not
+    fit into memory has no ratios, and if it is the plain recipe nothing has.
     """
     device = device or torch.device("cpu")
     turn = TURN.get(name, 1)
@@ -200,15 +217,21 @@ def compare(
         for side in order:
             sides[side].send(range(each * number, each * (number + 1)))
             try:
-                took, held[side] = sides[side].recv()
+                answer = sides[side].recv()
             except EOFError:
                 raise SystemExit(f"{side}: its process has ended; see above for its words") from None
+            if answer is None:
+                del sides[side], seconds[side]
+                continue
+            took, held[side] = answer
             if number:
                 seconds[side].append(took / turn)
     for orders in sides.values():
         orders.send(None)
     ratios = {
-        side: [a / b for a, b in zip(seconds[side], seconds["plain"], strict=True)] for side in sides if side != "plain"
+        side: [a / b for a, b in zip(seconds[side], seconds["plain"], strict=True)]
+        for side in sides
+        if side != "plain" and "plain" in sides
     }
     return {
         "model": name,
@@ -238,11 +261,16 @@ def count_operations(name: str, size: int, batch: int) -> tuple[int, int]:
 
 def sentence(found: dict[str, Any], side: str) -> str:
     """Return what was found of one setting."""
-    seconds, ratios = found["seconds"], found["ratios"][side]
+    what = f"{found['model']}, {found['size']} px, batch {found['batch']}, {side}"
+    seconds = found["seconds"]
+    if side not in seconds:
+        return f"{what}: out of memory"
+    if side not in found["ratios"]:
+        return f"{what}: {statistics.median(seconds[side]):.3g} s, plain: out of memory"
+    ratios = found["ratios"][side]
     memory = "" if found["bytes"][side] is None else f", {found['bytes'][side] / 2**30:.2f} GiB on top"
     return (
-        f"{found['model']}, {found['size']} px, batch {found['batch']}, {side}: "
-        f"{statistics.median(seconds[side]):.3g} s, plain {statistics.median(seconds['plain']):.3g} s, ratio "
+        f"{what}: {statistics.median(seconds[side]):.3g} s, plain {statistics.median(seconds['plain']):.3g} s, ratio "
         f"{found['median'][side]:.3f} (from {min(ratios):.3f} to {max(ratios):.3f} in {len(ratios)} rounds){memory}"
     )
 

@@ -37,7 +37,7 @@ PLANS: dict[str, list[tuple[str, int, list[int], list[str]]]] = {
 
 
 def table(results: list[dict[str, Any]]) -> str:
-    """Return Markdown: a row for each model and batch, a column for each setting."""
+    """Return Markdown: a row for each model and batch, a column for each setting; - where memory was not enough."""
     columns = list(dict.fromkeys(side for found in results for side in found["median"]))
     lines = [
         "| model | batch | plain, s | " + " | ".join(columns) + " |",
@@ -45,9 +45,9 @@ def table(results: list[dict[str, Any]]) -> str:
     ]
     for found in results:
         cells = [f"{found['median'][c]:.3f}" if c in found["median"] else "-" for c in columns]
-        plain = statistics.median(found["seconds"]["plain"])
+        plain = f"{statistics.median(found['seconds']['plain']):.3g}" if "plain" in found["seconds"] else "-"
         lines.append(
-            f"| {found['model']}, {found['size']} px | {found['batch']} | {plain:.3g} | " + " | ".join(cells) + " |"
+            f"| {found['model']}, {found['size']} px | {found['batch']} | {plain} | " + " | ".join(cells) + " |"
         )
     return "\n".join(lines) + "\n"
 
