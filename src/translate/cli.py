@@ -174,7 +174,7 @@ def show(words: Sequence[str]) -> int:
     if folders and len(others) > 1:
         raise UserError("show: run=FOLDER stands alone; a finished run's configuration takes no overrides")
     if folders and not of_memory:
-        print(_written_by("show", folders[0]).read_text(encoding="utf-8"), end="")
+        print(_config_file("show", folders[0]).read_text(encoding="utf-8"), end="")
         return 0
     config = _configuration_of("show", folders[0]) if folders else configuration(others)
     if not of_memory:
@@ -186,7 +186,7 @@ def show(words: Sequence[str]) -> int:
     return 0
 
 
-def _written_by(command: str, folder: Path) -> Path:
+def _config_file(command: str, folder: Path) -> Path:
     """Return the configuration file of a run folder that a command was given."""
     path = folder / "config.yaml"
     if not path.is_file():
@@ -202,7 +202,7 @@ def _configuration_of(command: str, folder: Path) -> "RunConfig":
     from translate.config import check
     from translate.config.schema import read_yaml
 
-    tree = read_yaml(_written_by(command, folder))
+    tree = read_yaml(_config_file(command, folder))
     plugins.activate(tree.get("plugins") or [])
     return check.check(tree)
 
