@@ -99,6 +99,17 @@ def _command(place: RunFolder) -> str:
     return f"python -m translate resume={shlex.quote(str(place.path))}"
 
 
+def _warn_of_rest(model: TranslationModel, until: int) -> None:
+    """Say which networks will not learn any more: most likely a run is made longer whose rates have fallen."""
+    if still := [role for role, rate in model.rates.items() if rate(model.iteration) == rate(until - 1) == 0]:
+        log.warning(
+            "no longer learning: %s, whose rates are 0 from iteration %d on; set model.optimizers.%s.lr",
+            ", ".join(still),
+            model.iteration,
+            still[0],
+        )
+
+
 def _train(config: RunConfig, place: RunFolder, resume_from: Path | None, first: bool) -> int:
     model = build.build_model(config)
     if resume_from is not None:
@@ -115,6 +126,7 @@ def _train(config: RunConfig, place: RunFolder, resume_from: Path | None, first:
             for change in _changes(place, data):
                 log.warning("resume: %s; the run goes on with these and will not equal an uninterrupted one", change)
         place.note_data({"train": data.train, "val": data.val})
+        _warn_of_rest(model, config.iterations)
     callbacks, checkpointing = build.build_callbacks(config, data, place if first else None)
     loggers = build.build_loggers(config, place if first else None)
     trainer = build.build_trainer(config, callbacks, loggers)

@@ -322,6 +322,18 @@ def test_resumed_run_equals_an_uninterrupted_one_pools_included(tmp_path: Path, 
     assert differences(checkpoints.newest(whole), checkpoints.newest(parts)) == []
 
 
+def test_a_run_whose_rates_have_fallen_says_so(tmp_path: Path) -> None:
+    fallen = [f"model.optimizers.{role}.lr.iterations=2" for role in ("generator_ab", "discriminator_a")]
+    assert run.train(tiny_cyclegan("iterations=2", *fallen), tmp_path, None, []) == 0
+    assert "no longer learning" not in (tmp_path / "log.txt").read_text()
+    assert run.train(resumed(tmp_path, ["iterations=3"]), tmp_path, tmp_path, []) == 0
+    roles = "generator_ab, generator_ba, discriminator_a, discriminator_b"
+    sentence = (
+        f"no longer learning: {roles}, whose rates are 0 from iteration 2 on; set model.optimizers.generator_ab.lr"
+    )
+    assert sentence in (tmp_path / "log.txt").read_text()
+
+
 # --- use after training -------------------------------------------------------------------------------------
 
 
