@@ -145,21 +145,24 @@ def settings(words: str) -> tuple[list[str], Callable[[torch.device], AbstractCo
 def measured(step: Step, numbers: range, device: torch.device) -> tuple[float, int | None]:
     """Return the seconds of a call for each number, and the bytes on a GPU beyond those held before (None: no GPU)."""
     if device.type != "cuda":
-        began = time.perf_counter()
-        for k in numbers:
-            step(k)
-        return time.perf_counter() - began, None
+        return timed(step, numbers), None
     step(numbers.start)  # to get memory, which other sides have had in the meantime
-    torch.cuda.synchronize()
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
+    took = timed(step, numbers, torch.cuda.synchronize)
+    most = torch.cuda.max_memory_allocated()
+    torch.cuda.empty_cache()
+    return took, most - before
+
+
+def timed(step: Step, numbers: range, settle: Callable[[], None] = lambda: None) -> float:
+    """Return the seconds of a call for each number; ``settle`` waits for what has been asked of the device."""
+    settle()
     began = time.perf_counter()
     for k in numbers:
         step(k)
-    torch.cuda.synchronize()
-    took, most = time.perf_counter() - began, torch.cuda.max_memory_allocated()
-    torch.cuda.empty_cache()
-    return took, most - before
+    settle()
+    return time.perf_counter() - began
 
 
 def take_turns(orders: Connection, name: str, size: int, batch: int, words: str, device: torch.device) -> None:

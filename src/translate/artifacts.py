@@ -19,6 +19,7 @@ from PIL import Image
 
 from translate import __version__
 from translate.errors import UserError
+from translate.run_folder import CONFIG_FILE
 
 if TYPE_CHECKING:
     from translate.data.datasets.base import Dataset
@@ -48,13 +49,13 @@ class RunFolder:
         """
         self.path.mkdir(parents=True, exist_ok=True)
         self.metrics.unlink(missing_ok=True)
-        write_text(self.path / "config.yaml", config_yaml)
+        write_text(self.path / CONFIG_FILE, config_yaml)
         write_text(self.path / "overrides.txt", "".join(f"{override}\n" for override in overrides))
         write_text(self.path / "environment.json", json.dumps(environment(seed), indent=2) + "\n")
 
     def continue_as(self, config_yaml: str) -> None:
         """Replace config.yaml by that of a resumed run: it names the new length, cadence or machine."""
-        write_text(self.path / "config.yaml", config_yaml)
+        write_text(self.path / CONFIG_FILE, config_yaml)
 
     def note_data(self, parts: Mapping[str, "Dataset"]) -> None:
         """Write data.json: of each part the number of images, and the fingerprint by which the data is known again."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from translate import __version__
 from translate.errors import UserError, among
+from translate.run_folder import config_file
 
 if TYPE_CHECKING:
     from translate.config.schema import RunConfig
@@ -156,7 +157,7 @@ def join(words: Sequence[str]) -> int:
     if not words:
         raise UserError("join: expected a run folder")
     folder = Path(words[0])
-    config = _configuration_of("join", folder)
+    config = _configuration_of(folder, "join")
     return int(run.train(config, folder, folder if "resumed" in words[1:] else None, []) or 0)
 
 
@@ -174,9 +175,9 @@ def show(words: Sequence[str]) -> int:
     if folders and len(others) > 1:
         raise UserError("show: run=FOLDER stands alone; a finished run's configuration takes no overrides")
     if folders and not of_memory:
-        print(_config_file("show", folders[0]).read_text(encoding="utf-8"), end="")
+        print(config_file(folders[0], "show").read_text(encoding="utf-8"), end="")
         return 0
-    config = _configuration_of("show", folders[0]) if folders else configuration(others)
+    config = _configuration_of(folders[0], "show") if folders else configuration(others)
     if not of_memory:
         print(to_yaml(config), end="")
         return 0
@@ -186,25 +187,12 @@ def show(words: Sequence[str]) -> int:
     return 0
 
 
-def _config_file(command: str, folder: Path) -> Path:
-    """Return the configuration file of a run folder that a command was given."""
-    path = folder / "config.yaml"
-    if not path.is_file():
-        raise UserError(
-            f"{command}: {folder} is not a run folder, it holds no config.yaml; expected runs/<name>/<time>"
-        )
-    return path
-
-
-def _configuration_of(command: str, folder: Path) -> "RunConfig":
+def _configuration_of(folder: Path, command: str) -> "RunConfig":
     """Return the checked configuration of a run folder that a command was given."""
-    from translate import plugins
-    from translate.config import check
+    from translate.config.check import check
     from translate.config.schema import read_yaml
 
-    tree = read_yaml(_config_file(command, folder))
-    plugins.activate(tree.get("plugins") or [])
-    return check.check(tree)
+    return check(read_yaml(config_file(folder, command)))
 
 
 def _show_help() -> str:

@@ -14,6 +14,7 @@ LAYERS = {
     "translate.errors": 0,
     "translate.plugins": 0,
     "translate.registry": 0,
+    "translate.run_folder": 0,
     "translate.schedule": 0,
     "translate.signatures": 0,
     "translate.networks": 1,

@@ -5,21 +5,18 @@ so one look at the terminal is enough to repair a configuration.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import MISSING as NO_DEFAULT
 from dataclasses import fields
 from inspect import formatannotation
 from typing import Any
 
 from translate import plugins, schedule
-from translate.config import types
+from translate.config.binding import Problems, bind_entry, bind_fields, entry_of, fitted, mapping, same_keys
 from translate.config.rules import RULES
 from translate.config.schema import HANDED_TO_MODEL, DataConfig, ModelConfig, RunConfig, TrainerConfig
-from translate.config.types import MISSING, UNKNOWN, Misfit, fit, holds_unknown
-from translate.errors import ConfigError, UserError, among, nearest, suggest
-from translate.registry import DATASETS, LOSSES, METRICS, MODELS, NETWORKS, Registry
+from translate.config.types import MISSING, UNKNOWN, holds_unknown
+from translate.errors import ConfigError, UserError, among
+from translate.registry import DATASETS, LOSSES, METRICS, MODELS, NETWORKS
 from translate.signatures import Entry, described, misses
-
-Problems = list[str]
 
 # What build hands to a constructor by itself, hence what no configuration may say.
 HANDED_TO_DATASET = ("split", "domains")
@@ -69,113 +66,12 @@ def parse(tree: Mapping[str, Any], problems: Problems) -> RunConfig | None:
     )
 
 
-# --- binding ------------------------------------------------------------------------------------------------
-
-
-def bind_fields(
-    cls: type, node: Mapping[str, Any], where: str, problems: Problems, rest: bool = False
-) -> dict[str, Any]:
-    """Return the values of a dataclass's fields from a node; nested groups are left as they are.
-
-    With `rest`, keys that are no fields are put into the field `arguments` instead of being reported.
-    """
-    declared = {field.name: field for field in fields(cls) if field.name != "arguments"}
-    values: dict[str, Any] = {}
-    for name, field in declared.items():
-        path = _join(where, name)
-        if name not in node:
-            if field.default is NO_DEFAULT:
-                problems.append(f"{path}: the key is missing; every key must be given, null switches a feature off")
-        else:
-            values[name] = _fitted(node[name], formatannotation(field.type), path, problems)
-    extra = {str(key): value for key, value in node.items() if key not in declared}
-    if rest:
-        values["arguments"] = extra
-    else:
-        for key in extra:
-            problems.append(f"{_join(where, key)}: unknown key{among(key, declared)}")
-    return values
-
-
-def bind_entry(
-    entry: Entry,
-    arguments: Mapping[str, Any],
-    where: str,
-    problems: Problems,
-    handed: Iterable[str] = (),
-    common: Iterable[str] = (),
-) -> dict[str, Any]:
-    """Return the arguments of a node fitted to the signature of the registry entry that it names.
-
-    `handed` are given by build and may not be said; `common` are further keys of the node, for suggestions.
-    """
-    handed = set(handed)
-    parameters = {p.name: p for p in entry.parameters if p.name not in handed}
-    values = {}
-    for key, value in arguments.items():
-        path = _join(where, key)
-        if key in parameters:
-            values[key] = _fitted(value, parameters[key].annotation, path, problems)
-        elif key in handed:
-            problems.append(f"{path}: this is handed to {entry.name!r} by the program; remove the key")
-        elif entry.accepts_any:
-            values[key] = value
-        else:
-            takes = ", ".join(parameters) or "no arguments"
-            hint = suggest(key, [*parameters, *common]) or "."
-            problems.append(f"{path}: unknown key{hint} The {entry.kind} {entry.name!r} takes {takes}")
-    if entry.is_class:  # a function gets the rest of its arguments where it is called
-        for name, parameter in parameters.items():
-            if parameter.required and name not in arguments:
-                what = types.in_words(parameter.annotation) if parameter.annotation else "a value"
-                problems.append(f"{_join(where, name)}: the {entry.kind} {entry.name!r} needs this key, {what}")
-    return values
-
-
-def _fitted(value: Any, annotation: str | None, path: str, problems: Problems) -> Any:
-    if isinstance(value, str) and value == MISSING:
-        hint = f", {types.in_words(annotation)}" if annotation else ""
-        problems.append(f"{path}: you must give this{hint}; write {path}=... on the command line")
-        return UNKNOWN
-    try:
-        return fit(value, annotation)
-    except Misfit as misfit:
-        problems.append(f"{path}: found {value!r}, expected {misfit}")
-        return UNKNOWN
-
-
-def _entry_of(registry: Registry, node: Mapping[str, Any], where: str, problems: Problems) -> Entry | None:
-    name = node.get("name")
-    if name == MISSING or name is UNKNOWN:
-        return None  # reported already
-    if not isinstance(name, str):
-        problems.append(f"{where}: the key 'name' is missing; it is one of {', '.join(registry.names())}")
-        return None
-    try:
-        return registry.entry(name)
-    except UserError as error:
-        problems.append(f"{_join(where, 'name')}: {error}")
-        return None
-
-
-def _mapping(node: Any, where: str, problems: Problems) -> dict[str, Any]:
-    if isinstance(node, Mapping):
-        return {str(key): value for key, value in node.items()}
-    if node is not UNKNOWN:
-        problems.append(f"{where}: found {node!r}, expected a mapping")
-    return {}
-
-
-def _join(where: str, key: str) -> str:
-    return f"{where}.{key}" if where else key
-
-
 # --- groups -------------------------------------------------------------------------------------------------
 
 
 def parse_group(cls: type, node: Any, where: str, problems: Problems, rest: bool = False) -> dict[str, Any]:
     """Return the fields of a group; nothing when the whole group is missing, which the root has reported."""
-    return bind_fields(cls, _mapping(node, where, problems), where, problems, rest) if node is not None else {}
+    return bind_fields(cls, mapping(node, where, problems), where, problems, rest) if node is not None else {}
 
 
 def parse_data(node: Any, problems: Problems) -> dict[str, Any]:
@@ -183,7 +79,7 @@ def parse_data(node: Any, problems: Problems) -> dict[str, Any]:
     values = parse_group(DataConfig, node, "data", problems, rest=True)
     if not values:
         return values
-    entry = _entry_of(DATASETS, values, "data", problems)
+    entry = entry_of(DATASETS, values, "data", problems)
     if entry is not None:
         common = [field.name for field in fields(DataConfig)]
         values["arguments"] = _bind_dataset(entry, values["arguments"], "data", problems, HANDED_TO_DATASET, common)
@@ -209,12 +105,12 @@ def _bind_dataset(
 def _parse_part(node: Any, where: str, problems: Problems) -> Any:
     """Return the node of a data set within another one: `name`, arguments, and what to take of it."""
     if not isinstance(node, Mapping):
-        return _mapping(node, where, problems)
-    entry = _entry_of(DATASETS, node, where, problems)
+        return mapping(node, where, problems)
+    entry = entry_of(DATASETS, node, where, problems)
     if entry is None:
         return node
     labels = {field.name: formatannotation(field.type) for field in fields(DataConfig)}["labels"]
-    chosen = {"labels": _fitted(node["labels"], labels, f"{where}.labels", problems)} if "labels" in node else {}
+    chosen = {"labels": fitted(node["labels"], labels, f"{where}.labels", problems)} if "labels" in node else {}
     arguments = {key: value for key, value in node.items() if key not in ("name", "labels")}
     bound = _bind_dataset(entry, arguments, where, problems, ("split",), ("name", "labels"))
     return {"name": entry.name, **chosen, **bound}
@@ -225,7 +121,7 @@ def parse_model(node: Any, data: Mapping[str, Any], problems: Problems) -> dict[
     values = parse_group(ModelConfig, node, "model", problems, rest=True)
     if not values:
         return values
-    entry = _entry_of(MODELS, values, "model", problems)
+    entry = entry_of(MODELS, values, "model", problems)
     facts = entry.facts if entry is not None else {}
     if entry is not None:
         common = [field.name for field in fields(ModelConfig)]
@@ -248,12 +144,12 @@ def _parse_networks(
     required = facts.get("networks")
     if required is not None:
         optional = facts.get("optional_networks", ())
-        problems.extend(_same_keys(nodes, required, optional, "model.networks", "role"))
+        problems.extend(same_keys(nodes, required, optional, "model.networks", "role"))
     parsed, sizes = {}, {}
     for role, node in nodes.items():
         where = f"model.networks.{role}"
-        node = _mapping(node, where, problems)
-        entry = _entry_of(NETWORKS, node, where, problems) if node else None
+        node = mapping(node, where, problems)
+        entry = entry_of(NETWORKS, node, where, problems) if node else None
         if entry is None:
             continue
         arguments = bind_entry(entry, {k: v for k, v in node.items() if k != "name"}, where, problems)
@@ -322,11 +218,11 @@ def _parse_optimizers(
         roles = [role for role in facts.get("trained", facts["networks"]) if _learns(networks.get(role))]
         known = (*facts["networks"], *facts.get("optional_networks", ()))
         optional = [role for role in known if role not in roles and _learns(networks.get(role))]
-        problems.extend(_same_keys(nodes, roles, optional, "model.optimizers", "role"))
+        problems.extend(same_keys(nodes, roles, optional, "model.optimizers", "role"))
     parsed = {}
     for role, node in nodes.items():
         where = f"model.optimizers.{role}"
-        parsed[role] = _mapping(node, where, problems)
+        parsed[role] = mapping(node, where, problems)
         if not parsed[role]:
             continue
         _check_target(parsed[role], where, problems, HANDED_TO_OPTIMIZER)
@@ -342,12 +238,12 @@ def _learns(network: Mapping[str, Any] | None) -> bool:
 
 def _parse_losses(nodes: Mapping[str, Any], facts: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
     if "losses" in facts:
-        problems.extend(_same_keys(nodes, facts["losses"], (), "model.losses", "slot"))
+        problems.extend(same_keys(nodes, facts["losses"], (), "model.losses", "slot"))
     parsed = {}
     for slot, node in nodes.items():
         where = f"model.losses.{slot}"
-        node = _mapping(node, where, problems)
-        entry = _entry_of(LOSSES, node, where, problems) if node else None
+        node = mapping(node, where, problems)
+        entry = entry_of(LOSSES, node, where, problems) if node else None
         if entry is not None:
             arguments = {key: value for key, value in node.items() if key != "name"}
             parsed[slot] = {"name": entry.name, **bind_entry(entry, arguments, where, problems)}
@@ -357,18 +253,18 @@ def _parse_losses(nodes: Mapping[str, Any], facts: Mapping[str, Any], problems: 
 def _check_weights(nodes: Mapping[str, Any], facts: Mapping[str, Any], problems: Problems) -> None:
     phases = facts.get("terms")
     if phases is not None:
-        problems.extend(_same_keys(nodes, phases, (), "model.weights", "phase"))
+        problems.extend(same_keys(nodes, phases, (), "model.weights", "phase"))
     for phase, terms in nodes.items():
         where = f"model.weights.{phase}"
-        terms = _mapping(terms, where, problems)
+        terms = mapping(terms, where, problems)
         if phases is not None and phase in phases:
-            problems.extend(_same_keys(terms, phases[phase], (), where, "term"))
+            problems.extend(same_keys(terms, phases[phase], (), where, "term"))
         for term, weight in terms.items():
             _check_schedule(weight, f"{where}.{term}", problems)
 
 
 def _check_schedule(value: Any, where: str, problems: Problems) -> None:
-    if holds_unknown(value) or _fitted(value, None, where, problems) is UNKNOWN:
+    if holds_unknown(value) or fitted(value, None, where, problems) is UNKNOWN:
         return
     try:
         schedule.parse(value)
@@ -378,7 +274,7 @@ def _check_schedule(value: Any, where: str, problems: Problems) -> None:
 
 def _check_loggers(nodes: Any, problems: Problems) -> None:
     for name, node in (nodes if isinstance(nodes, dict) else {}).items():
-        node = _mapping(node, f"logger.{name}", problems)
+        node = mapping(node, f"logger.{name}", problems)
         if node:
             _check_target(node, f"logger.{name}", problems, ("save_dir",))
 
@@ -387,8 +283,8 @@ def check_metrics(nodes: Any, problems: Problems) -> None:
     """Append what is wrong with metrics: label -> {name: key of METRICS, its arguments}."""
     for label, node in (nodes if isinstance(nodes, dict) else {}).items():
         where = f"metrics.{label}"
-        node = _mapping(node, where, problems)
-        entry = _entry_of(METRICS, node, where, problems) if node else None
+        node = mapping(node, where, problems)
+        entry = entry_of(METRICS, node, where, problems) if node else None
         if entry is not None:
             bind_entry(entry, {key: value for key, value in node.items() if key != "name"}, where, problems)
 
@@ -398,7 +294,7 @@ def _check_target(node: Mapping[str, Any], where: str, problems: Problems, hande
     target = node.get("_target_")
     path = f"{where}._target_"
     if target == MISSING or target is UNKNOWN:
-        _fitted(target, "str", path, problems)
+        fitted(target, "str", path, problems)
         return
     if not isinstance(target, str) or "." not in target or not all(part.isidentifier() for part in target.split(".")):
         problems.append(f"{path}: found {target!r}, expected an import path such as torch.optim.Adam")
@@ -407,29 +303,13 @@ def _check_target(node: Mapping[str, Any], where: str, problems: Problems, hande
         problems.append(f"{path}: nothing is found at the import path {target!r}; is it spelt right and installed?")
         return
     for key, value in node.items():
-        _fitted(value, None, f"{where}.{key}", problems)
+        fitted(value, None, f"{where}.{key}", problems)
     entry = described(target)
     if entry is not None and not entry.accepts_any:
         known = [p.name for p in entry.parameters if p.name not in set(handed)]
         for key in node:
             if key not in known and key != "_target_":
                 problems.append(f"{where}.{key}: {target} has no such argument{among(key, known)}")
-
-
-def _same_keys(
-    found: Iterable[str], required: Iterable[str], optional: Iterable[str], where: str, word: str
-) -> Iterator[str]:
-    """Say which keys are too many and which are missing; a misspelt key is said once."""
-    found, required = list(found), list(required)
-    known = [*required, *optional]
-    unknown = [key for key in found if key not in known]
-    missing = [key for key in required if key not in found]
-    for key in unknown:
-        hint = suggest(key, missing) or suggest(key, known) or "."
-        yield f"{where}.{key}: unknown {word}{hint} The model has {', '.join(known) or 'none'}"
-    for key in missing:
-        if not any(nearest(other, missing) == key for other in unknown):
-            yield f"{where}.{key}: the key is missing; the model needs it"
 
 
 def _activate(names: Any, problems: Problems) -> None:

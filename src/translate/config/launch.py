@@ -42,7 +42,6 @@ from translate.config.compose import (
 from translate.config.hydra_search import join_search_path
 from translate.config.overrides import HydraProblem, explain, in_quotes
 from translate.config.resume import (
-    CONFIG_FILE,
     RUNS,
     finished,
     going_on,
@@ -55,6 +54,7 @@ from translate.config.resume import (
 from translate.config.schema import RunConfig, read_yaml
 from translate.config.search_path import EXPERIMENTS, groups, shipped
 from translate.errors import ConfigError, UserError
+from translate.run_folder import CONFIG_FILE
 
 LAUNCHERS = "hydra_plugins.translate_launchers."
 INTERRUPTED = 130

@@ -16,9 +16,9 @@ from translate.config.schema import INSENSITIVE_KEYS, RunConfig, experiment, rea
 from translate.config.search_path import groups
 from translate.errors import ConfigError, UserError
 from translate.registry import METRICS
+from translate.run_folder import CONFIG_FILE, config_file
 
 RUNS = Path("runs")
-CONFIG_FILE = "config.yaml"
 CHECKPOINTS = "checkpoints"
 FIRST_FILES = frozenset({".lock", f"{CONFIG_FILE}.unfinished"})
 """What a run that is killed at once leaves in its folder, before the configuration is there."""
@@ -69,8 +69,7 @@ def check_folder(folder: Path) -> None:
         hint = f"; write resume={inside}" if inside else ""
         what = "a file" if folder.is_file() else "no folder"
         raise UserError(f"resume: {folder} is {what}, expected a run folder such as runs/<name>/<time>, or auto{hint}")
-    if not (folder / CONFIG_FILE).is_file():
-        raise UserError(f"resume: {folder} is not a run folder, it holds no {CONFIG_FILE}; expected runs/<name>/<time>")
+    config_file(folder, "resume")
     if newest_iteration(folder) is None:
         raise UserError(f"resume: {folder} holds no checkpoint to go on from; start anew, without resume")
 

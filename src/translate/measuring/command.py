@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from translate.config import check as checks
+from translate.config.binding import bind_fields
 from translate.config.compose import compose, plain
-from translate.config.resume import CONFIG_FILE
 from translate.config.schema import read_yaml
 from translate.errors import ConfigError, UserError
+from translate.run_folder import CONFIG_FILE, config_file
 
 ROOT = "evaluate"
 
@@ -60,7 +61,7 @@ def configuration(words: Sequence[str]) -> EvaluateConfig:
         found = plain(tree, problems)
         if found.get("metrics") is None:
             found["metrics"] = {}
-        values = checks.bind_fields(EvaluateConfig, found, "", problems)
+        values = bind_fields(EvaluateConfig, found, "", problems)
         checks.check_metrics(values.get("metrics"), problems)
         if isinstance(size := values.get("batch_size"), int) and size < 1:
             problems.append(f"batch_size: found {size}, expected at least 1")
@@ -85,10 +86,7 @@ def _activate_those_of_the_run(words: Sequence[str]) -> None:
 
 def chosen_checkpoint(folder: Path, wanted: str | int) -> tuple[str, Path]:
     """Return the name by which a checkpoint is kept in file names ("last", "best", "005000"), and its path."""
-    if not (folder / CONFIG_FILE).is_file():
-        raise UserError(
-            f"evaluate: {folder} is not a run folder, it holds no {CONFIG_FILE}; expected runs/<name>/<time>"
-        )
+    config_file(folder, "evaluate")
     kept = {int(path.stem): path for path in (folder / "checkpoints").glob("*.safetensors") if path.stem.isdigit()}
     best = folder / "checkpoints" / "best.safetensors"
     if wanted == "best":

@@ -16,10 +16,11 @@ from typing import Any
 
 import yaml
 
-from translate.config.resume import CONFIG_FILE, run_folders
+from translate.config.resume import run_folders
 from translate.config.schema import INSENSITIVE_KEYS, experiment, read_yaml
 from translate.errors import UserError
 from translate.measuring import results
+from translate.run_folder import CONFIG_FILE
 
 WITHOUT = INSENSITIVE_KEYS | {"seed"}
 JUDGED = "metrics.json"

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from translate.errors import UserError, among
+from translate.run_folder import config_file
 
 
 def read(
@@ -86,10 +87,7 @@ def existing(command: str, key: str, value: str) -> Path:
 def run_folder(command: str, value: str) -> Path:
     """Return a run folder that has a configuration and a checkpoint."""
     folder = Path(value).expanduser()
-    if not (folder / "config.yaml").is_file():
-        raise UserError(
-            f"{command}: {folder} is not a run folder, it holds no config.yaml; expected runs/<name>/<time>"
-        )
+    config_file(folder, command)
     if not any(path.stem.isdigit() for path in (folder / "checkpoints").glob("*.safetensors")):
         raise UserError(f"{command}: {folder} holds no checkpoint yet")
     return folder
