@@ -15,11 +15,11 @@ from PIL import Image
 from torch import Tensor
 
 import translate
-from translate import build
 from translate.config.check import check
 from translate.config.schema import read_yaml
 from translate.data.batches import HeldOut
-from translate.grids import enlarged, grid, to_bytes
+from translate.inference.grids import enlarged, grid, to_bytes
+from translate.training import build
 
 NUM_SOURCES = 6
 

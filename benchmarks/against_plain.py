@@ -37,13 +37,13 @@ from plain_cyclegan import PlainCycleGAN
 from plain_stargan_v1 import PlainStarGANv1
 from plain_stargan_v2 import PlainStarGANv2
 
-from translate import build, processor
-from translate.artifacts import environment
-from translate.benchmark.timing import Operations
 from translate.config.compose import load
 from translate.data.batches import LabelledBatch, ReferenceBatch, UnpairedBatch
 from translate.models.base import TranslationModel
-from translate.run import is_out_of_memory
+from translate.profiling.timing import Operations
+from translate.runs.environment import environment
+from translate.training import build, cpu_process
+from translate.training.run import is_out_of_memory
 
 COMMON = [
     "data=critters",
@@ -177,7 +177,7 @@ def take_turns(orders: Connection, name: str, size: int, batch: int, words: str,
     if words == "plain":
         step = plain_step(name, model, batches)
     else:
-        processor.prepare(config.trainer)
+        cpu_process.prepare(config.trainer)
         build.compile_model(model, config.trainer)
         make = getattr(batches, name)
 

@@ -19,9 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from translate.networks import winograd
-from translate.networks.convolutions import QuickConv2d
-from translate.processor import keep_freed_memory
+from translate.acceleration import winograd
+from translate.acceleration.cpu_convolutions import QuickConv2d
+from translate.training.cpu_process import keep_freed_memory
 
 USUAL_POINTS = (0.0, 1.0, -1.0, 2.0, -2.0)
 

@@ -14,9 +14,9 @@ import time
 
 import torch
 
-from translate import build
 from translate.config.compose import load
 from translate.data.batches import Picture
+from translate.training import build
 
 AUGMENTATIONS = ("none", "flip", "resize_crop_flip", "crop_flip")
 

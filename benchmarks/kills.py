@@ -29,7 +29,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from translate import checkpoints
+from translate.runs import checkpoints
+from translate.runs.folder import RunFolder
 
 ITERATIONS = 24
 NUM_PICTURES = {"train": 150, "val": 9}  # a domain: enough to be decoded for a while
@@ -89,11 +90,11 @@ class Run:
     @property
     def reached(self) -> int:
         """Return the iteration of the newest checkpoint."""
-        return max((int(path.stem) for path in checkpoints.all_in(self.folder)), default=0)
+        return max((int(path.stem) for path in RunFolder(self.folder).checkpoints().values()), default=0)
 
     def words(self, luck: random.Random) -> list[str]:
         """Return the command with which a user begins the run, or goes on with it."""
-        begun = bool(checkpoints.all_in(self.folder))
+        begun = bool(RunFolder(self.folder).checkpoints())
         self.resumed += begun
         if begun and luck.random() < 0.5:
             return [f"resume={self.folder}"]
@@ -194,7 +195,7 @@ def differences(found: Path, wanted: Path) -> list[str]:
     if one.iteration != other.iteration or one.tensors.keys() != other.tensors.keys():
         return [*unlike, f"checkpoint of iteration {one.iteration}"]
     unlike += [name for name, tensor in one.tensors.items() if not tensor.equal(other.tensors[name])]
-    best = [checkpoints.read(checkpoints.best_in(folder)) for folder in (found, wanted)]
+    best = [checkpoints.read(RunFolder(folder).best_checkpoint) for folder in (found, wanted)]
     unlike += [f"best {name}" for name, t in best[0].tensors.items() if not t.equal(best[1].tensors[name])]
     if records(found) != records(wanted):
         unlike.append("metrics.jsonl")

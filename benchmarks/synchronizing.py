@@ -6,7 +6,7 @@
 The network is the discriminator of StarGAN v2, an update its forward and backward pass and what averages the gradients:
 
     none       nothing, each process by itself: what communication is compared with
-    one        one collective call for all gradients copied side by side, as `translate.distributed.synchronize` does
+    one        one collective call for all gradients side by side, as `translate.distributed.collectives` does
     each       one collective call for each tensor, all begun before the first is waited for
     wrapper    torch's DistributedDataParallel around the network, which communicates while it computes
     unused     the same, looking for unused parameters, as one wrapper around all networks of a GAN would have to
@@ -24,7 +24,7 @@ import torch.multiprocessing as mp
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from translate.distributed import synchronize
+from translate.distributed.collectives import synchronize
 from translate.networks.stargan_v2 import Discriminator
 
 

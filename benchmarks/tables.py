@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from against_plain import compare, sentence
 
-from translate.artifacts import environment
+from translate.runs.environment import environment
 
 CPU = ["float32", "library", "returning", "planes", "bf16"]  # bf16 pays where the processor has instructions for it
 CUDA = ["float32", "tf32", "bf16", "tf32,compile", "bf16,compile"]

@@ -20,9 +20,9 @@ from translate.config.check import HANDED, RULES
 from translate.config.experiments import HEADER, header
 from translate.config.types import in_words
 from translate.data.views import VIEWS, serves
-from translate.registry import REGISTRIES
-from translate.schedule import SCHEDULES
-from translate.signatures import Entry
+from translate.registry.registry import REGISTRIES
+from translate.registry.signatures import Entry
+from translate.schedules import SCHEDULES
 
 ROOT = Path(__file__).resolve().parents[1]
 CONF = ROOT / "conf"

@@ -5,7 +5,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_LAZY = {"load": "translate.weights.loading", "Translator": "translate.weights.loading"}
+_LAZY = {"load": "translate.inference.translator", "Translator": "translate.inference.translator"}
 """What the package offers at its top, and where it is; torch is imported when one of them is first asked for."""
 
 

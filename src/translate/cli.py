@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from translate import __version__
 from translate.errors import UserError, among
-from translate.run_folder import config_file
+from translate.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from translate.config.schema import RunConfig
@@ -101,7 +101,7 @@ Tab completion, for this shell:  eval "$(python -m translate -sc install=bash)\"
 
 def _train_help() -> str:
     from translate.config.search_path import groups
-    from translate.listing import wrapped
+    from translate.console import wrapped
 
     found = {name: options for name, options in groups().items() if name not in ("recipe", "fit")}
     width = max(map(len, found))
@@ -132,14 +132,14 @@ def _train_help() -> str:
 
 def train(words: Sequence[str]) -> int:
     """Train what a command line in Hydra's grammar describes; return the exit code of the worst job."""
-    from translate.config.launch import launch
+    from translate.sweeps.launch import launch
 
     return launch(list(words), _train_one)
 
 
 def _train_one(config: "RunConfig", folder: Path, resume_from: Path | None, overrides: list[str]) -> int:
     """Train one checked configuration. Only here is torch imported."""
-    from translate import run
+    from translate.training import run
 
     # Lightning starts further processes of this run with our command line: they shall read the run folder.
     argv = sys.argv
@@ -152,7 +152,7 @@ def _train_one(config: "RunConfig", folder: Path, resume_from: Path | None, over
 
 def join(words: Sequence[str]) -> int:
     """Take part in a run that another process has begun, as one of its further processes."""
-    from translate import run
+    from translate.training import run
 
     if not words:
         raise UserError("join: expected a run folder")
@@ -166,8 +166,8 @@ def join(words: Sequence[str]) -> int:
 
 def show(words: Sequence[str]) -> int:
     """Print the configuration of a command line or of the run in run=FOLDER or, with --memory, what it will need."""
-    from translate.config.launch import configuration
     from translate.config.schema import to_yaml
+    from translate.sweeps.launch import configuration
 
     others = [word for word in words if word != "--memory"]
     of_memory = len(others) < len(words)
@@ -175,15 +175,15 @@ def show(words: Sequence[str]) -> int:
     if folders and len(others) > 1:
         raise UserError("show: run=FOLDER stands alone; a finished run's configuration takes no overrides")
     if folders and not of_memory:
-        print(config_file(folders[0], "show").read_text(encoding="utf-8"), end="")
+        print(RunFolder(folders[0]).require_run().config_file.read_text(encoding="utf-8"), end="")
         return 0
     config = _configuration_of(folders[0], "show") if folders else configuration(others)
     if not of_memory:
         print(to_yaml(config), end="")
         return 0
-    from translate import planning  # torch is imported now that the configuration is good
+    from translate.profiling import memory  # torch is imported now that the configuration is good
 
-    print(planning.table(config, planning.plan(config)))
+    print(memory.table(config, memory.plan(config)))
     return 0
 
 
@@ -192,7 +192,7 @@ def _configuration_of(folder: Path, command: str) -> "RunConfig":
     from translate.config.check import check
     from translate.config.schema import read_yaml
 
-    return check(read_yaml(config_file(folder, command)))
+    return check(read_yaml(RunFolder(folder).require_run(command).config_file))
 
 
 def _show_help() -> str:
@@ -210,20 +210,20 @@ def _show_help() -> str:
 
 def list_names(words: Sequence[str]) -> int:
     """Print what there is: registered parts with their arguments, or the options of a configuration group."""
-    from translate import listing
+    from translate.commands import list
 
-    return listing.run(_without_plugins(words))
+    return list.run(_without_plugins(words))
 
 
 def _list_help() -> str:
-    from translate.listing import help_text
+    from translate.commands.list import help_text
 
     return "\n" + help_text()
 
 
 def _without_plugins(words: Sequence[str]) -> list[str]:
     """Activate the plugins that words name, as Hydra would, and return the other words."""
-    from translate import plugins
+    from translate.registry import plugins
 
     given = [word for word in words if word.startswith("plugins=")]
     for word in given:
@@ -237,20 +237,20 @@ def _without_plugins(words: Sequence[str]) -> list[str]:
 
 def export(words: Sequence[str]) -> int:
     """Write the weights of a run to a file, in a published layout, or to the Hugging Face Hub."""
-    from translate.weights import commands
+    from translate.commands import weights
 
-    return commands.export(words)
+    return weights.export(words)
 
 
 def import_weights(words: Sequence[str]) -> int:
     """Bring in published weights, as a file of ours or as a run to train on."""
-    from translate.weights import commands
+    from translate.commands import weights
 
-    return commands.import_weights(words)
+    return weights.import_weights(words)
 
 
 def _weights_help(name: str) -> str:
-    from translate.weights.commands import HELP
+    from translate.commands.weights import HELP
 
     return "\n" + HELP[name]
 
@@ -260,13 +260,13 @@ def _weights_help(name: str) -> str:
 
 def download(words: Sequence[str]) -> int:
     """Get a published data set, or print which there are."""
-    from translate.downloads import command
+    from translate.commands import download as command
 
     return command.run(_without_plugins(words))
 
 
 def _download_help() -> str:
-    from translate.downloads import command
+    from translate.commands import download as command
 
     return command.help_text()
 
@@ -276,13 +276,13 @@ def _download_help() -> str:
 
 def evaluate(words: Sequence[str]) -> int:
     """Measure a trained run by metrics of a protocol."""
-    from translate.measuring import command
+    from translate.commands import evaluate as command
 
     return command.run(words)
 
 
 def _evaluate_help() -> str:
-    from translate.measuring.command import HELP
+    from translate.commands.evaluate import HELP
 
     return "\n" + HELP
 
@@ -292,13 +292,13 @@ def _evaluate_help() -> str:
 
 def sweep(words: Sequence[str]) -> int:
     """Search with Optuna."""
-    from translate.sweep import command
+    from translate.commands import sweep as command
 
     return command.run(words)
 
 
 def _sweep_help() -> str:
-    from translate.sweep.command import help_text
+    from translate.commands.sweep import help_text
 
     return "\n" + help_text()
 
@@ -308,13 +308,13 @@ def _sweep_help() -> str:
 
 def table(words: Sequence[str]) -> int:
     """Write tables of what runs have measured."""
-    from translate.tables import command
+    from translate.commands import table as command
 
     return command.run(words)
 
 
 def _table_help() -> str:
-    from translate.tables.command import help_text
+    from translate.commands.table import help_text
 
     return "\n" + help_text()
 
@@ -324,13 +324,13 @@ def _table_help() -> str:
 
 def benchmark(words: Sequence[str]) -> int:
     """Measure how fast a configuration trains, or compare two."""
-    from translate.benchmark import command
+    from translate.commands import benchmark as command
 
     return command.run(words)
 
 
 def _benchmark_help() -> str:
-    from translate.benchmark.command import HELP
+    from translate.commands.benchmark import HELP
 
     return "\n" + HELP
 

@@ -48,7 +48,10 @@ def test_names_of_classes(module: Module) -> None:
 
 @pytest.mark.parametrize("module", MODULES, ids=IDS)
 def test_counts_and_lengths_are_named_as_such(module: Module) -> None:
-    """num_ counts, _size lengths, _every cadences: no n_, _dim, nc, _interval in a public signature."""
+    """num_ counts, _size lengths, _every cadences: no n_, _dim, nc, _interval in a public signature.
+
+    ``n_jobs`` is the name that Hydra's own launchers have for it.
+    """
     bad = []
     for name, node in public(module):
         function = next((n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), node)
@@ -57,6 +60,7 @@ def test_counts_and_lengths_are_named_as_such(module: Module) -> None:
             bad += [
                 f"{name}({argument})"
                 for argument in arguments
-                if argument.startswith("n_") or argument.endswith(("_dim", "_interval", "_freq"))
+                if (argument.startswith("n_") and argument != "n_jobs")
+                or argument.endswith(("_dim", "_interval", "_freq"))
             ]
     assert bad == []

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from translate import plugins
 from translate.errors import UserError
-from translate.registry import REGISTRIES, Registry
-from translate.signatures import described, inspected, misses
+from translate.registry import plugins
+from translate.registry.registry import REGISTRIES, Registry
+from translate.registry.signatures import described, inspected, misses
 
 PLUGIN = Path(__file__).parents[1] / "plugin_example"
 ENTRIES = [(kind, name) for kind, registry in REGISTRIES.items() for name in registry.names()]
@@ -159,7 +159,7 @@ def test_signatures(package: tuple[str, Path]) -> None:
 
 def test_duplicates_name_both_owners(package: tuple[str, Path]) -> None:
     name, folder = package
-    part = "from translate.registry import NETWORKS\n@NETWORKS.register('twice')\ndef f(): ...\n"
+    part = "from translate.registry.registry import NETWORKS\n@NETWORKS.register('twice')\ndef f(): ...\n"
     (folder / "a.py").write_text(part)
     (folder / "b.py").write_text(part)
     with pytest.raises(UserError, match=rf"network 'twice' is registered twice: by {name}\.a:\d and by {name}\.b:\d"):

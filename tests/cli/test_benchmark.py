@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from training.tiny import tiny
-from translate.artifacts import commit
+from translate.runs.environment import commit
 
 WORDS = [*tiny.model, *tiny.data, "trainer=cpu", "trainer.threads=1", "benchmark.warmup=1", "benchmark.iterations=2"]
 

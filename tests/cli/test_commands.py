@@ -12,7 +12,7 @@ from PIL import Image
 from translate import __version__
 from translate.cli import COMMANDS, USER_MISTAKE, main
 from translate.config.search_path import groups
-from translate.registry import REGISTRIES
+from translate.registry.registry import REGISTRIES
 
 Out = pytest.CaptureFixture[str]
 
@@ -152,7 +152,7 @@ def test_show_a_run(capsys: Out, tmp_path: Path) -> None:
 
 def test_show_refuses_folders_without_a_configuration(capsys: Out, tmp_path: Path) -> None:
     said = refused(capsys, "show", f"run={tmp_path}")
-    assert f"{tmp_path} is not a run folder" in said
+    assert f"{tmp_path} is a folder without config.yaml" in said
     assert "config.yaml" in said
 
 

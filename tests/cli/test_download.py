@@ -13,9 +13,9 @@ import pytest
 
 from archives import make_zip, tree
 from serving import Answer, Server
-from translate import plugins
 from translate.cli import INTERRUPTED, USER_MISTAKE, main
 from translate.downloads.sources import read_all
+from translate.registry import plugins
 
 Out = pytest.CaptureFixture[str]
 

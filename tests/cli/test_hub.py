@@ -15,15 +15,16 @@ import pytest
 from cli.hub_server import TOKEN, Hub, Repository, serving
 from numerics.published import save, stargan_v2
 from training.tiny import tiny
-from translate import build, checkpoints
-from translate.artifacts import RunFolder
 from translate.cli import main
 from translate.config.schema import to_mapping, to_yaml
 from translate.errors import UserError
+from translate.export.model_card import card
+from translate.runs import checkpoints
+from translate.runs.folder import RunFolder
+from translate.training import build
 from translate.weights import hub as hub_module
-from translate.weights.card import card
 from translate.weights.hub import CARD_MARK, Address, is_address, parse
-from translate.weights.loading import of_run
+from translate.weights.load import of_run
 
 constants = pytest.importorskip("huggingface_hub.constants")
 
@@ -60,7 +61,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "columns": {"real": {"KID": 1}},
     }
     (folder / "metrics" / "clean_last.json").write_text(json.dumps(clean))
-    checkpoints.write(checkpoints.state_of(model, data.domains, to_mapping(config)), checkpoints.path_of(folder, 0))
+    checkpoints.write(checkpoints.state_of(model, data.domains, to_mapping(config)), RunFolder(folder).checkpoint(0))
     return folder
 
 

@@ -14,11 +14,12 @@ from PIL import Image
 from cli.hub_server import TOKEN, serving
 from numerics.published import differences, golden_state, save, stargan_v2
 from training.tiny import tiny
-from translate import build, checkpoints
-from translate.artifacts import RunFolder
 from translate.cli import USER_MISTAKE, main
 from translate.config.resume import resumed
 from translate.config.schema import to_mapping, to_yaml
+from translate.runs import checkpoints
+from translate.runs.folder import RunFolder
+from translate.training import build
 from translate.weights import format
 
 Out = pytest.CaptureFixture[str]
@@ -48,7 +49,7 @@ def run(place: Path) -> Path:
     for iteration in (350, 700):
         model.iteration = iteration
         state = checkpoints.state_of(model, data.domains, to_mapping(config))
-        checkpoints.write(state, checkpoints.path_of(folder, iteration))
+        checkpoints.write(state, RunFolder(folder).checkpoint(iteration))
     return folder
 
 
@@ -79,10 +80,10 @@ def test_export_writes_into_the_run_folder(capsys: Out, run: Path) -> None:
     assert "MB: stargan_v2 of iteration 700, generator, mapping, style_encoder\n" in told
     found = format.read(path)
     assert (found.iteration, found.domains) == (700, ("bear", "cat", "rabbit"))
-    whole = checkpoints.path_of(run, 700).stat().st_size
+    whole = RunFolder(run).checkpoint(700).stat().st_size
     assert path.stat().st_size < whole / 2
     assert done(capsys, "export", f"run={run}", "checkpoint=350").startswith(str(run / "weights_000350.safetensors"))
-    checkpoints.path_of(run, 350).rename(run / "checkpoints" / "best.safetensors")
+    RunFolder(run).checkpoint(350).rename(run / "checkpoints" / "best.safetensors")
     assert done(capsys, "export", f"run={run}", "checkpoint=best").startswith(str(run / "weights_best.safetensors"))
     assert format.read(run / "weights_best.safetensors").iteration == 350
     assert resumed(run, []).iterations == tiny().iterations  # the run folder is still one
@@ -103,10 +104,10 @@ BAD_EXPORTS: list[tuple[tuple[str, ...], str]] = [
     (("RUN",), "found 'RUN', expected key=value"),
     (("run=RUN", "run=RUN"), "run is given twice"),
     (("run=RUN", "to="), "to= says nothing; write to=FILE.safetensors"),
-    (("run=nowhere",), "nowhere is not a run folder, it holds no config.yaml"),
-    (("run=RUN", "checkpoint=5"), "holds no checkpoint of iteration 5; there are 350, 700"),
-    (("run=RUN", "checkpoint=best"), "has no best checkpoint; it is kept by a run with best="),
-    (("run=RUN", "checkpoint=first"), "checkpoint: found 'first', expected a whole number"),
+    (("run=nowhere",), "nowhere is not there; expected a run folder"),
+    (("run=RUN", "checkpoint=5"), "holds no checkpoint of iteration 5; expected one of 350, 700"),
+    (("run=RUN", "checkpoint=best"), "has no best checkpoint. Fix: train with best=METRIC"),
+    (("run=RUN", "checkpoint=first"), "checkpoint: found 'first', expected last, best or an iteration"),
     (("run=RUN", "to=x.pt"), "to: found x.pt, expected a name that ends in .safetensors"),
     (("run=RUN", "to=hf://me"), "hf://me: expected hf://owner/name"),
     (("run=RUN", "format=publishd"), "format: found 'publishd'; did you mean 'published'?"),

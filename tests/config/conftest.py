@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from translate import plugins
+from translate.registry import plugins
 
 PLUGIN = Path(__file__).parents[1] / "plugin_example"
 SMALL = ["plugins=[my_lab]", "model=painter", "data=dots"]
@@ -33,7 +33,7 @@ def problems_of(small: list[str]) -> Callable[..., list[str]]:
         try:
             load([*small, *overrides])
         except ConfigError as error:
-            return list(error.problems)
+            return list(map(str, error.problems))
         return []
 
     return find

@@ -11,7 +11,7 @@ import pytest
 
 from translate import __version__
 from translate.cli import COMMANDS
-from translate.config.launch import _spelled_out
+from translate.sweeps.launch import _spelled_out
 
 Call = Callable[..., "subprocess.CompletedProcess[str]"]
 SMALL = ["plugins=[my_lab]", "model=painter", "data=dots"]
@@ -19,7 +19,7 @@ SMALL = ["plugins=[my_lab]", "model=painter", "data=dots"]
 # Stands for training: what would be trained is printed, and a run folder is made.
 STUB = """
 import sys, types
-run = types.ModuleType("translate.run")
+run = types.ModuleType("translate.training.run")
 def train(config, folder, resume_from, overrides):
     assert "torch" not in sys.modules
     if config.seed == 13:
@@ -27,9 +27,10 @@ def train(config, folder, resume_from, overrides):
     folder.mkdir(parents=True, exist_ok=True)
     print("TRAIN", config.name, folder, resume_from, config.seed, sys.argv[1:])
 run.train = train
-sys.modules["translate.run"] = run
+sys.modules["translate.training.run"] = run
 import translate
-translate.run = run
+import translate.training
+translate.training.run = run
 from translate.cli import main
 sys.exit(main(sys.argv[1:]))
 """
@@ -79,7 +80,7 @@ def test_help_of_each_command(command: Call, name: str) -> None:
     [
         (["lst"], "unknown command 'lst'; did you mean 'list'?"),
         (["list", "netwoks"], "list: there is nothing called 'netwoks'; did you mean 'networks'?"),
-        (["show", "run=nothing"], "show: nothing is not a run folder"),
+        (["show", "run=nothing"], "run: nothing is not there; expected a run folder"),
         ([*SMALL, "trainer.devces=1"], "trainer.devces: unknown key; did you mean 'devices'?"),
         (["-m", *SMALL, "seed=1,b"], "seed: found 'b', expected a whole number"),
         (["--multrun", *SMALL], "unrecognized arguments: --multrun; what is to be set reads key=value"),

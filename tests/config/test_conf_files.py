@@ -25,10 +25,10 @@ def problems(*overrides: str) -> list[str]:
     try:
         load(overrides, scan=False)
     except ConfigError as error:
-        if any(" of every image, but data=" in problem for problem in error.problems):
+        if any(" of every image, but data=" in problem for problem in map(str, error.problems)):
             return []
         theirs = ("you must give this", " domains; choose them by data.domains=")
-        return [problem for problem in error.problems if not any(words in problem for words in theirs)]
+        return [problem for problem in map(str, error.problems) if not any(words in problem for words in theirs)]
     return []
 
 

@@ -11,18 +11,18 @@ from types import ModuleType
 import pytest
 from hydra._internal.utils import get_args_parser
 
-from translate import plugins
-from translate.benchmark import command as benchmark
 from translate.cli import COMMANDS, main
+from translate.commands import benchmark as benchmark
+from translate.commands import evaluate as measuring
+from translate.commands import sweep as sweep
+from translate.commands import table as tables
+from translate.commands.arguments import read
+from translate.commands.download import parse
+from translate.commands.weights import EXPORT, IMPORT
 from translate.config.compose import activate_named_plugins, load
 from translate.config.experiments import header
-from translate.config.launch import _single_runs, _spelled_out
-from translate.downloads.command import parse
-from translate.measuring import command as measuring
-from translate.sweep import command as sweep
-from translate.tables import command as tables
-from translate.weights.commands import EXPORT, IMPORT
-from translate.weights.words import read
+from translate.registry import plugins
+from translate.sweeps.launch import _single_runs, _spelled_out
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [

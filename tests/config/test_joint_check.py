@@ -20,7 +20,7 @@ def problems(parts: str, *overrides: str) -> list[str]:
     try:
         load_parts(parts, *overrides)
     except ConfigError as error:
-        return list(error.problems)
+        return list(map(str, error.problems))
     return []
 
 
@@ -76,7 +76,7 @@ def test_all_mistakes_of_all_parts_come_at_once() -> None:
 def test_both_splits_have_the_same_labels(tmp_path: Path) -> None:
     """A part whose validation images have other classes is found out, though joined data sets have no domains."""
     (tmp_path / "halves.py").write_text(
-        "from translate.registry import DATASETS\n"
+        "from translate.registry.registry import DATASETS\n"
         "from translate.data.datasets.critters import Critters\n"
         "@DATASETS.register('halves', gives=('domain',))\n"
         "class Halves(Critters):\n"
@@ -85,7 +85,7 @@ def test_both_splits_have_the_same_labels(tmp_path: Path) -> None:
         "        super().__init__(12, 12, split=split, domains=['cat', 'dog'] if split == 'train' else ['cat', 'fox'])\n"
     )
     with pytest.MonkeyPatch.context() as patch:
-        from translate import plugins
+        from translate.registry import plugins
 
         patch.syspath_prepend(str(tmp_path))
         patch.setattr(plugins, "_activated", [*plugins._activated, "halves"])

@@ -10,10 +10,11 @@ import yaml
 
 from translate.config.check import check
 from translate.config.compose import load
-from translate.config.launch import configuration, place_of
-from translate.config.resume import finished, newest_iteration, resumed, unfinished
+from translate.config.resume import finished, resumed, unfinished
 from translate.config.schema import INSENSITIVE_KEYS, RunConfig, experiment, read_yaml, to_mapping, to_yaml
 from translate.errors import ConfigError, UserError
+from translate.runs.folder import RunFolder
+from translate.sweeps.launch import configuration, place_of
 
 
 def save(folder: Path, config: RunConfig, *iterations: int) -> Path:
@@ -46,7 +47,7 @@ def test_values_are_set_on_top(small: list[str], tmp_path: Path) -> None:
     assert experiment(to_mapping(found), INSENSITIVE_KEYS | {"iterations"}) == experiment(
         to_mapping(config), INSENSITIVE_KEYS | {"iterations"}
     )
-    assert newest_iteration(folder) == 10
+    assert RunFolder(folder).newest_iteration() == 10
     assert configuration([f"resume={folder}", "iterations=20"]).iterations == 20
 
 

@@ -13,8 +13,8 @@ import yaml
 from training.stub import SMALL, Place, calls_of, until
 from translate.cli import main
 from translate.errors import ConfigError, UserError
-from translate.sweep import settings
-from translate.sweep.settings import Choice, Range
+from translate.sweeps import search_space
+from translate.sweeps.search_space import Choice, Range
 
 optuna = pytest.importorskip("optuna")
 
@@ -131,14 +131,14 @@ def test_two_commands_share_a_storage(place: Place) -> None:
 def test_shipped_spaces_are_good(capsys: pytest.CaptureFixture[str]) -> None:
     from translate.config.compose import load
 
-    names = settings.shipped()
+    names = search_space.shipped()
     assert names
     for name in names:
-        found = settings.load(name, {})
+        found = search_space.load(name, {})
         assert found.name == name
         for key, parameter in found.space.items():
             for value in parameter.ends():
-                load([*found.overrides, settings.override(key, value)], scan=False)
+                load([*found.overrides, search_space.override(key, value)], scan=False)
     assert main(["sweep", "-h"]) == 0
     assert ", ".join(names) in capsys.readouterr().out
 
@@ -158,8 +158,8 @@ def test_all_problems_of_a_file_are_said_at_once(tmp_path: Path) -> None:
     }
     (tmp_path / "a.yaml").write_text(yaml.safe_dump(tree))
     with pytest.raises(ConfigError) as caught:
-        settings.load(str(tmp_path / "a.yaml"), {"n_job": "1"})
-    said = " ".join(caught.value.problems)
+        search_space.load(str(tmp_path / "a.yaml"), {"n_job": "1"})
+    said = " ".join(map(str, caught.value.problems))
     for part in ("sweep.n_job: this cannot be set; did you mean 'n_jobs'?", "trials: unknown key", "found 'up'"):
         assert part in said
     assert "found 'tpee'" in said
@@ -168,7 +168,7 @@ def test_all_problems_of_a_file_are_said_at_once(tmp_path: Path) -> None:
     del tree["trials"]
     (tmp_path / "a.yaml").write_text(yaml.safe_dump(tree))
     with pytest.raises(ConfigError) as caught:
-        settings.load(str(tmp_path / "a.yaml"), {})
+        search_space.load(str(tmp_path / "a.yaml"), {})
     assert len(caught.value.problems) == 4, caught.value.problems
     assert "write 1.0e-5" in str(caught.value)
 
@@ -192,16 +192,16 @@ def test_all_problems_of_a_file_are_said_at_once(tmp_path: Path) -> None:
 def test_what_does_not_go_together(change: dict[str, object], sentence: str) -> None:
     problems: list[str] = []
     tree = {"objectives": {"a": "minimize"}, "space": {"a": {"low": 0.0, "high": 1.0}}, **change}
-    assert settings.parse(tree, problems) is None
+    assert search_space.parse(tree, problems) is None
     assert sentence in " ".join(problems)
 
 
 def test_a_grid_has_every_combination() -> None:
-    found = settings.parse(
+    found = search_space.parse(
         {"objectives": {"a": "minimize"}, "space": {"b": [1, None], "c": {"low": 0.0, "high": 0.3, "step": 0.1}}}, []
     )
     assert found is not None
-    combinations = list(settings.grid(found))
+    combinations = list(search_space.grid(found))
     assert len(combinations) == 8
     assert [c["c"] for c in combinations[:4]] == pytest.approx([0.0, 0.1, 0.2, 0.3])
 
@@ -248,11 +248,11 @@ def test_the_file_of_a_wandb_sweep(tmp_path: Path) -> None:
           width: {distribution: q_uniform, min: 8, max: 64, q: 8}
     """
     (tmp_path / "w.yaml").write_text(text)
-    found = settings.load(str(tmp_path / "w.yaml"), {"num_trials": "9"})
+    found = search_space.load(str(tmp_path / "w.yaml"), {"num_trials": "9"})
     assert (found.name, found.sampler, found.num_trials) == ("theirs", "tpe", 9)
     assert found.objectives == {"quality": "maximize"}
     assert found.overrides == ["iterations=100", "logger=null"]
-    assert found.pruner == settings.Pruner("hyperband", "quality", "maximize", min_iterations=3, reduction=2)
+    assert found.pruner == search_space.Pruner("hyperband", "quality", "maximize", min_iterations=3, reduction=2)
     decay = found.space.pop("model.decay")
     assert isinstance(decay, Range)
     assert (decay.low, decay.high, decay.log) == (pytest.approx(0.1353353), 1.0, True)
@@ -274,7 +274,7 @@ def test_what_a_wandb_sweep_cannot_say_here(tmp_path: Path) -> None:
     }
     (tmp_path / "w.yaml").write_text(yaml.safe_dump(tree))
     with pytest.raises(ConfigError) as caught:
-        settings.load(str(tmp_path / "w.yaml"), {})
+        search_space.load(str(tmp_path / "w.yaml"), {})
     for part in ("found 'hyper'", "parameters.a: expected", "probabilities", "early_terminate", "surprise", "metric"):
         assert part in str(caught.value)
 
@@ -286,15 +286,15 @@ def test_a_wandb_grid_has_as_many_trials_as_values(tmp_path: Path) -> None:
         "parameters": {"seed": {"min": 0, "max": 2}, "data.batch_size": {"values": [4, 8]}},
     }
     (tmp_path / "w.yaml").write_text(yaml.safe_dump(tree))
-    found = settings.load(str(tmp_path / "w.yaml"), {})
-    assert (found.num_trials, len(list(settings.grid(found)))) == (6, 6)
+    found = search_space.load(str(tmp_path / "w.yaml"), {})
+    assert (found.num_trials, len(list(search_space.grid(found)))) == (6, 6)
 
 
 # --- what runs have recorded ---------------------------------------------------------------------------------
 
 
 def test_lines_are_read_when_they_are_whole(tmp_path: Path) -> None:
-    from translate.sweep.study import Lines
+    from translate.sweeps.optuna_study import Lines
 
     path = tmp_path / "metrics.jsonl"
     lines = Lines(path)
@@ -309,7 +309,7 @@ def test_lines_are_read_when_they_are_whole(tmp_path: Path) -> None:
 
 
 def test_objectives_are_figures_or_terms(tmp_path: Path) -> None:
-    from translate.sweep.study import objective
+    from translate.sweeps.optuna_study import objective
 
     (tmp_path / "config.yaml").write_text("name: a\nseed: 1\n")
     (tmp_path / "metrics").mkdir()
@@ -329,7 +329,7 @@ def test_objectives_are_figures_or_terms(tmp_path: Path) -> None:
 
 
 def test_a_trial_of_another_machine_is_lost_after_a_silence() -> None:
-    from translate.sweep import study
+    from translate.sweeps import optuna_study
 
     def trial(worker: str, silence: float) -> "optuna.trial.FrozenTrial":
         import time
@@ -341,7 +341,7 @@ def test_a_trial_of_another_machine_is_lost_after_a_silence() -> None:
 
     gone = subprocess.Popen(["true"])
     gone.wait()
-    assert study._is_lost(trial(f"{socket.gethostname()}:{gone.pid}", 0))
-    assert not study._is_lost(trial(f"{socket.gethostname()}:{os.getppid()}", 0))
-    assert not study._is_lost(trial("elsewhere:1", study.LOST_AFTER / 2))
-    assert study._is_lost(trial("elsewhere:1", study.LOST_AFTER * 2))
+    assert optuna_study._is_lost(trial(f"{socket.gethostname()}:{gone.pid}", 0))
+    assert not optuna_study._is_lost(trial(f"{socket.gethostname()}:{os.getppid()}", 0))
+    assert not optuna_study._is_lost(trial("elsewhere:1", optuna_study.LOST_AFTER / 2))
+    assert optuna_study._is_lost(trial("elsewhere:1", optuna_study.LOST_AFTER * 2))

@@ -21,8 +21,8 @@ from numerics.gradients import of_first_iteration
 from translate.data.batches import UnpairedBatch
 from translate.losses.adversarial import LeastSquares
 from translate.models.cyclegan import CycleGAN
+from translate.networks.cyclegan import ResnetGenerator
 from translate.networks.patch import PatchDiscriminator
-from translate.networks.resnet import ResnetGenerator
 
 GOLDEN = json.loads((Path(__file__).parent / "golden/cyclegan_resnet9_64.json").read_text())
 OUTPUTS = np.load(Path(__file__).parent / "golden/cyclegan_resnet9_64.npz")

@@ -18,7 +18,7 @@ from translate.data.batches import PairedBatch
 from translate.losses.adversarial import NonSaturating
 from translate.models.pix2pix import Pix2Pix
 from translate.networks.patch import PatchDiscriminator
-from translate.networks.unet import UnetGenerator
+from translate.networks.pix2pix import UnetGenerator
 
 GOLDEN = json.loads((Path(__file__).parent / "golden/pix2pix_unet128.json").read_text())
 OUTPUTS = np.load(Path(__file__).parent / "golden/pix2pix_unet128.npz")

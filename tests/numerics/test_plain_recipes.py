@@ -12,7 +12,7 @@ from translate.losses.adversarial import LeastSquares, Wasserstein
 from translate.models.base import TranslationModel
 from translate.models.cyclegan import CycleGAN
 from translate.models.stargan_v1 import StarGANv1
-from translate.networks import resnet, stargan_v1
+from translate.networks import cyclegan, stargan_v1
 from translate.networks.patch import PatchDiscriminator
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
@@ -75,7 +75,7 @@ def test_stargan_v1(memory: torch.memory_format) -> None:
 def test_cyclegan(memory: torch.memory_format) -> None:
     torch.manual_seed(0)
     networks: dict[str, torch.nn.Module] = {
-        f"generator_{way}": resnet.ResnetGenerator(4, num_blocks=2) for way in ("ab", "ba")
+        f"generator_{way}": cyclegan.ResnetGenerator(4, num_blocks=2) for way in ("ab", "ba")
     }
     networks |= {f"discriminator_{side}": PatchDiscriminator(base_width=4, num_layers=2) for side in SIDES}
     adam = partial(torch.optim.Adam, lr=RATE, betas=(0.5, 0.999), fused=True)

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from numerics import test_cyclegan_golden, test_stargan_v1_golden, test_stargan_v2_golden
-from translate.networks import convolutions
-from translate.networks.convolutions import use_quick_convolutions
+from translate.acceleration import cpu_convolutions
+from translate.acceleration.cpu_convolutions import use_quick_convolutions
 
 WAYS = {
     "winograd": {"WIDE": 1, "MANY_PLACES": 1, "HEAVY": 2**62, "winograd_pays": lambda: True},
@@ -20,7 +20,7 @@ WAYS = {
 @pytest.fixture(params=WAYS)
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in WAYS[request.param].items():
-        monkeypatch.setattr(convolutions, name, value)
+        monkeypatch.setattr(cpu_convolutions, name, value)
     for module, make in (
         (test_cyclegan_golden, "networks"),
         (test_stargan_v1_golden, "networks_of"),

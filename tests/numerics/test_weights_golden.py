@@ -11,9 +11,9 @@ from torch import Tensor
 from numerics.formula import code, image
 from numerics.published import GOLDEN, golden, golden_stargan_v2, golden_state, save
 from translate.errors import UserError
+from translate.inference.translator import Translator, load
 from translate.weights import format
-from translate.weights.loading import Translator, load
-from translate.weights.published import recognition
+from translate.weights.published import detect
 from translate.weights.published.layout import Wishes
 
 
@@ -22,7 +22,7 @@ def brought_in(folder: Path, *files: Path, **wishes: Any) -> Translator:
 
     In channels-last memory, which `load` chooses for its speed, group norms round ten times more coarsely on a CPU.
     """
-    format.write(recognition.read(files, Wishes(**wishes)), folder / "ours.safetensors")
+    format.write(detect.read(files, Wishes(**wishes)), folder / "ours.safetensors")
     translator = load(folder / "ours.safetensors")
     for network in translator.translation.networks.values():
         network.to(memory_format=torch.contiguous_format)

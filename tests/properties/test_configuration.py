@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 
 from properties.budget import examples
-from translate import plugins
 from translate.config import compose as composing
 from translate.config.check import check
 from translate.config.compose import compose, load
-from translate.config.launch import launch
 from translate.config.overrides import in_quotes
 from translate.config.schema import read_yaml, to_yaml
 from translate.errors import UserError
+from translate.registry import plugins
+from translate.sweeps.launch import launch
 
 BASES = {
     "stargan_v2": ["model=stargan_v2_small", "data=critters", "data.num_images=12", "data.num_val_images=6"],

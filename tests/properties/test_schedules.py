@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from properties.budget import examples
 from translate.errors import UserError
-from translate.schedule import Constant, Linear, Schedule, parse, product
+from translate.schedules import Constant, Linear, Schedule, parse, product
 
 numbers = st.floats(-1e6, 1e6) | st.sampled_from([0.0, 1.0, 2.0])
 counts = st.integers(1, 10**7)

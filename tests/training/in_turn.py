@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from translate import run
 from translate.config.check import check
 from translate.config.schema import RunConfig, read_yaml, to_yaml
+from translate.training import run
 
 
 def train_in_turn(configs: Sequence[RunConfig], place: Path, count: int) -> None:

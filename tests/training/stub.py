@@ -14,7 +14,7 @@ SMALL = ["plugins=[my_lab]", "model=painter", "data=dots", "iterations=5", "metr
 # and waits for a signal, seeds from 50 on are slow; all lower their loss, and end with figures of their seed.
 STUB = """
 import json, os, signal, sys, time, types
-run = types.ModuleType("translate.run")
+run = types.ModuleType("translate.training.run")
 def train(config, folder, resume_from, overrides):
     from translate.config.schema import to_yaml
     def checkpoint(number):
@@ -50,7 +50,7 @@ def train(config, folder, resume_from, overrides):
     (folder / "metrics" / "local_last.json").write_text(json.dumps({**told, "figures": figures}))
     return 0
 run.train = train
-sys.modules["translate.run"] = run
+sys.modules["translate.training.run"] = run
 """
 
 

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from training.tiny import RUN, tiny, train
-from translate import build
-from translate.checkpoints import Checkpoint, newest
 from translate.config.compose import load
 from translate.config.schema import RunConfig
 from translate.models.stargan_v2 import StarGANv2
-from translate.run import train as run
+from translate.runs.checkpoints import Checkpoint, newest
+from translate.training import build
+from translate.training.run import train as run
 
 ROWS = "abcdef"
 SIZES = {

@@ -8,8 +8,8 @@ import torch
 from lightning_utilities.core.apply_func import apply_to_collection
 
 from training.test_models import CASES, COVERED, start, train
-from translate import build
 from translate.models.base import TranslationModel
+from translate.training import build
 
 
 @pytest.mark.parametrize("name", COVERED)

@@ -9,16 +9,18 @@ import torch
 from torch import Tensor, nn
 
 from training.tiny import RUN, differences, tiny_cyclegan
-from translate import build, checkpoints, distributed, run
 from translate.config.compose import load
 from translate.config.resume import resumed
 from translate.data.batches import UnpairedBatch
 from translate.data.views import Draw
-from translate.distributed import gather
+from translate.distributed import collectives
+from translate.distributed.collectives import gather
 from translate.errors import ConfigError, UserError
 from translate.models.base import TranslationModel
 from translate.models.cyclegan import CycleGAN
-from translate.schedule import parse
+from translate.runs import checkpoints
+from translate.schedules import parse
+from translate.training import build, run
 
 ROLES = ("generator_ab", "generator_ba", "discriminator_a", "discriminator_b")
 
@@ -270,11 +272,11 @@ def test_pools_of_several_processes_are_those_of_one(monkeypatch: pytest.MonkeyP
         for one in (whole, *parts):
             one.iteration = k
         wanted = whole.remembered("a", fakes)
-        monkeypatch.setattr(distributed, "shard_count", lambda: 2)
-        monkeypatch.setattr(distributed, "gather", lambda mine, fakes=fakes: fakes)
+        monkeypatch.setattr(collectives, "shard_count", lambda: 2)
+        monkeypatch.setattr(collectives, "gather", lambda mine, fakes=fakes: fakes)
         found = []
         for rank, one in enumerate(parts):
-            monkeypatch.setattr(distributed, "shard_rank", lambda rank=rank: rank)
+            monkeypatch.setattr(collectives, "shard_rank", lambda rank=rank: rank)
             found.append(one.remembered("a", fakes[2 * rank : 2 * rank + 2]))
         monkeypatch.undo()
         assert torch.cat(found).equal(wanted)

@@ -23,7 +23,7 @@ from PIL import Image
 from training.in_turn import call
 from training.test_evaluate import FEATURES
 from training.tiny import RUN, TINY, tiny, train
-from translate import checkpoints
+from translate.runs import checkpoints
 
 # Adam turns a gradient that is rounding alone into a whole step; a large eps makes it smooth
 SMOOTH = [

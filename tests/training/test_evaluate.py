@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from training.tiny import TINY, train
-from translate import checkpoints
 from translate.cli import USER_MISTAKE, main
-from translate.metrics.local import Local
+from translate.metrics.classifier import Local
+from translate.runs import checkpoints
+from translate.runs.folder import RunFolder
 
 FEATURES = ["metrics=[local,local_features]", "metrics.local.num_iterations=4", "metrics.local.num_sources=6"]
 
@@ -54,9 +55,9 @@ def test_the_best_checkpoint_is_kept(run: Path) -> None:
     best = min((2, 4), key=fid)
     noted = figures(run, "best")
     assert (noted["iteration"], noted["value"]) == (best, fid(best))
-    kept = checkpoints.read(checkpoints.best_in(run))
+    kept = checkpoints.read(RunFolder(run).best_checkpoint)
     assert kept.iteration == best
-    same = checkpoints.read(checkpoints.path_of(run, best))
+    same = checkpoints.read(RunFolder(run).checkpoint(best))
     assert all(tensor.equal(same.tensors[name]) for name, tensor in kept.tensors.items())
     assert checkpoints.newest(run).iteration == 4  # the best one is not taken for the newest
 
@@ -83,7 +84,7 @@ def test_the_command_finds_what_training_found(
 def test_two_processes_measure_what_one_does(run: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     (copy / "checkpoints").mkdir(parents=True)
-    for path in [run / "config.yaml", checkpoints.path_of(run, 4)]:
+    for path in [run / "config.yaml", RunFolder(run).checkpoint(4)]:
         (copy / path.relative_to(run)).write_bytes(path.read_bytes())
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "translate"]
     words = ["evaluate", f"run={copy}", *FEATURES, "cache=null", "device=cpu"]

@@ -22,15 +22,18 @@ from PIL import Image
 from safetensors.torch import save
 
 from training.tiny import RUN, TINY, differences, go_on, tiny, tiny_cyclegan, train
-from translate import artifacts, checkpoints, run
-from translate.callbacks.checkpointing import Checkpointing
-from translate.checkpoints import Checkpoint
 from translate.cli import USER_MISTAKE, main
 from translate.errors import UserError
+from translate.inference.translator import load
 from translate.losses.adversarial import NonSaturating
 from translate.metrics.weights import read_tensors
 from translate.models.base import TranslationModel
-from translate.weights.loading import load
+from translate.runs import checkpoints
+from translate.runs import folder as folders
+from translate.runs.checkpoints import Checkpoint
+from translate.runs.folder import RunFolder
+from translate.training import run
+from translate.training.callbacks.checkpointing import Checkpointing
 
 Out = pytest.CaptureFixture[str]
 
@@ -77,8 +80,8 @@ def test_what_becomes_infinite_is_named_and_never_on_the_disk(
     assert named in said
     assert "the last checkpoint is from before" in said
     only_sentences(said)
-    assert [int(path.stem) for path in checkpoints.all_in(tmp_path)] == [2, 3]
-    for path in checkpoints.all_in(tmp_path):
+    assert [int(path.stem) for path in RunFolder(tmp_path).checkpoints().values()] == [2, 3]
+    for path in RunFolder(tmp_path).checkpoints().values():
         assert all(tensor.isfinite().all() for tensor in checkpoints.read(path).tensors.values())
 
 
@@ -288,7 +291,7 @@ def test_a_run_whose_loaders_outlive_it_goes_on_at_once(photos: Photos, tmp_path
     photos.train(tmp_path / "whole", True, "iterations=12")
     words = [*tiny_cyclegan.model, *RUN, *photos.settings(True, "data.num_workers=1", "checkpoint_every=1")]
     process = subprocess.Popen([sys.executable, "-m", "translate", *words, "iterations=12", f"folder={folder}"])
-    while not checkpoints.all_in(folder):
+    while not RunFolder(folder).checkpoints():
         assert process.poll() is None
         time.sleep(0.02)
     process.kill()  # as the system does when memory runs out: its loader, a fork, still holds the lock for a while
@@ -300,7 +303,7 @@ def test_a_run_whose_loaders_outlive_it_goes_on_at_once(photos: Photos, tmp_path
 def test_a_folder_in_which_another_process_trains_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(artifacts, "RELEASED_AFTER", 0.1)
+    monkeypatch.setattr(folders, "LOCK_TIMEOUT", 0.1)
     with (
         FileLock(tmp_path / ".lock"),
         pytest.raises(UserError, match=r"another process trains in this folder; wait for it, or stop it"),
@@ -430,7 +433,7 @@ def test_what_is_no_checkpoint_is_refused_at_every_entrance(
 ) -> None:
     folder, mark = tmp_path / "run", tmp_path / "executed"
     shutil.copytree(done, folder)
-    path = checkpoints.path_of(folder, 2)
+    path = RunFolder(folder).checkpoint(2)
     make, reason = NO_CHECKPOINTS[kind]
     path.write_bytes(make(path.read_bytes(), mark))
     before = {p.name: p.read_bytes() for p in (folder / "checkpoints").iterdir()}
@@ -470,13 +473,13 @@ def test_a_checkpoint_of_another_size_or_model_is_one_sentence(done: Path, tmp_p
     other = checkpoints.newest(tmp_path / "other")
     kept = checkpoints.newest(folder)
     foreign = Checkpoint(other.tensors, 2, kept.domains, kept.config, other.optimizers)
-    checkpoints.write(foreign, checkpoints.path_of(folder, 2))
+    checkpoints.write(foreign, RunFolder(folder).checkpoint(2))
     for entrance in ("resume", "evaluate"):
         capfd.readouterr()
         assert main(ENTRANCES[entrance](folder)) == USER_MISTAKE
         said = capfd.readouterr().err
         assert "the checkpoint does not fit this configuration's networks" in said
         only_sentences(said)
-    checkpoints.write(replace(foreign, domains=("cat", "dog")), checkpoints.path_of(folder, 2))
+    checkpoints.write(replace(foreign, domains=("cat", "dog")), RunFolder(folder).checkpoint(2))
     assert main(ENTRANCES["resume"](folder)) == USER_MISTAKE
     assert "resume: the checkpoint knows the domains ['cat', 'dog']" in capfd.readouterr().err

@@ -15,8 +15,9 @@ from training.test_ablation import row
 from training.test_models import CASES, COVERED
 from training.test_stargan_v1 import JOINT
 from training.tiny import tiny_stargan_v1
-from translate import build, checkpoints
 from translate.config.schema import RunConfig
+from translate.runs import checkpoints
+from translate.training import build
 
 FURTHER: dict[str, Callable[..., RunConfig]] = {
     "stargan_v2 with a gradient penalty": partial(row, "b"),

@@ -13,14 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from training.tiny import Case, tiny, tiny_cyclegan, tiny_pix2pix, tiny_stargan_v1
-from translate import build, planning
+from translate.acceleration import cpu_convolutions
+from translate.acceleration.activation_checkpointing import Stage, Stages, recompute
 from translate.cli import USER_MISTAKE, main
 from translate.config.compose import load
 from translate.config.schema import RunConfig
 from translate.errors import UserError
 from translate.models.base import TranslationModel
-from translate.networks import convolutions
-from translate.networks.recomputing import Stage, Stages, recompute
+from translate.profiling import memory
+from translate.training import build
 
 RECOMPUTED = "trainer.recompute=true"
 CASES = {"stargan_v2": tiny, "stargan_v1": tiny_stargan_v1, "cyclegan": tiny_cyclegan, "pix2pix": tiny_pix2pix}
@@ -41,9 +42,9 @@ def trained(config: RunConfig, iterations: int = 2) -> TranslationModel:
     return model
 
 
-def counted(config: RunConfig) -> planning.Peak:
+def counted(config: RunConfig) -> memory.Peak:
     """Return the peak of the real thing."""
-    return planning.count(build.build_model(config), batch_of(config), config.trainer.precision)
+    return memory.count(build.build_model(config), batch_of(config), config.trainer.precision)
 
 
 # --- computed again -----------------------------------------------------------------------------------------
@@ -179,11 +180,11 @@ def test_compiled_networks_are_not_computed_again(capsys: pytest.CaptureFixture[
 )
 def test_what_is_planned_is_what_is_alive(case: Case, overrides: list[str]) -> None:
     config = case(*overrides)
-    planned, real = planning.plan(config), counted(config)
+    planned, real = memory.plan(config), counted(config)
     assert planned.peak.kinds == real.kinds
     assert planned.peak.during == real.during
-    assert real.during != planning.OUTSIDE
-    assert planned.peak.kinds[planning.ACTIVATIONS] > 0
+    assert real.during != memory.OUTSIDE
+    assert planned.peak.kinds[memory.ACTIVATIONS] > 0
 
 
 @pytest.mark.parametrize(
@@ -199,10 +200,10 @@ def test_what_quick_convolutions_keep_is_planned(
     case: Case, limits: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     last = "trainer.channels_last=true"
-    library = planning.plan(case(last, "trainer.convolutions=library")).peak
+    library = memory.plan(case(last, "trainer.convolutions=library")).peak
     for name, value in limits.items():
-        monkeypatch.setattr(convolutions, name, value)
-    planned = planning.plan(case(last)).peak
+        monkeypatch.setattr(cpu_convolutions, name, value)
+    planned = memory.plan(case(last)).peak
     assert planned == counted(case(last))
     assert planned.total > library.total
 
@@ -211,19 +212,19 @@ def test_what_quick_convolutions_keep_is_planned(
 def test_planned_images_lie_as_those_of_a_run(augment: str, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[tuple[int, ...]]] = []
 
-    def look(model: TranslationModel, batch: Any, *_: Any) -> planning.Peak:
+    def look(model: TranslationModel, batch: Any, *_: Any) -> memory.Peak:
         seen.append([tensor.stride() for tensor in batch if tensor.ndim == 4])
-        return planning.Peak(planning.OUTSIDE, Counter())
+        return memory.Peak(memory.OUTSIDE, Counter())
 
-    monkeypatch.setattr(planning, "count", look)
+    monkeypatch.setattr(memory, "count", look)
     config = tiny(f"data.augment={augment}")
-    planning.plan(config)
+    memory.plan(config)
     counted(config)
     assert seen[0] == seen[1]
 
 
-@pytest.mark.parametrize("peak_of", [counted, lambda config: planning.plan(config).peak], ids=["counted", "planned"])
-def test_computing_again_saves_a_quarter_at_least(peak_of: Callable[[RunConfig], planning.Peak]) -> None:
+@pytest.mark.parametrize("peak_of", [counted, lambda config: memory.plan(config).peak], ids=["counted", "planned"])
+def test_computing_again_saves_a_quarter_at_least(peak_of: Callable[[RunConfig], memory.Peak]) -> None:
     size = ["data.image_size=64", "model.networks.generator.base_width=8", "model.networks.discriminator.base_width=8"]
     kept, again = peak_of(tiny(*size)).total, peak_of(tiny(*size, RECOMPUTED)).total
     assert again < 0.75 * kept
@@ -231,18 +232,18 @@ def test_computing_again_saves_a_quarter_at_least(peak_of: Callable[[RunConfig],
 
 def test_kinds_are_what_they_are_called() -> None:
     config = tiny()
-    model, kinds = build.build_model(config), planning.plan(config).peak.kinds
+    model, kinds = build.build_model(config), memory.plan(config).peak.kinds
     weights = sum(p.numel() * 4 for role in model.trained for p in model.network(role).parameters())
     averages = sum(t.numel() * 4 for t in (*model.averaged.parameters(), *model.averaged.buffers()))
     count = len([p for role in model.trained for p in model.network(role).parameters()])
     buffers = sum(b.numel() * 4 for role in model.trained for b in model.network(role).buffers())
-    assert kinds[planning.PARAMETERS] == weights + buffers
-    assert kinds[planning.AVERAGES] == averages
-    assert kinds[planning.OPTIMIZERS] == 2 * weights + 4 * count  # Adam: two moments, and the number of steps
+    assert kinds[memory.PARAMETERS] == weights + buffers
+    assert kinds[memory.AVERAGES] == averages
+    assert kinds[memory.OPTIMIZERS] == 2 * weights + 4 * count  # Adam: two moments, and the number of steps
 
 
 def test_a_storage_counts_once_until_it_is_gone() -> None:
-    with planning.Ledger() as ledger:
+    with memory.Ledger() as ledger:
         first = torch.zeros(100)
         view = first.view(10, 10)[2:]
         del first
@@ -251,27 +252,27 @@ def test_a_storage_counts_once_until_it_is_gone() -> None:
         assert ledger.alive.total() == 400 + 320
         del view
         assert ledger.alive.total() == 320
-        ledger.call([second], planning.GRADIENTS)
+        ledger.call([second], memory.GRADIENTS)
     assert ledger.peak.total == 720
-    assert ledger.alive == {planning.GRADIENTS: 320, planning.ACTIVATIONS: 0}
+    assert ledger.alive == {memory.GRADIENTS: 320, memory.ACTIVATIONS: 0}
 
 
 def test_processes_share_the_batch_and_send_gradients() -> None:
-    alone, both = planning.plan(tiny()), planning.plan(tiny("trainer.devices=2"))
+    alone, both = memory.plan(tiny()), memory.plan(tiny("trainer.devices=2"))
     assert (alone.batch_size, both.batch_size, both.num_processes) == (4, 2, 2)
-    assert both.peak.kinds[planning.BATCH] < 0.51 * alone.peak.kinds[planning.BATCH]
-    assert both.peak.kinds[planning.PARAMETERS] == alone.peak.kinds[planning.PARAMETERS]
+    assert both.peak.kinds[memory.BATCH] < 0.51 * alone.peak.kinds[memory.BATCH]
+    assert both.peak.kinds[memory.PARAMETERS] == alone.peak.kinds[memory.PARAMETERS]
 
 
 def test_a_gpu_keeps_normalised_features_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its autocast does, a CPU's does not; the machine at hand does not matter."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     cpu, gpu = (
-        planning.plan(tiny("trainer.precision=bf16-mixed", f"trainer.accelerator={name}")) for name in ("cpu", "gpu")
+        memory.plan(tiny("trainer.precision=bf16-mixed", f"trainer.accelerator={name}")) for name in ("cpu", "gpu")
     )
     assert not cpu.on_gpu
     assert gpu.on_gpu
-    assert gpu.peak.kinds[planning.ACTIVATIONS] > 1.2 * cpu.peak.kinds[planning.ACTIVATIONS]
+    assert gpu.peak.kinds[memory.ACTIVATIONS] > 1.2 * cpu.peak.kinds[memory.ACTIVATIONS]
     assert gpu.needed > 1.1 * gpu.peak.total
     x = torch.randn(1, 4, 8, 8).bfloat16()
     with torch.autocast("cpu", torch.bfloat16):
@@ -283,7 +284,7 @@ def test_the_command_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     assert said.startswith("stargan_v2, 32 px, batches of 4, 32-true, on a GPU\n")
     assert "at the peak, when generator, mapping, style_encoder learn" in said
-    assert all(f"\n  {kind} " in said for kind in planning.KINDS if kind != planning.POOLS)
+    assert all(f"\n  {kind} " in said for kind in memory.KINDS if kind != memory.POOLS)
     assert "\nto have, " in said
 
 
@@ -318,9 +319,7 @@ def needed(model: str, accumulate: int, again: bool) -> int:
     """Return the bytes that a GPU needs for a model as published."""
     small = ["~recipe", "data.num_images=60", "data.num_val_images=30", "data.cache=null", "trainer=gpu"]
     config = load([f"model={model}", *PUBLISHED[model], *small])
-    return planning.plan(
-        replace(config, trainer=replace(config.trainer, accumulate=accumulate, recompute=again))
-    ).needed
+    return memory.plan(replace(config, trainer=replace(config.trainer, accumulate=accumulate, recompute=again))).needed
 
 
 @pytest.mark.parametrize("model", PUBLISHED)

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 
 from training.tiny import Case, tiny, tiny_cyclegan, tiny_pix2pix, tiny_stargan_v1
-from translate import build, checkpoints
 from translate.data.views import VIEWS
 from translate.models.base import TranslationModel
-from translate.registry import MODELS
+from translate.registry.registry import MODELS
+from translate.runs import checkpoints
+from translate.runs.folder import RunFolder
+from translate.training import build
 
 CASES: dict[str, Case] = {
     "cyclegan": tiny_cyclegan,
@@ -120,7 +122,7 @@ def test_iterations_are_repeatable(name: str) -> None:
 def test_kept_model_goes_on_the_same(name: str, tmp_path: Path) -> None:
     model, batch = start(name)
     train(model, batch, 2)
-    checkpoints.write(checkpoints.state_of(model, (), {}), checkpoints.path_of(tmp_path, 2))
+    checkpoints.write(checkpoints.state_of(model, (), {}), RunFolder(tmp_path).checkpoint(2))
     other, _ = start(name, "seed=1")
     other.seed = model.seed
     checkpoints.restore(other, checkpoints.newest(tmp_path))

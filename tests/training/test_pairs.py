@@ -8,11 +8,11 @@ import torch
 
 import layouts
 from training.test_models import CASES, NAMES
-from translate import build
 from translate.config.compose import load
 from translate.data.views import VIEWS, serves
 from translate.errors import ConfigError
-from translate.registry import DATASETS, MODELS
+from translate.registry.registry import DATASETS, MODELS
+from translate.training import build
 
 TWO = "data.domains=[{},{}]"
 
@@ -138,7 +138,7 @@ def test_a_pair_trains(model: str, data: str, tmp_path: Path) -> None:
 def test_another_pair_is_refused_in_a_sentence_that_names_both(model: str, data: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         CASES[model].on([*LAYOUTS[data](tmp_path), *small(model)])
-    (problem,) = caught.value.problems
+    (problem,) = map(str, caught.value.problems)
     missing = " and the ".join(serves(VIEWS[MODELS.facts(model)["batch"]], DATASETS.facts(data)["gives"]))
     assert f"model={model} needs the {missing} of every image, but data={data} gives only" in problem
     assert "\n" not in problem
@@ -151,7 +151,7 @@ TWO_DOMAINS = [name for name in NAMES if VIEWS[MODELS.facts(name)["batch"]].num_
 def test_more_domains_than_two_are_refused(model: str) -> None:
     with pytest.raises(ConfigError) as caught:
         CASES[model].on([*critters(Path()), "data.domains=[bear,cat,rabbit]", *small(model)])
-    (problem,) = caught.value.problems
+    (problem,) = map(str, caught.value.problems)
     assert f"data.domains: found bear, cat, rabbit, but model={model} translates between 2 domains" in problem
     assert "choose them by data.domains=[bear,cat]" in problem
 

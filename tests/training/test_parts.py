@@ -6,9 +6,9 @@ from torch import Tensor
 
 from training.test_models import CASES, COVERED
 from training.tiny import tiny_cyclegan
-from translate import build
 from translate.errors import ConfigError, UserError
 from translate.models.base import TranslationModel
+from translate.training import build
 
 FURTHER = {
     "stargan_v2": ["model.weights.discriminator.gradient_penalty=1"],
@@ -57,8 +57,8 @@ def test_parts_make_the_updates_of_the_whole(name: str) -> None:
         for mine, wanted in zip(found, terms, strict=True):
             assert mine == pytest.approx(wanted, rel=1e-4, abs=1e-6)  # terms are kept in float32
         for memory, kept in whole.memories.items():
-            mine_kept = parts.memories[memory].tensors()
-            for key, tensor in kept.tensors().items():
+            mine_kept = parts.memories[memory].state_dict()
+            for key, tensor in kept.state_dict().items():
                 torch.testing.assert_close(mine_kept[key], tensor, rtol=1e-6, atol=1e-7)
 
 

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from training.tiny import RUN, differences, tiny_pix2pix
-from translate import build, checkpoints, run
 from translate.config.compose import load
 from translate.config.resume import resumed
 from translate.data.batches import PairedBatch
@@ -15,7 +14,9 @@ from translate.data.module import DataModule
 from translate.errors import UserError
 from translate.models.base import TranslationModel
 from translate.models.pix2pix import Pix2Pix
-from translate.schedule import parse
+from translate.runs import checkpoints
+from translate.schedules import parse
+from translate.training import build, run
 
 SIX_HALVINGS = ["data.image_size=64", "model.networks.generator.num_halvings=6"]
 """With dropout: five halvings have no level that is wide enough."""

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from translate import checkpoints
 from translate.config.experiments import header
+from translate.runs import checkpoints
+from translate.runs.folder import RunFolder
 
 PLUGIN = Path(__file__).parents[1] / "plugin_example"
 
@@ -46,7 +47,7 @@ def test_it_trains_to_its_end(answer: tuple[subprocess.CompletedProcess[str], Pa
 
 def test_its_checkpoints_are_like_ours(answer: tuple[subprocess.CompletedProcess[str], Path]) -> None:
     _, folder = answer
-    assert [path.stem for path in checkpoints.all_in(folder)] == ["000002", "000004"]
+    assert [path.stem for path in RunFolder(folder).checkpoints().values()] == ["000002", "000004"]
     last = checkpoints.newest(folder)
     assert last.domains == ("blue", "red", "yellow")
     assert last.config["model"]["networks"]["generator"]["name"] == "my_lab_painter"

@@ -13,9 +13,11 @@ import pytest
 import torch
 
 from training.tiny import TINY, differences, go_on, tiny, train
-from translate import checkpoints, run
 from translate.errors import UserError
 from translate.losses.adversarial import NonSaturating
+from translate.runs import checkpoints
+from translate.runs.folder import RunFolder
+from translate.training import run
 
 
 def lines(folder: Path) -> list[dict]:
@@ -28,7 +30,7 @@ def test_run_folder_is_whole(tmp_path: Path) -> None:
     assert checkpoint.iteration == 3
     assert checkpoint.domains == ("bear", "cat", "rabbit")
     assert checkpoint.config["seed"] == 7
-    assert [p.stem for p in checkpoints.all_in(folder)] == ["000002", "000003"]
+    assert [p.stem for p in RunFolder(folder).checkpoints().values()] == ["000002", "000003"]
     assert [line["iteration"] for line in lines(folder)] == [1, 2, 3]
     assert "generator/latent/cycle" in lines(folder)[0]
     assert (folder / "overrides.txt").read_text().split()[-1] == "seed=7"
@@ -127,7 +129,7 @@ def start(folder: Path, *overrides: str) -> subprocess.Popen[str]:
 def wait_for(folder: Path, number: int, process: subprocess.Popen[str]) -> None:
     """Wait until a checkpoint of iteration `number` or later is there."""
     for _ in range(1200):
-        if any(int(p.stem) >= number for p in checkpoints.all_in(folder)):
+        if any(int(p.stem) >= number for p in RunFolder(folder).checkpoints().values()):
             return
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.05)
@@ -205,7 +207,7 @@ def test_signal_finishes_the_iteration_and_says_how_to_go_on(tmp_path: Path, num
 
 def test_checkpoint_writing_is_atomic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     good = train(tmp_path, "iterations=1")
-    path = checkpoints.path_of(tmp_path, 1)
+    path = RunFolder(tmp_path).checkpoint(1)
 
     def dies(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -218,7 +220,7 @@ def test_checkpoint_writing_is_atomic(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_unreadable_checkpoint_is_one_sentence(tmp_path: Path) -> None:
     train(tmp_path, "iterations=1")
-    path = checkpoints.path_of(tmp_path, 1)
+    path = RunFolder(tmp_path).checkpoint(1)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UserError, match="not a readable checkpoint"):

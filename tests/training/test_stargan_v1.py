@@ -9,16 +9,18 @@ import torch
 from torch import Tensor
 
 from training.tiny import differences, tiny, tiny_stargan_v1
-from translate import build, checkpoints, evaluation, run
 from translate.config.compose import load
 from translate.config.resume import resumed
 from translate.config.schema import RunConfig
 from translate.data.batches import HeldOut
 from translate.errors import UserError
-from translate.metrics.local import Local
+from translate.evaluation import classifier_scores
+from translate.metrics.classifier import Local
 from translate.models import base
 from translate.models.stargan_v1 import StarGANv1
-from translate.schedule import parse
+from translate.runs import checkpoints
+from translate.schedules import parse
+from translate.training import build, run
 
 JOINT = [
     "data=joint",
@@ -242,7 +244,7 @@ def test_it_is_measured(data: list[str]) -> None:
     config = tiny_stargan_v1.on(data)
     module = build.build_data(config)
     models = [build.build_model(config) for _ in range(2)]
-    columns = evaluation.evaluate(Local(num_sources=6, num_iterations=3), *models, module)
+    columns = classifier_scores.evaluate(Local(num_sources=6, num_iterations=3), *models, module)
     name = "domain accuracy" if data is tiny_stargan_v1.data else "label accuracy"
     assert list(columns) == ["trained", "untrained", "real images"]
     assert all(0 <= figures[name] <= 1 for figures in columns.values())

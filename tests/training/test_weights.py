@@ -12,19 +12,22 @@ from torch import Tensor
 
 from numerics.published import golden_state, save, stargan_v2
 from training.test_models import CASES
-from translate import build, checkpoints, run
-from translate.artifacts import RunFolder
 from translate.config.resume import resumed
 from translate.config.schema import to_mapping, to_yaml
 from translate.data.batches import HeldOut
 from translate.errors import UserError
+from translate.export import importer
+from translate.export import weights as export_weights
+from translate.inference.base import translation_of
+from translate.inference.translator import Translator, load, of_run
 from translate.models.base import TranslationModel
-from translate.registry import MODELS, TRANSLATIONS
-from translate.translations.base import translation_of
-from translate.weights import exporting, format, importing
+from translate.registry.registry import MODELS, TRANSLATIONS
+from translate.runs import checkpoints
+from translate.runs.folder import RunFolder
+from translate.training import build, run
+from translate.weights import format
 from translate.weights.format import Weights
-from translate.weights.loading import Translator, load, of_run
-from translate.weights.published import recognition
+from translate.weights.published import detect
 from translate.weights.published.layout import Wishes
 
 NAMES = sorted(CASES)
@@ -43,7 +46,7 @@ def begun(name: str, folder: Path, *overrides: str) -> tuple[TranslationModel, H
     place = RunFolder(folder)
     place.begin(to_yaml(config), overrides, config.seed)
     place.note_data({"train": data.train, "val": data.val})
-    checkpoints.write(checkpoints.state_of(model, data.domains, to_mapping(config)), checkpoints.path_of(folder, 3))
+    checkpoints.write(checkpoints.state_of(model, data.domains, to_mapping(config)), RunFolder(folder).checkpoint(3))
     return model.eval(), data.held_out(4)
 
 
@@ -78,7 +81,7 @@ def test_what_is_loaded_translates_as_the_model_does(name: str, tmp_path: Path) 
     model, held = begun(name, tmp_path / "run")
     x, target, guide = asked(name, held)
     wanted = model.translate(x, target, **guide).clamp(-1, 1)
-    exporting.export(tmp_path / "run", str(tmp_path / "weights.safetensors"))
+    export_weights.export(tmp_path / "run", str(tmp_path / "weights.safetensors"))
     for place in (tmp_path / "run", tmp_path / "weights.safetensors"):
         state = torch.get_rng_state()
         translator = load(place)
@@ -102,7 +105,7 @@ def test_an_exported_file_says_what_it_holds(name: str, tmp_path: Path) -> None:
     }.items():
         (tmp_path / "run" / file).write_text(json.dumps(told))
     path = tmp_path / "weights.safetensors"
-    exporting.export(tmp_path / "run", str(path), licence="cc-by-4.0")
+    export_weights.export(tmp_path / "run", str(path), licence="cc-by-4.0")
     found, config = format.read(path), CASES[name]()
     assert (found.model, found.iteration, found.licence) == (name, 3, "cc-by-4.0")
     assert found.config == json.loads(json.dumps(to_mapping(config)))
@@ -122,7 +125,7 @@ def fingerprint(config: Any) -> str:
 @pytest.mark.parametrize("name", NAMES)
 def test_all_networks_can_be_exported(name: str, tmp_path: Path) -> None:
     begun(name, tmp_path / "run")
-    exporting.export(tmp_path / "run", str(tmp_path / "all.safetensors"), everything=True)
+    export_weights.export(tmp_path / "run", str(tmp_path / "all.safetensors"), everything=True)
     wanted, found = of_run(tmp_path / "run"), format.read(tmp_path / "all.safetensors")
     assert found.networks == wanted.networks
     assert found.tensors.keys() == wanted.tensors.keys()
@@ -133,7 +136,7 @@ def test_all_networks_can_be_exported(name: str, tmp_path: Path) -> None:
 def test_own_weights_survive_the_published_layout(name: str, tmp_path: Path) -> None:
     """What a run has learned goes out as the authors' programs read it and comes back, tensor for tensor."""
     begun(name, tmp_path / "run")
-    exporting.export(tmp_path / "run", str(tmp_path / "out"), published=True, everything=True)
+    export_weights.export(tmp_path / "run", str(tmp_path / "out"), published=True, everything=True)
     before, files = of_run(tmp_path / "run"), sorted((tmp_path / "out").iterdir())
     labels = [labels["kind"] for labels in before.label_sets]
     said: dict[str, Any] = {"domains": before.domains}
@@ -141,7 +144,7 @@ def test_own_weights_survive_the_published_layout(name: str, tmp_path: Path) -> 
         said = {"domains": tuple(before.label_sets[0]["names"]), "labels": labels[0].replace("classes", "domain")}
     if name == "cyclegan":
         said["image_size"] = before.image_size  # its networks take any
-    after = recognition.read(files, Wishes(**said))
+    after = detect.read(files, Wishes(**said))
     for role, node in before.networks.items():
         again = after.networks[role]
         assert again["name"] == node["name"]
@@ -153,12 +156,12 @@ def test_own_weights_survive_the_published_layout(name: str, tmp_path: Path) -> 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_run_begins_with_the_weights(name: str, tmp_path: Path) -> None:
     begun(name, tmp_path / "run", "seed=5")
-    exporting.export(tmp_path / "run", str(tmp_path / "weights.safetensors"))
-    weights = importing.read([str(tmp_path / "weights.safetensors")], Wishes())
+    export_weights.export(tmp_path / "run", str(tmp_path / "weights.safetensors"))
+    weights = importer.read([str(tmp_path / "weights.safetensors")], Wishes())
     folder = tmp_path / "fine"
     case = CASES[name]
     overrides = [*case.data, "metrics=none", "trainer=cpu", "trainer.threads=1", "sample_every=null", "iterations=1"]
-    told = importing.begin_run(weights, folder, overrides)
+    told = importer.begin_run(weights, folder, overrides)
     assert any("initialised from seed 0" in line for line in told)
     checkpoint = checkpoints.newest(folder)
     assert checkpoint.iteration == 0
@@ -180,9 +183,9 @@ def test_a_run_begins_with_published_weights(name: str, tmp_path: Path) -> None:
     else:
         files = [save(stargan_v2(32, 1.0, 2, width=4, widest=16), tmp_path / "100000_nets_ema.ckpt")]
         fresh = "discriminator"
-    weights = recognition.read(files, Wishes(image_size=32))
+    weights = detect.read(files, Wishes(image_size=32))
     data = [word for word in CASES[name].data if "domains" not in word]
-    told = importing.begin_run(
+    told = importer.begin_run(
         weights, tmp_path / "run", [*data, "data.domains=[cat,fox]", "metrics=none", "trainer=cpu", "iterations=1"]
     )
     assert f"initialised from seed 0: {fresh}" in told[1]
@@ -195,21 +198,21 @@ def test_a_run_begins_with_published_weights(name: str, tmp_path: Path) -> None:
 def test_a_run_does_not_begin_where_something_is(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("dear")
     with pytest.raises(UserError, match="is not empty"):
-        importing.begin_run(Weights({}, "stargan_v2", {}, 32), tmp_path, [])
+        importer.begin_run(Weights({}, "stargan_v2", {}, 32), tmp_path, [])
 
 
 def test_weights_of_other_domains_do_not_begin_a_run(tmp_path: Path) -> None:
     begun("stargan_v2", tmp_path / "run")
     weights = of_run(tmp_path / "run")
     with pytest.raises(UserError, match=r"num_domains: found 3, but data\.num_domains is 2"):
-        importing.begin_run(weights, tmp_path / "new", [*CASES["stargan_v2"].data, "data.domains=[cat,fox]"])
+        importer.begin_run(weights, tmp_path / "new", [*CASES["stargan_v2"].data, "data.domains=[cat,fox]"])
     assert not (tmp_path / "new").exists()
 
 
 def test_neither_lightning_nor_hydra_is_imported(tmp_path: Path) -> None:
     """In a process of its own: load, translate, and look at what has been imported."""
     begun("stargan_v2", tmp_path / "run")
-    exporting.export(tmp_path / "run", str(tmp_path / "weights.safetensors"))
+    export_weights.export(tmp_path / "run", str(tmp_path / "weights.safetensors"))
     for place in ("weights.safetensors", "run"):
         code = (
             "import sys, numpy, translate\n"
@@ -231,6 +234,6 @@ def test_models_that_register_no_translation_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=said):
         Translator(other)
     with pytest.raises(UserError, match="with=all"):
-        exporting.needed(other)
+        export_weights.needed(other)
     with pytest.raises(UserError, match="has no published layout"):
-        recognition.write(other, tmp_path / "out")
+        detect.write(other, tmp_path / "out")

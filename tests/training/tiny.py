@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from translate import run
-from translate.checkpoints import Checkpoint, newest
 from translate.config.compose import load
 from translate.config.resume import resumed
 from translate.config.schema import RunConfig
+from translate.runs.checkpoints import Checkpoint, newest
+from translate.training import run
 
 RUN = [
     "metrics=none",

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from translate.data import module
-from translate.data.agreement import agree
+from translate.data.consistency import agree
 from translate.data.datasets.folder import Folder
 from translate.data.module import DataModule
 from translate.errors import UserError

@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from training.tiny import tiny
-from translate import build
-from translate.benchmark import command, comparing
-from translate.benchmark.report import against
-from translate.benchmark.spans import BACKWARD, OPTIMIZER, OUTSIDE, REST, Spans, watched
-from translate.benchmark.timing import Operations
+from translate.commands import benchmark
 from translate.errors import UserError
+from translate.profiling import compare
+from translate.profiling.report import against
+from translate.profiling.spans import BACKWARD, OPTIMIZER, OUTSIDE, REST, Spans, watched
+from translate.profiling.timing import Operations
+from translate.training import build
 
 
 def test_time_counts_for_the_innermost_span() -> None:
@@ -68,7 +69,7 @@ def test_operations_of_known_cost() -> None:
 
 
 def test_own_words_are_taken_out(tmp_path: Path) -> None:
-    settings, target, rest = command.read(
+    settings, target, rest = benchmark.read(
         ["model=stargan_v2", "benchmark.iterations=4", "benchmark.warmup=0", f"benchmark.json={tmp_path}/a.json"]
     )
     assert (settings["iterations"], settings["warmup"], settings["rounds"]) == (4, 0, 3)
@@ -90,21 +91,21 @@ def test_own_words_are_taken_out(tmp_path: Path) -> None:
 )
 def test_mistakes_are_told(words: list[str], sentence: str) -> None:
     with pytest.raises(UserError) as caught:
-        command.run(words)
+        benchmark.run(words)
     assert sentence in str(caught.value)
 
 
 def test_ratios_are_of_a_round() -> None:
     found = [(0, 0, {"s": 2.0}), (0, 1, {"s": 1.0}), (1, 1, {"s": 4.0}), (1, 0, {"s": 4.0}), (2, 0, {"s": 9.0})]
-    assert comparing.ratios(found, "s") == [0.5, 1.0]
-    assert comparing.middle_and_spread([1.0, 5.0, 2.0]) == (2.0, 2.0)
+    assert compare.ratios(found, "s") == [0.5, 1.0]
+    assert compare.middle_and_spread([1.0, 5.0, 2.0]) == (2.0, 2.0)
 
 
 def test_the_order_turns_round(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparing, "_measured", lambda side, own: {"words": side.words})
-    first, second = comparing.sides(["a"], ["b", "commit=x"], {"x": Path("there")})
-    assert second == comparing.Side(("a", "b"), Path("there"))
-    order = [(number, which) for number, which, _ in comparing.in_turns(first, second, 3, [])]
+    monkeypatch.setattr(compare, "_measured", lambda side, own: {"words": side.words})
+    first, second = compare.sides(["a"], ["b", "commit=x"], {"x": Path("there")})
+    assert second == compare.Side(("a", "b"), Path("there"))
+    order = [(number, which) for number, which, _ in compare.in_turns(first, second, 3, [])]
     assert order == [(0, 0), (0, 1), (1, 1), (1, 0), (2, 0), (2, 1)]
 
 

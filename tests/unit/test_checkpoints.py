@@ -12,9 +12,11 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from translate import __version__, checkpoints
+from translate import __version__
 from translate.errors import UserError
 from translate.models.base import TranslationModel
+from translate.runs import checkpoints
+from translate.runs.folder import RunFolder
 
 OPTIMIZERS: dict[str, Callable[..., Any]] = {
     "adam": partial(torch.optim.Adam, lr=1e-2, betas=(0.0, 0.99), weight_decay=1e-3),
@@ -75,7 +77,7 @@ def differing(first: dict[str, Tensor], second: dict[str, Tensor]) -> list[str]:
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_restored_model_is_the_same_and_goes_on_the_same(name: str, tmp_path: Path) -> None:
     model = go(make(0, OPTIMIZERS[name]), 0, 3)
-    path = checkpoints.path_of(tmp_path, model.iteration)
+    path = RunFolder(tmp_path).checkpoint(model.iteration)
     checkpoints.write(checkpoints.state_of(model, ("a", "b"), {}), path)
     other = make(1, OPTIMIZERS[name])
     checkpoints.restore(other, checkpoints.read(path))
@@ -120,7 +122,7 @@ def test_a_model_that_has_not_trained_can_be_kept(tmp_path: Path) -> None:
 
 def test_names_and_header_can_be_read_by_anyone(tmp_path: Path) -> None:
     config = {"seed": 3, "nested": {"list": [1, 2.5, None, "ü"]}}
-    path = checkpoints.path_of(tmp_path, 2)
+    path = RunFolder(tmp_path).checkpoint(2)
     checkpoints.write(checkpoints.state_of(go(make(0), 0, 2), ("cat", "Löwe"), config), path)
     assert path == tmp_path / "checkpoints" / "000002.safetensors"
     assert [p.name for p in path.parent.iterdir()] == ["000002.safetensors"]
@@ -192,10 +194,10 @@ def test_newest_is_by_number_not_by_name(tmp_path: Path) -> None:
     model = make(0)
     for iteration in (999_999, 1_000_000, 20):
         model.iteration = iteration
-        checkpoints.write(checkpoints.state_of(model, (), {}), checkpoints.path_of(tmp_path, iteration))
+        checkpoints.write(checkpoints.state_of(model, (), {}), RunFolder(tmp_path).checkpoint(iteration))
     (tmp_path / "checkpoints" / "best.safetensors").write_bytes(b"")
     (tmp_path / "checkpoints" / "9999999.unfinished").write_bytes(b"")
-    assert [int(p.stem) for p in checkpoints.all_in(tmp_path)] == [20, 999_999, 1_000_000]
+    assert [int(p.stem) for p in RunFolder(tmp_path).checkpoints().values()] == [20, 999_999, 1_000_000]
     assert checkpoints.newest(tmp_path).iteration == 1_000_000
 
 

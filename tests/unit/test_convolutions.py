@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.profiler import profile
 
-from translate.networks import convolutions, winograd
-from translate.networks.convolutions import QuickConv2d, QuickConvTranspose2d, use_quick_convolutions
+from translate.acceleration import cpu_convolutions, winograd
+from translate.acceleration.cpu_convolutions import QuickConv2d, QuickConvTranspose2d, use_quick_convolutions
 
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
 
@@ -99,7 +99,7 @@ def test_every_way_is_the_convolution(
     to_strips, from_strips = ({"LONG": 1, "FEW_CHANNELS": few, "MANY_CHANNELS": 1} for few in (8, 6))
     for limits in ({}, {"HEAVY": 1}, winograd_for_all, to_strips, from_strips):
         for name, value in limits.items():
-            monkeypatch.setattr(convolutions, name, value)
+            monkeypatch.setattr(cpu_convolutions, name, value)
         assert_near(derivatives(lambda x, *_: quick(x), x, *quick.parameters()), wanted)
         monkeypatch.undo()
 
@@ -108,7 +108,7 @@ def test_the_way_follows_from_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wide layers over many places by Winograd where it pays, heavy ones as products, long ones in strips."""
     taken: list[str] = []
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
-    monkeypatch.setattr(convolutions, "convolve", lambda x, *_: taken.append("winograd") or x)
+    monkeypatch.setattr(cpu_convolutions, "convolve", lambda x, *_: taken.append("winograd") or x)
     monkeypatch.setattr(QuickConv2d, "as_product", lambda _, x, height: taken.append("product") or x)
     monkeypatch.setattr(QuickConv2d, "to_strips", lambda _, x: taken.append("to strips") or x)
     monkeypatch.setattr(QuickConv2d, "from_strips", lambda _, x: taken.append("from strips") or x)
@@ -156,7 +156,7 @@ def test_the_way_follows_from_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_heavy_weights_are_laid_out_as_products_read_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(convolutions, "HEAVY", 4 * 3 * 9)
+    monkeypatch.setattr(cpu_convolutions, "HEAVY", 4 * 3 * 9)
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 2, 3)).to(memory_format=torch.channels_last)
     use_quick_convolutions(network)
     assert [part.weight.is_contiguous() for part in network] == [True, False]
@@ -174,7 +174,7 @@ def test_heavy_weights_are_laid_out_as_products_read_them(monkeypatch: pytest.Mo
 def test_quick_ways_follow_autocast(plain: nn.Module, limits: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
     """In bfloat16 they are near the library, and their weights, float32, get gradients in float32."""
     for name, value in limits.items():
-        monkeypatch.setattr(convolutions, name, value)
+        monkeypatch.setattr(cpu_convolutions, name, value)
     quick = copy.deepcopy(plain)
     use_quick_convolutions(quick)
     (x,) = tensors(torch.contiguous_format, (2, 6, 8, 8))

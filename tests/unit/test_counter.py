@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from translate.data.counter import integers, normal, philox, uniform, words
+from translate.data.philox import integers, normal, philox, uniform, words
 
 KNOWN_ANSWERS = [  # counter, key, words: the vectors that the authors' library is tested with
     ("00000000 00000000 00000000 00000000", "00000000 00000000", "6627e8d5 e169c58d bc57ac4c 9b00dbd8"),

@@ -11,7 +11,7 @@ from translate.data.datasets.critters_outlines import CrittersOutlines
 from translate.data.synthetic.factors import SPECIES
 from translate.data.synthetic.painting import outline, render
 from translate.errors import UserError
-from translate.registry import DATASETS
+from translate.registry.registry import DATASETS
 
 
 def made(num_images: int = 12, num_val_images: int = 6, split: str = "train", **arguments: Any) -> CrittersOutlines:

@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from translate.networks.initialization import dcgan_normal
-from translate.networks.normalization import PlainInstanceNorm
+from translate.networks.cyclegan import ResnetGenerator
+from translate.networks.layers.initialization import dcgan_normal
+from translate.networks.layers.normalization import PlainInstanceNorm
 from translate.networks.patch import PatchDiscriminator, PixelDiscriminator
-from translate.networks.resnet import ResnetGenerator
+from translate.networks.pix2pix import UnetGenerator
 from translate.networks.small_conv import SmallConvDiscriminator, SmallConvGenerator
-from translate.networks.unet import UnetGenerator
 
 
 def images(size: int, count: int = 2) -> Tensor:

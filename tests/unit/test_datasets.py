@@ -14,7 +14,7 @@ from translate.data.datasets.celeba import CelebA, domain_names, read_table
 from translate.data.datasets.folder import Folder
 from translate.data.images import ImageError
 from translate.errors import UserError
-from translate.registry import DATASETS
+from translate.registry.registry import DATASETS
 
 
 def picture(path, value=0, size=(8, 8)):

@@ -18,13 +18,16 @@ import pytest
 
 from archives import MAKERS, make_tar, make_zip, tree
 from serving import CONTENT, Answer, Server
-from translate import plugins
-from translate.downloads import command, fetching, part, telling
-from translate.downloads.command import Order, obtain, parse, training_command
-from translate.downloads.fetching import Patience, Unavailable, fetch, remembered
+from translate.commands import download
+from translate.commands.download import Order, obtain, parse, training_command
+from translate.downloads import fetch as fetch_module
+from translate.downloads import partial_file
+from translate.downloads import progress as progress_module
+from translate.downloads.fetch import Patience, Unavailable, fetch, remembered
+from translate.downloads.progress import Progress, disk, in_units
 from translate.downloads.sources import File, Source, find, read, read_all
-from translate.downloads.telling import Progress, disk, in_units
 from translate.errors import UserError
+from translate.registry import plugins
 
 Out = pytest.CaptureFixture[str]
 HURRY = Patience(pauses=(0.0, 0.0), longest=0.01, silence=5.0)
@@ -245,7 +248,7 @@ def test_a_server_that_states_no_length(server: Server, tmp_path: Path) -> None:
 
 def test_passing_faults_are_waited_for(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[float] = []
-    monkeypatch.setattr(fetching.time, "sleep", waits.append)
+    monkeypatch.setattr(fetch_module.time, "sleep", waits.append)
     busy = Answer(status=503, headers={"Retry-After": "7"})
     traffic = Answer(status=429, headers={"Retry-After": "99999"})
     url = server.serve("set.bin", busy, traffic, Answer(status=500, headers={"Retry-After": "a while"}), Answer())
@@ -290,9 +293,9 @@ def test_redirections_in_a_circle_end(server: Server, tmp_path: Path) -> None:
 
 
 def test_redirections_do_not_leave_encryption() -> None:
-    asked = fetching.urllib.request.Request("https://example.org/set.bin")
-    follow = fetching._NoStepDown().redirect_request
-    with pytest.raises(fetching._Unusable, match="which is not encrypted"):
+    asked = fetch_module.urllib.request.Request("https://example.org/set.bin")
+    follow = fetch_module._NoStepDown().redirect_request
+    with pytest.raises(fetch_module._Unusable, match="which is not encrypted"):
         follow(asked, None, 302, "Found", {}, "http://example.org/other")
     assert follow(asked, None, 302, "Found", {}, "https://example.org/other").full_url == "https://example.org/other"
 
@@ -353,13 +356,13 @@ def test_mirrors(server: Server, tmp_path: Path) -> None:
     (shelf / "set.bin").write_bytes(CONTENT)
     server.serve("shelf/set.bin", Answer())
     for number, mirror in enumerate([str(shelf), shelf.as_uri(), server.url("shelf/")]):
-        found = fetch(file_of("http://127.0.0.1:9/no"), tmp_path / str(number), fetching.address(mirror), HURRY)
+        found = fetch(file_of("http://127.0.0.1:9/no"), tmp_path / str(number), fetch_module.address(mirror), HURRY)
         assert found.read_bytes() == CONTENT
     assert "is not there" in refused(
-        lambda: fetch(file_of(name="other.bin"), tmp_path / "new", fetching.address(str(shelf)), HURRY)
+        lambda: fetch(file_of(name="other.bin"), tmp_path / "new", fetch_module.address(str(shelf)), HURRY)
     )
     for place in (str(tmp_path / "shelv"), "ftp://example.org", "http:[broken"):
-        assert "there is no such folder" in refused(lambda place=place: fetching.address(place))
+        assert "there is no such folder" in refused(lambda place=place: fetch_module.address(place))
 
 
 # --- the disk -----------------------------------------------------------------------------------------------
@@ -369,7 +372,7 @@ Usage = namedtuple("Usage", "total used free")
 
 def test_too_little_room_is_seen_before(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = server.serve("set.bin", Answer())
-    monkeypatch.setattr(fetching.shutil, "disk_usage", lambda _: Usage(20_000, 19_000, 1000))
+    monkeypatch.setattr(fetch_module.shutil, "disk_usage", lambda _: Usage(20_000, 19_000, 1000))
     said = refused(lambda: fetch(file_of(url), tmp_path, patience=HURRY))
     assert "10.2 kB are needed, 1.00 kB are free" in said
     assert "give the same command again" in said
@@ -386,7 +389,7 @@ def test_a_disk_that_fills_up_keeps_what_came(server: Server, tmp_path: Path, mo
         return Small(path, mode.replace("b", "")) if mode == "a+b" else io.FileIO(path, mode.replace("b", ""))
 
     url = server.serve("set.bin", Answer(headers=TAGGED))
-    monkeypatch.setattr(part, "open", small, raising=False)
+    monkeypatch.setattr(partial_file, "open", small, raising=False)
     assert "no space left for" in refused(lambda: fetch(file_of(url), tmp_path, patience=HURRY))
     monkeypatch.undo()
     assert (tmp_path / "set.bin.part").read_bytes() == CONTENT[:6000]
@@ -424,9 +427,9 @@ def test_a_folder_that_cannot_be_written(server: Server, tmp_path: Path) -> None
 
 
 def test_lines_in_a_log(capsys: Out, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(telling, "LINE_EVERY", 0.0)
+    monkeypatch.setattr(progress_module, "LINE_EVERY", 0.0)
     clock = iter([0.0, 1.0, 10.0])
-    monkeypatch.setattr(telling.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(progress_module.time, "monotonic", lambda: next(clock))
     with Progress("set.zip", 400_000_000) as progress:
         progress.at(100_000_000)
         progress.at(200_000_000)
@@ -471,7 +474,7 @@ def test_shipped_sources_are_good() -> None:
     assert {"horse2zebra", "facades", "afhq", "celeba", "rafd"} <= set(known)
     files = [file.name for source in known.values() for file in source.files]
     assert len(set(files)) == len(files)  # so that a mirror is one folder
-    assert command.DOWNLOADS not in known
+    assert download.DOWNLOADS not in known
     assert all(source.files or "{folder}" in (source.by_hand or "") for source in known.values())
 
 
@@ -582,7 +585,7 @@ SET = {"train": None, "val": None, "train/1.png": b"one", "train/2.png": b"two",
 
 
 def content(folder: Path) -> dict[str, bytes | None]:
-    return {name: held for name, held in tree(folder).items() if name != command._NOTE}
+    return {name: held for name, held in tree(folder).items() if name != download._NOTE}
 
 
 def test_a_set_is_obtained(server: Server, order: Order) -> None:
@@ -652,9 +655,9 @@ def test_folders_of_others_are_left_alone(order: Order) -> None:
     obtain(order, HURRY)  # empty: taken
     other = changed(order, name="rings")
     assert f"{order.folder} holds dots; choose another" in refused(lambda: obtain(other, HURRY))
-    (order.folder / command._NOTE).write_text("{}")
+    (order.folder / download._NOTE).write_text("{}")
     assert "is damaged" in refused(lambda: obtain(order, HURRY))
-    (order.folder / command._NOTE).unlink()
+    (order.folder / download._NOTE).unlink()
     assert "put there by somebody else, so it is not checked" in obtain(order, HURRY)
     (order.folder / "val" / "1.png").unlink()
     (order.folder / "val").rmdir()
@@ -729,7 +732,7 @@ def test_an_interrupted_download_says_how_to_go_on(
     def interrupt(_: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(fetching.time, "sleep", interrupt)
+    monkeypatch.setattr(fetch_module.time, "sleep", interrupt)
     with pytest.raises(KeyboardInterrupt):
         obtain(order, HURRY)
     assert "the same command goes on from there" in capsys.readouterr().err

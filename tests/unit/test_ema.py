@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from translate.ema import Averaged
+from translate.models.ema import Averaged
 
 
 def network(seed: int) -> nn.Module:

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from translate import evaluation
 from translate.data.datasets.critters import Critters
 from translate.data.module import DataModule
-from translate.metrics.local import JudgedSet, Local, distance, explained
+from translate.evaluation import classifier_scores
+from translate.metrics.classifier import JudgedSet, Local, distance, explained
 from translate.models.base import TranslationModel
 
 DOMAINS = ["bear", "cat", "rabbit"]
@@ -50,19 +50,19 @@ def judged() -> tuple[Local, int, DataModule]:
     torch.set_num_threads(1)
     data = data_of("reference")
     metric = Local(num_sources=12, num_iterations=90)
-    return metric, evaluation.fit_judge(metric, data, torch.device("cpu")), data
+    return metric, classifier_scores.fit_judge(metric, data, torch.device("cpu")), data
 
 
 def test_real_images_are_recognised(judged: tuple[Local, int, DataModule]) -> None:
     metric, num_content, data = judged
-    figures = evaluation.measure_real(metric, num_content, data, torch.device("cpu"))
+    figures = classifier_scores.measure_real(metric, num_content, data, torch.device("cpu"))
     assert figures["domain accuracy"] > 0.85
     assert figures["content kept (R2)"] > 0.3
 
 
 def test_doing_nothing_changes_no_domain_and_keeps_the_content(judged: tuple[Local, int, DataModule]) -> None:
     metric, num_content, data = judged
-    figures = evaluation.measure(metric, num_content, Idle(), data)
+    figures = classifier_scores.measure(metric, num_content, Idle(), data)
     assert figures["domain accuracy"] < 0.1
     assert figures["content kept (R2)"] > 0.3
     assert set(figures) == {"domain accuracy", "content kept (R2)"}
@@ -70,20 +70,20 @@ def test_doing_nothing_changes_no_domain_and_keeps_the_content(judged: tuple[Loc
 
 def test_another_image_of_the_domain_keeps_nothing(judged: tuple[Local, int, DataModule]) -> None:
     metric, num_content, data = judged
-    figures = evaluation.measure(metric, num_content, Cheat(data), data)
+    figures = classifier_scores.measure(metric, num_content, Cheat(data), data)
     assert figures["domain accuracy"] > 0.85
     assert figures["content kept (R2)"] < 0.3
 
 
 def test_a_guided_model_is_measured_by_each_guide(judged: tuple[Local, int, DataModule]) -> None:
     metric, num_content, data = judged
-    figures = evaluation.measure(metric, num_content, Idle(("code", "reference")), data)
+    figures = classifier_scores.measure(metric, num_content, Idle(("code", "reference")), data)
     assert {"domain accuracy, latent", "domain accuracy, reference", "style followed (R2), reference"} <= set(figures)
     assert figures["distance between codes, pixels"] == 0
 
 
 def test_every_source_goes_to_every_other_domain() -> None:
-    found = evaluation.tasks(data_of("reference"), 12)
+    found = classifier_scores.tasks(data_of("reference"), 12)
     assert len(found) == 2
     assert all((task.target != task.sources.domain).all() for task in found)
     assert all(task.wanted.argmax(1).equal(task.target) for task in found)
@@ -92,7 +92,7 @@ def test_every_source_goes_to_every_other_domain() -> None:
 
 def test_every_attribute_is_changed_in_turn() -> None:
     data = data_of("labelled", "attributes")
-    found = evaluation.tasks(data, 12)
+    found = classifier_scores.tasks(data, 12)
     assert len(found) == len(data.train.attribute_names)
     for column, task in enumerate(found):
         changes = (task.target != task.sources.label).sum(0)

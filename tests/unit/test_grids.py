@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from translate.data.transforms import to_float
-from translate.grids import GAP, MARGIN, enlarged, grid, to_bytes
+from translate.inference.grids import GAP, MARGIN, enlarged, grid, to_bytes
 
 SIZE = 5
 

@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
-from translate.callbacks.health import PATIENCE, Health
-from translate.callbacks.telemetry import Telemetry
+from translate.training.callbacks.health import PATIENCE, Health
+from translate.training.callbacks.metric_logging import Telemetry
 
 
 class Model:

@@ -20,7 +20,7 @@ from translate.data.cache import cache_key, open_pictures
 from translate.data.datasets import huggingface as module
 from translate.data.datasets.huggingface import HuggingFace
 from translate.errors import ConfigError, UserError
-from translate.registry import DATASETS
+from translate.registry.registry import DATASETS
 
 datasets = pytest.importorskip("datasets")
 
@@ -242,7 +242,7 @@ def asked_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def problems(*overrides: str) -> list[str]:
     with pytest.raises(ConfigError) as caught:
         load(["data=huggingface", "data.path=someone/something", *overrides])
-    return list(caught.value.problems)
+    return list(map(str, caught.value.problems))
 
 
 def test_what_the_hub_says_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from translate import evaluation
 from translate.data.batches import LabelledBatch, Picture
 from translate.data.cache import open_pictures
 from translate.data.datasets.critters import Critters
@@ -15,6 +14,7 @@ from translate.data.datasets.joint import Joint
 from translate.data.module import DataModule, Shard
 from translate.data.views import VIEWS, Feed
 from translate.errors import UserError
+from translate.evaluation import classifier_scores
 
 FACES = {"name": "critters", "num_images": 24, "num_val_images": 12, "domains": ["bear", "cat"], "labels": "attributes"}
 KINDS = {"name": "critters", "num_images": 40, "num_val_images": 20, "world_seed": 1, "labels": "domain"}
@@ -147,7 +147,7 @@ def test_held_out_images_are_of_all_parts_in_turn_and_say_which() -> None:
 
 def test_every_set_of_labels_is_asked_for() -> None:
     data = module()
-    tasks = evaluation.tasks(data, 8)
+    tasks = classifier_scores.tasks(data, 8)
     assert len(tasks) == NUM_ATTRIBUTES + 3
     for column, task in enumerate(tasks[:NUM_ATTRIBUTES]):
         assert len(task.sources.image) == 4  # attributes of the images that have them
@@ -160,7 +160,7 @@ def test_every_set_of_labels_is_asked_for() -> None:
         assert (task.wanted[:, NUM_ATTRIBUTES:].sum(1) == 1).all()
         own = task.sources.label[1::2, :-2]
         assert (task.wanted[1::2] * own).sum() == 0  # never the class that an image has
-    known = ~np.isnan(evaluation.judged_labels(data, "val"))
+    known = ~np.isnan(classifier_scores.judged_labels(data, "val"))
     assert known[:12].tolist() == [[True] * NUM_ATTRIBUTES + [False] * 4] * 12
     assert known[12:].tolist() == [[False] * NUM_ATTRIBUTES + [True] * 4] * 20
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import torch
 
-from translate import build
 from translate.config.compose import load
+from translate.training import build
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch.distributed as dist
 
-from translate.liveness import Liveness, Meetings, of_communication, seconds_of_work
+from translate.distributed.watchdog import Liveness, Meetings, of_communication, seconds_of_work
 
 EVERY, LOST_AFTER = 0.02, 0.3
 

@@ -12,7 +12,7 @@ from translate.losses.adversarial import LeastSquares, NonSaturating, Wasserstei
 from translate.losses.classification import attribute_cross_entropy, class_cross_entropy
 from translate.losses.penalties import gradient_penalty, r1
 from translate.losses.reconstruction import l1
-from translate.registry import LOSSES
+from translate.registry.registry import LOSSES
 
 LOGITS = [-80.0, -21.0, -3.0, -0.5, 0.0, 1e-3, 0.7, 4.0, 19.0, 60.0]
 

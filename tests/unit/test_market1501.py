@@ -8,7 +8,7 @@ import pytest
 from layouts import market1501, picture
 from translate.data.datasets.market1501 import Market1501
 from translate.errors import UserError
-from translate.registry import DATASETS
+from translate.registry.registry import DATASETS
 
 
 def error(root: Path, **arguments: Any) -> str:

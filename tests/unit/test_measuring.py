@@ -19,16 +19,17 @@ from translate.data.datasets.critters import Critters
 from translate.data.datasets.critters_outlines import CrittersOutlines
 from translate.data.module import DataModule, Shard
 from translate.errors import UserError
-from translate.measuring import best, files, results, statistics
-from translate.measuring.group import ALONE
-from translate.measuring.protocol import Evaluator, Subject, choose
-from translate.measuring.routes import routes
-from translate.measuring.streaming import REFERENCE_BATCH, Reading, Stream, modes, reference_rows, stream
+from translate.evaluation import pretrained, reference_statistics, results
+from translate.evaluation.evaluator import Evaluator, Subject, choose
+from translate.evaluation.processes import ALONE
+from translate.evaluation.streaming import REFERENCE_BATCH, Reading, Stream, modes, reference_rows, stream
+from translate.evaluation.tasks import routes
+from translate.metrics import selection
 from translate.metrics import weights as known_weights
+from translate.metrics.accumulators import Moments, Sample, Values, merged
+from translate.metrics.classifier import Local
 from translate.metrics.distributions import FidLocal, KidLocal
-from translate.metrics.local import Local
 from translate.metrics.paired import PsnrPaired
-from translate.metrics.tallies import Moments, Sample, Values, merged
 from translate.metrics.weights import FILES
 from translate.models.base import TranslationModel
 
@@ -230,7 +231,7 @@ def test_routes_draw_codes_of_their_own() -> None:
 def real_tallies(cache: Path | None, facts: dict[str, Any] | None, features: Any) -> dict[str, Any]:
     data = data_of()
     makers = {"moments": Moments, "sample 7": partial(Sample, 7)}
-    return statistics.tallied(data.train, np.arange(5, 65), 32, makers, features, facts, cache, ALONE)
+    return reference_statistics.tallied(data.train, np.arange(5, 65), 32, makers, features, facts, cache, ALONE)
 
 
 def test_real_statistics_are_kept_by_what_they_depend_on(tmp_path: Path) -> None:
@@ -260,7 +261,7 @@ def test_damaged_statistics_are_computed_again(tmp_path: Path) -> None:
 
 def test_real_pictures_are_shared_out() -> None:
     dataset, items = data_of().train, np.arange(10, 31)
-    parts = [list(statistics.pictures_of(dataset, items, 16, Shard(rank, 3), 4)) for rank in range(3)]
+    parts = [list(reference_statistics.pictures_of(dataset, items, 16, Shard(rank, 3), 4)) for rank in range(3)]
     positions = np.concatenate([places for part in parts for _, places in part])
     assert sorted(positions.tolist()) == list(range(21))
     pixels, places = parts[1][0]
@@ -412,7 +413,7 @@ def test_inception_figures_are_kept_apart_by_weights(tmp_path: Path, weights_fol
     assert np.isfinite(found.figures["KID, latent"])
     assert all(route["translations"] == 10 and route["real images"] == 4 for route in found.routes.values())
     assert len(list((tmp_path / "statistics").iterdir())) == 2  # of each target, for the whole of the training part
-    assert found.request.weights == {"inception.pth": files.digest_of(weights_folder / "inception.pth")}
+    assert found.request.weights == {"inception.pth": pretrained.digest_of(weights_folder / "inception.pth")}
 
 
 def test_lpips_by_the_published_protocol_is_of_ten_outputs(tmp_path: Path, weights_folder: Path) -> None:
@@ -472,25 +473,25 @@ def test_likeness_to_the_source(protocol: str, tmp_path: Path, weights_folder: P
 
 
 def test_best_is_a_figure_with_a_direction() -> None:
-    found = best.find("FID", LOCAL)
+    found = selection.find("FID", LOCAL)
     assert (found.protocol, found.better) == ("local", "lower")
     assert found.value({"FID, latent": 3.0, "FID, reference": 5.0, "KID, latent": 9.0}) == 4
     assert found.value({"KID, latent": 9.0}) is None
-    assert best.find("FID, latent", LOCAL).value({"FID, latent": 3.0, "FID, reference": 5.0}) == 3
-    assert best.find("kid_local", LOCAL).figure == "KID"
+    assert selection.find("FID, latent", LOCAL).value({"FID, latent": 3.0, "FID, reference": 5.0}) == 3
+    assert selection.find("kid_local", LOCAL).figure == "KID"
     assert found.beats(3, None)
     assert found.beats(3, 4)
     assert not found.beats(float("nan"), 4)
-    assert best.find("recall, latent", LOCAL).beats(0.3, 0.2)
+    assert selection.find("recall, latent", LOCAL).beats(0.3, 0.2)
 
 
 def test_best_that_nothing_gives_is_refused() -> None:
     with pytest.raises(UserError, match="no metric of this run gives"):
-        best.find("FIDD", {"local": LOCAL["local"]})
+        selection.find("FIDD", {"local": LOCAL["local"]})
     both = {"a": {"name": "fid_local"}, "b": {"name": "fid_clean"}}
     with pytest.raises(UserError, match="protocols clean, local; name the metric"):
-        best.find("FID", both)
-    assert best.find("fid_clean", both).protocol == "clean"
+        selection.find("FID", both)
+    assert selection.find("fid_clean", both).protocol == "clean"
 
 
 # --- files --------------------------------------------------------------------------------------------------
@@ -537,10 +538,10 @@ def publish(monkeypatch: pytest.MonkeyPatch, server: Server, sha256: str) -> Non
 @pytest.mark.parametrize("digits", [8, 64])
 def test_weights_are_fetched_once(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch, digits: int) -> None:
     publish(monkeypatch, server, hashlib.sha256(CONTENT).hexdigest()[:digits])
-    path = files.find("alexnet", None, "metrics.lpips.weights", tmp_path / "cache")
+    path = pretrained.find("alexnet", None, "metrics.lpips.weights", tmp_path / "cache")
     assert path == tmp_path / "cache" / "weights" / "net.pth"
     assert path.read_bytes() == CONTENT
-    assert files.find("alexnet", None, "metrics.lpips.weights", tmp_path / "cache") == path
+    assert pretrained.find("alexnet", None, "metrics.lpips.weights", tmp_path / "cache") == path
     assert len(server.asked) == 1
 
 
@@ -550,11 +551,11 @@ def test_other_content_is_not_taken_for_the_weights(
     for digits in ("0" * 8, "0" * 64):
         publish(monkeypatch, server, digits)
         with pytest.raises(UserError, match=r"could not be fetched; place it at .*net\.pth"):
-            files.find("alexnet", None, "metrics.lpips.weights", tmp_path / "cache")
+            pretrained.find("alexnet", None, "metrics.lpips.weights", tmp_path / "cache")
         assert not (tmp_path / "cache" / "weights" / "net.pth").exists()
     (tmp_path / "cache" / "weights" / "net.pth").write_bytes(b"placed by hand")
     with pytest.raises(UserError, match="its SHA-256 is"):
-        files.find("alexnet", None, "metrics.lpips.weights", tmp_path / "cache")
+        pretrained.find("alexnet", None, "metrics.lpips.weights", tmp_path / "cache")
 
 
 def test_without_weights_one_sentence_says_what_to_do(

@@ -10,17 +10,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from translate.errors import UserError
+from translate.metrics.accumulators import Moments, Sample, Values, merged
 from translate.metrics.distributions import Kid, Prdc, frechet_distance, kernel_distance, neighbourhoods
-from translate.metrics.inception import (
-    CleanInception,
-    PublishedInception,
-    quantized,
-    resized_clean,
-    standard_inception,
-)
+from translate.metrics.features import CleanInception, PublishedInception, quantized, resized_clean, standard_inception
 from translate.metrics.lpips import CHANNELS, LAYOUTS, Lpips, LpipsPublished, carried_weights, linear_weights
 from translate.metrics.paired import PsnrPaired, SsimPaired
-from translate.metrics.tallies import Moments, Sample, Values, merged
 from translate.metrics.weights import read_tensors
 
 CPU = torch.device("cpu")

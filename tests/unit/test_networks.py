@@ -11,12 +11,12 @@ import torch.nn.functional as F
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from translate.networks import resampling, stargan_v1
-from translate.networks.conditions import LabelAndCodeCondition, LabelConcatenationGenerator, LabelCondition
-from translate.networks.device import as_on
-from translate.networks.initialization import he_normal
-from translate.networks.normalization import InstanceNorm, instance_norm
-from translate.networks.resampling import DoublingConv2d, HalvingConv2d
+from translate.networks import stargan_v1
+from translate.networks.layers import resampling
+from translate.networks.layers.device import as_on
+from translate.networks.layers.initialization import he_normal
+from translate.networks.layers.normalization import InstanceNorm, instance_norm
+from translate.networks.layers.resampling import DoublingConv2d, HalvingConv2d
 from translate.networks.stargan_v2 import (
     AdaIN,
     Discriminator,
@@ -29,7 +29,8 @@ from translate.networks.stargan_v2 import (
     StyleEncoder,
     pick_domain,
 )
-from translate.registry import NETWORKS
+from translate.networks.stargan_v2_ablation import LabelAndCodeCondition, LabelConcatenationGenerator, LabelCondition
+from translate.registry.registry import NETWORKS
 
 B, K, L, Z = 4, 3, 5, 9
 SMALL = {

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.profiler import profile
 
-from translate.optimizers import step
+from translate.acceleration.channels_last_step import step
 
 
 def stepped(optimizer_class: type[torch.optim.Optimizer], fused: bool, weights: str, gradients: str) -> torch.Tensor:

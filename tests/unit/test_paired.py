@@ -14,7 +14,7 @@ from translate.data.datasets import base
 from translate.data.datasets.paired import Paired
 from translate.data.images import ImageError
 from translate.errors import UserError
-from translate.registry import DATASETS
+from translate.registry.registry import DATASETS
 
 SPELLINGS = ("{part}{side}", "{side}/{part}", "{part}/{side}")
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from translate.parts import Place, in_turns, meet, part, split
+from translate.distributed.microbatches import Place, in_turns, meet, part, split
 
 
 class Batch(NamedTuple):

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from translate.networks.passes import in_one_pass
+from translate.networks.cyclegan import ResnetGenerator
+from translate.networks.layers.batching import in_one_pass
 from translate.networks.patch import PatchDiscriminator, PixelDiscriminator
-from translate.networks.resnet import ResnetGenerator
+from translate.networks.pix2pix import UnetGenerator
 from translate.networks.stargan_v1 import Discriminator
-from translate.networks.unet import UnetGenerator
 
 ALONE = {
     "patch": lambda: PatchDiscriminator(base_width=4),

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from translate.data.counter import uniform
-from translate.pool import ImagePool
+from translate.data.philox import uniform
+from translate.models.image_pool import ImagePool
 
 
 def numbered(first: int, count: int) -> Tensor:
@@ -70,7 +70,7 @@ def test_an_image_is_kept_once_and_given_out_once() -> None:
 def test_size_zero_is_off() -> None:
     pool = ImagePool(0)
     assert numbers(pool.exchange(numbered(7, 3), [[0.0, 0.0]] * 3)) == [7, 8, 9]
-    assert pool.tensors() == {}
+    assert pool.state_dict() == {}
 
 
 def test_memory_is_its_own_and_without_gradients() -> None:
@@ -98,7 +98,7 @@ def test_a_restored_pool_goes_on_exactly(before: int) -> None:
         pool.exchange(numbered(2 * k, 2), chances(2 * k, 2))
     other = ImagePool(5)
     other.exchange(numbered(99, 3), chances(0, 3))  # which is forgotten
-    other.restore({name: tensor.clone() for name, tensor in pool.tensors().items()})
+    other.load_state_dict({name: tensor.clone() for name, tensor in pool.state_dict().items()})
     for k in range(before, before + 20):
         ours, theirs = (p.exchange(numbered(2 * k, 2), chances(2 * k, 2)) for p in (pool, other))
         assert ours.equal(theirs)

@@ -7,16 +7,16 @@ from dataclasses import replace
 import pytest
 import torch
 
-from translate import processor
 from translate.config.compose import load
 from translate.config.schema import TrainerConfig
+from translate.training import cpu_process
 
 COUNT_FAULTS = """
 import resource, sys
 
 import torch
 
-from translate.processor import keep_freed_memory
+from translate.training.cpu_process import keep_freed_memory
 if sys.argv[1] == "keeping":
     print(keep_freed_memory())
 def faults():
@@ -48,8 +48,8 @@ def test_freed_memory_is_kept() -> None:
 
 
 def test_a_library_that_cannot_be_told_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processor.ctypes, "CDLL", lambda _: object())
-    assert not processor.keep_freed_memory()
+    monkeypatch.setattr(cpu_process.ctypes, "CDLL", lambda _: object())
+    assert not cpu_process.keep_freed_memory()
 
 
 @pytest.mark.parametrize(
@@ -60,9 +60,9 @@ def test_what_a_process_does_is_told(
     changes: dict[str, object], kept: bool, trainer: TrainerConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[str] = []
-    monkeypatch.setattr(processor, "keep_freed_memory", lambda: told.append("memory"))
+    monkeypatch.setattr(cpu_process, "keep_freed_memory", lambda: told.append("memory"))
     monkeypatch.setattr(torch, "set_num_threads", lambda count: told.append(f"{count} threads"))
-    processor.prepare(replace(trainer, threads=3, **changes))
+    cpu_process.prepare(replace(trainer, threads=3, **changes))
     assert told == ["3 threads", *(["memory"] if kept else [])]
-    processor.prepare(replace(trainer, threads=None, keep_memory=False))
+    cpu_process.prepare(replace(trainer, threads=None, keep_memory=False))
     assert len(told) == 1 + kept

@@ -11,7 +11,7 @@ from layouts import EXPRESSIONS, folders, picture, rafd
 from translate.data.datasets import rafd as module
 from translate.data.datasets.rafd import RaFD
 from translate.errors import UserError
-from translate.registry import DATASETS
+from translate.registry.registry import DATASETS
 
 
 def person(name: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from translate.errors import UserError
-from translate.schedule import Constant, Linear, parse, product
+from translate.schedules import Constant, Linear, parse, product
 
 
 def test_numbers_are_constant() -> None:

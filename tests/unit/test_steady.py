@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from translate.networks.unet import UnetGenerator
-from translate.translations.steady import FixedDropout, ImageNorm, steady
+from translate.inference.deterministic import FixedDropout, ImageNorm, steady
+from translate.networks.pix2pix import UnetGenerator
 
 
 def images(count: int = 3) -> Tensor:

@@ -12,8 +12,8 @@ import pytest
 from translate.cli import main
 from translate.config.search_path import shipped
 from translate.errors import UserError
-from translate.tables import figures, writing
-from translate.tables.figures import Cell, folders, measured, read_paper, tables
+from translate.tables import collect, format
+from translate.tables.collect import Cell, folders, measured, read_paper, tables
 
 BETTER = {"FID, latent": "lower", "LPIPS, latent": "higher"}
 Values = dict[str, float]
@@ -48,7 +48,7 @@ def result(folder: Path, values: Values, protocol: str = "clean", checkpoint: st
     (folder / "metrics" / f"{protocol}_{checkpoint}.json").write_text(json.dumps(found))
 
 
-def all_tables(*places: Path, **given: Any) -> list[figures.Table]:
+def all_tables(*places: Path, **given: Any) -> list[collect.Table]:
     return tables([each for folder in folders(map(str, places)) for each in measured(folder)], **given)
 
 
@@ -62,7 +62,7 @@ def test_mean_and_spread_are_over_the_seeds_of_an_experiment(tmp_path: Path) -> 
     assert a.cells["FID, latent"].mean == 12.0
     assert a.cells["FID, latent"].spread == pytest.approx(statistics.stdev([10.0, 14.0, 12.0])) == 2.0
     assert b.cells["FID, latent"].spread is None
-    assert writing.best_rows(table, "FID, latent") == {1}
+    assert format.best_rows(table, "FID, latent") == {1}
 
 
 def test_protocols_and_checkpoints_are_kept_apart(tmp_path: Path) -> None:
@@ -219,8 +219,8 @@ def test_mistakes(
 
 
 def test_digits_follow_the_spread() -> None:
-    assert writing.in_words(Cell((0.45, 0.4512)), "+-") == "0.45060 +- 0.00085"
-    assert writing.in_words(Cell((1234.0, 1000.0)), "+-") == "1117 +- 165"
+    assert format.in_words(Cell((0.45, 0.4512)), "+-") == "0.45060 +- 0.00085"
+    assert format.in_words(Cell((1234.0, 1000.0)), "+-") == "1117 +- 165"
 
 
 def test_a_model_without_guides_stands_beside_codes(tmp_path: Path) -> None:

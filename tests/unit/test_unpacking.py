@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from archives import DEVICE, HARD, LINK, MAKERS, PIPE, make_tar, make_zip, tree
-from translate.downloads import unpacking
-from translate.downloads.unpacking import ArchiveError, looks_like, take_apart, unpack
+from translate.downloads import unpack as unpack_module
+from translate.downloads.unpack import ArchiveError, looks_like, take_apart, unpack
 from translate.errors import UserError
 
 Usage = namedtuple("Usage", "total used free")
@@ -134,7 +134,7 @@ def test_links_are_copied_where_the_disk_has_none(tmp_path: Path, monkeypatch: p
     def no_links(*_: object) -> None:
         raise OSError(errno.EPERM, "Operation not permitted")
 
-    monkeypatch.setattr(unpacking.os, "link", no_links)
+    monkeypatch.setattr(unpack_module.os, "link", no_links)
     unpack(make_tar(tmp_path / "a", ("1.jpg", b"one"), ("2.jpg", "1.jpg", HARD)), "tar", tmp_path / "target")
     assert tree(tmp_path / "target") == {"1.jpg": b"one", "2.jpg": b"one"}
 
@@ -162,7 +162,7 @@ def test_what_is_no_data_is_left_out(tmp_path: Path, kind: Any) -> None:
 
 @KINDS
 def test_bombs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any) -> None:
-    monkeypatch.setattr(unpacking, "SMALL", 1 << 20)
+    monkeypatch.setattr(unpack_module, "SMALL", 1 << 20)
     archive = MAKERS[kind](tmp_path / "a", ("0.jpg", b"small"), ("1.jpg", bytes(4 << 20)))
     assert "would unpack to" in hostile(kind, archive)
     if kind == "zip":  # which says at once what it holds
@@ -172,19 +172,19 @@ def test_bombs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any) -> No
 
 @KINDS
 def test_bombs_of_many_small_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any) -> None:
-    monkeypatch.setattr(unpacking, "SMALL", 1 << 16)
-    monkeypatch.setattr(unpacking, "MAX_GROWTH", 2)
+    monkeypatch.setattr(unpack_module, "SMALL", 1 << 16)
+    monkeypatch.setattr(unpack_module, "MAX_GROWTH", 2)
     assert "would unpack to" in hostile(kind, MAKERS[kind](tmp_path / "a", *((f"{n}", b"") for n in range(500))))
 
 
 def test_bombs_of_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unpacking, "SMALL", 1 << 20)
+    monkeypatch.setattr(unpack_module, "SMALL", 1 << 20)
     links = [(f"{number}.jpg", "one.jpg", HARD) for number in range(40)]
     hostile("tar", make_tar(tmp_path / "a", ("one.jpg", bytes(1 << 16)), *links))
 
 
 def test_bombs_in_the_headers_of_a_tar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unpacking, "SMALL", 1 << 20)
+    monkeypatch.setattr(unpack_module, "SMALL", 1 << 20)
     with tarfile.open(tmp_path / "a", "w:gz", format=tarfile.PAX_FORMAT) as archive:
         entry = tarfile.TarInfo("1.jpg")
         entry.pax_headers = {"comment": "x" * (8 << 20)}
@@ -200,7 +200,7 @@ def test_a_zip_that_lies_about_its_sizes(tmp_path: Path) -> None:
 
 
 def test_no_room_for_what_a_zip_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unpacking.shutil, "disk_usage", lambda _: Usage(2000, 1000, 1000))
+    monkeypatch.setattr(unpack_module.shutil, "disk_usage", lambda _: Usage(2000, 1000, 1000))
     archive = make_zip(tmp_path / "a", ("1.jpg", bytes(5000)))
     assert "5.51 kB are needed, 1.00 kB are free" in refused_by_the_disk("zip", archive)
     assert tree(tmp_path / "target") == {}
@@ -238,6 +238,6 @@ def test_a_disk_that_fills_up_while_unpacking(tmp_path: Path, monkeypatch: pytes
     def fills(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(unpacking, "_write_all", fills)
+    monkeypatch.setattr(unpack_module, "_write_all", fills)
     archive = make_tar(tmp_path / "a", ("1.jpg", b"one"))
     assert "no space left" in refused_by_the_disk("tar", archive)

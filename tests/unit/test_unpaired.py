@@ -11,7 +11,7 @@ from layouts import folders, picture
 from translate.data.datasets.unpaired import COLLECTIONS, Unpaired
 from translate.data.images import read_image
 from translate.errors import UserError
-from translate.registry import DATASETS
+from translate.registry.registry import DATASETS
 
 BOTH = {"trainA": 5, "trainB": 3, "testA": 2, "testB": 4}
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from translate.data.views import VIEWS, Draw, ReferenceRows, ReferenceView, balanced_rows
-from translate.registry import MODELS
+from translate.registry.registry import MODELS
 
 UNEVEN = np.repeat([0, 1, 2], [500, 40, 3])
 

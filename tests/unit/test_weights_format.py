@@ -11,11 +11,14 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from translate import __version__, checkpoints
+from translate import __version__
 from translate.errors import UserError
+from translate.inference.translator import Translator, load
+from translate.runs import checkpoints
+from translate.runs.folder import RunFolder
 from translate.weights import format
 from translate.weights.format import Weights
-from translate.weights.loading import Translator, load, of_run
+from translate.weights.load import of_run
 
 NODE = {"name": "stargan_v1_generator", "num_labels": 2, "base_width": 4, "num_blocks": 1}
 
@@ -156,20 +159,20 @@ def test_building_leaves_the_random_state_alone() -> None:
 def test_run_folders_without_what_is_wanted_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no checkpoint"):
         load(tmp_path)
-    checkpoint(checkpoints.path_of(tmp_path, 3))
+    checkpoint(RunFolder(tmp_path).checkpoint(3))
     with pytest.raises(UserError, match="holds no checkpoint of iteration 4; there are 3"):
         of_run(tmp_path, 4)
     with pytest.raises(UserError, match=r"best\.safetensors: no such checkpoint"):
         of_run(tmp_path, "best")
     config = {"model": {"name": "m", "networks": {}}, "data": {"image_size": 8}}
-    checkpoints.write(checkpoints.Checkpoint({}, 3, (), config), checkpoints.path_of(tmp_path, 3))
+    checkpoints.write(checkpoints.Checkpoint({}, 3, (), config), RunFolder(tmp_path).checkpoint(3))
     (tmp_path / "metrics.json").write_text("{")
     with pytest.raises(UserError, match=r"metrics\.json: not JSON of a run"):
         of_run(tmp_path)
 
 
 def test_optimizers_are_not_read(tmp_path: Path) -> None:
-    path = checkpoints.path_of(tmp_path, 1)
+    path = RunFolder(tmp_path).checkpoint(1)
     tensors = {"network.a.b": torch.ones(1), "optimizer.a.0.c": torch.ones(1), "memory.pool.d": torch.ones(1)}
     checkpoints.write(checkpoints.Checkpoint(tensors, 1, (), {}), path)
     assert checkpoints.read(path, ("network", "average")).tensors.keys() == {"network.a.b"}

@@ -21,8 +21,9 @@ from numerics.published import (
     wrapped,
 )
 from translate.errors import UserError
-from translate.weights import exporting, format
-from translate.weights.published import recognition
+from translate.export import weights
+from translate.weights import format
+from translate.weights.published import detect
 from translate.weights.published.files import read as read_file
 from translate.weights.published.layout import Wishes
 
@@ -146,14 +147,14 @@ def put(folder: Path, files: dict[str, Content], kind: str = "zip") -> list[Path
 def again(weights: format.Weights, folder: Path) -> dict[str, Content]:
     """Return what is written in the published layout, by file name, after a way through a file of ours."""
     format.write(weights, folder / "ours.safetensors")
-    written = recognition.write(format.read(folder / "ours.safetensors"), folder / "written")
+    written = detect.write(format.read(folder / "ours.safetensors"), folder / "written")
     return {path.name: torch.load(path, weights_only=True) for path in written}
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_import_then_export_is_the_identity(name: str, tmp_path: Path) -> None:
     files = PUBLISHED[name]()
-    found = again(recognition.read(put(tmp_path / "in", files), NONE), tmp_path)
+    found = again(detect.read(put(tmp_path / "in", files), NONE), tmp_path)
     assert found.keys() == files.keys()
     for file, content in files.items():
         assert differences(found[file], content) == []
@@ -163,7 +164,7 @@ def test_import_then_export_is_the_identity(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["v2 of CelebA-HQ", "v1", "cyclegan"])
 def test_other_kinds_of_files_hold_the_same(name: str, kind: str, tmp_path: Path) -> None:
     files = PUBLISHED[name]()
-    found = again(recognition.read(put(tmp_path / "in", files, kind), NONE), tmp_path)
+    found = again(detect.read(put(tmp_path / "in", files, kind), NONE), tmp_path)
     for file, content in files.items():
         assert differences(found[file], content) == []
 
@@ -171,7 +172,7 @@ def test_other_kinds_of_files_hold_the_same(name: str, kind: str, tmp_path: Path
 def test_a_wrapper_s_prefix_is_stripped(tmp_path: Path) -> None:
     content = small_v2()
     (path,) = put(tmp_path / "in", {"000100_nets_ema.ckpt": wrapped(content)})
-    assert differences(again(recognition.read([path], NONE), tmp_path)["000100_nets_ema.ckpt"], content) == []
+    assert differences(again(detect.read([path], NONE), tmp_path)["000100_nets_ema.ckpt"], content) == []
 
 
 @pytest.mark.parametrize(("w_hpf", "count", "blocks"), [(0.0, 108, 6), (1.0, 125 - 1, 7)])
@@ -186,7 +187,7 @@ def test_the_layout_written_out_here_is_the_published_one(w_hpf: float, count: i
 
 
 def read(folder: Path, files: dict[str, Content], **wishes: Any) -> format.Weights:
-    return recognition.read(put(folder, files), Wishes(**wishes))
+    return detect.read(put(folder, files), Wishes(**wishes))
 
 
 @pytest.mark.parametrize(
@@ -278,7 +279,7 @@ def test_what_the_published_programs_expect_is_filled_in(tmp_path: Path) -> None
     """Without extra tensors, what they own and never read is written as it begins, so that they find all names."""
     for name, fills in (("v2 of CelebA-HQ", "conv1x1.weight"), ("v1, the generator alone", "running_var")):
         files = PUBLISHED[name]()
-        stripped = exporting.needed(recognition.read(put(tmp_path / name, files), NONE))
+        stripped = weights.needed(detect.read(put(tmp_path / name, files), NONE))
         assert stripped.part("extra") == {}
         found = again(stripped, tmp_path)
         (file,) = files
@@ -318,7 +319,7 @@ def test_a_hostile_pickle_is_not_executed(kind: str, tmp_path: Path) -> None:
     else:
         torch.save(content, path, _use_new_zipfile_serialization=kind == "zip")
     with pytest.raises(UserError, match="holds more than tensors") as caught:
-        recognition.read([path], NONE)
+        detect.read([path], NONE)
     assert not mark.exists()
     assert len(str(caught.value).splitlines()) == 1
     assert "weights_only" not in str(caught.value)
@@ -361,7 +362,7 @@ def test_what_cannot_be_placed_is_refused(name: str, tmp_path: Path) -> None:
     content, sentence = BAD[name]
     torch.save(content(), tmp_path / "x.ckpt")
     with pytest.raises(UserError) as caught:
-        recognition.read([tmp_path / "x.ckpt"], NONE)
+        detect.read([tmp_path / "x.ckpt"], NONE)
     assert sentence in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
 

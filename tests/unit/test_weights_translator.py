@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from translate.data.images import read_image, resize
 from translate.errors import UserError
-from translate.translations.stargan_v2 import StarGANv2Translation
-from translate.weights import targets
+from translate.inference import targets
+from translate.inference.images import to_images, to_pixels
+from translate.inference.stargan_v2 import StarGANv2Translation
+from translate.inference.translator import Translator
 from translate.weights.format import Weights, build
-from translate.weights.loading import Translator
-from translate.weights.pictures import to_images, to_pixels
 
 SIZE = 32
 SHAPES = {"stargan_v2_generator": {"style_size": 6, "base_width": 4, "max_width": 8, "image_size": SIZE}}

@@ -12,8 +12,8 @@ from typing import Any
 from translate.config import types
 from translate.config.types import MISSING, UNKNOWN, Misfit, fit
 from translate.errors import UserError, among, nearest, suggest
-from translate.registry import Registry
-from translate.signatures import Entry
+from translate.registry.registry import Registry
+from translate.registry.signatures import Entry
 
 Problems = list[str]
 

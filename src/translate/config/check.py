@@ -9,14 +9,15 @@ from dataclasses import fields
 from inspect import formatannotation
 from typing import Any
 
-from translate import plugins, schedule
+from translate import schedules
 from translate.config.binding import Problems, bind_entry, bind_fields, entry_of, fitted, mapping, same_keys
 from translate.config.rules import RULES
 from translate.config.schema import HANDED_TO_MODEL, DataConfig, ModelConfig, RunConfig, TrainerConfig
 from translate.config.types import MISSING, UNKNOWN, holds_unknown
 from translate.errors import ConfigError, UserError, among
-from translate.registry import DATASETS, LOSSES, METRICS, MODELS, NETWORKS
-from translate.signatures import Entry, described, misses
+from translate.registry import plugins
+from translate.registry.registry import DATASETS, LOSSES, METRICS, MODELS, NETWORKS
+from translate.registry.signatures import Entry, described, misses
 
 # What build hands to a constructor by itself, hence what no configuration may say.
 HANDED_TO_DATASET = ("split", "domains")
@@ -267,7 +268,7 @@ def _check_schedule(value: Any, where: str, problems: Problems) -> None:
     if holds_unknown(value) or fitted(value, None, where, problems) is UNKNOWN:
         return
     try:
-        schedule.parse(value)
+        schedules.parse(value)
     except UserError as error:
         problems.append(f"{where}: {error}")
 

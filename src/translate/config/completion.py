@@ -47,7 +47,7 @@ def answer_completion(overrides: Sequence[str]) -> bool:
     if len(words) == 2:
         print(" ".join(command for command in _COMMANDS if command.startswith(words[1])))
     elif len(words) > 2 and words[1] == "download":  # its words are not those of a configuration
-        from translate.downloads.command import words_to_complete
+        from translate.commands.download import words_to_complete
 
         print(" ".join(words_to_complete()))
         return True

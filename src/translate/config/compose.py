@@ -17,7 +17,6 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
-from translate import plugins
 from translate.config import check as checks
 from translate.config.hydra_search import TranslateSearchPath, join_search_path
 from translate.config.overrides import (
@@ -33,7 +32,8 @@ from translate.config.schema import RunConfig
 from translate.config.search_path import EXPERIMENTS, groups, shipped
 from translate.config.types import MISSING, UNKNOWN, holds_unknown
 from translate.errors import ConfigError, UserError
-from translate.registry import DATASETS
+from translate.registry import plugins
+from translate.registry.registry import DATASETS
 
 ROOT = "train"
 VERSION_BASE = "1.3"

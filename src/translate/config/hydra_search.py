@@ -9,9 +9,8 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
-from hydra_plugins.translate_launchers import Processes, Ray, Slurm
-from translate import plugins
 from translate.config.search_path import EXPERIMENTS, experiment_folders, shipped
+from translate.registry import plugins
 
 
 class ExperimentsSource(FileConfigSource):
@@ -67,8 +66,6 @@ def join_search_path(config_dir: str | None = None) -> None:
     registered = Plugins.instance()
     registered.register(TranslateSearchPath)
     registered.register(ExperimentsSource)
-    for launcher in (Processes, Slurm, Ray):  # Hydra's own scan does not see into an editable installation
-        registered.register(launcher)
 
 
 def _is_ours(config_path: str) -> bool:

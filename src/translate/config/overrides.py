@@ -12,9 +12,9 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from translate import registry
 from translate.config.check import HANDED
 from translate.errors import among, nearest, suggest
+from translate.registry import registry
 
 NEEDED = ("model", "data", "trainer")
 """Groups that are in no run left out."""

@@ -1,8 +1,7 @@
 """Go on with a run: from its folder, or with the newest unfinished run of the same experiment."""
 
 import json
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,8 @@ from translate.config.overrides import apply, is_choice, read
 from translate.config.schema import INSENSITIVE_KEYS, RunConfig, experiment, read_yaml, to_mapping
 from translate.config.search_path import groups
 from translate.errors import ConfigError, UserError
-from translate.registry import METRICS
-from translate.run_folder import CONFIG_FILE, config_file
-
-RUNS = Path("runs")
-CHECKPOINTS = "checkpoints"
-FIRST_FILES = frozenset({".lock", f"{CONFIG_FILE}.unfinished"})
-"""What a run that is killed at once leaves in its folder, before the configuration is there."""
+from translate.registry.registry import METRICS
+from translate.runs.folder import CONFIG_FILE, RUNS, RunFolder, run_folders
 
 CHANGEABLE_GROUPS = ("trainer", "logger", "metrics")
 """Groups that may be chosen anew when a run goes on: they cannot change what it computes."""
@@ -69,22 +63,8 @@ def check_folder(folder: Path) -> None:
         hint = f"; write resume={inside}" if inside else ""
         what = "a file" if folder.is_file() else "no folder"
         raise UserError(f"resume: {folder} is {what}, expected a run folder such as runs/<name>/<time>, or auto{hint}")
-    config_file(folder, "resume")
-    if newest_iteration(folder) is None:
+    if RunFolder(folder).require_run("resume").newest_iteration() is None:
         raise UserError(f"resume: {folder} holds no checkpoint to go on from; start anew, without resume")
-
-
-def is_fresh(folder: Path) -> bool:
-    """Tell whether a run may begin in a folder as if nothing had been there."""
-    if not folder.exists():
-        return True
-    return folder.is_dir() and all(path.name in FIRST_FILES for path in folder.iterdir())
-
-
-def newest_iteration(folder: Path) -> int | None:
-    """Return the iteration of the newest checkpoint of a run folder, None without any."""
-    numbers = [int(path.stem) for path in (folder / CHECKPOINTS).glob("*.safetensors") if path.stem.isdigit()]
-    return max(numbers, default=None)
 
 
 def unfinished(config: RunConfig, runs: Path = RUNS) -> Path | None:
@@ -97,17 +77,17 @@ def unfinished(config: RunConfig, runs: Path = RUNS) -> Path | None:
     wanted = experiment(to_mapping(config), INSENSITIVE_KEYS | _LENGTH)
     best: tuple[float, Path] | None = None
     for folder in run_folders(runs):
-        newest = newest_iteration(folder)
+        newest = folder.newest_iteration()
         if newest is None or newest > config.iterations:
             continue
-        saved = read_yaml(folder / CONFIG_FILE)
-        if newest == config.iterations and (saved.get("iterations") != newest or _measured(config, folder)):
+        saved = read_yaml(folder.config_file)
+        if newest == config.iterations and (saved.get("iterations") != newest or _measured(config, folder.path)):
             continue
         if saved.get("name") != config.name or experiment(saved, INSENSITIVE_KEYS | _LENGTH) != wanted:
             continue
-        written = max(path.stat().st_mtime for path in (folder / CHECKPOINTS).glob("*.safetensors"))
+        written = max(path.stat().st_mtime for path in folder.checkpoints().values())
         if best is None or written > best[0]:
-            best = (written, folder)
+            best = (written, folder.path)
     return best[1] if best else None
 
 
@@ -118,7 +98,7 @@ def same_experiment(config: RunConfig, saved: Mapping[str, Any], without: frozen
 
 def finished(config: RunConfig, folder: Path) -> bool:
     """Tell whether a folder holds this very experiment, trained to its end and measured."""
-    if not (folder / CONFIG_FILE).is_file() or newest_iteration(folder) != config.iterations:
+    if not RunFolder(folder).is_run() or RunFolder(folder).newest_iteration() != config.iterations:
         return False
     return _measured(config, folder) and same_experiment(config, read_yaml(folder / CONFIG_FILE))
 
@@ -153,13 +133,4 @@ def going_on(config: RunConfig, folder: Path) -> Path | None:
             f"folder: {folder} holds another experiment, its {key} is {before.get(key)}, not {now.get(key)}; "
             "name a new folder"
         )
-    return folder if newest_iteration(folder) is not None else None
-
-
-def run_folders(runs: Path = RUNS) -> Iterator[Path]:
-    """Yield the run folders below `runs`, those of sweeps included; does not look inside them."""
-    for place, folders, files in os.walk(runs):
-        if CONFIG_FILE in files:
-            folders.clear()
-            yield Path(place)
-        folders.sort()
+    return folder if RunFolder(folder).newest_iteration() is not None else None

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from translate.errors import UserError, among
-from translate.registry import DATASETS, MODELS
+from translate.registry.registry import DATASETS, MODELS
 
 OPTIONAL = ("sample_every", "evaluate_every", "threads", "hung_after")  # of what is counted, what may be null
 
@@ -136,7 +136,7 @@ def compiled_or_recomputed(values: Mapping[str, Any]) -> Iterator[str]:
 
 def best_is_measured(values: Mapping[str, Any]) -> Iterator[str]:
     """The figure by which the best checkpoint is kept is one that the metrics give, while training."""
-    from translate.measuring.best import find
+    from translate.metrics.selection import find
 
     named, metrics = values.get("best"), values.get("metrics")
     if not isinstance(named, str) or not isinstance(metrics, dict):

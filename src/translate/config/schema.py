@@ -10,7 +10,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from translate.registry import MODELS, NETWORKS, Registry
+from translate.registry.registry import MODELS, NETWORKS, Registry
 
 HANDED_TO_MODEL = ("networks", "optimizers", "losses", "weights", "seed")
 """Arguments of every model that no key of its own gives."""

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import translate
-from translate import plugins
 from translate.errors import UserError
+from translate.registry import plugins
 
 EXPERIMENTS = "experiments"
 _SKIPPED = {"__pycache__", "hydra", "paper", "sweep"}  # the last two are read by the commands `table` and `sweep`

@@ -32,6 +32,7 @@ from tqdm import tqdm
 from translate.data.datasets.base import Dataset
 from translate.data.images import ImageError
 from translate.errors import UserError
+from translate.files import atomic_write
 
 LAYOUT = 1  # change it when the bytes of a cache, or how pictures are decoded, change
 
@@ -209,8 +210,7 @@ def _build(scan: _Scan, path: Path, max_bad_share: float) -> list[_Bad]:
             os.fsync(file.fileno())
         os.replace(part, path)
         notes = {"layout": LAYOUT, "size": scan.size, "items": len(scan.dataset), "bad": bad}
-        part.write_text(json.dumps(notes), "utf-8")
-        os.replace(part, path.with_suffix(".json"))
+        atomic_write(path.with_suffix(".json"), json.dumps(notes))
         _log.info("data: cache %s, %.1f MB", path, scan.bytes / 1e6)
         return bad
     finally:

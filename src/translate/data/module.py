@@ -13,11 +13,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from translate.data.agreement import agree, digest
 from translate.data.batches import HeldOut, LabelledBatch, PairedBatch, Picture, ReferenceBatch, UnpairedBatch
 from translate.data.cache import Pictures, open_pictures
-from translate.data.counter import uniform
+from translate.data.consistency import agree, digest
 from translate.data.datasets.base import Dataset, LabelSet
+from translate.data.philox import uniform
 from translate.data.transforms import AUGMENTATIONS, CHANCES, stored_side, to_float
 from translate.data.views import (
     PART_STREAMS,
@@ -30,7 +30,7 @@ from translate.data.views import (
     View,
     balanced_rows,
 )
-from translate.distributed import alone
+from translate.distributed.collectives import alone
 from translate.errors import UserError
 
 PARTS = ("train", "val")

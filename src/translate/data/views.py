@@ -12,8 +12,8 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
-from translate.data.counter import integers, normal, uniform
 from translate.data.datasets.base import Dataset
+from translate.data.philox import integers, normal, uniform
 from translate.errors import UserError
 
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path, PurePosixPath
 from typing import Any, get_args
 
-from translate import plugins
-from translate.downloads.unpacking import Kind
+from translate.downloads.unpack import Kind
 from translate.errors import UserError, among
+from translate.registry import plugins
 
 FOLDER = "sources"
 """The folder of a package that holds its files."""

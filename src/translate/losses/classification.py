@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from translate.losses.precision import precise
-from translate.registry import LOSSES
+from translate.registry.registry import LOSSES
 
 
 @LOSSES.register("attribute_cross_entropy")

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
+from translate.metrics.accumulators import Tally, Values
 from translate.metrics.lpips import Lpips
-from translate.metrics.tallies import Tally, Values
-from translate.registry import METRICS
+from translate.registry.registry import METRICS
 
 FEW = 50
 GREY = (0.299, 0.587, 0.114)  # of red, green and blue, ITU-R BT.601

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from translate.metrics.tallies import Moments, Sample, Tally
-from translate.registry import METRICS
+from translate.metrics.accumulators import Moments, Sample, Tally
+from translate.registry.registry import METRICS
 
 Figures = dict[str, float]
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from translate.errors import UserError
-from translate.metrics.tallies import Tally, Values
+from translate.metrics.accumulators import Tally, Values
 from translate.metrics.weights import read_tensors
-from translate.registry import METRICS
+from translate.registry.registry import METRICS
 
 CHANNELS = (64, 192, 384, 256, 256)  # of AlexNet's five rectified stages
 LAYOUTS = ("lpips_weights.{}.main.1.weight", "lin{}.model.1.weight")

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
-from translate.metrics.tallies import Tally, Values
-from translate.registry import METRICS
+from translate.metrics.accumulators import Tally, Values
+from translate.registry.registry import METRICS
 
 FEW = 50
 

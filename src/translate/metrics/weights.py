@@ -1,6 +1,6 @@
 """Published weight files that metrics read: what they are called, where they are published, how they are told.
 
-Nothing here opens a connection; `translate.measuring.files` finds a file or fetches it.
+Nothing here opens a connection; `translate.evaluation.pretrained` finds a file or fetches it.
 """
 
 from dataclasses import dataclass

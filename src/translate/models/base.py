@@ -7,7 +7,7 @@ gradient step), ``weighted`` (sum and record named terms) and ``average`` (move 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -15,28 +15,17 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from translate import optimizers
+from translate.acceleration import channels_last_step
 from translate.data.batches import HeldOut
-from translate.data.counter import uniform
+from translate.data.philox import uniform
 from translate.data.views import PART_STREAMS, Draw
-from translate.distributed import gather, process_rank, shard_count, shard_rank, synchronize
-from translate.ema import Averaged
-from translate.parts import in_turns, meet, part, split
-from translate.schedule import Constant, Schedule, parse
+from translate.distributed.collectives import gather, process_rank, shard_count, shard_rank, synchronize
+from translate.distributed.microbatches import in_turns, meet, part, split
+from translate.models.ema import Averaged
+from translate.runs.checkpoints import Stateful
+from translate.schedules import Constant, Schedule, parse
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
-
-
-class Memory(Protocol):
-    """What a model remembers beside weights, such as a pool of images: part of every checkpoint."""
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Return its state."""
-        ...
-
-    def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take a state that `tensors` has returned."""
-        ...
 
 
 class TranslationModel(pl.LightningModule):
@@ -73,7 +62,7 @@ class TranslationModel(pl.LightningModule):
         self.iteration = 0  # whole rounds of updates done; the only unit of time
         self.num_parts = 1  # in which a process trains its batch, one after another, to need less memory
         self.terms: dict[str, Tensor] = {}  # of the iteration just done, detached, on the device
-        self.memories: dict[str, Memory] = {}  # kept in checkpoints by name
+        self.memories: dict[str, Stateful] = {}  # kept in checkpoints by name
         self.rates: dict[str, Schedule] = {}  # role -> learning rate, for roles whose rate is not constant
         self._factories = dict(optimizers)
         self._optimizers: dict[str, Optimizer] = {}
@@ -166,7 +155,7 @@ class TranslationModel(pl.LightningModule):
         if self.gradient_clip is not None:
             torch._foreach_mul_(gradients, (self.gradient_clip / (norm + 1e-6)).clamp(max=1.0))
         for role in roles:
-            optimizers.step(self.optimizer(role))
+            channels_last_step.step(self.optimizer(role))
         return norm
 
     def weighted(

@@ -31,20 +31,20 @@ import torch
 from torch import Tensor, nn
 
 from translate.data.batches import HeldOut, UnpairedBatch
-from translate.data.counter import uniform
+from translate.data.philox import uniform
 from translate.data.views import Draw
-from translate.distributed import own_rows, shard_count, with_all_shares
+from translate.distributed.collectives import own_rows, shard_count, with_all_shares
 from translate.errors import UserError
-from translate.grids import grid
+from translate.inference.cyclegan import CycleGANTranslation
+from translate.inference.grids import grid
 from translate.losses.adversarial import AdversarialLoss
 from translate.losses.penalties import gradient_penalty
 from translate.losses.reconstruction import l1
 from translate.models.base import OptimizerFactory, TranslationModel
-from translate.networks.passes import in_one_pass
-from translate.pool import ImagePool
-from translate.registry import MODELS
-from translate.schedule import product
-from translate.translations.cyclegan import CycleGANTranslation
+from translate.models.image_pool import ImagePool
+from translate.networks.layers.batching import in_one_pass
+from translate.registry.registry import MODELS
+from translate.schedules import product
 
 SIDES = ("a", "b")
 NUM_SAMPLES = 8  # images of a domain in a sample grid

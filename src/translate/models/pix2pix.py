@@ -23,12 +23,12 @@ import torch
 from torch import Tensor, nn
 
 from translate.data.batches import HeldOut, PairedBatch
-from translate.grids import grid
+from translate.inference.grids import grid
+from translate.inference.pix2pix import Pix2PixTranslation
 from translate.losses.adversarial import AdversarialLoss
 from translate.losses.reconstruction import l1
 from translate.models.base import OptimizerFactory, TranslationModel
-from translate.registry import MODELS
-from translate.translations.pix2pix import Pix2PixTranslation
+from translate.registry.registry import MODELS
 
 NUM_SAMPLES = 8  # images in a sample grid
 

@@ -22,16 +22,16 @@ from torch import Tensor, nn
 from translate.data.batches import HeldOut, LabelledBatch
 from translate.data.labels import changed, conditions
 from translate.errors import UserError
-from translate.grids import grid
+from translate.inference.grids import grid
+from translate.inference.stargan_v1 import StarGANv1Translation
 from translate.losses.adversarial import AdversarialLoss
 from translate.losses.classification import attribute_cross_entropy, class_cross_entropy
 from translate.losses.penalties import gradient_penalty
 from translate.losses.reconstruction import l1
 from translate.models.base import OptimizerFactory, TranslationModel
-from translate.networks.passes import in_one_pass
+from translate.networks.layers.batching import in_one_pass
 from translate.networks.stargan_v1 import Discriminator, Generator
-from translate.registry import MODELS
-from translate.translations.stargan_v1 import StarGANv1Translation
+from translate.registry.registry import MODELS
 
 CLASSIFICATIONS = {"attributes": attribute_cross_entropy, "classes": class_cross_entropy}
 HEADLINE = ("discriminator/real", "discriminator/fake", "generator/classification", "generator/reconstruction")

@@ -21,14 +21,14 @@ from torch import Tensor, nn
 
 from translate.data.batches import HeldOut, ReferenceBatch
 from translate.errors import UserError
-from translate.grids import grid
+from translate.inference.grids import grid
+from translate.inference.stargan_v2 import StarGANv2Translation
 from translate.losses.adversarial import AdversarialLoss
 from translate.losses.penalties import gradient_penalty, r1
 from translate.losses.reconstruction import l1
 from translate.models.base import OptimizerFactory, TranslationModel
 from translate.networks.stargan_v2 import Discriminator, Encoded, Generator, MappingNetwork, StyleEncoder
-from translate.registry import MODELS
-from translate.translations.stargan_v2 import StarGANv2Translation
+from translate.registry.registry import MODELS
 
 
 @MODELS.register(

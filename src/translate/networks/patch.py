@@ -7,9 +7,9 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from translate.networks.initialization import dcgan_normal
-from translate.networks.normalization import normalization
-from translate.registry import NETWORKS
+from translate.networks.layers.initialization import dcgan_normal
+from translate.networks.layers.normalization import normalization
+from translate.registry.registry import NETWORKS
 
 SLOPE = 0.2  # of every leaky ReLU
 MAX_WIDENING = 8  # the widest layer has so many times the base width

@@ -5,8 +5,8 @@ Letters: B batch, S image side.
 
 from torch import Tensor, nn
 
-from translate.networks.initialization import dcgan_normal
-from translate.registry import NETWORKS
+from translate.networks.layers.initialization import dcgan_normal
+from translate.registry.registry import NETWORKS
 
 SLOPE = 0.2  # of every leaky ReLU
 GENERATOR_HALVINGS = 3

@@ -10,8 +10,8 @@ them and never use them, since they translate in training mode; by them translat
 import torch
 from torch import Tensor, nn
 
-from translate.networks.normalization import InstanceNorm
-from translate.registry import NETWORKS
+from translate.networks.layers.normalization import InstanceNorm
+from translate.registry.registry import NETWORKS
 
 SLOPE = 0.01  # of every leaky ReLU
 NUM_HALVINGS = 2  # of the generator

@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from translate.networks.initialization import he_normal
-from translate.networks.normalization import InstanceNorm, instance_norm
-from translate.networks.resampling import DoublingConv2d, HalvingConv2d, double, halve
-from translate.registry import NETWORKS
+from translate.networks.layers.initialization import he_normal
+from translate.networks.layers.normalization import InstanceNorm, instance_norm
+from translate.networks.layers.resampling import DoublingConv2d, HalvingConv2d, double, halve
+from translate.registry.registry import NETWORKS
 
 SLOPE = 0.2  # of every leaky ReLU
 MASKED_SIDES = (32, 64, 128)  # feature sizes at which the generator has high-pass skip connections

@@ -18,10 +18,11 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from translate import __version__
-from translate.checkpoints import FORMAT as CHECKPOINT_FORMAT
-from translate.checkpoints import Checkpoint, write_whole
 from translate.errors import UserError
-from translate.registry import NETWORKS
+from translate.files import atomic_write
+from translate.registry.registry import NETWORKS
+from translate.runs.checkpoints import FORMAT as CHECKPOINT_FORMAT
+from translate.runs.checkpoints import Checkpoint
 
 FORMAT = "translate weights 1"
 NETWORK, AVERAGE, EXTRA = "network", "average", "extra"
@@ -96,7 +97,7 @@ def write(weights: Weights, path: Path) -> None:
     for item in fields(weights):
         if item.name not in ("tensors", "version"):
             header[item.name] = json.dumps(getattr(weights, item.name))
-    write_whole(path, save(_apart(weights.tensors), metadata=header | {"version": weights.version}))
+    atomic_write(path, save(_apart(weights.tensors), metadata=header | {"version": weights.version}), durable=True)
 
 
 def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

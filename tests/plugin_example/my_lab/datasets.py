@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from translate.data.datasets.base import Dataset, choose_domains
-from translate.registry import DATASETS
+from translate.registry.registry import DATASETS
 
 COLOURS = {"blue": (40, 60, 220), "red": (220, 50, 40), "yellow": (240, 210, 40)}
 

@@ -13,7 +13,7 @@ from my_lab.translations import Painting
 from translate.data.batches import ReferenceBatch
 from translate.losses.reconstruction import l1
 from translate.models.base import OptimizerFactory, TranslationModel
-from translate.registry import MODELS
+from translate.registry.registry import MODELS
 
 
 @MODELS.register(

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from translate.registry import NETWORKS
+from translate.registry.registry import NETWORKS
 
 
 @NETWORKS.register("my_lab_painter", image_size={"minimum": 8})

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from translate.registry import TRANSLATIONS
-from translate.translations.base import Translation
+from translate.inference.base import Translation
+from translate.registry.registry import TRANSLATIONS
 
 
 @TRANSLATIONS.register("my_lab_painter_gan")

@@ -14,7 +14,7 @@ import numpy as np
 from translate.data.datasets.base import ImageFiles, Split, check_split, choose_attributes, choose_domains, find_root
 from translate.data.images import is_image
 from translate.errors import UserError, suggest
-from translate.registry import DATASETS
+from translate.registry.registry import DATASETS
 
 PUBLISHED_ATTRIBUTES = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young")
 

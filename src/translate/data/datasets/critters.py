@@ -12,7 +12,7 @@ from translate.data.synthetic.factors import ATTRIBUTES, SPECIES, WORLD_VERSION,
 from translate.data.synthetic.factors import attributes as binary_labels
 from translate.data.synthetic.painting import render
 from translate.errors import UserError
-from translate.registry import DATASETS
+from translate.registry.registry import DATASETS
 
 DEFAULT_DOMAINS = ("bear", "cat", "rabbit")
 

@@ -12,7 +12,7 @@ from translate.data.datasets.critters import DEFAULT_DOMAINS, VALIDATION
 from translate.data.synthetic.factors import SPECIES, WORLD_VERSION, draw
 from translate.data.synthetic.painting import outline, render
 from translate.errors import UserError
-from translate.registry import DATASETS
+from translate.registry.registry import DATASETS
 
 SIDES = ("outline", "drawing")
 

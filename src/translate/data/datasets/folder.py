@@ -18,7 +18,7 @@ from translate.data.datasets.base import (
 )
 from translate.data.images import is_hidden, is_image, list_images
 from translate.errors import UserError
-from translate.registry import DATASETS
+from translate.registry.registry import DATASETS
 
 _VALIDATION = ("val", "test")  # in this order
 

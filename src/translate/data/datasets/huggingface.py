@@ -22,7 +22,7 @@ from translate.data.datasets.base import (
 )
 from translate.data.images import ImageError, read_image
 from translate.errors import UserError, suggest
-from translate.registry import DATASETS
+from translate.registry.registry import DATASETS
 
 _HELD_OUT = ("validation", "val", "test")  # in this order
 

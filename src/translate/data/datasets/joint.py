@@ -13,7 +13,7 @@ import numpy as np
 
 from translate.data.datasets.base import Dataset, LabelSet, check_split
 from translate.errors import UserError
-from translate.registry import DATASETS
+from translate.registry.registry import DATASETS
 
 
 @DATASETS.register("joint", gives=("attributes",), nested="parts")

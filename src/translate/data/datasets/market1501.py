@@ -11,7 +11,7 @@ import numpy as np
 from translate.data.datasets.base import ImageFiles, check_split, choose_domains, find_root
 from translate.data.images import list_images
 from translate.errors import UserError
-from translate.registry import DATASETS
+from translate.registry.registry import DATASETS
 
 _PARTS = {"train": ("bounding_box_train",), "val": ("bounding_box_test", "query")}
 _NAME = re.compile(r"(?P<person>-1|\d{4})_c(?P<camera>\d+)s\d+_\d+_\d+\.\w+")

@@ -20,7 +20,7 @@ from translate.data.datasets.base import (
 from translate.data.datasets.sides import HELD_OUT, find_held_out, find_sides, name_sides
 from translate.data.images import Half, list_images
 from translate.errors import UserError
-from translate.registry import DATASETS
+from translate.registry.registry import DATASETS
 
 _HALVES: tuple[Half, Half] = ("left", "right")
 _SPELLINGS = ("{part}{side}", "{side}/{part}", "{part}/{side}")

@@ -21,7 +21,7 @@ from translate.data.datasets.base import (
 from translate.data.datasets.folder import Folder
 from translate.data.images import list_images
 from translate.errors import UserError
-from translate.registry import DATASETS
+from translate.registry.registry import DATASETS
 
 EXPRESSIONS = ("angry", "contemptuous", "disgusted", "fearful", "happy", "neutral", "sad", "surprised")
 ANGLES = (0, 45, 90, 135, 180)  # 90 is from the front

@@ -18,7 +18,7 @@ from translate.data.datasets.base import (
 from translate.data.datasets.sides import DEFAULT_NAMES, find_held_out, find_sides, name_sides
 from translate.data.images import list_images
 from translate.errors import UserError, among
-from translate.registry import DATASETS
+from translate.registry.registry import DATASETS
 
 COLLECTIONS = {
     "apple2orange": ("apple", "orange"),

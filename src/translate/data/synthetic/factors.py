@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 
-from translate.data.counter import uniform
+from translate.data.philox import uniform
 
 WORLD_VERSION = 1
 """Goes up whenever a picture or a factor of any index changes."""

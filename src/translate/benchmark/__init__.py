@@ -1,1 +1,0 @@
-"""Measure how fast a configuration trains, and compare two of them."""

@@ -1,1 +1,0 @@
-"""What happens around the step: log, progress, samples, checkpoints, signals."""

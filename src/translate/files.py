@@ -1,0 +1,52 @@
+"""Write whole files: a reader finds the old file or the whole new one, never a part of either."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+UNFINISHED = ".unfinished"
+"""The suffix behind the name of a file that is being written."""
+
+
+@contextmanager
+def atomic_open(path: Path, durable: bool = True) -> Iterator[IO[bytes]]:
+    """Yield a binary file that takes the place of ``path`` when the block ends without an error.
+
+    Folders are made as needed. ``durable`` waits until file and folder are on the disk, so that the new file survives
+    a power cut; without it only a crash of the process is covered. OSError when the disk refuses: ``path`` is then as
+    it was, and the unfinished file is removed, since a full disk needs the room.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(path.name + UNFINISHED)
+    try:
+        with open(unfinished, "wb") as file:
+            yield file
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        os.replace(unfinished, path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+    if durable:
+        _sync_folder(path.parent)
+
+
+def atomic_write(path: Path, content: str | bytes, durable: bool = False) -> None:
+    """Write text (as UTF-8) or bytes to ``path``, see `atomic_open`."""
+    with atomic_open(path, durable) as file:
+        file.write(content.encode("utf-8") if isinstance(content, str) else content)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk; a system without it (Windows) has its own guarantee."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,44 @@
+"""Translation by StarGAN v1: to labels, or to a class."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from translate.inference.base import Translation
+from translate.registry.registry import TRANSLATIONS
+
+
+@TRANSLATIONS.register("stargan_v1")
+class StarGANv1Translation(Translation):
+    """One generator for all labels; ``label_sets`` has the kind and the names of each data set's labels."""
+
+    roles = ("generator",)
+
+    def __init__(self, networks: Mapping[str, nn.Module], label_sets: Sequence[Mapping[str, Any]]) -> None:
+        super().__init__(networks)
+        self.label_sets = label_sets
+
+    @torch.no_grad()
+    def __call__(self, x: Tensor, target: Tensor) -> Tensor:
+        """Translate images (B, 3, S, S) in [-1, 1]; returns (B, 3, S, S) in [-1, 1].
+
+        ``target`` holds classes (B,), where the model knows one data set with classes, or the labels (B, K + M) of all
+        data sets side by side, zero where unknown; with several the mask follows, one number a data set, that says
+        whose labels are known.
+        """
+        sets = self.label_sets
+        num_labels = sum(len(labels["names"]) for labels in sets)
+        width = num_labels + (len(sets) if len(sets) > 1 else 0)
+        if target.ndim == 1 and len(sets) == 1 and sets[0]["kind"] == "classes":
+            target = F.one_hot(target, num_labels)
+        if target.ndim != 2 or target.shape[1] != width:
+            names = ", ".join(name for labels in sets for name in labels["names"])
+            mask = f", then which of {len(sets)} data sets they are of" if len(sets) > 1 else ""
+            raise ValueError(
+                f"translate: found a target of shape {tuple(target.shape)}, expected {width} numbers for every image: "
+                f"{names}{mask}"
+            )
+        return self.networks["generator"](x, target.to(x.dtype))

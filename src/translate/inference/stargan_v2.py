@@ -1,0 +1,61 @@
+"""Translation by StarGAN v2: the style of a latent code, or of a reference image."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from translate.inference.base import Translation
+from translate.registry.registry import TRANSLATIONS
+
+
+@TRANSLATIONS.register("stargan_v2")
+class StarGANv2Translation(Translation):
+    """One generator for all domains and styles, guided by latent codes (B, latent_size) or by reference images."""
+
+    roles = ("generator", "mapping", "style_encoder")
+    optional_roles = ("masks",)
+    guides = ("code", "reference")
+
+    def __init__(self, networks: Mapping[str, nn.Module], latent_size: int = 16) -> None:
+        super().__init__(networks)
+        self.latent_size = latent_size
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        x: Tensor,
+        target: Tensor,
+        code: Tensor | None = None,
+        reference: Tensor | None = None,
+        psi: float = 1.0,
+    ) -> Tensor:
+        """Translate images (B, 3, S, S) to domains (B,); returns (B, 3, S, S), unclamped.
+
+        Give either latent codes (B, L) or references (B, 3, S, S). ``psi`` below 1 draws latent-guided styles towards
+        the domain's mean style (truncation), which trades variety for safety.
+        """
+        if (code is None) == (reference is None):
+            raise ValueError("translate: give either code or reference, found both or none")
+        if code is not None:
+            style = self.networks["mapping"](code, target)
+            if psi != 1.0:
+                style = torch.lerp(self.mean_style(target), style, psi)
+        else:
+            style = self.networks["style_encoder"](reference, target)
+        return self.networks["generator"](x, style, self.masks_of(x))
+
+    def masks_of(self, x: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Return the masks of images for the high-pass skips, or None without a network in that role."""
+        return self.networks["masks"](x) if "masks" in self.networks else None
+
+    @torch.no_grad()
+    def mean_style(self, target: Tensor, num_codes: int = 1_000) -> Tensor:
+        """Return the mean style (B, Z) of each target domain (B,), over a fixed set of latent codes."""
+        draws = torch.Generator().manual_seed(0)
+        codes = torch.randn(num_codes, self.latent_size, generator=draws).to(target.device)
+        means = {
+            int(d): self.networks["mapping"](codes, torch.full((num_codes,), int(d), device=target.device)).mean(0)
+            for d in target.unique()
+        }
+        return torch.stack([means[int(d)] for d in target])

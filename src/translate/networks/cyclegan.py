@@ -1,0 +1,74 @@
+"""The residual generator of CycleGAN (Zhu et al., ICCV 2017, appendix 7.2), after Johnson et al., ECCV 2016.
+
+Letters: B batch, S image side. Parameter names are those of the published weights.
+"""
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from translate.networks.layers.initialization import dcgan_normal
+from translate.networks.layers.normalization import normalization
+from translate.networks.layers.padding import ReflectionPad2d
+from translate.registry.registry import NETWORKS
+
+NUM_HALVINGS = 2
+DROPOUT = 0.5
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions with reflected borders, added to what goes in; maps (B, width, S, S) to the same."""
+
+    def __init__(self, width: int, norm: Literal["instance", "batch"], dropout: bool) -> None:
+        super().__init__()
+        bias = norm == "instance"
+        self.conv_block = nn.Sequential(
+            ReflectionPad2d(1),
+            nn.Conv2d(width, width, 3, bias=bias),
+            normalization(norm, width),
+            nn.ReLU(inplace=True),
+            *([nn.Dropout(DROPOUT)] if dropout else []),
+            ReflectionPad2d(1),
+            nn.Conv2d(width, width, 3, bias=bias),
+            normalization(norm, width),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the block's output for features (B, width, S, S)."""
+        return x + self.conv_block(x)
+
+
+@NETWORKS.register("resnet_generator", image_size={"minimum": 8, "multiple_of": 4})
+class ResnetGenerator(nn.Module):
+    """Translate an image by an encoder, residual blocks at a quarter of the side, and a decoder.
+
+    Published: 6 blocks at 128 px, 9 from 256 px on. With ``dropout`` half of the features are dropped in every block.
+    """
+
+    def __init__(
+        self,
+        base_width: int = 64,
+        num_blocks: int = 9,
+        norm: Literal["instance", "batch"] = "instance",
+        dropout: bool = False,
+    ) -> None:
+        super().__init__()
+        self.each_image_alone = norm == "instance" and not dropout
+        bias, width = norm == "instance", base_width
+        layers: list[nn.Module] = [ReflectionPad2d(3), nn.Conv2d(3, width, 7, bias=bias)]
+        layers += [normalization(norm, width), nn.ReLU(inplace=True)]
+        for _ in range(NUM_HALVINGS):
+            layers += [nn.Conv2d(width, 2 * width, 3, stride=2, padding=1, bias=bias)]
+            layers += [normalization(norm, 2 * width), nn.ReLU(inplace=True)]
+            width *= 2
+        layers += [ResidualBlock(width, norm, dropout) for _ in range(num_blocks)]
+        for _ in range(NUM_HALVINGS):
+            layers += [nn.ConvTranspose2d(width, width // 2, 3, stride=2, padding=1, output_padding=1, bias=bias)]
+            layers += [normalization(norm, width // 2), nn.ReLU(inplace=True)]
+            width //= 2
+        self.model = nn.Sequential(*layers, ReflectionPad2d(3), nn.Conv2d(width, 3, 7), nn.Tanh())
+        self.apply(dcgan_normal)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the translations of images (B, 3, S, S) in [-1, 1], of the same shape and range."""
+        return self.model(x)

@@ -1,0 +1,147 @@
+"""Convolutions that change the resolution, with less work than a convolution and a resampling after each other.
+
+A 3x3 convolution and the mean over 2x2 are both linear, so their order is free: first the mean over the 2x2 places
+around every corner, then a convolution with stride 2, which looks at every other place alone. That takes 9 products for
+an output where there were 36. Nearest upsampling and a 3x3 convolution are likewise a transposed convolution with
+stride 2, then sums over 2x2. The numbers are the same but for rounding, borders of zeros included. Parameters are those
+of the 3x3 convolution.
+
+On a CPU the means and sums are slices that are added, up to ten times as fast as the library's pooling. Gradients are
+written out, so that nothing is kept for a backward pass, which the library's pooling would.
+
+Letters: B batch, C channels, H and W sides, S image side.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from translate.networks.layers.device import on_cpu
+
+
+class HalvingConv2d(nn.Conv2d):
+    """A 3x3 convolution with a border of zeros, then the mean over 2x2.
+
+    Maps (B, in_channels, S, S) to (B, out_channels, S / 2, S / 2), rounded down.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the mean over 2x2 of the convolved features (B, in_channels, S, S)."""
+        return F.conv2d(means_at_corners(x), self.weight, self.bias, stride=2)
+
+
+class DoublingConv2d(nn.Conv2d):
+    """Nearest upsampling by two, then a 3x3 convolution with a border of zeros.
+
+    Maps (B, in_channels, S, S) to (B, out_channels, 2 S, 2 S).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the convolution of the upsampled features (B, in_channels, S, S)."""
+        # A transposed convolution writes where a convolution reads, so the weights are turned about.
+        turned = self.weight.flip(2, 3).transpose(0, 1)
+        y = sums_of_four(F.conv_transpose2d(x, turned, stride=2))
+        # added here: on a CPU the library takes as long for the gradient of that bias as for that of the weights
+        return y if self.bias is None else y.add_(self.bias.to(y.dtype)[:, None, None])
+
+
+def means_at_corners(x: Tensor) -> Tensor:
+    """Return (B, C, H + 1, W + 1) of features (B, C, H, W): at each corner of a place the mean of the four around it.
+
+    Beyond the border there are zeros.
+
+    >>> means_at_corners(torch.full((1, 1, 1, 2), 4.0))
+    tensor([[[[1., 2., 1.],
+              [1., 2., 1.]]]])
+    """
+    means: Tensor = _Sums.apply(x, True, 4)
+    return means
+
+
+def sums_of_four(x: Tensor) -> Tensor:
+    """Return (B, C, H - 1, W - 1) of features (B, C, H, W): the sums of the four places around each inner corner.
+
+    >>> sums_of_four(torch.arange(6.0).view(1, 1, 2, 3))
+    tensor([[[[ 8., 12.]]]])
+    """
+    sums: Tensor = _Sums.apply(x, False, 1)
+    return sums
+
+
+def halve(x: Tensor) -> Tensor:
+    """Return (B, C, H / 2, W / 2) of features (B, C, H, W) with even sides: the means over 2x2.
+
+    >>> halve(torch.arange(8.0).view(1, 1, 2, 4))
+    tensor([[[[2.5000, 4.5000]]]])
+    """
+    halved: Tensor = _Halved.apply(x)
+    return halved
+
+
+def double(x: Tensor) -> Tensor:
+    """Return (B, C, 2 H, 2 W) of features (B, C, H, W): each place four times (nearest upsampling).
+
+    >>> double(torch.arange(2.0).view(1, 1, 1, 2))
+    tensor([[[[0., 0., 1., 1.],
+              [0., 0., 1., 1.]]]])
+    """
+    doubled: Tensor = _Doubled.apply(x)
+    return doubled
+
+
+class _Sums(torch.autograd.Function):
+    """Sums over 2x2 with stride 1, within the features or with a border of zeros, over a divisor.
+
+    The two undo each other's change of size, and each is the gradient of the other.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, border: bool, divisor: int) -> Tensor:
+        ctx.border, ctx.divisor = border, divisor
+        if not on_cpu(x):
+            return F.avg_pool2d(x, 2, stride=1, padding=int(border), divisor_override=divisor)
+        if border:
+            x = F.pad(x, (1, 1, 1, 1))
+        lines = x[:, :, 1:] + x[:, :, :-1]
+        sums = lines[..., 1:] + lines[..., :-1]
+        return sums if divisor == 1 else sums * (1 / divisor)  # in place, torch 2.11 compiles it without a gradient
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        return _Sums.apply(gradients[0], not ctx.border, ctx.divisor), None, None
+
+
+class _Halved(torch.autograd.Function):
+    """Means over 2x2."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        if not on_cpu(x):
+            return F.avg_pool2d(x, 2)
+        lines = x[:, :, ::2] + x[:, :, 1::2]
+        return (lines[..., ::2] + lines[..., 1::2]) * 0.25
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return double(gradients[0] * 0.25)
+
+
+class _Doubled(torch.autograd.Function):
+    """Each place four times, in the precision that features have: on a CPU autocast would make float32 of them."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return F.interpolate(x, scale_factor=2.0, mode="nearest")
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return halve(gradients[0]) * 4

@@ -1,0 +1,185 @@
+"""Time the iterations of one configuration, in this process."""
+
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from translate.config.schema import RunConfig, to_mapping
+from translate.errors import UserError
+from translate.models.base import TranslationModel
+from translate.profiling import memory
+from translate.profiling.spans import Spans, watched
+from translate.runs.environment import environment
+from translate.training import build, cpu_process
+from translate.training.run import say_plainly
+
+WATCHED = 2  # iterations in which the parts are timed; they are slower, so they do not count for the speed
+MATRIX = {"cpu": 1024, "cuda": 8192}
+"""Side of the matrices whose product tells the machine's own rate."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many iterations are done: to warm up, and to be timed."""
+
+    warmup: int
+    iterations: int
+
+    @property
+    def total(self) -> int:
+        """Return all iterations, those included in which parts are timed and operations counted."""
+        return self.warmup + self.iterations + WATCHED + 1
+
+
+class Operations(TorchDispatchMode):
+    """Count the multiplications and additions of convolutions and matrix products, backward and double backward too.
+
+    torch's own counter watches modules by hooks that `torch.autograd.grad`, hence every gradient penalty, refuses.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Do an operation and add what it costs."""
+        kwargs = kwargs or {}
+        found = func(*args, **kwargs)
+        if (cost := flop_registry.get(func._overloadpacket)) is not None:
+            self.count += cost(*args, **kwargs, out_val=found)
+        return found
+
+
+class Stopwatch(pl.Callback):
+    """Time iterations and the wait for data before each; then time the parts of some, then count operations."""
+
+    def __init__(self, plan: Plan, settle: Callable[[], None]) -> None:
+        self.plan, self.settle = plan, settle
+        self.spans = Spans(settle)
+        self.operations = Operations()
+        self.seconds: list[float] = []
+        self.waits: list[float] = []
+        self._stack = ExitStack()
+        self._done = 0
+        self._began = self._ended = 0.0
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Start the clock."""
+        assert isinstance(pl_module, TranslationModel)
+        self._began = time.perf_counter()
+        timed = self.plan.warmup + self.plan.iterations
+        if self._done == timed:
+            self._stack.enter_context(watched(pl_module, self.spans))
+        elif self._done == timed + WATCHED:
+            self._stack.close()
+            self._stack.enter_context(self.operations)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Stop the clock."""
+        self.settle()
+        now = time.perf_counter()
+        if self.plan.warmup <= self._done < self.plan.warmup + self.plan.iterations:
+            self.seconds.append(now - self._began)
+            self.waits.append(self._began - self._ended)
+        self._done += 1
+        if self._done == self.plan.total:
+            self._stack.close()
+        self._ended = now
+
+
+def measure(config: RunConfig, plan: Plan) -> dict[str, Any]:
+    """Return figures of a configuration's iterations, with all that is needed to measure them again."""
+    if build.count_processes(config.trainer) > 1:
+        raise UserError(
+            f"trainer.devices: found {config.trainer.devices}, expected 1: a benchmark is of one process on one device"
+        )
+    say_plainly(first=True)
+    cpu_process.prepare(config.trainer)
+    before = _resident()
+    model = build.build_model(config)
+    build.compile_model(model, config.trainer)
+    data = build.build_data(config)
+    cuda = torch.device("cpu")
+
+    def settle() -> None:
+        if cuda.type == "cuda":
+            torch.cuda.synchronize(cuda)
+
+    watch = Stopwatch(plan, settle)
+    trainer = build.build_trainer(config, [watch], [])
+    cuda = trainer.strategy.root_device
+    if cuda.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(cuda)
+    trainer.fit(model, datamodule=data)
+    peak = torch.cuda.max_memory_allocated(cuda) if cuda.type == "cuda" else _resident() - before
+    seconds = statistics.median(watch.seconds)
+    operations = watch.operations.count
+    rates = machine_rates(cuda, config.trainer.precision)
+    return {
+        "seconds_per_iteration": seconds,
+        "seconds": watch.seconds,
+        "images_per_second": config.data.batch_size / seconds,
+        "data_wait": statistics.median(watch.waits),
+        "data_wait_share": sum(watch.waits) / (sum(watch.waits) + sum(watch.seconds)),
+        "peak_bytes": peak,
+        "planned_bytes": memory.plan(config).peak.total,
+        "operations_per_iteration": operations,
+        "operations_per_second": operations / seconds,
+        "machine_operations_per_second": rates,
+        "share_of_machine": operations / seconds / rates[max(rates, key=lambda name: rates[name])],
+        "parts": {
+            f"{phase}: {part}": value / WATCHED
+            for (phase, part), value in sorted(watch.spans.seconds.items(), key=lambda item: -item[1])
+        },
+        "parameters": {role: sum(p.numel() for p in model.network(role).parameters()) for role in model.roles},
+        "device": str(cuda),
+        "plan": {"warmup": plan.warmup, "iterations": plan.iterations},
+        "config": to_mapping(config),
+        "environment": environment(config.seed),
+    }
+
+
+def machine_rates(device: torch.device, precision: str) -> dict[str, float]:
+    """Return the operations a second of a matrix product, in float32 and, where it is trained so, in bfloat16."""
+    dtypes = [torch.float32, *([torch.bfloat16] if precision.startswith("bf16") else [])]
+    return {str(dtype).removeprefix("torch."): _rate(device, dtype) for dtype in dtypes}
+
+
+def _rate(device: torch.device, dtype: torch.dtype) -> float:
+    side = MATRIX.get(device.type, 1024)
+    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+    best = 0.0
+    for _ in range(6):
+        count = 4
+        _settle(device)
+        began = time.perf_counter()
+        for _ in range(count):
+            a @ b
+        _settle(device)
+        best = max(best, 2 * side**3 * count / (time.perf_counter() - began))
+    return best
+
+
+def _settle(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _resident() -> int:
+    """Return the largest memory that this process has ever held, in bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,0 +1,116 @@
+"""Named parts: networks, losses, data sets, metrics, models.
+
+Decorate a class or function where it is defined, `@NETWORKS.register("stargan_v2_generator", **facts)`, and a
+configuration can name it. There are two sides: the runtime side imports a part's module when the part is
+built; the static side, `index()`, reads names, signatures and facts from the source text, so that listing and
+checking import nothing. That is why names and facts must be literals and decorators must stand at the top
+level of a module.
+"""
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from translate.errors import UserError, among
+from translate.registry import plugins
+from translate.registry.signatures import Entry, defined_at, inspected, registered
+
+T = TypeVar("T", bound=Callable[..., Any])
+
+
+class Registry:
+    """A table of names of one kind. `home` is the package whose files hold our own entries."""
+
+    def __init__(self, kind: str, home: str) -> None:
+        """Make an empty table; `kind` is the word for messages ("network")."""
+        self.kind = kind
+        self.home = home
+        plain = kind.replace(" ", "").upper()
+        self.variable = plain + ("ES" if plain.endswith("S") else "S")
+        self._objects: dict[str, Callable[..., Any]] = {}
+        self._facts: dict[str, dict[str, Any]] = {}
+        self._index: tuple[tuple[str, ...], dict[str, Entry]] | None = None
+
+    def register(self, name: str, **facts: Any) -> Callable[[T], T]:
+        """Return a decorator that names a class or function; UserError if the name is taken."""
+
+        def decorate(target: T) -> T:
+            if name in self._objects:
+                raise UserError(
+                    f"{self.kind} {name!r} is registered twice: by {defined_at(self._objects[name])} and by "
+                    f"{defined_at(target)}; rename one of them"
+                )
+            self._objects[name] = target
+            self._facts[name] = facts
+            return target
+
+        return decorate
+
+    def get(self, name: str) -> Callable[..., Any]:
+        """Return the class or function of this name, importing its module on first use."""
+        if name not in self._objects:
+            entry = self.entry(name)
+            importlib.import_module(entry.module)
+            if name not in self._objects:
+                raise UserError(f"{self.kind} {name!r} stands in {entry.owner}, but importing it did not register it")
+        return self._objects[name]
+
+    def load(self) -> Mapping[str, Callable[..., Any]]:
+        """Import everything, plug-ins included, and return name -> class or function."""
+        for name in self.index():
+            self.get(name)
+        return dict(sorted(self._objects.items()))
+
+    def names(self) -> list[str]:
+        """Return all names, sorted; imports nothing."""
+        return sorted(self.index())
+
+    def facts(self, name: str) -> Mapping[str, Any]:
+        """Return what the registration says of the name; imports nothing; UserError if unknown."""
+        return self.entry(name).facts
+
+    def entry(self, name: str) -> Entry:
+        """Return the static entry of the name; UserError if unknown."""
+        index = self.index()
+        if name not in index:
+            raise UserError(f"unknown {self.kind} {name!r}{among(str(name), sorted(index))}")
+        return index[name]
+
+    def index(self) -> dict[str, Entry]:
+        """Return all entries by name, read from the source of the home package and of the plug-ins.
+
+        Names registered at run time by other code (a notebook, a test) are added as they are.
+        """
+        packages = (self.home, *plugins.packages())
+        if self._index is None or self._index[0] != packages:
+            entries: dict[str, Entry] = {}
+            for package in packages:
+                for entry in registered(package, self.kind, self.variable):
+                    if entry.name in entries:
+                        raise UserError(
+                            f"{self.kind} {entry.name!r} is registered twice: by {entries[entry.name].owner} "
+                            f"and by {entry.owner}; rename one of them"
+                        )
+                    entries[entry.name] = entry
+            self._index = (packages, dict(sorted(entries.items())))
+        found = dict(self._index[1])
+        for name, target in self._objects.items():
+            if name not in found:
+                found[name] = inspected(name, self.kind, target, self._facts[name])
+        return found
+
+
+NETWORKS = Registry("network", "translate.networks")
+LOSSES = Registry("loss", "translate.losses")
+DATASETS = Registry("data set", "translate.data.datasets")
+METRICS = Registry("metric", "translate.metrics")
+MODELS = Registry("model", "translate.models")
+TRANSLATIONS = Registry("translation", "translate.inference")  # by the name of the model; no configuration names it
+
+REGISTRIES: dict[str, Registry] = {
+    "networks": NETWORKS,
+    "losses": LOSSES,
+    "datasets": DATASETS,
+    "metrics": METRICS,
+    "models": MODELS,
+}

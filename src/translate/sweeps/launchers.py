@@ -1,0 +1,285 @@
+"""Where the runs of a sweep are executed: processes of this machine, a SLURM cluster, or a Ray cluster.
+
+Hydra takes launchers from packages below `hydra_plugins` only. What a job is, when it is finished and how it is
+recorded is said elsewhere (`translate.sweeps.jobs`, `translate.sweeps.launch`); a launcher decides where it runs.
+Options and their meaning stand in conf/hydra/launcher.
+"""
+
+import os
+import queue
+import signal
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.utils import JobReturn, run_job, setup_globals
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, open_dict
+
+if TYPE_CHECKING:  # other applications of Hydra meet this module too: it loads nothing of ours before it is used
+    from translate.sweeps.jobs import Job, Process
+
+POLL = 0.2  # seconds between two looks at what runs
+
+
+class JobLauncher(Launcher):
+    """Plans every job in this process, in order, then executes the ones that are not finished.
+
+    The task function is expected to plan: it returns a job, or None where nothing is to do.
+    """
+
+    def __init__(self) -> None:
+        self.stopping: int | None = None  # the signal that asks the sweep to end
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Keep what Hydra gives."""
+        self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Plan and execute a batch of jobs; a job that fails is on record, and the others go on."""
+        setup_globals()
+        Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
+        plans = [self._plan(overrides, initial_job_idx + k) for k, overrides in enumerate(job_overrides)]
+        jobs = [plan.return_value for plan in plans if plan.return_value is not None]
+        if jobs and self.stopping is None:
+            self._execute(jobs)
+        return plans
+
+    def _plan(self, overrides: Sequence[str], number: int) -> JobReturn:
+        config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+        with open_dict(config):
+            config.hydra.job.id = config.hydra.job.num = number
+        return run_job(
+            hydra_context=self.hydra_context,
+            task_function=self.task_function,
+            config=config,
+            job_dir_key="hydra.sweep.dir",
+            job_subdir_key="hydra.sweep.subdir",
+            configure_logging=False,
+        )
+
+    def _execute(self, jobs: "list[Job]") -> None:
+        """Execute jobs; SIGINT and SIGTERM ask those that run to end, and no more are begun."""
+
+        def ask(number: int, frame: FrameType | None) -> None:
+            self.stopping = number
+            self.stop(number)
+
+        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            self.execute(jobs)
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @abstractmethod
+    def execute(self, jobs: "list[Job]") -> None:
+        """Execute jobs to their ends, each with its record."""
+
+    @abstractmethod
+    def stop(self, number: int) -> None:
+        """Begin no more jobs and ask those that run to end with a checkpoint."""
+
+    def lost(self, job: "Job", why: str) -> None:
+        """Put on record that a job ended where nobody could write its record."""
+        from translate.sweeps.jobs import Record, keep, records
+
+        found = records(job.sweep).get(job.number)
+        if found is None or found.state == "running":
+            state = "stopped" if self.stopping is not None else "failed"
+            code = 128 + self.stopping if self.stopping is not None else 1
+            keep(job.sweep, Record.of(job, state, code=code, last_line=why))
+
+
+class Processes(JobLauncher):
+    """Runs `n_jobs` jobs at once on this machine, each with a share of its GPUs."""
+
+    def __init__(self, n_jobs: int = 1, gpus: Sequence[int | str] | None = None) -> None:
+        super().__init__()
+        self.num_jobs = int(n_jobs)
+        self.gpus = [str(gpu) for gpu in gpus] if gpus else None
+        self._running: list[Process] = []
+
+    def execute(self, jobs: "list[Job]") -> None:
+        """Execute jobs in a pool of threads; with several at once their lines carry the number of the run."""
+        places: queue.Queue[dict[str, str]] = queue.Queue()
+        for k in range(self.num_jobs):
+            places.put({"CUDA_VISIBLE_DEVICES": self.gpus[k % len(self.gpus)]} if self.gpus else {})
+        with ThreadPoolExecutor(self.num_jobs) as pool:
+            futures = [pool.submit(self._one, job, places) for job in jobs]
+            _wait(futures)
+
+    def _one(self, job: "Job", places: "queue.Queue[dict[str, str]]") -> None:
+        from translate.sweeps.jobs import Process, execute
+
+        def start(*arguments: Any) -> Process:
+            process = Process(*arguments)
+            self._running.append(process)
+            if self.stopping is not None:  # asked to end while it was being made
+                process.stop(self.stopping)
+            return process
+
+        place = places.get()
+        try:
+            if self.stopping is None:
+                print(f"\nrun {job.number}: {job.label}", flush=True)
+                execute(job, place, _teller(job.number if self.num_jobs > 1 else None), start)
+        except Exception as error:  # no process could be made
+            self.lost(job, f"{type(error).__name__}: {error}")
+        finally:
+            places.put(place)
+
+    def stop(self, number: int) -> None:
+        """Pass the signal on to all that run."""
+        for process in self._running:
+            process.stop(number)
+
+
+class Slurm(JobLauncher):
+    """Submits jobs by submitit, finished ones excepted; `cluster: local` runs them here, to try things out."""
+
+    def __init__(self, cluster: str | None = None, max_num_timeout: int = 3, **parameters: Any) -> None:
+        super().__init__()
+        self.cluster, self.max_num_timeout, self.parameters = cluster, int(max_num_timeout), parameters
+        self._submitted: dict[Any, Job] = {}
+
+    def execute(self, jobs: "list[Job]") -> None:
+        """Submit jobs as one array and wait for all."""
+        submitit = _required("submitit", "slurm")
+        from translate.errors import UserError
+        from translate.sweeps.jobs import say
+
+        given = {key: value for key, value in self.parameters.items() if value is not None}
+        try:
+            executor = submitit.AutoExecutor(
+                folder=jobs[0].sweep / "submitit" / "%j",
+                cluster=self.cluster,
+                slurm_max_num_timeout=self.max_num_timeout,
+            )
+            executor.update_parameters(**given)
+        except (NameError, AssertionError, RuntimeError) as error:
+            raise UserError(f"hydra.launcher: {str(error).splitlines()[0]}") from error
+        submitted = executor.map_array(Requeued(), jobs)
+        self._submitted = dict(zip(submitted, jobs, strict=True))
+        say(jobs[0].sweep, f"submitted to {executor.cluster}: {', '.join(job.job_id for job in submitted)}")
+        waiting = dict(self._submitted)
+        while waiting:
+            for handle in [handle for handle in waiting if handle.done()]:
+                job = waiting.pop(handle)
+                try:
+                    handle.result()
+                except Exception as error:  # time limit, lack of memory, lost node
+                    self.lost(job, str(error).strip().splitlines()[-1])
+            time.sleep(POLL)
+
+    def stop(self, number: int) -> None:
+        """Cancel all; a job that runs is told by the cluster and writes a checkpoint."""
+        for handle in self._submitted:
+            handle.cancel()
+
+
+class Requeued:
+    """`translate.sweeps.jobs.execute` for submitit: a job that loses its place is submitted again and goes on."""
+
+    def __init__(self) -> None:
+        self._process: Any = None
+
+    def __call__(self, job: "Job") -> int:
+        """Run a job to its end."""
+        from translate.sweeps.jobs import Process, execute
+
+        def start(*arguments: Any) -> Process:
+            self._process = Process(*arguments)
+            return self._process
+
+        return execute(job, start=start)
+
+    def checkpoint(self, job: "Job") -> Any:
+        """End the job with a checkpoint and return what is submitted again: the same job, which finds it by itself."""
+        submitit = _required("submitit", "slurm")
+        if self._process is not None:
+            self._process.stop()
+            self._process.wait()
+        return submitit.helpers.DelayedSubmission(Requeued(), job)
+
+
+class Ray(JobLauncher):
+    """Runs jobs as tasks of a Ray cluster: the one at `address`, else a new one on this machine."""
+
+    def __init__(
+        self,
+        address: str | None = None,
+        num_cpus: float = 1,
+        num_gpus: float = 0,
+        init: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.address, self.num_cpus, self.num_gpus, self.init = address, num_cpus, num_gpus, dict(init or {})
+        self._references: list[Any] = []
+
+    def execute(self, jobs: "list[Job]") -> None:
+        """Hand all jobs to Ray, which runs as many at once as it has room for, and wait."""
+        ray = _required("ray", "ray")
+        here = Path.cwd()
+        ray.init(address=self.address, **{"log_to_driver": False, "include_dashboard": None, **self.init})
+        try:
+            task = ray.remote(num_cpus=self.num_cpus, num_gpus=self.num_gpus, max_retries=2)(_on_a_worker)
+            waiting = {task.remote(job, here): job for job in jobs}
+            self._references = list(waiting)
+            while waiting:
+                for reference in ray.wait(list(waiting), timeout=POLL)[0]:
+                    job = waiting.pop(reference)
+                    try:
+                        ray.get(reference)
+                    except Exception as error:
+                        self.lost(job, str(error).strip().splitlines()[-1])
+        finally:
+            ray.shutdown()
+
+    def stop(self, number: int) -> None:
+        """Interrupt the tasks; each passes it on to its job."""
+        ray = _required("ray", "ray")
+        for reference in self._references:
+            ray.cancel(reference)
+
+
+def _on_a_worker(job: "Job", place: Path) -> int:
+    """Run a job in the folder that the sweep was started in, which all machines share."""
+    from translate.sweeps.jobs import execute
+
+    os.chdir(place)
+    return execute(job)
+
+
+def _required(module: str, extra: str) -> Any:
+    """Return an optional module; UserError with what to install."""
+    import importlib
+
+    from translate.errors import UserError
+
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"hydra/launcher: this needs {module}; install it by pip install 'translate-gan[{extra}]'"
+        ) from error
+
+
+def _wait(futures: "Sequence[Future[None]]") -> None:
+    """Wait in short steps: only between them does Python run signal handlers."""
+    while not all(future.done() for future in futures):
+        time.sleep(POLL)
+
+
+def _teller(number: int | None) -> Callable[[str], None]:
+    """Return what prints a job's line, after its number if there is one."""
+    head = "" if number is None else f"[{number}] "
+    return lambda line: print(f"{head}{line}", flush=True)
+
+
+LAUNCHERS: tuple[type[JobLauncher], ...] = (Processes, Slurm, Ray)

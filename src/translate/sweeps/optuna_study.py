@@ -1,0 +1,348 @@
+"""Run a search: trials as processes, pruned by what they record, remembered in a storage that several machines share.
+
+A trial is a run in a folder of its own, started as `python -m translate ... folder=F resume=auto`. When the command is
+killed, the storage still says that its trials run; the next one finds that nobody works on them, and asks for the same
+values once more in the same folder, where the run goes on from its last checkpoint.
+"""
+
+import json
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from translate.config.overrides import in_quotes
+from translate.errors import UserError, among
+from translate.sweeps import jobs, report
+from translate.sweeps.report import FOLDER, INSTEAD_OF, WHY
+from translate.sweeps.search_space import Choice, Pruner, Range, Settings, grid, override
+from translate.tables.collect import measured
+
+POLL = 0.5  # seconds between two looks at a trial
+ALIVE_EVERY = 30.0  # seconds between two signs of life in the storage
+LOST_AFTER = 300.0  # seconds without one
+
+SAID, WORKER, ALIVE = "settings", "worker", "alive"
+"""Names of what is noted in the storage beside Optuna's own, with those of `report`."""
+
+
+class Search:
+    """One search: `run` works on it until it is done or a signal comes."""
+
+    def __init__(self, settings: Settings, overrides: list[str], flags: list[str], num_iterations: int) -> None:
+        """Take the settings, the overrides and flags of every trial, and the length of a whole one."""
+        assert settings.name is not None
+        self.settings, self.flags = settings, flags
+        self.overrides = [*settings.overrides, *overrides]
+        self.folder = Path(settings.folder or Path("runs", settings.name))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.space = {key: distribution(parameter) for key, parameter in settings.space.items()}
+        self.directions = list(settings.objectives.values())
+        self.study = self._study(num_iterations)
+        self.stopping: int | None = None
+        self._asking = threading.Lock()
+        self._processes: list[jobs.Process] = []
+        self._broken: list[BaseException] = []
+
+    @property
+    def storage(self) -> str:
+        """Return the URL of the storage."""
+        return self.settings.storage or f"sqlite:///{self.folder / 'study.db'}"
+
+    def _study(self, num_iterations: int) -> optuna.Study:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        settings = self.settings
+        try:
+            study = optuna.create_study(
+                storage=self.storage,
+                study_name=settings.name,
+                directions=[StudyDirection[direction.upper()] for direction in self.directions],
+                sampler=_sampler(settings),
+                pruner=_pruner(settings.pruner, num_iterations),
+                load_if_exists=True,
+            )
+        except ModuleNotFoundError as error:
+            raise UserError(f"sweep.storage: {self.storage} needs {error.name}; install it") from error
+        except Exception as error:  # of whatever data base it is
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise UserError(f"sweep.storage: {self.storage} cannot be used ({reason})") from error
+        asked = {
+            "objectives": settings.objectives,
+            "space": {key: asdict(parameter) for key, parameter in settings.space.items()},
+            "overrides": self.overrides,
+        }
+        asked = json.loads(json.dumps(asked))
+        before = study.user_attrs.get(SAID)
+        if before is None:
+            study.set_user_attr(SAID, asked)
+            if settings.sampler == "grid":
+                for values in grid(settings):
+                    study.enqueue_trial(values, skip_if_exists=True)
+        elif before != asked:
+            key = next(key for key in asked if asked[key] != before.get(key))
+            raise UserError(
+                f"sweep: the study {settings.name!r} in {self.storage} began with other {key}; say sweep.name=... for "
+                "a new study"
+            )
+        return study
+
+    # --- the whole ------------------------------------------------------------------------------------------
+
+    def run(self) -> int:
+        """Work until the study has its trials; return 0, 1 if no trial came to its end, or 128 + n by signal n."""
+        print(f"study {self.study.study_name} in {self.storage}", flush=True)
+        self._put_back_lost()
+        before = {number: signal.signal(number, self._ask_to_end) for number in (signal.SIGINT, signal.SIGTERM)}
+        workers = [
+            threading.Thread(target=self._work, args=(self._environment(k),), daemon=True)
+            for k in range(self.settings.n_jobs)
+        ]
+        try:
+            for worker in workers:
+                worker.start()
+            while any(worker.is_alive() for worker in workers):
+                time.sleep(POLL)  # between two naps Python runs signal handlers
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        if self._broken:
+            raise self._broken[0]
+        for line in report.write(self.study, self.folder, list(self.settings.objectives)):
+            print(line, flush=True)
+        if self.stopping is not None:
+            print("stopped; the same command goes on", flush=True)
+            return 128 + self.stopping
+        return 0 if self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)) else 1
+
+    def _ask_to_end(self, number: int, frame: FrameType | None) -> None:
+        self.stopping = number
+        for process in self._processes:
+            process.stop(number)
+
+    def _environment(self, k: int) -> dict[str, str]:
+        gpus = self.settings.gpus
+        return {"CUDA_VISIBLE_DEVICES": str(gpus[k % len(gpus)])} if gpus else {}
+
+    def _work(self, environment: Mapping[str, str]) -> None:
+        try:
+            while (trial := self._next()) is not None:
+                self._execute(trial, environment)
+        except BaseException as error:  # of the storage; a thread cannot raise to anybody
+            self._broken.append(error)
+            self._ask_to_end(signal.SIGTERM, None)
+
+    def _next(self) -> optuna.Trial | None:
+        """Return the next trial, None when there are enough or a signal has come."""
+        with self._asking:
+            if self.stopping is not None or self._count() >= self.settings.num_trials:
+                return None
+            trial = self.study.ask(self.space)
+            trial.set_user_attr(WORKER, f"{socket.gethostname()}:{os.getpid()}")
+            trial.set_user_attr(ALIVE, time.time())
+            if FOLDER not in trial.user_attrs:
+                trial.set_user_attr(FOLDER, str(self.folder / f"{trial.number:04d}"))
+            return trial
+
+    def _count(self) -> int:
+        """Return how many trials have begun, each counted once however often it was put back."""
+        return sum(trial.state != TrialState.WAITING for trial in report.trials(self.study))
+
+    # --- trials that were lost ------------------------------------------------------------------------------
+
+    def _put_back_lost(self) -> None:
+        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            if _is_lost(trial):
+                print(
+                    f"trial {trial.number} was left by {trial.user_attrs.get(WORKER, 'nobody')}: it goes on", flush=True
+                )
+                self._put_back(trial)
+
+    def _put_back(self, trial: FrozenTrial | optuna.Trial) -> None:
+        """End a trial that nobody works on, and ask for its values once more, in its folder."""
+        try:
+            self.study.tell(trial.number, state=TrialState.FAIL)
+        except (ValueError, optuna.exceptions.UpdateFinishedTrialError):  # another machine was faster
+            return
+        if trial.params:
+            kept = {FOLDER: trial.user_attrs[FOLDER]} if FOLDER in trial.user_attrs else {}
+            self.study.enqueue_trial(trial.params, user_attrs={INSTEAD_OF: trial.number, **kept})
+
+    # --- one trial ------------------------------------------------------------------------------------------
+
+    def _execute(self, trial: optuna.Trial, environment: Mapping[str, str]) -> None:
+        folder = Path(trial.user_attrs[FOLDER])
+        chosen = [override(key, value) for key, value in trial.params.items()]
+        words = [*self.flags, *self.overrides, *chosen, f"folder={in_quotes(folder)}", "resume=auto"]
+        print(f"trial {trial.number}: {' '.join(chosen)}", flush=True)
+        output = self.folder / "trials" / f"{trial.number:04d}.txt"
+        process = jobs.Process(words, output, environment)
+        self._processes.append(process)
+        if self.stopping is not None:  # asked to end while it was being made
+            process.stop(self.stopping)
+        pruned = self._watch(trial, process, folder)
+        code = process.wait()
+        self._processes.remove(process)
+        if pruned:
+            self.study.tell(trial, state=TrialState.PRUNED)
+            told = "given up"
+        elif code and self.stopping is not None:
+            self._put_back(trial)
+            return
+        else:
+            told = self._tell(trial, folder, code, output)
+        print(f"trial {trial.number} {told}", flush=True)
+        with self._asking:
+            report.write_table(self.study, self.folder, list(self.settings.objectives))
+
+    def _watch(self, trial: optuna.Trial, process: jobs.Process, folder: Path) -> bool:
+        """Report what the run records until it ends; return whether it was given up."""
+        lines = Lines(folder / "metrics.jsonl")
+        signs, pruned = time.monotonic(), False
+        while process.poll() is None:
+            if time.monotonic() - signs > ALIVE_EVERY:
+                signs = time.monotonic()
+                trial.set_user_attr(ALIVE, time.time())
+            if self._report(trial, lines) and not pruned and self.stopping is None and trial.should_prune():
+                pruned = True
+                process.stop(signal.SIGTERM)
+            time.sleep(POLL)
+        self._report(trial, lines)  # what came since: later trials are compared with all of it
+        return pruned
+
+    def _report(self, trial: optuna.Trial, lines: "Lines") -> bool:
+        """Pass new values of the pruner's figure on to the study; return whether there are any."""
+        pruner = self.settings.pruner
+        if pruner is None:
+            return False
+        sign = 1 if pruner.direction == self.directions[0] else -1
+        values = {line["iteration"]: line[pruner.by] for line in lines.new() if pruner.by in line}
+        for iteration, value in values.items():
+            trial.report(sign * value, step=iteration)
+        return bool(values)
+
+    def _tell(self, trial: optuna.Trial, folder: Path, code: int, output: Path) -> str:
+        """Tell the study what a trial came to, and return it in words."""
+        try:
+            if code:
+                raise UserError(f"exit code {code}: {jobs.last_line(output)} ({output})")
+            values = [objective(folder, name) for name in self.settings.objectives]
+        except UserError as error:
+            trial.set_user_attr(WHY, str(error))
+            self.study.tell(trial, state=TrialState.FAIL)
+            return f"failed: {error}"
+        self.study.tell(trial, values)
+        figures = zip(self.settings.objectives, values, strict=True)
+        return "finished: " + "; ".join(f"{name} {value:.5g}" for name, value in figures)
+
+
+def _is_lost(trial: FrozenTrial) -> bool:
+    """Tell whether nobody works on a running trial: its worker has long been silent, or is gone from this machine."""
+    if time.time() - float(trial.user_attrs.get(ALIVE, 0)) > LOST_AFTER:
+        return True
+    host, _, process = str(trial.user_attrs.get(WORKER, ":")).rpartition(":")
+    if host != socket.gethostname() or not process.isdigit():
+        return False
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # somebody else's, so it lives
+        return False
+    return int(process) == os.getpid()  # ours now, of another process before
+
+
+class Lines:
+    """The lines that have been added to a file of JSON lines since the last look."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self._at = path, 0
+
+    def new(self) -> list[dict[str, Any]]:
+        """Return them; a line that is still being written waits, and a file that was cut is read anew."""
+        if not self.path.is_file():
+            return []
+        with open(self.path, "rb") as file:
+            if self.path.stat().st_size < self._at:
+                self._at = 0
+            file.seek(self._at)
+            whole, newline, _ = file.read().rpartition(b"\n")
+        self._at += len(whole) + len(newline)
+        return [found for line in whole.splitlines() if (found := _parsed(line)) is not None]
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) and "iteration" in found else None
+
+
+def objective(folder: Path, name: str) -> float:
+    """Return the value of an objective in a run folder; UserError with what there is if it is not there.
+
+    It is a figure of the last checkpoint, "protocol/figure" where two protocols give it, or a term's mean over the last
+    tenth of its records.
+    """
+    figures: dict[str, list[float]] = {}
+    for each in measured(folder):
+        if each.checkpoint == "last":
+            for figure, value in each.figures.items():
+                figures.setdefault(figure, []).append(value)
+                figures[f"{each.protocol}/{figure}"] = [value]
+    if len(figures.get(name, ())) > 1:
+        raise UserError(f"objective: several protocols give {name!r}; write protocol/{name}")
+    if name in figures:
+        return figures[name][0]
+    records = Lines(folder / "metrics.jsonl").new()
+    values = [float(line[name]) for line in records if name in line]
+    if values:
+        last = values[-max(1, len(values) // 10) :]
+        return sum(last) / len(last)
+    terms = {key for line in records[-1:] for key in line}
+    raise UserError(f"objective: the run gives no {name!r}{among(name, [*figures, *sorted(terms)])}")
+
+
+# --- from settings to Optuna --------------------------------------------------------------------------------
+
+
+def distribution(parameter: Choice | Range) -> BaseDistribution:
+    """Return Optuna's form of a parameter."""
+    if isinstance(parameter, Choice):
+        return CategoricalDistribution(parameter.values)
+    if parameter.whole:
+        step = int(parameter.step or 1)
+        return IntDistribution(int(parameter.low), int(parameter.high), log=parameter.log, step=step)
+    return FloatDistribution(float(parameter.low), float(parameter.high), log=parameter.log, step=parameter.step)
+
+
+def _sampler(settings: Settings) -> optuna.samplers.BaseSampler:
+    seed = settings.seed + os.getpid() if settings.storage else settings.seed  # of several machines, each its own
+    make: dict[str, Callable[[], optuna.samplers.BaseSampler]] = {
+        "tpe": lambda: optuna.samplers.TPESampler(seed=seed, constant_liar=True),
+        "random": lambda: optuna.samplers.RandomSampler(seed=seed),
+        "grid": lambda: optuna.samplers.RandomSampler(seed=seed),  # all combinations wait in the study
+        "nsga2": lambda: optuna.samplers.NSGAIISampler(seed=seed),
+    }
+    return make[settings.sampler]()
+
+
+def _pruner(pruner: Pruner | None, num_iterations: int) -> optuna.pruners.BasePruner:
+    if pruner is None:
+        return optuna.pruners.NopPruner()
+    if pruner.name == "median":
+        return optuna.pruners.MedianPruner(n_startup_trials=pruner.num_startup, n_warmup_steps=pruner.warmup)
+    return optuna.pruners.HyperbandPruner(
+        min_resource=pruner.min_iterations, max_resource=num_iterations, reduction_factor=pruner.reduction
+    )

@@ -1,0 +1,296 @@
+"""What a search is made of: objectives, search space, sampler, pruner; read from YAML and checked as a whole.
+
+    objectives: {"domain accuracy, latent": maximize}
+    overrides: [model=stargan_v2_small, iterations=2000]       # of every trial
+    space:
+      model.optimizers.generator.lr: {low: 1.0e-5, high: 1.0e-3, log: true}
+      data.batch_size: [8, 16, 32]                             # one of these
+      model.latent_size: {low: 4, high: 16, step: 4}           # whole numbers, as both ends are
+    pruner: {name: median, by: generator/latent/style, direction: minimize}
+
+An objective is a figure that the run measures when it ends ("clean/FID, latent" where two protocols give one of that
+name), or a term of metrics.jsonl (the mean of the last tenth of its records).
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from translate.config.search_path import conf_folders
+from translate.errors import ConfigError, UserError, among
+from translate.sweeps import wandb_file
+
+Value = bool | int | float | str | None
+
+DIRECTIONS = ("minimize", "maximize")
+SAMPLERS = ("tpe", "random", "grid", "nsga2")
+PRUNERS = ("median", "hyperband")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of some values."""
+
+    values: tuple[Value, ...]
+
+    def ends(self) -> tuple[Value, ...]:
+        """Return the values to try a configuration with."""
+        return self.values
+
+    def grid(self) -> tuple[Value, ...]:
+        """Return all values."""
+        return self.values
+
+
+@dataclass(frozen=True)
+class Range:
+    """A number from `low` to `high`, both included; whole if both are whole numbers."""
+
+    low: float
+    high: float
+    step: float | None = None
+    log: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Tell whether the numbers are whole."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+    def ends(self) -> tuple[Value, ...]:
+        """Return the values to try a configuration with."""
+        return (self.low, self.high)
+
+    def grid(self) -> tuple[Value, ...]:
+        """Return all values; UserError if they cannot be counted."""
+        step = self.step or (1 if self.whole and not self.log else None)
+        if step is None:
+            raise UserError("a grid needs values or a step")
+        return tuple(self.low + k * step for k in range(math.floor((self.high - self.low) / step + 1e-9) + 1))
+
+
+@dataclass(frozen=True)
+class Pruner:
+    """When a trial is given up: its term compared with those of the trials before, at the same iteration."""
+
+    name: str  # median: worse than the median; hyperband: successive halving in several brackets
+    by: str  # a term of metrics.jsonl
+    direction: str
+    num_startup: int = 5  # median: so many trials are left alone at first
+    warmup: int = 0  # median: before this iteration none is given up
+    min_iterations: int = 1  # hyperband: the shortest trial
+    reduction: int = 3  # hyperband: one of so many goes on
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A search. Everything but `objectives` and `space` may be said on the command line as sweep.KEY=VALUE."""
+
+    objectives: dict[str, str]  # figure or term -> minimize or maximize; several: a Pareto front
+    space: dict[str, Choice | Range]  # key of the configuration -> its values
+    overrides: list[str] = field(default_factory=list)  # of every trial
+    sampler: str = "tpe"
+    pruner: Pruner | None = None
+    num_trials: int = 20  # of the whole study, on whatever machines
+    n_jobs: int = 1  # trials at once, of this command
+    gpus: list[int | str] | None = None  # null: every trial sees all; [0,1]: those that run at once see one each
+    storage: str | None = None  # URL of Optuna's; null: SQLite in the folder
+    name: str | None = None  # of the study; null: that of the file
+    folder: str | None = None  # null: runs/<name>
+    seed: int = 0  # of the sampler
+
+
+def shipped() -> dict[str, Path]:
+    """Return the search spaces of the package and of plug-ins by name."""
+    return {path.stem: path for _, folder in conf_folders() for path in sorted((folder / "sweep").glob("*.yaml"))}
+
+
+def load(named: str, changes: Mapping[str, str]) -> Settings:
+    """Return the settings in a file, named by path or among the shipped ones, with changes `key -> text` on top.
+
+    Raises ConfigError with all problems.
+    """
+    known = shipped()
+    path = known.get(named, Path(named))
+    if not path.is_file():
+        raise UserError(f"sweep: there is no file {named}{among(named, known)}")
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError(f"sweep: {path} cannot be read ({str(error).splitlines()[0]})") from error
+    if not isinstance(tree, dict):
+        raise UserError(f"sweep: {path} holds no mapping; expected the keys objectives and space")
+    problems: list[str] = []
+    if wandb_file.is_one(tree):
+        tree = wandb_file.translated(tree, problems)
+    for key, text in changes.items():
+        if key in ("objectives", "space") or key not in {f.name for f in fields(Settings)}:
+            settable = [f.name for f in fields(Settings) if f.name not in ("objectives", "space")]
+            problems.append(f"sweep.{key}: this cannot be set{among(key, settable)}")
+        else:
+            tree[key] = yaml.safe_load(text)
+    settings = parse(tree, problems)
+    if problems or settings is None:
+        raise ConfigError([problem if problem.startswith("sweep") else f"{path}: {problem}" for problem in problems])
+    return settings if settings.name is not None else replace(settings, name=path.stem)
+
+
+def parse(tree: Mapping[str, Any], problems: list[str]) -> Settings | None:
+    """Return the settings of a plain mapping; problems are appended, and the result is then None."""
+    before = len(problems)
+    known = {f.name: f for f in fields(Settings)}
+    problems.extend(f"{key}: unknown key{among(str(key), known)}" for key in tree if key not in known)
+    for key, each in known.items():
+        if each.default is MISSING and each.default_factory is MISSING and not tree.get(key):
+            problems.append(f"{key}: you must give this")
+    values = {key: value for key, value in tree.items() if key in known}
+    for key, check in _CHECKS.items():
+        if key in values:
+            problems.extend(f"{key}: {sentence}" for sentence in check(values[key]))
+    if len(problems) > before:
+        return None
+    space = {}
+    for key, node in values["space"].items():
+        space[str(key)] = _parameter(str(key), node, problems)
+    values["pruner"] = _pruner(values.get("pruner"), values["objectives"], problems)
+    if len(problems) > before:
+        return None
+    settings = Settings(**{**values, "space": space})
+    if settings.sampler == "grid":
+        for key, parameter in settings.space.items():
+            try:
+                parameter.grid()
+            except UserError as error:
+                problems.append(f"space.{key}: {error}")
+    return None if len(problems) > before else settings
+
+
+def grid(settings: Settings) -> Iterator[dict[str, Value]]:
+    """Yield every combination of the values of the space."""
+    keys = list(settings.space)
+    for values in itertools.product(*(settings.space[key].grid() for key in keys)):
+        yield dict(zip(keys, values, strict=True))
+
+
+def override(key: str, value: Value) -> str:
+    """Return a value of the space as an override in Hydra's grammar.
+
+    >>> override("a.b", 1e-05), override("+c", True), override("d", None), override("data", "afhq")
+    ('a.b=1e-05', '+c=true', 'd=null', 'data=afhq')
+    """
+    return f"{key}={wandb_file.in_hydras_words(value)}"
+
+
+# --- checks -------------------------------------------------------------------------------------------------
+
+
+def _one_of(options: Sequence[str]) -> Callable[[Any], Iterator[str]]:
+    def check(value: Any) -> Iterator[str]:
+        if value not in options:
+            yield f"found {value!r}, expected one of {', '.join(options)}"
+
+    return check
+
+
+def _at_least_one(value: Any) -> Iterator[str]:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        yield f"found {value!r}, expected a whole number above 0"
+
+
+def _whole(value: Any) -> Iterator[str]:
+    if isinstance(value, bool) or not isinstance(value, int):
+        yield f"found {value!r}, expected a whole number"
+
+
+def _text(value: Any) -> Iterator[str]:
+    if value is not None and not isinstance(value, str):
+        yield f"found {value!r}, expected a text"
+
+
+def _overrides(value: Any) -> Iterator[str]:
+    if not isinstance(value, list) or not all(isinstance(word, str) and "=" in word for word in value):
+        yield f"found {value!r}, expected a list of key=value"
+
+
+def _objectives(value: Any) -> Iterator[str]:
+    if not isinstance(value, dict):
+        yield f"found {value!r}, expected a mapping of figures to {' or '.join(DIRECTIONS)}"
+        return
+    for name, direction in value.items():
+        if direction not in DIRECTIONS:
+            yield f"{name}: found {direction!r}, expected {' or '.join(DIRECTIONS)}"
+
+
+def _space(value: Any) -> Iterator[str]:
+    if not isinstance(value, dict):
+        yield f"found {value!r}, expected a mapping of keys to values"
+
+
+def _gpus(value: Any) -> Iterator[str]:
+    if value is not None and not (isinstance(value, list) and value):
+        yield f"found {value!r}, expected a list such as [0,1]"
+
+
+_CHECKS: dict[str, Callable[[Any], Iterator[str]]] = {
+    "objectives": _objectives,
+    "space": _space,
+    "overrides": _overrides,
+    "sampler": _one_of(SAMPLERS),
+    "num_trials": _at_least_one,
+    "n_jobs": _at_least_one,
+    "gpus": _gpus,
+    "storage": _text,
+    "name": _text,
+    "folder": _text,
+    "seed": _whole,
+}
+
+
+def _parameter(key: str, node: Any, problems: list[str]) -> Choice | Range:
+    """Return the values of a key: a list of them, or {low, high} with step or log."""
+    nothing = Choice(())
+    if isinstance(node, list):
+        if not node or not all(value is None or isinstance(value, bool | int | float | str) for value in node):
+            problems.append(f"space.{key}: expected numbers, words, true, false or null; write a list as '[a,b]'")
+            return nothing
+        return Choice(tuple(node))
+    if not isinstance(node, dict) or not {"low", "high"} <= node.keys() or node.keys() - {"low", "high", "step", "log"}:
+        problems.append(f"space.{key}: found {node!r}, expected a list of values, or low and high, with step or log")
+        return nothing
+    numbers = [node["low"], node["high"], *([node["step"]] if node.get("step") is not None else [])]
+    if any(isinstance(number, bool) or not isinstance(number, int | float) for number in numbers):
+        hint = "; YAML reads 1e-5 as a word, write 1.0e-5" if any(isinstance(number, str) for number in numbers) else ""
+        problems.append(f"space.{key}: low, high and step are numbers{hint}")
+        return nothing
+    found = Range(node["low"], node["high"], node.get("step"), bool(node.get("log", False)))
+    if found.low >= found.high:
+        problems.append(f"space.{key}: low {found.low} is not below high {found.high}")
+    elif found.log and (found.low <= 0 or found.step is not None):
+        problems.append(f"space.{key}: log needs low above 0 and takes no step")
+    elif found.step is not None and found.step <= 0:
+        problems.append(f"space.{key}: step is above 0")
+    elif found.whole and found.step is not None and not isinstance(found.step, int):
+        problems.append(f"space.{key}: low and high are whole numbers, so step must be; or write them with a point")
+    return found
+
+
+def _pruner(node: Any, objectives: Mapping[str, str], problems: list[str]) -> Pruner | None:
+    if node is None:
+        return None
+    known = [f.name for f in fields(Pruner)]
+    if not isinstance(node, dict) or not {"name", "by", "direction"} <= node.keys():
+        problems.append(f"pruner: found {node!r}, expected null, or a mapping with name, by and direction")
+        return None
+    wrong = [key for key in node if key not in known]
+    problems.extend(f"pruner.{key}: unknown key{among(str(key), known)}" for key in wrong)
+    problems.extend(f"pruner.name: {sentence}" for sentence in _one_of(PRUNERS)(node["name"]))
+    problems.extend(f"pruner.direction: {sentence}" for sentence in _one_of(DIRECTIONS)(node["direction"]))
+    for key in ("num_startup", "warmup", "min_iterations", "reduction"):
+        problems.extend(f"pruner.{key}: {sentence}" for sentence in _whole(node.get(key, 0)))
+    if len(objectives) > 1:
+        problems.append(f"pruner: with {len(objectives)} objectives no trial can be given up; remove the key")
+    return Pruner(**{key: value for key, value in node.items() if key in known})

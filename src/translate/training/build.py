@@ -1,0 +1,316 @@
+"""From a checked configuration to objects: the only place where names become things."""
+
+import importlib
+import logging
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from pytorch_lightning.loggers import Logger
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
+
+from translate.acceleration.activation_checkpointing import recompute
+from translate.acceleration.compile import compile_networks
+from translate.acceleration.cpu_convolutions import use_quick_convolutions
+from translate.config.schema import RunConfig, TrainerConfig, to_mapping
+from translate.data.module import DataModule
+from translate.distributed.ddp import ExplicitDDP
+from translate.errors import UserError
+from translate.evaluation.evaluator import Evaluator
+from translate.evaluation.processes import Group, together
+from translate.files import atomic_write
+from translate.metrics import selection
+from translate.models.base import TranslationModel
+from translate.registry.registry import DATASETS, LOSSES, MODELS, NETWORKS
+from translate.runs.folder import RunFolder
+from translate.schedules import Schedule, parse
+from translate.training.callbacks.checkpointing import Checkpointing
+from translate.training.callbacks.evaluating import Evaluating
+from translate.training.callbacks.health import Health
+from translate.training.callbacks.loggers import Dispensable
+from translate.training.callbacks.metric_logging import Telemetry
+from translate.training.callbacks.progress import Progress
+from translate.training.callbacks.sampling import Sampling
+
+log = logging.getLogger("translate")
+
+
+def _import(path: str) -> Any:
+    """Return what an import path names."""
+    module, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
+def _named(registry: Any, node: Mapping[str, Any]) -> Any:
+    """Return the registered thing that a node names: a class built with the node's arguments, or a function."""
+    thing = registry.get(node["name"])
+    arguments = {key: value for key, value in node.items() if key != "name"}
+    return thing(**arguments) if isinstance(thing, type) else partial(thing, **arguments) if arguments else thing
+
+
+def build_model(config: RunConfig) -> TranslationModel:
+    """Return the model, its networks initialised from the seed."""
+    torch.manual_seed(config.seed)
+    node = config.model
+    networks = {
+        role: _seeing_the_whole_batch(role, _named(NETWORKS, arguments), config.trainer)
+        for role, arguments in node.networks.items()
+    }
+    optimizers: dict[str, Callable[..., Any]] = {}
+    rates: dict[str, Schedule] = {}
+    for role, arguments in node.optimizers.items():
+        settings = {key: value for key, value in arguments.items() if key != "_target_"}
+        if isinstance(settings.get("lr"), Mapping):
+            rates[role] = parse(settings["lr"])
+            settings["lr"] = rates[role](0)
+        optimizers[role] = partial(_import(arguments["_target_"]), **settings)
+    losses = {slot: _named(LOSSES, arguments) for slot, arguments in node.losses.items()}
+    model: TranslationModel = MODELS.get(node.name)(
+        networks=networks,
+        optimizers=optimizers,
+        losses=losses,
+        weights=node.weights,
+        seed=config.seed,
+        **node.arguments,
+    )
+    model.rates = rates
+    model.num_parts = config.trainer.accumulate
+    if lies_channels_last(config.trainer):
+        model.to(memory_format=torch.channels_last)
+    if config.trainer.convolutions == "quick" and not trains_on_gpu(config.trainer):
+        use_quick_convolutions(model)
+    if config.trainer.recompute:
+        for role in model.trained:
+            recompute(model.network(role))
+    return model
+
+
+def trains_on_gpu(trainer: TrainerConfig) -> bool:
+    """Return whether a run uses GPUs, on this machine if it may choose."""
+    return trainer.accelerator in ("gpu", "cuda") or (trainer.accelerator == "auto" and torch.cuda.is_available())
+
+
+def lies_channels_last(trainer: TrainerConfig) -> bool:
+    """Return whether images lie pixel by pixel in memory: as told, else as is quicker where the run trains."""
+    if trainer.channels_last is not None:
+        return trainer.channels_last
+    return trains_on_gpu(trainer) or torch.backends.cpu.get_cpu_capability() != "AVX2"
+
+
+def compile_model(model: TranslationModel, trainer: TrainerConfig) -> None:
+    """Let torch compile the networks of a model that is about to train, if the trainer is told to."""
+    if trainer.compile:
+        networks = [model.network(role) for role in model.roles]
+        compile_networks(networks, [model.network(role) for role in model.penalized])
+
+
+def _seeing_the_whole_batch(role: str, network: nn.Module, trainer: TrainerConfig) -> nn.Module:
+    """Return a network whose batch norms, if it has any, see the whole batch; UserError where they cannot."""
+    if not any(isinstance(module, BatchNorm) for module in network.modules()):
+        return network
+    if trainer.accumulate > 1:
+        raise UserError(
+            f"model.networks.{role}: found batch norm and trainer.accumulate={trainer.accumulate}; the parts of a "
+            f"batch are trained one after another and cannot share its statistics; set trainer.accumulate=1, or use a "
+            f"network without batch norm (model.networks.{role}.norm=instance where there is the choice)"
+        )
+    if count_processes(trainer) == 1:
+        return network
+    if trains_on_gpu(trainer):
+        synchronized: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        return synchronized
+    raise UserError(
+        f"model.networks.{role}: found batch norm and {count_processes(trainer)} processes without GPUs, which cannot "
+        f"share its statistics; train in one process (trainer.devices=1), or use a network without batch norm "
+        f"(model.networks.{role}.norm=instance where there is the choice)"
+    )
+
+
+def build_data(config: RunConfig, start: int = 0) -> DataModule:
+    """Return the data, from iteration ``start`` to the end of the run."""
+    data = config.data
+    num_processes, num_parts = count_processes(config.trainer), config.trainer.accumulate
+    if data.batch_size % (num_processes * num_parts):
+        raise UserError(
+            f"data.batch_size: {data.batch_size} images do not divide among {num_processes} processes in {num_parts} "
+            f"parts each (trainer.accumulate); use a multiple of {num_processes * num_parts}"
+        )
+    make = partial(DATASETS.get(data.name), **data.arguments, domains=data.domains)
+    return DataModule(
+        train=make(split="train"),
+        val=make(split="val"),
+        image_size=data.image_size,
+        batch_size=data.batch_size,
+        view=MODELS.facts(config.model.name)["batch"],
+        latent_size=config.model.arguments.get("latent_size", 0),
+        labels=data.labels,
+        augment=data.augment,
+        num_workers=data.num_workers,
+        cache=Path(data.cache).expanduser() if data.cache else None,
+        bad_images=data.bad_images,
+        seed=config.seed,
+        start=start,
+        stop=config.iterations,
+    )
+
+
+def build_evaluator(config: RunConfig, data: DataModule, device: torch.device, group: Group) -> Evaluator:
+    """Return what measures a run's models by its metrics, in all processes of a group."""
+    cache = Path(config.data.cache).expanduser() if config.data.cache else None
+    return Evaluator(config.metrics, data, cache, device, group)
+
+
+def build_loggers(config: RunConfig, folder: RunFolder | None) -> list[Logger]:
+    """Return the loggers beside metrics.jsonl; only the first process gets any."""
+    if folder is None:
+        return []
+    loggers: list[Logger] = []
+    for node in config.logger.values():
+        arguments = {key: value for key, value in node.items() if key != "_target_"}
+        try:
+            make = partial(_import(node["_target_"]), save_dir=str(folder.path))
+            wandb = node["_target_"].endswith("WandbLogger")
+            logger = _wandb(make, _wandb_arguments(arguments, folder)) if wandb else make(**arguments)
+        except ModuleNotFoundError as error:
+            raise UserError(f"logger: {error}; install it by pip install 'translate-gan[loggers]'") from error
+        loggers.append(Dispensable(logger))
+    return loggers
+
+
+def _wandb(make: Callable[..., Logger], arguments: Mapping[str, Any]) -> Logger:
+    """Return a W&B logger; one that records offline where the server cannot be reached or refuses."""
+    logger = make(**arguments)
+    if arguments["offline"]:
+        return logger
+    import wandb
+
+    try:
+        logger.experiment  # type: ignore[attr-defined]  # noqa: B018 - the first look begins the run
+    except wandb.errors.Error as error:
+        wandb.teardown()  # or the run's own id would be in use
+        said = next(iter(str(error).splitlines()), type(error).__name__)
+        log.warning("wandb: cannot record online (%s), recording offline; 'wandb sync' sends it later", said)
+        return make(**{**arguments, "offline": True})
+    return logger
+
+
+def _wandb_arguments(arguments: Mapping[str, Any], folder: RunFolder) -> dict[str, Any]:
+    """Return W&B arguments that make a resumed run the same run, and go offline where there is no account."""
+    kept = folder.path / "wandb_id.txt"
+    if not kept.exists():
+        atomic_write(kept, secrets.token_hex(4))
+    offline = arguments.get("offline")
+    if offline is None:
+        import wandb
+
+        offline = not wandb.api.api_key
+        if offline:
+            log.info("wandb: no account on this machine, recording offline; 'wandb sync' sends it later")
+    return {"name": folder.path.name, "resume": "allow", **arguments, "id": kept.read_text(), "offline": offline}
+
+
+def build_callbacks(
+    config: RunConfig, data: DataModule, folder: RunFolder | None
+) -> tuple[list[pl.Callback], Checkpointing]:
+    """Return all callbacks in their order, and the one that knows of signals."""
+    telemetry = Telemetry(folder, config.log_every, config.data.batch_size)
+    checkpointing = Checkpointing(
+        folder,
+        telemetry,
+        to_mapping(config),
+        data.domains,
+        config.checkpoint_every,
+        config.keep_checkpoints,
+        config.iterations,
+    )
+    callbacks: list[pl.Callback] = [telemetry, Health(telemetry)]
+    if config.sample_every is not None:
+        callbacks.append(Sampling(folder, data, config.sample_every, config.iterations))
+    callbacks.append(checkpointing)
+    if config.evaluate_every is not None and config.metrics:
+        place = folder or RunFolder(Path(config.folder or "."))  # a further process writes nothing there
+        wanted = None if config.best is None else selection.find(config.best, config.metrics)
+        callbacks.append(
+            Evaluating(
+                place,
+                lambda device: build_evaluator(config, data, device, together()),
+                telemetry,
+                checkpointing,
+                config.evaluate_every,
+                wanted,
+            )
+        )
+    callbacks += [Progress(telemetry, data.start, config.iterations, config.data.batch_size)]
+    return callbacks, checkpointing
+
+
+def count_processes(config: TrainerConfig) -> int:
+    """Return how many processes train together, one a device."""
+    devices = config.devices
+    if devices == "auto":
+        num_devices = torch.cuda.device_count() if config.accelerator in ("auto", "gpu", "cuda") else 1
+    elif devices == -1:
+        num_devices = torch.cuda.device_count()
+    else:
+        num_devices = len(devices) if isinstance(devices, list) else int(devices)
+    return max(1, num_devices) * config.num_nodes
+
+
+def build_strategy(config: TrainerConfig) -> Any:
+    """Return Lightning's strategy: plain on one device, ours for "ddp"."""
+    if config.strategy == "ddp" or (config.strategy == "auto" and count_processes(config) > 1):
+        return ExplicitDDP(config.hung_after)
+    return config.strategy
+
+
+def started_by_slurm(config: TrainerConfig) -> bool:
+    """Return whether SLURM's srun has started this process; UserError if it did not start as many as are wanted."""
+    if TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
+        return False
+    wanted = count_processes(config)
+    for key, option, variable, found in (
+        ("num_nodes", "--nodes", "SLURM_NNODES", config.num_nodes),
+        ("devices", "--ntasks-per-node", "SLURM_NTASKS_PER_NODE", wanted // config.num_nodes),
+        ("devices", "--ntasks", "SLURM_NTASKS", wanted),
+    ):
+        started = os.environ.get(variable)
+        if started is not None and int(started) != found:
+            raise UserError(
+                f"trainer.{key}: found {found}, but SLURM was told {option}={started}; srun starts a process for each "
+                f"device, so make both the same (in a job named 'interactive', SLURM is left out of it)"
+            )
+    return True
+
+
+def build_trainer(config: RunConfig, callbacks: list[pl.Callback], loggers: list[Logger]) -> pl.Trainer:
+    """Return Lightning's Trainer, reduced to running our loop: counting, saving and logging are ours."""
+    trainer = config.trainer
+    slurm = started_by_slurm(trainer)
+    return pl.Trainer(
+        accelerator=trainer.accelerator,
+        devices=trainer.devices,
+        num_nodes=trainer.num_nodes,
+        strategy=build_strategy(trainer),
+        # Lightning's way of requeueing writes a checkpoint of its own kind, a pickle
+        plugins=[SLURMEnvironment(auto_requeue=False)] if slurm else None,
+        precision=trainer.precision,
+        deterministic=trainer.deterministic,
+        max_epochs=1,
+        min_epochs=0,
+        callbacks=callbacks,
+        logger=loggers,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        limit_val_batches=0,
+        num_sanity_val_steps=0,
+    )

@@ -1,0 +1,81 @@
+"""Write checkpoints in time, and on a signal before the run ends."""
+
+import logging
+import signal
+from collections.abc import Mapping
+from types import FrameType
+from typing import Any
+
+import pytorch_lightning as pl
+
+from translate.distributed.collectives import any_process, process_rank
+from translate.models.base import TranslationModel
+from translate.runs import checkpoints
+from translate.runs.folder import RunFolder
+from translate.training.callbacks.metric_logging import Telemetry
+
+log = logging.getLogger("translate")
+
+SIGNALS = [signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else [])]
+
+
+class Checkpointing(pl.Callback):
+    """Write a checkpoint every ``every`` iterations and at the end, and keep the ``keep`` newest.
+
+    SIGINT, SIGTERM and SIGUSR1, by which SLURM tells that time is running out, finish the iteration, write a checkpoint
+    and end the run; a second one ends it at once.
+    ``interrupted`` is then the signal's number.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder | None,
+        telemetry: Telemetry,
+        config: Mapping[str, Any],
+        domains: tuple[str, ...],
+        every: int,
+        keep: int,
+        stop: int,
+    ) -> None:
+        self.folder, self.telemetry, self.config, self.domains = folder, telemetry, config, domains
+        self.every, self.keep, self.stop = every, keep, stop
+        self.interrupted: int | None = None
+        self._handlers: dict[int, Any] = {}
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Listen to signals, after Lightning has set its own handlers."""
+        for number in SIGNALS:
+            self._handlers[number] = signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.interrupted = number
+        signal.signal(number, signal.SIG_DFL)
+        log.warning("%s: finishing this iteration and writing a checkpoint", signal.Signals(number).name)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Write when it is time."""
+        assert isinstance(pl_module, TranslationModel)
+        stopping = any_process(self.interrupted is not None, pl_module.device)
+        now = pl_module.iteration
+        if stopping or now % self.every == 0 or now == self.stop:
+            self.telemetry.flush()  # a model with a number that is none is not worth keeping
+            self._write(pl_module)
+        if stopping:
+            self.interrupted = self.interrupted or signal.SIGTERM
+            trainer.should_stop = True
+
+    def _write(self, model: TranslationModel) -> None:
+        if self.folder is None or process_rank() != 0:
+            return
+        state = checkpoints.state_of(model, self.domains, self.config)
+        checkpoints.write(state, self.folder.checkpoint(model.iteration))
+        for old in list(self.folder.checkpoints().values())[: -self.keep]:
+            old.unlink()
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Give the signals back."""
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers.clear()

@@ -1,0 +1,79 @@
+"""Show how far a run is: a bar on a terminal or in a notebook, plain lines in a log."""
+
+import logging
+import sys
+import time
+from typing import Any
+
+import pytorch_lightning as pl
+from tqdm.auto import tqdm
+
+from translate.distributed.collectives import process_rank
+from translate.models.base import TranslationModel
+from translate.training.callbacks.metric_logging import Telemetry
+
+log = logging.getLogger("translate")
+
+LINE_EVERY = 10.0  # seconds between lines where no bar can be drawn
+
+
+class Progress(pl.Callback):
+    """Iterations and images a second, time left and the model's headline terms."""
+
+    def __init__(self, telemetry: Telemetry, start: int, stop: int, batch_size: int) -> None:
+        self.telemetry, self.start, self.stop, self.batch_size = telemetry, start, stop, batch_size
+        self._bar: Any = None
+        self._began = self._said = time.monotonic()
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Draw the bar, where one can be drawn."""
+        self._began = self._said = time.monotonic()
+        if process_rank() == 0 and (sys.stderr.isatty() or "ipykernel" in sys.modules):
+            self._bar = tqdm(total=self.stop, initial=self.start, unit="it", dynamic_ncols=True, smoothing=0.05)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Move the bar, or say a line now and then."""
+        assert isinstance(pl_module, TranslationModel)
+        if process_rank() != 0:
+            return
+        done = pl_module.iteration
+        now = time.monotonic()
+        rate = (done - self.start) / max(now - self._began, 1e-9)
+        if self._bar is not None:
+            self._bar.update(done - self._bar.n)
+            self._bar.set_postfix_str(f"{rate * self.batch_size:.0f} img/s {self._terms(pl_module)}", refresh=False)
+        elif now - self._said >= LINE_EVERY or done == self.stop:
+            self._said = now
+            left = (self.stop - done) / rate
+            log.info(
+                "iteration %d of %d, %.2f it/s, %.0f img/s, %s left%s",
+                done,
+                self.stop,
+                rate,
+                rate * self.batch_size,
+                duration(left),
+                f"; {terms}" if (terms := self._terms(pl_module)) else "",
+            )
+
+    def _terms(self, model: TranslationModel) -> str:
+        latest = self.telemetry.latest
+        return " ".join(f"{name.split('/')[-1]} {latest[name]:.3f}" for name in model.headline if name in latest)
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Finish the bar."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def duration(seconds: float) -> str:
+    """Return a time as 1:02:03, or 2:03 below an hour.
+
+    >>> duration(3723.4), duration(123.0)
+    ('1:02:03', '2:03')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -1,0 +1,55 @@
+"""Find weights: a file of ours, a checkpoint of a run folder, or the Hugging Face Hub."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from translate.errors import UserError
+from translate.registry import plugins
+from translate.runs import checkpoints
+from translate.runs.folder import LAST, RunFolder
+from translate.weights import format, hub
+from translate.weights.format import Weights
+
+UNFINISHED = ".partial.json"  # of an evaluation that was stopped
+LEFT_OUT = ("environment", "routes", "doubts")  # of scores: what is long, and the machine
+
+
+def weights_of(path: str | os.PathLike[str]) -> Weights:
+    """Return the weights in a file of ours, of a run folder's newest checkpoint, or on the Hub."""
+    if hub.is_address(path):
+        return format.read(hub.fetch(str(path)))
+    place = Path(path).expanduser()
+    return of_run(place) if place.is_dir() else format.read(place)
+
+
+def of_run(folder: Path, which: str | int = LAST) -> Weights:
+    """Return the weights of a run folder's newest checkpoint ("last"), of its best, or of the one of an iteration."""
+    return _of_checkpoint(folder, RunFolder(folder).choose(which)[1])
+
+
+def _of_checkpoint(folder: Path, path: Path) -> Weights:
+    """Return the weights in a checkpoint, with the run's notes on its data and the figures of this iteration.
+
+    The plug-ins that the run was made with take part from now on, as when it is resumed.
+    """
+    checkpoint = checkpoints.read(path, (format.NETWORK, format.AVERAGE))
+    plugins.activate(checkpoint.config.get("plugins") or [])
+    files = [folder / "metrics.json", *sorted(RunFolder(folder).scores.glob("*.json"))]
+    measured = [_noted(file) for file in files if file.is_file() and not file.name.endswith(UNFINISHED)]
+    own = [
+        {key: value for key, value in each.items() if key not in LEFT_OUT}
+        for each in measured
+        if each.get("iteration") == checkpoint.iteration
+    ]
+    data = RunFolder(folder).data_file
+    return format.of_checkpoint(checkpoint, _noted(data) if data.is_file() else None, own)
+
+
+def _noted(path: Path) -> dict[str, Any]:
+    """Return what a run has noted in a JSON file."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path}: not JSON of a run ({error}); delete it to go on without") from error
