@@ -43,8 +43,8 @@ def main() -> None:
     for folder in (first, *others):
         translator = translate.load(folder)
         for target in targets(held_out, data.domains, translator.about.label_sets):
-            guides: list[dict[str, Any]] = [{"seed": 0}, {"seed": 1}] if translator.guides else [{}]
-            columns += [list(translator.translate(held_out.image, target=target, **guide)) for guide in guides]
+            style_inputs: list[dict[str, Any]] = [{"seed": 0}, {"seed": 1}] if translator.style_inputs else [{}]
+            columns += [list(translator.translate(held_out.image, target=target, **guide)) for guide in style_inputs]
     found = grid(list(zip(*columns, strict=True)), left=list(held_out.image))
     Image.fromarray(to_bytes(enlarged(found)).numpy()).save(picture)
 

@@ -17,7 +17,7 @@ memory than there is drops out.
     bf16               bfloat16 autocast, as trainer.precision=bf16-mixed
     compile            compiled networks, as trainer.compile=true
     planes, last       images laid out plane by plane or channels-last, as trainer.channels_last=false, true
-    library            no quick convolutions on a CPU, as trainer.convolutions=library
+    library            no fast convolutions on a CPU, as trainer.convolutions=library
     returning          memory goes back to the system when it is freed, as trainer.keep_memory=false
     lazy               R1 in one of 16 iterations (StarGAN v2), as model.r1_every=16: other mathematics
 """

@@ -1,4 +1,4 @@
-"""Time the quick convolutions of a CPU against the library's, layer by layer, in turns, and measure their rounding.
+"""Time the fast convolutions of a CPU against the library's, layer by layer, in turns, and measure their rounding.
 
     python benchmarks/convolutions.py --rounds 5
     python benchmarks/convolutions.py --bf16
@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from translate.acceleration import winograd
-from translate.acceleration.cpu_convolutions import QuickConv2d
+from translate.acceleration.cpu_convolutions import FastConv2d
 from translate.training.cpu_process import keep_freed_memory
 
 USUAL_POINTS = (0.0, 1.0, -1.0, 2.0, -2.0)
@@ -70,7 +70,7 @@ def measure(layer: Layer, rounds: int, layout: torch.memory_format, dtype: torch
     """Return a row of the table."""
     draws = torch.Generator().manual_seed(0)
     padding = 3 if layer.kernel == 7 else 1
-    conv = QuickConv2d(layer.width, layer.out_width, layer.kernel, layer.stride, padding, bias=False)
+    conv = FastConv2d(layer.width, layer.out_width, layer.kernel, layer.stride, padding, bias=False)
     x = torch.randn(layer.batch, layer.width, layer.side, layer.side, generator=draws).to(dtype)
     x = x.contiguous(memory_format=layout).requires_grad_()
     if layer.kernel != 4:  # heavy weights lie plane by plane

@@ -58,7 +58,7 @@ class PlainStarGANv1:
         self.num_critic = num_critic
         self.iteration = 0
 
-    def descend(self, loss: Tensor, role: str) -> None:
+    def minimize(self, loss: Tensor, role: str) -> None:
         """Clear every gradient, compute every gradient, step one optimizer."""
         for optimizer in self.optimizers.values():
             optimizer.zero_grad()
@@ -75,7 +75,7 @@ class PlainStarGANv1:
         (gradient,) = torch.autograd.grad(discriminate(discriminator, mixed)[0].sum(), mixed, create_graph=True)
         penalty = (gradient.flatten(1).pow(2).sum(1).sqrt() - 1).pow(2).mean()
         classified = F.binary_cross_entropy_with_logits(classes, label, reduction="sum") / len(x)
-        self.descend(fake_logits.mean() - real.mean() + classified + 10 * penalty, "discriminator")
+        self.minimize(fake_logits.mean() - real.mean() + classified + 10 * penalty, "discriminator")
         self.iteration += 1
         if self.iteration % self.num_critic:
             return
@@ -83,4 +83,4 @@ class PlainStarGANv1:
         logits, classes = discriminate(discriminator, fake)
         back = generate(generator, fake, label)
         classified = F.binary_cross_entropy_with_logits(classes, target, reduction="sum") / len(x)
-        self.descend(-logits.mean() + classified + 10 * (x - back).abs().mean(), "generator")
+        self.minimize(-logits.mean() + classified + 10 * (x - back).abs().mean(), "generator")

@@ -138,7 +138,7 @@ class PlainStarGANv2:
         }
         self.diversity, self.decay = diversity, decay
 
-    def descend(self, loss: Tensor, *roles: str) -> None:
+    def minimize(self, loss: Tensor, *roles: str) -> None:
         """Clear every gradient, compute every gradient, step the optimizers of the roles."""
         for optimizer in self.optimizers.values():
             optimizer.zero_grad()
@@ -181,10 +181,10 @@ class PlainStarGANv2:
         self, x: Tensor, y: Tensor, y_new: Tensor, codes: tuple[Tensor, Tensor], references: tuple[Tensor, Tensor]
     ) -> None:
         """Do one iteration."""
-        self.descend(self.discriminator_loss(x, y, y_new, codes[0]), "discriminator")
-        self.descend(self.discriminator_loss(x, y, y_new, references[0]), "discriminator")
-        self.descend(self.generator_loss(x, y, y_new, *codes), "generator", "mapping", "style_encoder")
-        self.descend(self.generator_loss(x, y, y_new, *references), "generator")
+        self.minimize(self.discriminator_loss(x, y, y_new, codes[0]), "discriminator")
+        self.minimize(self.discriminator_loss(x, y, y_new, references[0]), "discriminator")
+        self.minimize(self.generator_loss(x, y, y_new, *codes), "generator", "mapping", "style_encoder")
+        self.minimize(self.generator_loss(x, y, y_new, *references), "generator")
         for role, average in self.averages.items():
             for key, value in average.items():
                 value.copy_(self.decay * value + (1 - self.decay) * self.states[role][key].detach())

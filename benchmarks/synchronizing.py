@@ -24,7 +24,7 @@ import torch.multiprocessing as mp
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from translate.distributed.collectives import synchronize
+from translate.distributed.collectives import all_reduce_mean
 from translate.networks.stargan_v2 import Discriminator
 
 
@@ -39,7 +39,7 @@ def each(gradients: list[Tensor]) -> None:
 
 AFTERWARDS: dict[str, Callable[[list[Tensor]], None]] = {
     "none": lambda gradients: None,
-    "one": synchronize,
+    "one": all_reduce_mean,
     "each": each,
     "wrapper": lambda gradients: None,
     "unused": lambda gradients: None,

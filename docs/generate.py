@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 
 from translate.config import schema
-from translate.config.check import HANDED, RULES
+from translate.config.check import INJECTED, RULES
 from translate.config.experiments import HEADER, header
 from translate.config.types import in_words
 from translate.data.views import VIEWS, serves
@@ -145,7 +145,7 @@ def config_page() -> str:
             "## Keys that cannot change the result",
             "Two runs whose configurations agree without these keys are the same experiment. `resume=auto` looks for "
             "such a run of the same name; there `iterations` may differ too.",
-            ", ".join(f"`{key}`" for key in sorted(schema.INSENSITIVE_KEYS)),
+            ", ".join(f"`{key}`" for key in sorted(schema.RESULT_NEUTRAL_KEYS)),
         ]
     )
 
@@ -206,7 +206,7 @@ def _part_sections() -> Iterator[str]:
         yield f"### {kind}"
         yield f"{KINDS[kind][0].upper()}{KINDS[kind][1:]}."
         for entry in _ours(kind):
-            yield _part(entry, HANDED.get(kind, ()))
+            yield _part(entry, INJECTED.get(kind, ()))
 
 
 def _part(entry: Entry, handed: Sequence[str]) -> str:

@@ -266,7 +266,7 @@ def test_too_many_bad_images_stop_a_run_with_one_sentence(tmp_path: Path, place:
     assert answer.returncode == USER_MISTAKE, answer.stderr
     assert "Traceback" not in answer.stderr
     assert "9.png" in answer.stderr
-    assert "data.bad_images" in answer.stderr.splitlines()[-1]
+    assert "data.max_bad_fraction" in answer.stderr.splitlines()[-1]
 
 
 def test_a_reader_that_goes_away_is_no_mistake(place: Path) -> None:

@@ -61,7 +61,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "columns": {"real": {"KID": 1}},
     }
     (folder / "metrics" / "clean_last.json").write_text(json.dumps(clean))
-    checkpoints.write(checkpoints.state_of(model, data.domains, to_mapping(config)), RunFolder(folder).checkpoint(0))
+    checkpoints.write(checkpoints.capture(model, data.domains, to_mapping(config)), RunFolder(folder).checkpoint(0))
     return folder
 
 

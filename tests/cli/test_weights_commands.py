@@ -48,7 +48,7 @@ def run(place: Path) -> Path:
     kept.note_data({"train": data.train, "val": data.val})
     for iteration in (350, 700):
         model.iteration = iteration
-        state = checkpoints.state_of(model, data.domains, to_mapping(config))
+        state = checkpoints.capture(model, data.domains, to_mapping(config))
         checkpoints.write(state, RunFolder(folder).checkpoint(iteration))
     return folder
 

@@ -67,7 +67,7 @@ MISTAKES = [
     ("data.image_size=10000000000000", "a power of two of at least 32; use 8192"),
     ("data.image_size=16", "of at least 32; use 32"),
     ("data.num_workers=-1", "data.num_workers: found -1, expected at least 0"),
-    ("data.bad_images=2.0", "data.bad_images: found 2.0, expected a share"),
+    ("data.max_bad_fraction=2.0", "data.max_bad_fraction: found 2.0, expected a share"),
     ("data.domains=[red]", "data.domains: found only 'red', but model=my_lab_painter_gan translates between domains"),
     ("data.domains=[red,gren]", "my_lab_dots has no domain 'gren'"),
     ("data.num_images=few", "data.num_images: found 'few', expected a whole number"),
@@ -79,7 +79,7 @@ MISTAKES = [
     ("trainer.devices=0", "trainer.devices: found 0, expected 1 or more"),
     ("model.name=my_lab_painter", "model.name: unknown model 'my_lab_painter'"),
     ("+model.latent_siz=3", "model.latent_siz: unknown key; did you mean 'latent_size'?"),
-    ("model.average_decay=slow", "model.average_decay: found 'slow', expected a number"),
+    ("model.ema_decay=slow", "model.ema_decay: found 'slow', expected a number"),
     ("+model.seed=3", "model.seed: this is handed to"),
     ("+model.networks.generator.widht=3", "model.networks.generator.widht: unknown key; did you mean 'width'? The network 'my_lab_painter' takes num_domains, width"),
     ("model.networks.generator.width=w", "model.networks.generator.width: found 'w', expected a whole number"),
@@ -162,7 +162,13 @@ def test_who_needs_a_key_that_was_deleted(problems_of: Problems) -> None:
     assert problem.startswith("~data.image_size: seed, iterations, log_every and 2 more are given in terms of this key")
     assert problems_of("~data.image_size", "+data.image_size=32") == []
     assert (
-        problems_of("iterations=${data.bad_images}", "~data.bad_images", "iterations=3", "+data.bad_images=0.0") == []
+        problems_of(
+            "iterations=${data.max_bad_fraction}",
+            "~data.max_bad_fraction",
+            "iterations=3",
+            "+data.max_bad_fraction=0.0",
+        )
+        == []
     )
     (problem,) = problems_of("iterations=${epochs:2}", "~data.batch_size")
     assert problem.startswith("~data.batch_size: iterations is given in terms of this key")
@@ -234,7 +240,7 @@ def test_result_is_typed_and_frozen(small: list[str]) -> None:
     assert isinstance(config.iterations, int)
     assert config.data.domains == ["blue", "red", "yellow"]
     assert config.model.networks["generator"]["num_domains"] == config.data.num_domains == 3
-    assert config.model.arguments["average_decay"] == 0.99
+    assert config.model.arguments["ema_decay"] == 0.99
     assert config.data.arguments == {"num_images": 120}
     assert config.name == "painter"
     with pytest.raises(AttributeError):

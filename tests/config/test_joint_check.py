@@ -25,7 +25,7 @@ def problems(parts: str, *overrides: str) -> list[str]:
 
 
 def test_facts_of_all_parts_reach_the_networks() -> None:
-    tree = load_parts(f"{GOOD}, b: {{name: critters, domains: [fox, dog], labels: domain}}", "variant=published")
+    tree = load_parts(f"{GOOD}, b: {{name: critters, domains: [fox, dog], labels: domain}}", "variant=official_code")
     assert [labels["kind"] for labels in tree["data"]["label_sets"]] == ["attributes", "classes"]
     assert tree["data"]["label_sets"][1]["names"] == ["fox", "dog"]
     assert tree["model"]["label_sets"] == tree["data"]["label_sets"]
@@ -104,7 +104,7 @@ def test_the_image_size_can_be_halved_as_often_as_a_network_has_layers(size: int
     assert problems(parts, f"data.image_size={size}", "model.networks.discriminator.num_layers=5") == []
 
 
-@pytest.mark.parametrize(("variant", "end", "every"), [("paper", 0.0, 1), ("published", 9.99e-5, 1000)])
+@pytest.mark.parametrize(("variant", "end", "every"), [("paper", 0.0, 1), ("official_code", 9.99e-5, 1000)])
 def test_the_variant_chooses_how_rates_fall(variant: str, end: float, every: int) -> None:
     model = load_parts(f"{GOOD}, b: {{name: critters}}", f"variant={variant}")["model"]
     for role in ("generator", "discriminator"):

@@ -11,7 +11,7 @@ import yaml
 from translate.config.check import check
 from translate.config.compose import load
 from translate.config.resume import finished, resumed, unfinished
-from translate.config.schema import INSENSITIVE_KEYS, RunConfig, experiment, read_yaml, to_mapping, to_yaml
+from translate.config.schema import RESULT_NEUTRAL_KEYS, RunConfig, experiment, read_yaml, to_mapping, to_yaml
 from translate.errors import ConfigError, UserError
 from translate.runs.folder import RunFolder
 from translate.sweeps.launch import configuration, place_of
@@ -32,7 +32,7 @@ def measured(folder: Path, iteration: int) -> None:
 
 
 def test_round_trip(small: list[str], tmp_path: Path) -> None:
-    config = load([*small, "model.optimizers.generator.lr=1e-6", "data.bad_images=1e-10"])
+    config = load([*small, "model.optimizers.generator.lr=1e-6", "data.max_bad_fraction=1e-10"])
     path = tmp_path / "config.yaml"
     path.write_text(to_yaml(config))
     assert check(read_yaml(path)) == config
@@ -44,8 +44,8 @@ def test_values_are_set_on_top(small: list[str], tmp_path: Path) -> None:
     found = resumed(folder, ["iterations=20", "data.num_workers=2", "trainer=ddp_cpu"])
     assert (found.seed, found.iterations, found.data.num_workers, found.trainer.devices) == (7, 20, 2, 2)
     assert found.resume == str(folder)
-    assert experiment(to_mapping(found), INSENSITIVE_KEYS | {"iterations"}) == experiment(
-        to_mapping(config), INSENSITIVE_KEYS | {"iterations"}
+    assert experiment(to_mapping(found), RESULT_NEUTRAL_KEYS | {"iterations"}) == experiment(
+        to_mapping(config), RESULT_NEUTRAL_KEYS | {"iterations"}
     )
     assert RunFolder(folder).newest_iteration() == 10
     assert configuration([f"resume={folder}", "iterations=20"]).iterations == 20
@@ -64,7 +64,7 @@ def test_folders_that_cannot_go_on(small: list[str], tmp_path: Path) -> None:
     folder = save(tmp_path / "run", load(small))
     with pytest.raises(UserError, match="holds no checkpoint"):
         resumed(folder, [])
-    with pytest.raises(UserError, match=r"is not a run folder, it holds no config\.yaml"):
+    with pytest.raises(UserError, match=r"is a folder without config\.yaml"):
         resumed(tmp_path, [])
     with pytest.raises(UserError, match=rf"is a file.*write resume={folder}"):
         resumed(folder / "config.yaml", [])
@@ -128,11 +128,11 @@ def test_a_folder_in_which_a_run_was_killed_before_its_first_checkpoint_is_begun
     assert place_of(load([*small, f"folder={folder}", "resume=auto"])) == (folder, folder)
 
 
-@pytest.mark.parametrize("key", sorted(INSENSITIVE_KEYS))
+@pytest.mark.parametrize("key", sorted(RESULT_NEUTRAL_KEYS))
 def test_insensitive_keys_exist(small: list[str], key: str) -> None:
     node = to_mapping(load(small))
     for part in key.split("."):
-        assert part in node, f"INSENSITIVE_KEYS names {key}, which no configuration has"
+        assert part in node, f"RESULT_NEUTRAL_KEYS names {key}, which no configuration has"
         node = node[part]
 
 

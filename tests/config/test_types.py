@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from translate.config.types import UNKNOWN, Misfit, fit, in_words
+from translate.config.types import UNKNOWN, CoercionError, fit, in_words
 
 GOOD: list[tuple[Any, str | None, Any]] = [
     (3, "int", 3),
@@ -53,7 +53,7 @@ def test_fits(value: Any, annotation: str | None, expected: Any) -> None:
 
 @pytest.mark.parametrize(("value", "annotation"), BAD)
 def test_does_not_fit(value: Any, annotation: str) -> None:
-    with pytest.raises(Misfit) as caught:
+    with pytest.raises(CoercionError) as caught:
         fit(value, annotation)
     assert str(caught.value) == in_words(annotation)
 

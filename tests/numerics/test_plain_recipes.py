@@ -65,7 +65,7 @@ def test_stargan_v1(memory: torch.memory_format) -> None:
     model = model.to(memory_format=memory)
     for k in range(4):
         labels = (torch.rand(2, 3, 4, generator=torch.Generator().manual_seed(k)) > 0.5).double()
-        share = model.share_of_real(0, 3).double()
+        share = model.interpolation_weights(0, 3).double()
         plain.step(image(k, 0), labels[0], labels[1], share)
         model.training_step((LabelledBatch(image(k, 0), labels[0], labels[1]),), k)
     compare(model, plain.states)

@@ -8,7 +8,7 @@ import torch
 
 from numerics import test_cyclegan_golden, test_stargan_v1_golden, test_stargan_v2_golden
 from translate.acceleration import cpu_convolutions
-from translate.acceleration.cpu_convolutions import use_quick_convolutions
+from translate.acceleration.cpu_convolutions import use_fast_convolutions
 
 WAYS = {
     "winograd": {"WIDE": 1, "MANY_PLACES": 1, "HEAVY": 2**62, "winograd_pays": lambda: True},
@@ -35,7 +35,7 @@ def quick(module: ModuleType, make: str) -> Any:
     def made(*given: Any) -> dict[str, torch.nn.Module]:
         networks: dict[str, torch.nn.Module] = plainly(*given)
         for network in networks.values():
-            use_quick_convolutions(network)
+            use_fast_convolutions(network)
         return networks
 
     return made

@@ -119,7 +119,7 @@ def make_model(golden: dict) -> StarGANv2:
                 "cycle": lambdas["cyc"],
             },
         },
-        average_decay=golden["ema"],
+        ema_decay=golden["ema"],
     )
 
 
@@ -135,16 +135,16 @@ def test_three_iterations_equal_published(monkeypatch: pytest.MonkeyPatch) -> No
     model = make_model(golden)
     gradients: list[dict[str, dict[str, torch.Tensor]]] = []
 
-    descend = StarGANv2._descend
+    minimize = StarGANv2._minimize
 
     def spy(self: StarGANv2, loss: torch.Tensor, roles: tuple[str, ...]) -> None:
-        descend(self, loss, roles)
+        minimize(self, loss, roles)
         named = {role: dict(self.network(role).named_parameters()) for role in roles}
         gradients.append(
             {role: {k: p.grad.clone() for k, p in ps.items() if p.grad is not None} for role, ps in named.items()}
         )
 
-    monkeypatch.setattr(StarGANv2, "_descend", spy)
+    monkeypatch.setattr(StarGANv2, "_minimize", spy)
     for k, wanted in enumerate(golden["steps"]):
         model.training_step(batch_of(golden, k), k)
         for short, phase in (("d", "discriminator"), ("g", "generator")):
@@ -173,7 +173,7 @@ def test_three_iterations_equal_published(monkeypatch: pytest.MonkeyPatch) -> No
     rate = golden["adam"]["lr"]
     for name, figures in golden["weights_after"].items():
         role = {v: k for k, v in PUBLISHED.items()}[name.removesuffix("_ema")]
-        network = model.averaged[role] if name.endswith("_ema") else model.network(role)
+        network = model.ema[role] if name.endswith("_ema") else model.network(role)
         parameters = dict(network.named_parameters())
         for key, figure in figures.items():
             if before_instance_norm(role, key):

@@ -38,7 +38,7 @@ def make_model() -> StarGANv2:
             "generator": {"adversarial": 1.0, "style": 1.0, "diversity": 2.0, "cycle": 1.0},
         },
         latent_size=5,
-        average_decay=0.9,
+        ema_decay=0.9,
     )
     return model.double()
 
@@ -71,7 +71,7 @@ def test_three_iterations_equal_the_plain_recipe(memory: torch.memory_format) ->
         plain.step(b.image, b.domain, b.target, (b.code, b.code2), (b.reference, b.reference2))
     found = {f"{r}.{k}": v for r in model.roles for k, v in model.network(r).named_parameters()}
     wanted = {f"{r}.{k}": v for r, state in plain.states.items() for k, v in state.items()}
-    found |= {f"average.{r}.{k}": v for r in plain.averages for k, v in model.averaged[r].named_parameters()}
+    found |= {f"average.{r}.{k}": v for r in plain.averages for k, v in model.ema[r].named_parameters()}
     wanted |= {f"average.{r}.{k}": v for r, state in plain.averages.items() for k, v in state.items()}
     assert found.keys() == wanted.keys()
     for name, value in found.items():

@@ -14,7 +14,7 @@ from translate.errors import UserError
 from translate.inference.translator import Translator, load
 from translate.weights import format
 from translate.weights.published import detect
-from translate.weights.published.layout import Wishes
+from translate.weights.published.layout import ImportOptions
 
 
 def brought_in(folder: Path, *files: Path, **wishes: Any) -> Translator:
@@ -22,7 +22,7 @@ def brought_in(folder: Path, *files: Path, **wishes: Any) -> Translator:
 
     In channels-last memory, which `load` chooses for its speed, group norms round ten times more coarsely on a CPU.
     """
-    format.write(detect.read(files, Wishes(**wishes)), folder / "ours.safetensors")
+    format.write(detect.read(files, ImportOptions(**wishes)), folder / "ours.safetensors")
     translator = load(folder / "ours.safetensors")
     for network in translator.translation.networks.values():
         network.to(memory_format=torch.contiguous_format)

@@ -71,7 +71,7 @@ WORDS = """
     a cat auto adam local \\ ~ + ??? 1,2 { ] a:b a=b = 2026-01-01 0x1F 1_000 !!python/object:os.system &a *a
     ${seed} ${data.image_size} ${data} ${model.name} ${nothing} ${.name} ${..seed} ${data.num_domains} ${${seed}}
     ${data.epoch_size} ${len:[1,2]} ${len:3} ${len:${data.domains}} ${epochs:2} ${epochs:x} ${share:2}
-    ${share:x} ${variant:3} ${variant:{paper:1,published:2}} ${variant:{paper:1}}
+    ${share:x} ${variant:3} ${variant:{paper:1,official_code:2}} ${variant:{paper:1}}
     ${oc.env:NO_SUCH_VARIABLE} ${oc.decode:'['}
     ${oc.create:{a:1}} ${no_resolver:1} ${ $} ${} range(3) choice(a,b) interval(0,1) glob(*) int(a) str(3) f(1)
     sort(3,1)
@@ -124,7 +124,7 @@ def command_lines(draw: st.DrawFn) -> list[str]:
 
 def assert_sentences(error: UserError) -> None:
     """Every problem is one line that can be printed and says something."""
-    for problem in getattr(error, "problems", (str(error),)):
+    for problem in map(str, error.problems):
         assert problem.isprintable(), problem  # line breaks are not
         assert len(problem.split()) > 2, problem
 
@@ -171,7 +171,7 @@ GOOD = {
     "iterations": st.integers(1, 10**12).map(str) | st.sampled_from(["1e5", "2.0", "1e-0", "${epochs:3}"]),
     "sample_every": st.sampled_from(["null", "1e3", "${iterations}"]),
     "data.cache": texts.map(in_quotes),
-    "data.bad_images": st.floats(0, 1).map(repr),
+    "data.max_bad_fraction": st.floats(0, 1).map(repr),
     "data.batch_size": st.integers(1, 10**15).map(str),
     "data.image_size": st.sampled_from(["32", "64", "128.0"]),
     "name": paths.map(in_quotes),

@@ -35,7 +35,7 @@ def modules(draw: st.DrawFn, view: str, least: int = 1, most: int = 5, num_attri
         domain = np.arange(2 * len(domain)) % 2
     dataset = Numbers(domain, num_attributes, view == "paired", draw(spoilt(len(domain))))
     batch_size, seed = draw(st.integers(1, 9)), draw(st.integers(0, 2**64 - 1))
-    options = {"batch_size": batch_size, "seed": seed, "bad_images": draw(st.just(1.0) | st.floats(0, 1))}
+    options = {"batch_size": batch_size, "seed": seed, "max_bad_fraction": draw(st.just(1.0) | st.floats(0, 1))}
     return DataModule(dataset, dataset, 2, view=view, latent_size=2, augment="none", **options)
 
 
@@ -95,7 +95,7 @@ def test_labelled_of_joined_data_sets(data, iteration) -> None:
     joint.parts, joint._labels = {f"p{k}": part for k, part in enumerate(parts)}, {f"p{k}": None for k in range(9)}
     joint._starts = np.cumsum([0, *map(len, parts)])
     joint.bad = [start + item for start, part in zip(joint._starts, parts, strict=False) for item in part.bad]
-    module = DataModule(joint, joint, 2, batch_size=data.draw(st.integers(1, 6)), view="labelled", bad_images=1.0)
+    module = DataModule(joint, joint, 2, batch_size=data.draw(st.integers(1, 6)), view="labelled", max_bad_fraction=1.0)
     batch = batch_of(module, iteration)
     if batch is None:
         return

@@ -93,9 +93,9 @@ def test_neighbours_differ_by_what_the_row_says() -> None:
 
 def test_the_gradient_penalty_is_drawn_by_place() -> None:
     model, _ = started("b")
-    shares = [model.share_of_real(number, 8) for number in (0, 1)]
+    shares = [model.interpolation_weights(number, 8) for number in (0, 1)]
     assert not shares[0].equal(shares[1])
-    assert shares[0].equal(model.share_of_real(0, 8))
+    assert shares[0].equal(model.interpolation_weights(0, 8))
 
 
 def test_penalties_are_left_out_by_weight_alone(tmp_path: Path) -> None:

@@ -82,11 +82,11 @@ def constant(a: float, b: float) -> UnpairedBatch:
 def test_generators_learn_first_and_together(monkeypatch: pytest.MonkeyPatch) -> None:
     model, batch = start()
     moved: list[tuple[str, ...]] = []
-    descend = TranslationModel._descend
+    minimize = TranslationModel._minimize
 
     def spy(self: TranslationModel, loss: Tensor, roles: tuple[str, ...]) -> None:
         before = {role: [p.detach().clone() for p in self.network(role).parameters()] for role in self.trained}
-        descend(self, loss, roles)
+        minimize(self, loss, roles)
         moved.append(
             tuple(
                 role
@@ -95,7 +95,7 @@ def test_generators_learn_first_and_together(monkeypatch: pytest.MonkeyPatch) ->
             )
         )
 
-    monkeypatch.setattr(TranslationModel, "_descend", spy)
+    monkeypatch.setattr(TranslationModel, "_minimize", spy)
     model.training_step(batch, 0)
     assert moved == [("generator_ab", "generator_ba"), ("discriminator_a", "discriminator_b")]
 
@@ -125,7 +125,7 @@ def test_identity_weights_multiply_those_of_the_cycle_or_nothing(
     scale: str, factor: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paid: list[float] = []
-    monkeypatch.setattr(TranslationModel, "_descend", lambda self, loss, roles: paid.append(loss.item()))
+    monkeypatch.setattr(TranslationModel, "_minimize", lambda self, loss, roles: paid.append(loss.item()))
     for identity in (0.5, 0.0):
         known(identity, identity_scale=scale).training_step(constant(0.5, -0.5), 0)
     with_identity, without = paid[0], paid[2]
@@ -271,13 +271,13 @@ def test_pools_of_several_processes_are_those_of_one(monkeypatch: pytest.MonkeyP
         fakes = torch.randn(4, 3, 4, 4, generator=draws)
         for one in (whole, *parts):
             one.iteration = k
-        wanted = whole.remembered("a", fakes)
+        wanted = whole.query_pool("a", fakes)
         monkeypatch.setattr(collectives, "shard_count", lambda: 2)
         monkeypatch.setattr(collectives, "gather", lambda mine, fakes=fakes: fakes)
         found = []
         for rank, one in enumerate(parts):
             monkeypatch.setattr(collectives, "shard_rank", lambda rank=rank: rank)
-            found.append(one.remembered("a", fakes[2 * rank : 2 * rank + 2]))
+            found.append(one.query_pool("a", fakes[2 * rank : 2 * rank + 2]))
         monkeypatch.undo()
         assert torch.cat(found).equal(wanted)
         for one in parts:

@@ -214,7 +214,7 @@ def test_machines_with_different_files_end_and_say_so(tmp_path: Path) -> None:
             Image.new("RGB", (40, 40), (40 * k, 90, 120)).save(folder / f"{k}.png")
     shutil.copytree(places[0], places[1])
     (places[1] / "photos" / "dog" / "0.png").unlink()
-    data = ["data=folder", "data.root=photos", "data.val_share=0.3", "data.batch_size=4", "data.num_workers=0"]
+    data = ["data=folder", "data.root=photos", "data.val_fraction=0.3", "data.batch_size=4", "data.num_workers=0"]
     words = [*tiny.model, *data, "data.image_size=32", "data.cache=null", *RUN, f"folder={tmp_path / 'run'}"]
     running = on_machines(places, *words)
     said = [process.communicate(timeout=600)[0] for process in running]  # the backend's own limit is half an hour
@@ -284,7 +284,7 @@ def test_a_process_that_hangs_is_named(tmp_path: Path) -> None:
         for k in range(6):
             Image.new("RGB", (40, 40), (40 * k, 90, 120)).save(tmp_path / "photos" / folder / f"{k}.png")
     data = ["data=folder", "data.root=photos", "data.batch_size=4", "data.num_workers=0"]
-    words = [*tiny.model, *data, "data.image_size=32", "data.cache=null", *RUN, "trainer.hung_after=10"]
+    words = [*tiny.model, *data, "data.image_size=32", "data.cache=null", *RUN, "trainer.hang_timeout=10"]
     first, other = two_that_train(tmp_path, *(word for word in words if not word.startswith("trainer=")))
     picture = tmp_path / "photos" / "train" / "cat" / "0.png"
     os.mkfifo(tmp_path / "pipe")

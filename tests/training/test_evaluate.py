@@ -143,8 +143,8 @@ def test_a_killed_evaluation_is_made_up_for_when_the_run_goes_on(run: Path, monk
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["run=nowhere"], "nowhere is not a run folder"),
-        (["run=RUN", "checkpoint=9"], "no checkpoint of iteration 9; there are 2, 4"),
+        (["run=nowhere"], "nowhere is not there; expected a run folder"),
+        (["run=RUN", "checkpoint=9"], "no checkpoint of iteration 9; expected one of 2, 4"),
         (["run=RUN", "checkpoint=first"], "expected last, best or an iteration"),
         (["run=RUN", "metrics=locale"], "metrics=locale: not found; did you mean 'local'?"),
         (["run=RUN", "metrics=none"], "metrics: found none"),

@@ -52,7 +52,7 @@ def configuration(name: str, precision: str) -> RunConfig:
         config.model,
         networks=without_batch_norm(config.model.networks),
         optimizers={role: smooth(node, precision) for role, node in config.model.optimizers.items()},
-        arguments=config.model.arguments | {"average_decay": 0.5},
+        arguments=config.model.arguments | {"ema_decay": 0.5},
     )
     if precision == "32-true":
         model.arguments["gradient_clip"] = 1.0

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from training.tiny import Case, tiny, tiny_cyclegan, tiny_pix2pix, tiny_stargan_v1
 from translate.acceleration import cpu_convolutions
-from translate.acceleration.activation_checkpointing import Stage, Stages, recompute
+from translate.acceleration.activation_checkpointing import Stage, Stages, checkpoint_activations
 from translate.cli import USER_MISTAKE, main
 from translate.config.compose import load
 from translate.config.schema import RunConfig
@@ -23,10 +23,10 @@ from translate.models.base import TranslationModel
 from translate.profiling import memory
 from translate.training import build
 
-RECOMPUTED = "trainer.recompute=true"
+RECOMPUTED = "trainer.activation_checkpointing=true"
 CASES = {"stargan_v2": tiny, "stargan_v1": tiny_stargan_v1, "cyclegan": tiny_cyclegan, "pix2pix": tiny_pix2pix}
 BATCH_NORM = Case(["model=cyclegan_small_conv"], tiny_cyclegan.data)
-DROPOUT = ["data.image_size=128", "model.networks.generator.num_halvings=7"]
+DROPOUT = ["data.image_size=128", "model.networks.generator.num_downsamplings=7"]
 PENALTY = ["model.weights.discriminator.gradient_penalty=1.0"]
 
 
@@ -98,7 +98,7 @@ def test_a_buffer_moves_on_once_and_is_computed_with_as_it_was(twice: bool) -> N
     torch.manual_seed(0)
     plain = nn.Sequential(Walk(), Walk())
     again = copy.deepcopy(plain)
-    recompute(again)
+    checkpoint_activations(again)
     assert isinstance(again[0], Stage)
     gradients = []
     for network in (plain, again):
@@ -116,7 +116,7 @@ def test_a_buffer_moves_on_once_and_is_computed_with_as_it_was(twice: bool) -> N
 
 def test_a_copy_computes_with_its_own_weights() -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 3, 3), nn.ReLU())
-    recompute(network)
+    checkpoint_activations(network)
     other = copy.deepcopy(network)
     with torch.no_grad():
         other[0].weight.zero_()
@@ -132,7 +132,7 @@ def test_a_layer_that_overwrites_its_input_stays_outside() -> None:
     before = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
     plain = nn.Sequential(before, nn.LeakyReLU(0.2, inplace=True), nn.Conv2d(4, 3, 3))
     again = copy.deepcopy(plain)
-    recompute(again)
+    checkpoint_activations(again)
     x = torch.randn(2, 3, 8, 8)
     for network in (plain, again):
         network(x).square().sum().backward()
@@ -153,15 +153,17 @@ class Spoiling(nn.Module):
 
 def test_a_block_that_overwrites_its_input_is_refused() -> None:
     network = nn.Sequential(nn.Conv2d(3, 3, 1), Spoiling())
-    recompute(network)
-    with pytest.raises(UserError, match=r"^trainer.recompute: .*Spoiling.* changes its input in place.*=false"):
+    checkpoint_activations(network)
+    with pytest.raises(
+        UserError, match=r"^trainer.activation_checkpointing: .*Spoiling.* changes its input in place.*=false"
+    ):
         network(torch.randn(1, 3, 4, 4))
 
 
 def test_compiled_networks_are_not_computed_again(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([RECOMPUTED, "trainer.compile=true"]) == USER_MISTAKE
     said = capsys.readouterr().err
-    assert "trainer.recompute: found true beside trainer.compile=true" in said
+    assert "trainer.activation_checkpointing: found true beside trainer.compile=true" in said
     assert len(said.splitlines()) == 1
 
 
@@ -234,7 +236,7 @@ def test_kinds_are_what_they_are_called() -> None:
     config = tiny()
     model, kinds = build.build_model(config), memory.plan(config).peak.kinds
     weights = sum(p.numel() * 4 for role in model.trained for p in model.network(role).parameters())
-    averages = sum(t.numel() * 4 for t in (*model.averaged.parameters(), *model.averaged.buffers()))
+    averages = sum(t.numel() * 4 for t in (*model.ema.parameters(), *model.ema.buffers()))
     count = len([p for role in model.trained for p in model.network(role).parameters()])
     buffers = sum(b.numel() * 4 for role in model.trained for b in model.network(role).buffers())
     assert kinds[memory.PARAMETERS] == weights + buffers
@@ -243,7 +245,7 @@ def test_kinds_are_what_they_are_called() -> None:
 
 
 def test_a_storage_counts_once_until_it_is_gone() -> None:
-    with memory.Ledger() as ledger:
+    with memory.MemoryTracker() as ledger:
         first = torch.zeros(100)
         view = first.view(10, 10)[2:]
         del first
@@ -319,7 +321,9 @@ def needed(model: str, accumulate: int, again: bool) -> int:
     """Return the bytes that a GPU needs for a model as published."""
     small = ["~recipe", "data.num_images=60", "data.num_val_images=30", "data.cache=null", "trainer=gpu"]
     config = load([f"model={model}", *PUBLISHED[model], *small])
-    return memory.plan(replace(config, trainer=replace(config.trainer, accumulate=accumulate, recompute=again))).needed
+    return memory.plan(
+        replace(config, trainer=replace(config.trainer, accumulate=accumulate, activation_checkpointing=again))
+    ).needed
 
 
 @pytest.mark.parametrize("model", PUBLISHED)
@@ -330,6 +334,6 @@ def test_published_sizes_fit(model: str, size: int) -> None:
     assert config.data.batch_size == plain.data.batch_size
     assert config.trainer.precision == "32-true"
     assert replace(config, trainer=plain.trainer) == plain
-    assert needed(model, config.trainer.accumulate, config.trainer.recompute) < size * 1e9
+    assert needed(model, config.trainer.accumulate, config.trainer.activation_checkpointing) < size * 1e9
     if config.trainer != plain.trainer:  # it costs time, so it must be needed
         assert needed(model, 1, False) > size * 1e9

@@ -82,8 +82,8 @@ def test_one_iteration_moves_every_trained_network_and_its_average(name: str) ->
     after = weights(model)
     for role in model.trained:
         assert any(not after[key].equal(before[key]) for key in after if key.startswith(f"{role}.")), role
-    for role in model.averaged.networks:
-        start_of = f"averaged.networks.{role}."
+    for role in model.ema.networks:
+        start_of = f"ema.networks.{role}."
         assert any(not after[key].equal(before[key]) for key in after if key.startswith(start_of)), role
     for role in set(model.roles) - set(model.trained):
         assert all(after[key].equal(before[key]) for key in after if key.startswith(f"{role}.")), role
@@ -102,8 +102,8 @@ def test_registration_says_what_is_there(name: str) -> None:
     (terms,) = train(model, batch, 1)
     for phase, names in facts["terms"].items():
         recorded = {term.split("/")[-1].split("#")[0] for term in terms if term.startswith(f"{phase}/")}
-        assert {term for term in names if model.counts(phase, term)} <= recorded <= set(names)
-    assert set(model.headline) <= set(terms)
+        assert {term for term in names if model.is_active(phase, term)} <= recorded <= set(names)
+    assert set(model.progress_terms) <= set(terms)
 
 
 @pytest.mark.parametrize("name", COVERED)
@@ -122,7 +122,7 @@ def test_iterations_are_repeatable(name: str) -> None:
 def test_kept_model_goes_on_the_same(name: str, tmp_path: Path) -> None:
     model, batch = start(name)
     train(model, batch, 2)
-    checkpoints.write(checkpoints.state_of(model, (), {}), RunFolder(tmp_path).checkpoint(2))
+    checkpoints.write(checkpoints.capture(model, (), {}), RunFolder(tmp_path).checkpoint(2))
     other, _ = start(name, "seed=1")
     other.seed = model.seed
     checkpoints.restore(other, checkpoints.newest(tmp_path))
@@ -175,9 +175,9 @@ def test_stargan_v2_translates_by_code_or_by_reference() -> None:
     assert by_code.shape == by_reference.shape == x.shape
     assert not by_code.requires_grad
     assert not by_code.allclose(model.translate(x, target, code=batch.code2), atol=1e-4)
-    for guides in ({}, {"code": batch.code, "reference": batch.reference}):
+    for style_inputs in ({}, {"code": batch.code, "reference": batch.reference}):
         with pytest.raises(ValueError, match="either code or reference"):
-            model.translate(x, target, **guides)
+            model.translate(x, target, **style_inputs)
 
 
 def test_stargan_v2_truncation_ends_at_the_mean_style() -> None:
@@ -194,15 +194,15 @@ def test_stargan_v2_truncation_ends_at_the_mean_style() -> None:
 def test_stargan_v2_second_generator_update_moves_the_generator_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     model, batch = start("stargan_v2")
     moved: list[tuple[str, ...]] = []
-    descend = TranslationModel._descend
+    minimize = TranslationModel._minimize
 
     def spy(self: TranslationModel, loss: Tensor, roles: tuple[str, ...]) -> None:
         before = {role: weights(self.network(role)) for role in self.trained}
-        descend(self, loss, roles)
+        minimize(self, loss, roles)
         after = {role: weights(self.network(role)) for role in self.trained}
         moved.append(tuple(r for r in after if any(not v.equal(before[r][k]) for k, v in after[r].items())))
 
-    monkeypatch.setattr(TranslationModel, "_descend", spy)
+    monkeypatch.setattr(TranslationModel, "_minimize", spy)
     model.training_step(batch, 0)
     assert moved == [
         ("discriminator",),
@@ -218,5 +218,5 @@ def test_stargan_v2_with_masks_trains() -> None:
     (terms,) = train(model, batch, 1)
     assert all(torch.tensor(list(terms.values())).isfinite())
     assert "masks" not in model.trained
-    kept = checkpoints.state_of(model, (), {})
+    kept = checkpoints.capture(model, (), {})
     checkpoints.restore(start("stargan_v2", *overrides)[0], kept)

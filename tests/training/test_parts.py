@@ -21,12 +21,12 @@ FURTHER = {
 }
 
 
-def after(name: str, num_parts: int, iterations: int = 4) -> tuple[TranslationModel, list[dict[str, float]]]:
+def after(name: str, num_microbatches: int, iterations: int = 4) -> tuple[TranslationModel, list[dict[str, float]]]:
     """Return a model after some iterations in float64, and its terms in each."""
     further = ["data.batch_size=6", "trainer.precision=64-true", *FURTHER.get(name, ())]
     # Adam turns a gradient that is rounding alone into a whole step; a large eps makes it smooth
     smooth = [f"+model.optimizers.{role}.eps=1e-2" for role in CASES[name]().model.optimizers]
-    config = CASES[name](*further, *smooth, f"trainer.accumulate={num_parts}")
+    config = CASES[name](*further, *smooth, f"trainer.accumulate={num_microbatches}")
     torch.set_num_threads(1)
     data = build.build_data(config)
     model = build.build_model(config).double()
@@ -48,10 +48,10 @@ def in_float64(batch: object) -> object:
 @pytest.mark.parametrize("name", COVERED)
 def test_parts_make_the_updates_of_the_whole(name: str) -> None:
     whole, terms = after(name, 1)
-    used = [parameter for network in whole.learned().values() for parameter in network.parameters()]
+    used = [parameter for network in whole.inference_networks().values() for parameter in network.parameters()]
     assert all(parameter.dtype == torch.float32 for parameter in used)
-    for num_parts in (2, 6):
-        parts, found = after(name, num_parts)
+    for num_microbatches in (2, 6):
+        parts, found = after(name, num_microbatches)
         for key, tensor in whole.state_dict().items():
             torch.testing.assert_close(parts.state_dict()[key], tensor, rtol=1e-6, atol=1e-7, msg=key)
         for mine, wanted in zip(found, terms, strict=True):

@@ -18,7 +18,7 @@ from translate.runs import checkpoints
 from translate.schedules import parse
 from translate.training import build, run
 
-SIX_HALVINGS = ["data.image_size=64", "model.networks.generator.num_halvings=6"]
+SIX_HALVINGS = ["data.image_size=64", "model.networks.generator.num_downsamplings=6"]
 """With dropout: five halvings have no level that is wide enough."""
 
 
@@ -38,18 +38,18 @@ def test_discriminator_learns_first_from_the_same_translations(monkeypatch: pyte
     calls: list[str] = []
     for role in model.roles:
         model.network(role).register_forward_hook(lambda *_, role=role: calls.append(role))
-    descend = TranslationModel._descend
+    minimize = TranslationModel._minimize
 
     def spy(self: TranslationModel, loss: Tensor, roles: tuple[str, ...]) -> None:
         before = {role: [p.detach().clone() for p in self.network(role).parameters()] for role in self.trained}
-        descend(self, loss, roles)
+        minimize(self, loss, roles)
         moved.extend(
             role
             for role, old in before.items()
             if any(not p.equal(o) for p, o in zip(self.network(role).parameters(), old, strict=True))
         )
 
-    monkeypatch.setattr(TranslationModel, "_descend", spy)
+    monkeypatch.setattr(TranslationModel, "_minimize", spy)
     model.training_step(batch, 0)
     assert moved == ["discriminator", "generator"]
     assert calls == ["generator", *["discriminator"] * 3]
@@ -84,8 +84,8 @@ def test_terms_by_hand() -> None:
         weights={"discriminator": {"real": 0.5, "fake": 0.5}, "generator": {"adversarial": 1.0, "l1": 100.0}},
     )
     paid: list[float] = []
-    inner = model._descend
-    model._descend = lambda loss, roles: (paid.append(loss.item()), inner(loss, roles))[1]  # type: ignore[method-assign]
+    inner = model._minimize
+    model._minimize = lambda loss, roles: (paid.append(loss.item()), inner(loss, roles))[1]  # type: ignore[method-assign]
     x, y = torch.full((2, 3, 4, 4), 0.5), torch.full((2, 3, 4, 4), 0.75)
     model.training_step(PairedBatch(x, y), 0)
     real, fake = 2 * 0.5 + 4 * 0.75, 2 * 0.5 - 4 * 0.5

@@ -60,9 +60,9 @@ def test_its_weights_are_exported_and_loaded(answer: tuple[subprocess.CompletedP
     _, folder = answer
     code = (
         "import sys, torch, translate\n"
-        "from translate import plugins\n"
-        "from translate.weights import exporting\n"
-        f"exporting.export(__import__('pathlib').Path({str(folder)!r}), {str(folder / 'w.safetensors')!r})\n"
+        "from translate.registry import plugins\n"
+        "from translate.export.weights import export\n"
+        f"export(__import__('pathlib').Path({str(folder)!r}), {str(folder / 'w.safetensors')!r})\n"
         "plugins._activated.clear()\n"
         "try:\n"
         f"    translate.load({str(folder / 'w.safetensors')!r})\n"
@@ -85,7 +85,7 @@ def test_its_weights_are_exported_and_loaded(answer: tuple[subprocess.CompletedP
     )
     told, same, loaded = done.stdout.splitlines() or [done.stderr] * 3
     assert told.startswith("unknown network 'my_lab_painter'")
-    assert told.endswith("which do not take part here: translate.plugins.activate(['my_lab'])")
+    assert told.endswith("which do not take part here: translate.registry.plugins.activate(['my_lab'])")
     assert same == "True ('blue', 'red', 'yellow')"
     assert loaded == "False", done.stderr
 

@@ -154,7 +154,8 @@ def test_killed_run_resumes_to_the_bit(tmp_path: Path) -> None:
 
 DIES_IN_WRITE = """
 import os, signal, sys
-from translate import checkpoints, cli
+from translate import cli
+from translate import files
 
 class Deadly:
     def __init__(self, file):
@@ -170,7 +171,7 @@ class Deadly:
         self.file.flush()
         os.kill(os.getpid(), signal.SIGKILL)
 
-checkpoints.open = lambda path, mode: (Deadly if "000005" in str(path) else lambda file: file)(open(path, mode))
+files.open = lambda path, mode: (Deadly if "000005" in str(path) else lambda file: file)(open(path, mode))
 sys.exit(cli.main(sys.argv[1:]))
 """
 

@@ -60,16 +60,16 @@ def test_generator_learns_in_every_third_iteration_and_its_average_with_it() -> 
         model.training_step(batch, k)
         learned = moved(before, weights(model))
         if k % 3 == 2:
-            assert learned == {"generator", "discriminator", "averaged"}
+            assert learned == {"generator", "discriminator", "ema"}
         else:
             assert learned == {"discriminator"}
         assert any(name.startswith("generator/") for name in model.terms) == (k % 3 == 2)
 
 
 def test_without_an_average_the_trained_generator_translates() -> None:
-    model, (batch,) = start(tiny_stargan_v1.data, "model.average_decay=null")
+    model, (batch,) = start(tiny_stargan_v1.data, "model.ema_decay=null")
     model.training_step((batch,), 0)
-    assert not model.averaged.networks
+    assert not model.ema.networks
     assert model.translate(batch.image, batch.target).equal(model.generator(batch.image, batch.target))
 
 
@@ -88,7 +88,7 @@ def test_penalty_without_weight_is_not_measured() -> None:
 def test_what_is_mixed_does_not_depend_on_the_number_of_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     model, _ = start(JOINT)
     model.iteration = 7
-    whole = [model.share_of_real(number, 8) for number in range(2)]
+    whole = [model.interpolation_weights(number, 8) for number in range(2)]
     assert whole[0].shape == (8, 1, 1, 1)
     assert not whole[0].equal(whole[1])
     monkeypatch.setattr(base, "shard_count", lambda: 4)
@@ -96,12 +96,12 @@ def test_what_is_mixed_does_not_depend_on_the_number_of_processes(monkeypatch: p
         parts = []
         for rank in range(4):
             monkeypatch.setattr(base, "shard_rank", lambda rank=rank: rank)
-            parts.append(model.share_of_real(number, 2))
+            parts.append(model.interpolation_weights(number, 2))
         assert torch.cat(parts).equal(whole[number])
     monkeypatch.undo()
     model.iteration = 8
-    assert not model.share_of_real(0, 8).equal(whole[0])
-    many = model.share_of_real(0, 4000)
+    assert not model.interpolation_weights(0, 8).equal(whole[0])
+    many = model.interpolation_weights(0, 4000)
     assert 0 <= many.min() < 0.01
     assert 0.99 < many.max() <= 1
     assert abs(many.mean() - 0.5) < 5 * (1 / 12 / 4000) ** 0.5
@@ -109,7 +109,7 @@ def test_what_is_mixed_does_not_depend_on_the_number_of_processes(monkeypatch: p
 
 def test_published_rates_are_those_of_the_published_loop() -> None:
     """One decrement of a hundred-thousandth every thousand iterations of the second half."""
-    config = load(["model=stargan_v1", "variant=published", *JOINT, "data.image_size=64"])
+    config = load(["model=stargan_v1", "variant=official_code", *JOINT, "data.image_size=64"])
     rates = {role: parse(node["lr"]) for role, node in config.model.optimizers.items()}
     assert set(rates) == {"generator", "discriminator"}
     rate = 1e-4
@@ -129,11 +129,11 @@ def test_every_data_set_is_learned_in_every_iteration() -> None:
     model, batch = start(JOINT)
     before = weights(model)
     model.training_step(batch, 0)
-    assert moved(before, weights(model)) == {"generator", "discriminator", "averaged"}
+    assert moved(before, weights(model)) == {"generator", "discriminator", "ema"}
     for variant in ("set1", "set2"):
         for phase, terms in model.weights.items():
             assert {f"{phase}/{variant}/{term}" for term in terms} <= model.terms.keys()
-    assert set(model.headline) <= model.terms.keys()
+    assert set(model.progress_terms) <= model.terms.keys()
     assert model.terms["discriminator/set1/classification"] > 4  # a sum over twelve attributes
     assert model.terms["discriminator/set2/classification"] < 3  # one of three classes
 

@@ -19,7 +19,7 @@ from translate.errors import UserError
 from translate.export import importer
 from translate.export import weights as export_weights
 from translate.inference.base import translation_of
-from translate.inference.translator import Translator, load, of_run
+from translate.inference.translator import Translator, load
 from translate.models.base import TranslationModel
 from translate.registry.registry import MODELS, TRANSLATIONS
 from translate.runs import checkpoints
@@ -27,8 +27,9 @@ from translate.runs.folder import RunFolder
 from translate.training import build, run
 from translate.weights import format
 from translate.weights.format import Weights
+from translate.weights.load import of_run
 from translate.weights.published import detect
-from translate.weights.published.layout import Wishes
+from translate.weights.published.layout import ImportOptions
 
 NAMES = sorted(CASES)
 
@@ -39,14 +40,14 @@ def begun(name: str, folder: Path, *overrides: str) -> tuple[TranslationModel, H
     torch.set_num_threads(1)
     data, model = build.build_data(config), build.build_model(config)
     with torch.no_grad():
-        for average in model.averaged.networks.values():  # else an average is the network itself
+        for average in model.ema.networks.values():  # else an average is the network itself
             for parameter in average.parameters():
                 parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)), alpha=0.02)
     model.iteration = 3
     place = RunFolder(folder)
     place.begin(to_yaml(config), overrides, config.seed)
     place.note_data({"train": data.train, "val": data.val})
-    checkpoints.write(checkpoints.state_of(model, data.domains, to_mapping(config)), RunFolder(folder).checkpoint(3))
+    checkpoints.write(checkpoints.capture(model, data.domains, to_mapping(config)), RunFolder(folder).checkpoint(3))
     return model.eval(), data.held_out(4)
 
 
@@ -55,7 +56,7 @@ def asked(name: str, held: HeldOut) -> tuple[Tensor, Tensor, dict[str, Any]]:
     batch = MODELS.facts(name)["batch"]
     rows = held.domain == 0 if batch == "paired" else torch.ones(len(held.image), dtype=torch.bool)
     target = held.label.roll(1, 0) if batch == "labelled" else (held.domain + 1) % (int(held.domain.max()) + 1)
-    guide = {"reference": held.image[rows]} if "reference" in translation_of(name).guides else {}
+    guide = {"reference": held.image[rows]} if "reference" in translation_of(name).style_inputs else {}
     return held.image[rows], target[rows], guide
 
 
@@ -66,7 +67,7 @@ def test_every_model_has_a_translation(name: str) -> None:
         facts = MODELS.facts(name)
         assert set(cls.roles) <= set(facts["networks"])
         assert set(cls.optional_roles) <= set(facts.get("optional_networks", ()))
-        assert cls.guides == MODELS.get(name).guides  # type: ignore[attr-defined]
+        assert cls.style_inputs == MODELS.get(name).style_inputs  # type: ignore[attr-defined]
 
 
 def test_translations_are_registered_by_the_names_of_models() -> None:
@@ -114,7 +115,7 @@ def test_an_exported_file_says_what_it_holds(name: str, tmp_path: Path) -> None:
     assert set(found.networks) == set(translation_of(name).roles)
     assert found.metrics == (measured,)
     assert found.data["train"] == {"images": len(build.build_data(config).train), "fingerprint": fingerprint(config)}
-    assert set(found.averaged) == set(model.averaged.networks)
+    assert set(found.averaged) == set(model.ema.networks)
     assert {key.split(".")[0] for key in found.tensors} == ({"average"} if found.averaged else {"network"})
 
 
@@ -144,7 +145,7 @@ def test_own_weights_survive_the_published_layout(name: str, tmp_path: Path) -> 
         said = {"domains": tuple(before.label_sets[0]["names"]), "labels": labels[0].replace("classes", "domain")}
     if name == "cyclegan":
         said["image_size"] = before.image_size  # its networks take any
-    after = detect.read(files, Wishes(**said))
+    after = detect.read(files, ImportOptions(**said))
     for role, node in before.networks.items():
         again = after.networks[role]
         assert again["name"] == node["name"]
@@ -157,7 +158,7 @@ def test_own_weights_survive_the_published_layout(name: str, tmp_path: Path) -> 
 def test_a_run_begins_with_the_weights(name: str, tmp_path: Path) -> None:
     begun(name, tmp_path / "run", "seed=5")
     export_weights.export(tmp_path / "run", str(tmp_path / "weights.safetensors"))
-    weights = importer.read([str(tmp_path / "weights.safetensors")], Wishes())
+    weights = importer.read([str(tmp_path / "weights.safetensors")], ImportOptions())
     folder = tmp_path / "fine"
     case = CASES[name]
     overrides = [*case.data, "metrics=none", "trainer=cpu", "trainer.threads=1", "sample_every=null", "iterations=1"]
@@ -183,7 +184,7 @@ def test_a_run_begins_with_published_weights(name: str, tmp_path: Path) -> None:
     else:
         files = [save(stargan_v2(32, 1.0, 2, width=4, widest=16), tmp_path / "100000_nets_ema.ckpt")]
         fresh = "discriminator"
-    weights = detect.read(files, Wishes(image_size=32))
+    weights = detect.read(files, ImportOptions(image_size=32))
     data = [word for word in CASES[name].data if "domains" not in word]
     told = importer.begin_run(
         weights, tmp_path / "run", [*data, "data.domains=[cat,fox]", "metrics=none", "trainer=cpu", "iterations=1"]

@@ -79,7 +79,7 @@ tiny_cyclegan = Case(
         "model=cyclegan_small",
         "model.pool_size=5",
         "model.networks.generator_ab.base_width=4",
-        "model.networks.generator_ab.num_halvings=3",
+        "model.networks.generator_ab.num_downsamplings=3",
         "model.networks.discriminator_a.base_width=4",
         "model.optimizers.generator_ab.lr={schedule: linear, start: 1e-3, end: 0, iterations: 8, after: 0}",
         "model.optimizers.discriminator_a.lr={schedule: linear, start: 5e-4, end: 0, iterations: 8, after: 0}",
@@ -93,7 +93,7 @@ tiny_pix2pix = Case(
     model=[
         "model=pix2pix_small",
         "model.networks.generator.base_width=4",
-        "model.networks.generator.num_halvings=5",
+        "model.networks.generator.num_downsamplings=5",
         "model.networks.discriminator.base_width=4",
         "model.optimizers.generator.lr={schedule: linear, start: 1e-3, end: 0, iterations: 8}",
     ],

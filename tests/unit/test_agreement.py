@@ -39,7 +39,7 @@ def facts(root: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     monkeypatch.setattr(module, "alone", lambda: False)
     monkeypatch.setattr(module, "agree", told.append)
     train, val = (Folder(root=str(root), split=split, domains=None) for split in ("train", "val"))
-    DataModule(train, val, image_size=16, batch_size=2, bad_images=0.5).setup()
+    DataModule(train, val, image_size=16, batch_size=2, max_bad_fraction=0.5).setup()
     return told
 
 

@@ -193,7 +193,7 @@ def test_too_many_bad_files_are_an_error_that_names_them_and_the_setting(on_dema
     with pytest.raises(UserError) as caught:
         open_pictures(world, 8, folder, max_bad_share=0.01)
     text = str(caught.value)
-    assert "5 of 200" in text and "world 10 is spoilt" in text and "2 more" in text and "data.bad_images" in text
+    assert "5 of 200" in text and "world 10 is spoilt" in text and "2 more" in text and "data.max_bad_fraction" in text
     assert "1.0%" in text and "2.5%" in text and "\n" not in text
     assert len(open_pictures(World(version="2", bad=world.bad), 8, folder, max_bad_share=0.05)) == 195
     with pytest.raises(UserError):  # the limit holds for a cache that is there, too

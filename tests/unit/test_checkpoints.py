@@ -34,11 +34,11 @@ class Toy(TranslationModel):
     """Two networks, one averaged, one that is not trained."""
 
     def step(self, batch: Tensor) -> None:
-        with self.update("generator") as descend:
-            descend((self.network("fixed")(self.network("generator")(batch)) - batch).square().mean())
-        with self.update("discriminator") as descend:
-            descend(self.network("discriminator")(batch).square().mean())
-        self.average()
+        with self.update("generator") as minimize:
+            minimize((self.network("fixed")(self.network("generator")(batch)) - batch).square().mean())
+        with self.update("discriminator") as minimize:
+            minimize(self.network("discriminator")(batch).square().mean())
+        self.update_ema()
 
 
 def make(seed: int, optimizer: Callable[..., Any] = OPTIMIZERS["adam"]) -> Toy:
@@ -78,7 +78,7 @@ def differing(first: dict[str, Tensor], second: dict[str, Tensor]) -> list[str]:
 def test_restored_model_is_the_same_and_goes_on_the_same(name: str, tmp_path: Path) -> None:
     model = go(make(0, OPTIMIZERS[name]), 0, 3)
     path = RunFolder(tmp_path).checkpoint(model.iteration)
-    checkpoints.write(checkpoints.state_of(model, ("a", "b"), {}), path)
+    checkpoints.write(checkpoints.capture(model, ("a", "b"), {}), path)
     other = make(1, OPTIMIZERS[name])
     checkpoints.restore(other, checkpoints.read(path))
     assert other.iteration == 3
@@ -93,7 +93,7 @@ def test_settings_are_those_of_the_checkpoint() -> None:
     model = go(make(0), 0, 1)
     model.optimizer("generator").param_groups[0]["lr"] = 0.123
     other = make(1)
-    checkpoints.restore(other, checkpoints.state_of(model, (), {}))
+    checkpoints.restore(other, checkpoints.capture(model, (), {}))
     group = other.optimizer("generator").param_groups[0]
     assert group["lr"] == 0.123
     assert group["betas"] == (0.0, 0.99)
@@ -102,7 +102,7 @@ def test_settings_are_those_of_the_checkpoint() -> None:
 
 def test_restored_model_shares_nothing_with_the_checkpoint() -> None:
     model = go(make(0), 0, 2)
-    kept = checkpoints.state_of(model, (), {})
+    kept = checkpoints.capture(model, (), {})
     other = make(1)
     checkpoints.restore(other, kept)
     before = {name: tensor.clone() for name, tensor in kept.tensors.items() if not name.startswith("optimizer")}
@@ -113,7 +113,7 @@ def test_restored_model_shares_nothing_with_the_checkpoint() -> None:
 
 def test_a_model_that_has_not_trained_can_be_kept(tmp_path: Path) -> None:
     path = tmp_path / "0.safetensors"
-    checkpoints.write(checkpoints.state_of(make(0), (), {}), path)
+    checkpoints.write(checkpoints.capture(make(0), (), {}), path)
     other = go(make(1), 0, 2)
     checkpoints.restore(other, checkpoints.read(path))
     assert other.iteration == 0
@@ -123,7 +123,7 @@ def test_a_model_that_has_not_trained_can_be_kept(tmp_path: Path) -> None:
 def test_names_and_header_can_be_read_by_anyone(tmp_path: Path) -> None:
     config = {"seed": 3, "nested": {"list": [1, 2.5, None, "ü"]}}
     path = RunFolder(tmp_path).checkpoint(2)
-    checkpoints.write(checkpoints.state_of(go(make(0), 0, 2), ("cat", "Löwe"), config), path)
+    checkpoints.write(checkpoints.capture(go(make(0), 0, 2), ("cat", "Löwe"), config), path)
     assert path == tmp_path / "checkpoints" / "000002.safetensors"
     assert [p.name for p in path.parent.iterdir()] == ["000002.safetensors"]
     with safe_open(path, framework="pt") as file:
@@ -194,7 +194,7 @@ def test_newest_is_by_number_not_by_name(tmp_path: Path) -> None:
     model = make(0)
     for iteration in (999_999, 1_000_000, 20):
         model.iteration = iteration
-        checkpoints.write(checkpoints.state_of(model, (), {}), RunFolder(tmp_path).checkpoint(iteration))
+        checkpoints.write(checkpoints.capture(model, (), {}), RunFolder(tmp_path).checkpoint(iteration))
     (tmp_path / "checkpoints" / "best.safetensors").write_bytes(b"")
     (tmp_path / "checkpoints" / "9999999.unfinished").write_bytes(b"")
     assert [int(p.stem) for p in RunFolder(tmp_path).checkpoints().values()] == [20, 999_999, 1_000_000]
@@ -202,7 +202,7 @@ def test_newest_is_by_number_not_by_name(tmp_path: Path) -> None:
 
 
 def test_a_network_of_another_shape_is_not_filled_by_half() -> None:
-    kept = checkpoints.state_of(go(make(0), 0, 1), (), {})
+    kept = checkpoints.capture(go(make(0), 0, 1), (), {})
     other = make(1)
     other.generator[2] = nn.Conv2d(4, 3, 3)
     with pytest.raises(RuntimeError, match="size mismatch"):

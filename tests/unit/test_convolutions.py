@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.profiler import profile
 
 from translate.acceleration import cpu_convolutions, winograd
-from translate.acceleration.cpu_convolutions import QuickConv2d, QuickConvTranspose2d, use_quick_convolutions
+from translate.acceleration.cpu_convolutions import FastConv2d, FastConvTranspose2d, use_fast_convolutions
 
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
 
@@ -90,8 +90,8 @@ def test_every_way_is_the_convolution(
 ) -> None:
     plain = nn.Conv2d(6, 8, side, stride, padding, bias=bias)
     quick = copy.deepcopy(plain)
-    use_quick_convolutions(quick)
-    assert type(quick) is QuickConv2d
+    use_fast_convolutions(quick)
+    assert type(quick) is FastConv2d
     assert quick.state_dict().keys() == plain.state_dict().keys()
     (x,) = tensors(torch.contiguous_format, (2, 6, 9, 8))
     wanted = derivatives(lambda x, *_: plain(x), x, *plain.parameters())
@@ -109,15 +109,15 @@ def test_the_way_follows_from_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[str] = []
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     monkeypatch.setattr(cpu_convolutions, "convolve", lambda x, *_: taken.append("winograd") or x)
-    monkeypatch.setattr(QuickConv2d, "as_product", lambda _, x, height: taken.append("product") or x)
-    monkeypatch.setattr(QuickConv2d, "to_strips", lambda _, x: taken.append("to strips") or x)
-    monkeypatch.setattr(QuickConv2d, "from_strips", lambda _, x: taken.append("from strips") or x)
+    monkeypatch.setattr(FastConv2d, "as_product", lambda _, x, height: taken.append("product") or x)
+    monkeypatch.setattr(FastConv2d, "to_strips", lambda _, x: taken.append("to strips") or x)
+    monkeypatch.setattr(FastConv2d, "from_strips", lambda _, x: taken.append("from strips") or x)
 
     def way(x: Tensor, *shape: int, dtype: torch.dtype = torch.float32) -> list[str]:
         with torch.device("meta"):
             conv = nn.Conv2d(*shape, padding=1, bias=False)  # type: ignore[arg-type]
         conv = conv.to_empty(device="cpu").to(dtype)
-        use_quick_convolutions(conv)
+        use_fast_convolutions(conv)
         taken.clear()
         conv(x.to(dtype))
         return list(taken)
@@ -158,7 +158,7 @@ def test_the_way_follows_from_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_heavy_weights_are_laid_out_as_products_read_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cpu_convolutions, "HEAVY", 4 * 3 * 9)
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 2, 3)).to(memory_format=torch.channels_last)
-    use_quick_convolutions(network)
+    use_fast_convolutions(network)
     assert [part.weight.is_contiguous() for part in network] == [True, False]
 
 
@@ -176,7 +176,7 @@ def test_quick_ways_follow_autocast(plain: nn.Module, limits: dict[str, int], mo
     for name, value in limits.items():
         monkeypatch.setattr(cpu_convolutions, name, value)
     quick = copy.deepcopy(plain)
-    use_quick_convolutions(quick)
+    use_fast_convolutions(quick)
     (x,) = tensors(torch.contiguous_format, (2, 6, 8, 8))
     found = []
     for layer in (quick, plain):
@@ -196,8 +196,8 @@ def test_a_quick_transposed_convolution_is_the_same(
 ) -> None:
     plain = nn.ConvTranspose2d(6, 4, *sides, bias=bias)
     quick = copy.deepcopy(plain)
-    use_quick_convolutions(quick)
-    assert type(quick) is QuickConvTranspose2d
+    use_fast_convolutions(quick)
+    assert type(quick) is FastConvTranspose2d
     (x,) = tensors(layout, (2, 6, 5, 7))
     found = derivatives(lambda x, *_: quick(x), x, *quick.parameters())
     wanted = derivatives(lambda x, *_: plain(x), x, *plain.parameters())
@@ -209,7 +209,7 @@ def test_a_quick_transposed_convolution_is_the_same(
 
 def test_an_image_without_a_batch_is_left_to_the_library() -> None:
     conv = nn.Conv2d(2, 4, 3)
-    use_quick_convolutions(conv)
+    use_fast_convolutions(conv)
     assert conv(torch.zeros(2, 5, 6)).shape == (4, 3, 4)
 
 
@@ -227,5 +227,5 @@ def test_an_image_without_a_batch_is_left_to_the_library() -> None:
 )
 def test_other_layers_are_left_alone(layer: nn.Module) -> None:
     kind = type(layer)
-    use_quick_convolutions(nn.Sequential(layer))
+    use_fast_convolutions(nn.Sequential(layer))
     assert type(layer) is kind

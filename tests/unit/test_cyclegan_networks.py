@@ -103,16 +103,16 @@ def test_pixels_are_judged_alone() -> None:
     assert changed.tolist() == [[3, 5]]
 
 
-@pytest.mark.parametrize(("num_halvings", "size"), [(2, 4), (5, 32), (7, 128)])
-def test_unet_goes_down_to_one_pixel(num_halvings: int, size: int) -> None:
-    generator = UnetGenerator(num_halvings, 2)
+@pytest.mark.parametrize(("num_downsamplings", "size"), [(2, 4), (5, 32), (7, 128)])
+def test_unet_goes_down_to_one_pixel(num_downsamplings: int, size: int) -> None:
+    generator = UnetGenerator(num_downsamplings, 2)
     sides: list[int] = []
     for module in generator.modules():
         if isinstance(module, nn.Conv2d):
             module.register_forward_hook(lambda _, __, found: sides.append(found.shape[-1]))
     with torch.no_grad():
         assert generator(images(size)).shape == (2, 3, size, size)
-    assert sides == [size // 2**n for n in range(1, num_halvings + 1)]
+    assert sides == [size // 2**n for n in range(1, num_downsamplings + 1)]
 
 
 @pytest.mark.parametrize("number", [0, 1, 2, 3])
@@ -133,7 +133,7 @@ def test_unet_has_a_skip_connection_at_every_level(number: int) -> None:
 
 
 def test_unet_of_one_halving_is_refused() -> None:
-    with pytest.raises(ValueError, match="num_halvings: found 1, expected 2 at least"):
+    with pytest.raises(ValueError, match="num_downsamplings: found 1, expected 2 at least"):
         UnetGenerator(1)
 
 

@@ -102,8 +102,8 @@ def test_a_single_domain_is_left_to_the_check_of_the_model(tmp_path):
 @pytest.mark.parametrize("below", ["", "train"])
 def test_without_val_a_share_of_every_domain_is_held_out(below, tmp_path):
     class_folders(tmp_path / below, {"a": 400, "b": 200})
-    train = Folder(str(tmp_path), val_share=0.1, split="train")
-    val = Folder(str(tmp_path), val_share=0.1, split="val")
+    train = Folder(str(tmp_path), val_fraction=0.1, split="train")
+    val = Folder(str(tmp_path), val_fraction=0.1, split="val")
     assert sorted(names(train) + names(val)) == sorted(str(path) for path in tmp_path.rglob("*.png"))
     assert not set(names(train)) & set(names(val))
     counts = np.bincount(val.domain)
@@ -113,10 +113,10 @@ def test_without_val_a_share_of_every_domain_is_held_out(below, tmp_path):
 def test_the_held_out_share_is_the_same_everywhere_and_forever(tmp_path):
     # Names and figures of the first version: another hash would mix the parts of runs that are resumed.
     class_folders(tmp_path / "here", {"a": 40, "b": 40})
-    val = Folder(str(tmp_path / "here"), val_share=0.1, split="val")
+    val = Folder(str(tmp_path / "here"), val_fraction=0.1, split="val")
     assert [os.path.relpath(name, tmp_path / "here") for name in names(val)] == FIXED
     (tmp_path / "here").rename(tmp_path / "there")
-    moved = Folder(str(tmp_path / "there"), val_share=0.1, split="val")
+    moved = Folder(str(tmp_path / "there"), val_fraction=0.1, split="val")
     assert [os.path.relpath(name, tmp_path / "there") for name in names(moved)] == FIXED
 
 
@@ -146,7 +146,7 @@ def test_files_do_not_change_sides_when_others_are_added(tmp_path):
 def test_every_part_of_every_domain_has_a_file(share, tmp_path):
     class_folders(tmp_path, {"a": 2, "b": 7})
     for split in ("train", "val"):
-        found = Folder(str(tmp_path), val_share=share, split=split)
+        found = Folder(str(tmp_path), val_fraction=share, split=split)
         assert np.bincount(found.domain, minlength=2).min() >= 1
 
 
@@ -241,7 +241,7 @@ def test_wrong_domains_are_explained(tmp_path):
 @pytest.mark.parametrize("share", [0, 1, -0.5, 2.0])
 def test_a_share_that_is_none(share, tmp_path):
     class_folders(tmp_path, {"cat": 2, "dog": 2})
-    assert "data.val_share" in folder_error(tmp_path, val_share=share)
+    assert "data.val_fraction" in folder_error(tmp_path, val_fraction=share)
 
 
 def test_a_misspelt_crop(tmp_path):

@@ -23,14 +23,14 @@ from translate.commands.download import Order, obtain, parse, training_command
 from translate.downloads import fetch as fetch_module
 from translate.downloads import partial_file
 from translate.downloads import progress as progress_module
-from translate.downloads.fetch import Patience, Unavailable, fetch, remembered
+from translate.downloads.fetch import RetryPolicy, Unavailable, fetch, remembered
 from translate.downloads.progress import Progress, disk, in_units
 from translate.downloads.sources import File, Source, find, read, read_all
 from translate.errors import UserError
 from translate.registry import plugins
 
 Out = pytest.CaptureFixture[str]
-HURRY = Patience(pauses=(0.0, 0.0), longest=0.01, silence=5.0)
+HURRY = RetryPolicy(pauses=(0.0, 0.0), longest=0.01, silence=5.0)
 
 
 @pytest.fixture
@@ -252,7 +252,7 @@ def test_passing_faults_are_waited_for(server: Server, tmp_path: Path, monkeypat
     busy = Answer(status=503, headers={"Retry-After": "7"})
     traffic = Answer(status=429, headers={"Retry-After": "99999"})
     url = server.serve("set.bin", busy, traffic, Answer(status=500, headers={"Retry-After": "a while"}), Answer())
-    fetch(file_of(url), tmp_path, patience=Patience(pauses=(1.0, 2.0, 4.0)))
+    fetch(file_of(url), tmp_path, patience=RetryPolicy(pauses=(1.0, 2.0, 4.0)))
     assert waits == [7.0, 60.0, 4.0]
 
 
@@ -268,7 +268,7 @@ def test_a_server_that_cannot_be_reached_is_not_waited_for(server: Server, tmp_p
     server.http.shutdown()
     server.http.server_close()
     began = time.monotonic()
-    said = refused(lambda: fetch(file_of(gone), tmp_path, patience=Patience(pauses=(60.0,))))
+    said = refused(lambda: fetch(file_of(gone), tmp_path, patience=RetryPolicy(pauses=(60.0,))))
     assert time.monotonic() - began < 5
     assert f"{gone} cannot be reached (connection refused)" in said
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from translate.models.ema import Averaged
+from translate.models.ema import EMA
 
 
 def network(seed: int) -> nn.Module:
@@ -17,7 +17,7 @@ def network(seed: int) -> nn.Module:
 def test_average_follows_the_formula() -> None:
     decay, steps = 0.9, 5
     trained = network(0)
-    averaged = Averaged({"generator": trained}, decay)
+    averaged = EMA({"generator": trained}, decay)
     wanted = [p.detach().clone() for p in trained.parameters()]
     for k in range(steps):
         with torch.no_grad():
@@ -32,7 +32,7 @@ def test_average_follows_the_formula() -> None:
 @pytest.mark.parametrize(("decay", "follows"), [(0.0, True), (1.0, False)])
 def test_ends_of_the_range(decay: float, follows: bool) -> None:
     first, second = network(0), network(1)
-    averaged = Averaged({"g": first}, decay)
+    averaged = EMA({"g": first}, decay)
     averaged.update({"g": second})
     wanted = second if follows else first
     for found, value in zip(averaged["g"].parameters(), wanted.parameters(), strict=True):
@@ -41,7 +41,7 @@ def test_ends_of_the_range(decay: float, follows: bool) -> None:
 
 def test_several_networks_by_role() -> None:
     one, two = network(0), nn.Linear(2, 3).double()
-    averaged = Averaged({"one": one, "two": two}, 0.0)
+    averaged = EMA({"one": one, "two": two}, 0.0)
     new = {"two": nn.Linear(2, 3).double(), "one": network(5)}  # in another order
     averaged.update(new)
     assert "one" in averaged
@@ -53,7 +53,7 @@ def test_several_networks_by_role() -> None:
 
 def test_buffers_are_copied() -> None:
     trained = network(0)
-    averaged = Averaged({"g": trained}, 0.9)
+    averaged = EMA({"g": trained}, 0.9)
     trained.train()(torch.randn(4, 3, 8, 8, dtype=torch.float64))
     averaged.update({"g": trained})
     for found, value in zip(averaged["g"].buffers(), trained.buffers(), strict=True):
@@ -63,7 +63,7 @@ def test_buffers_are_copied() -> None:
 
 def test_it_begins_as_the_network_and_then_stands_alone() -> None:
     trained = network(0)
-    averaged = Averaged({"g": trained}, 0.9)
+    averaged = EMA({"g": trained}, 0.9)
     before = copy.deepcopy(averaged.state_dict())
     for found, value in zip(averaged["g"].parameters(), trained.parameters(), strict=True):
         assert found.equal(value)
@@ -76,7 +76,7 @@ def test_it_begins_as_the_network_and_then_stands_alone() -> None:
 
 def test_it_is_moved_in_place_and_leaves_the_network_alone() -> None:
     trained = network(0)
-    averaged = Averaged({"g": network(1)}, 0.5)
+    averaged = EMA({"g": network(1)}, 0.5)
     places = [p.data_ptr() for p in averaged["g"].parameters()]
     before = copy.deepcopy(trained.state_dict())
     averaged.update({"g": trained})
@@ -86,11 +86,11 @@ def test_it_is_moved_in_place_and_leaves_the_network_alone() -> None:
 
 def test_it_is_never_trained() -> None:
     trained = network(0).train()
-    averaged = Averaged({"g": trained})
+    averaged = EMA({"g": trained})
     assert trained.training
     assert all(p.requires_grad for p in trained.parameters())
     holder = nn.Module()
-    holder.averaged = averaged
+    holder.ema = averaged
     holder.train()
     assert not any(module.training for module in averaged.modules())
     assert averaged.train(True) is averaged
@@ -102,7 +102,7 @@ def test_it_is_never_trained() -> None:
 
 
 def test_memory_format_does_not_matter() -> None:
-    plain, last = Averaged({"g": network(0)}, 0.7), Averaged({"g": network(0)}, 0.7)
+    plain, last = EMA({"g": network(0)}, 0.7), EMA({"g": network(0)}, 0.7)
     plain.update({"g": network(1)})
     last.update({"g": network(1).to(memory_format=torch.channels_last)})
     for a, b in zip(plain["g"].parameters(), last["g"].parameters(), strict=True):
@@ -110,7 +110,7 @@ def test_memory_format_does_not_matter() -> None:
 
 
 def test_its_state_is_the_networks_by_role() -> None:
-    averaged = Averaged({"g": network(0)}, 0.9)
-    other = Averaged({"g": network(1)}, 0.9)
+    averaged = EMA({"g": network(0)}, 0.9)
+    other = EMA({"g": network(1)}, 0.9)
     other["g"].load_state_dict(averaged["g"].state_dict())
     assert all(a.equal(b) for a, b in zip(averaged["g"].parameters(), other["g"].parameters(), strict=True))

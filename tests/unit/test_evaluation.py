@@ -24,9 +24,9 @@ def data_of(view: str, labels: str | None = None) -> DataModule:
 class Idle(TranslationModel):
     """Return the source."""
 
-    def __init__(self, guides: tuple[str, ...] = ()) -> None:
+    def __init__(self, style_inputs: tuple[str, ...] = ()) -> None:
         super().__init__({}, {}, {})
-        self.guides, self.latent_size = guides, 4
+        self.style_inputs, self.latent_size = style_inputs, 4
 
     def translate(self, x: Tensor, target: Tensor, *_: Any, **__: Any) -> Tensor:
         return x

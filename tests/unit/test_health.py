@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from translate.training.callbacks.health import PATIENCE, Health
-from translate.training.callbacks.metric_logging import Telemetry
+from translate.training.callbacks.metric_logging import MetricLogging
 
 
 class Model:
@@ -14,11 +14,11 @@ class Model:
 
 def tell(records: list[dict[str, float]], caplog: pytest.LogCaptureFixture) -> list[str]:
     """Return what is said while records come one after the other."""
-    telemetry = Telemetry(None, 1, 1)
-    health, model = Health(telemetry), Model()
+    metric_logging = MetricLogging(None, 1, 1)
+    health, model = Health(metric_logging), Model()
     with caplog.at_level(logging.WARNING, logger="translate"):
         for record in records:
-            telemetry.latest = dict(record)
+            metric_logging.latest = dict(record)
             model.iteration += 1
             for _ in range(2):  # the same record is looked at once
                 health.on_train_batch_end(None, model)  # type: ignore[arg-type]

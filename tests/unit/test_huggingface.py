@@ -114,7 +114,7 @@ def test_a_folder_of_parquet_files(tmp_path: Path) -> None:
 
 def test_numbers_are_domains_in_their_order(tmp_path: Path) -> None:
     table(tmp_path / "x.parquet", [10, 9, 2] * 4, datasets.Value("int64"))
-    found = opened(tmp_path / "x.parquet", val_share=0.4)
+    found = opened(tmp_path / "x.parquet", val_fraction=0.4)
     assert found.domains == ("2", "9", "10")
 
 
@@ -128,7 +128,7 @@ def test_a_single_split_is_divided_by_row(tmp_path: Path) -> None:
     table(tmp_path / "y.parquet", ["a", "b"] * 60, datasets.Value("string"))
 
     def rows(name: str, split: str) -> set[int]:
-        return set(opened(tmp_path / name, split, val_share=0.2)._rows.tolist())
+        return set(opened(tmp_path / name, split, val_fraction=0.2)._rows.tolist())
 
     assert rows("x.parquet", "train") | rows("x.parquet", "val") == set(range(80))
     assert not rows("x.parquet", "train") & rows("x.parquet", "val")
@@ -164,7 +164,7 @@ def test_rows_without_a_picture_are_set_aside(tmp_path: Path) -> None:
     rows.cast_column("image", datasets.Image()).to_parquet(str(tmp_path / "x.parquet"))
     reasons = []
     for split in ("train", "val"):
-        found = opened(tmp_path / "x.parquet", split, val_share=0.4)
+        found = opened(tmp_path / "x.parquet", split, val_fraction=0.4)
         reasons += open_pictures(found, 8, None, max_bad_share=1.0, progress=False).bad
     assert sorted(reason for _, reason in reasons) == ["has no picture", "is empty (0 bytes)"]
 
@@ -204,7 +204,7 @@ def test_what_is_wrong_is_named(tmp_path: Path) -> None:
     table(tmp_path / "real.parquet", [0.5, 1.5], datasets.Value("float64"))
     assert "holds float, expected a ClassLabel" in error(tmp_path / "real.parquet")
     table(tmp_path / "share.parquet", ["a", "b"] * 9, datasets.Value("string"))
-    assert "data.val_share" in error(tmp_path / "share.parquet", val_share=1.0)
+    assert "data.val_fraction" in error(tmp_path / "share.parquet", val_fraction=1.0)
 
 
 def test_a_domain_that_validation_lacks_is_named(tmp_path: Path) -> None:
@@ -257,7 +257,7 @@ def test_nothing_is_downloaded_for_a_wrong_configuration(monkeypatch: pytest.Mon
     calls = asked_of_the_hub(monkeypatch)
     (problem,) = problems("iterations=0")
     assert problem.startswith("iterations: found 0")
-    assert problems("data.val_share=much")[0].startswith("data.val_share: found 'much'")
+    assert problems("data.val_fraction=much")[0].startswith("data.val_fraction: found 'much'")
     assert calls == []
 
 

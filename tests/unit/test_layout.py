@@ -37,7 +37,7 @@ def test_images_lie_as_told_or_as_is_quicker(
 def test_quick_convolutions_are_a_setting() -> None:
     kinds = {
         way: {type(part).__name__ for part in build.build_model(load([f"trainer.convolutions={way}"])).modules()}
-        for way in ("quick", "library")
+        for way in ("fast", "library")
     }
-    assert "QuickConv2d" in kinds["quick"]
-    assert "QuickConv2d" not in kinds["library"]
+    assert "FastConv2d" in kinds["fast"]
+    assert "FastConv2d" not in kinds["library"]

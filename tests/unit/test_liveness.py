@@ -13,15 +13,15 @@ from pathlib import Path
 import pytest
 import torch.distributed as dist
 
-from translate.distributed.watchdog import Liveness, Meetings, of_communication, seconds_of_work
+from translate.distributed.watchdog import CollectiveCounter, Watchdog, of_communication, seconds_of_work
 
 EVERY, LOST_AFTER = 0.02, 0.3
 
 
-def company(count: int) -> tuple[list[Liveness], "queue.Queue[tuple[int, str]]"]:
+def company(count: int) -> tuple[list[Watchdog], "queue.Queue[tuple[int, str]]"]:
     store, said = dist.HashStore(), queue.Queue()  # type: ignore[var-annotated]
     members = [
-        Liveness(store, rank, count, lambda text, rank=rank: said.put((rank, text)), EVERY, LOST_AFTER)
+        Watchdog(store, rank, count, lambda text, rank=rank: said.put((rank, text)), EVERY, LOST_AFTER)
         for rank in range(count)
     ]
     for member in members:
@@ -70,17 +70,17 @@ def telling(store: dist.Store, rank: int, meetings: int, idle: float) -> Iterato
 
 
 @pytest.mark.parametrize(
-    ("meetings", "idle", "hung_after", "named"),
+    ("meetings", "idle", "hang_timeout", "named"),
     [(2, 31.0, 30.0, True), (3, 31.0, 30.0, False), (2, 29.0, 30.0, False), (2, 31.0, None, False)],
     ids=["behind and idle", "where the others are", "behind and busy", "nobody hangs"],
 )
 def test_who_does_nothing_while_others_wait_hangs(
-    meetings: int, idle: float, hung_after: float | None, named: bool
+    meetings: int, idle: float, hang_timeout: float | None, named: bool
 ) -> None:
     store, said = dist.HashStore(), queue.Queue()  # type: ignore[var-annotated]
-    member = Liveness(store, 0, 2, said.put, EVERY, LOST_AFTER, hung_after)
+    member = Watchdog(store, 0, 2, said.put, EVERY, LOST_AFTER, hang_timeout)
     for _ in range(3):
-        Meetings.arrive()
+        CollectiveCounter.increment()
     with telling(store, 1, meetings, idle):
         member.start()
         if named:
@@ -96,7 +96,7 @@ def test_who_does_nothing_while_others_wait_hangs(
 
 def test_all_hang_if_none_does_a_thing() -> None:
     store, said = dist.HashStore(), queue.Queue()  # type: ignore[var-annotated]
-    member = Liveness(store, 0, 2, said.put, EVERY, LOST_AFTER, hung_after=0.2)
+    member = Watchdog(store, 0, 2, said.put, EVERY, LOST_AFTER, hang_timeout=0.2)
     with telling(store, 1, meetings=0, idle=31.0):
         member.start()
         assert said.get(timeout=10) == (
@@ -106,7 +106,7 @@ def test_all_hang_if_none_does_a_thing() -> None:
 
 def test_one_process_alone_may_rest() -> None:
     said: queue.Queue[str] = queue.Queue()
-    member = Liveness(dist.HashStore(), 0, 1, said.put, EVERY, LOST_AFTER, hung_after=0.1)
+    member = Watchdog(dist.HashStore(), 0, 1, said.put, EVERY, LOST_AFTER, hang_timeout=0.1)
     member.start()
     time.sleep(2 * LOST_AFTER)
     member.stop(done=True)
@@ -116,7 +116,7 @@ def test_one_process_alone_may_rest() -> None:
 def test_it_names_itself() -> None:
     """Nobody else can end a process on another machine."""
     store, said = dist.HashStore(), queue.Queue()  # type: ignore[var-annotated]
-    member = Liveness(store, 1, 2, said.put, EVERY, LOST_AFTER, hung_after=0.2)
+    member = Watchdog(store, 1, 2, said.put, EVERY, LOST_AFTER, hang_timeout=0.2)
     with telling(store, 0, meetings=1, idle=0.0):
         member.start()
         assert said.get(timeout=10).endswith("so it hangs; rank 1 ends too")
@@ -157,10 +157,10 @@ class Broken:
 
 def test_without_the_store_it_is_the_first_process() -> None:
     said: queue.Queue[str] = queue.Queue()
-    member = Liveness(Broken(), 1, 2, said.put, EVERY, LOST_AFTER)
+    member = Watchdog(Broken(), 1, 2, said.put, EVERY, LOST_AFTER)
     member.start()
     assert said.get(timeout=10).startswith("rank 0 of 2 processes")
-    stopped = Liveness(Broken(), 1, 2, said.put, EVERY, LOST_AFTER)
+    stopped = Watchdog(Broken(), 1, 2, said.put, EVERY, LOST_AFTER)
     stopped.start()
     stopped.stop(done=True)  # the store may go while this one ends as well
     time.sleep(10 * EVERY)

@@ -26,7 +26,7 @@ from translate.evaluation.streaming import REFERENCE_BATCH, Reading, Stream, mod
 from translate.evaluation.tasks import routes
 from translate.metrics import selection
 from translate.metrics import weights as known_weights
-from translate.metrics.accumulators import Moments, Sample, Values, merged
+from translate.metrics.accumulators import FeatureStatistics, Sample, Values, merged
 from translate.metrics.classifier import Local
 from translate.metrics.distributions import FidLocal, KidLocal
 from translate.metrics.paired import PsnrPaired
@@ -45,9 +45,9 @@ def data_of(view: str = "reference", labels: str | None = None, num_val: int = 4
 class Tinted(TranslationModel):
     """Shift the colours of the source by what guides it: every translation tells its code or reference."""
 
-    def __init__(self, guides: tuple[str, ...] = ("code", "reference")) -> None:
+    def __init__(self, style_inputs: tuple[str, ...] = ("code", "reference")) -> None:
         super().__init__({"generator": torch.nn.Linear(1, 1)}, {}, {})
-        self.guides, self.latent_size = guides, 3
+        self.style_inputs, self.latent_size = style_inputs, 3
         self.seen = 0
 
     def translate(
@@ -193,13 +193,13 @@ def streamed(batch_size: int, shard: Shard, guide: str) -> list[Any]:
     data, model = data_of(), Tinted()
     how = Stream(num_outputs=4, batch_size=batch_size, seed=3, device=CPU)
     readings = [
-        Reading("features", None, Moments(), shared := MeanColours()),
+        Reading("features", None, FeatureStatistics(), shared := MeanColours()),
         Reading("features", None, Sample(11), shared),
         Reading("outputs", SpreadOfOutputs(), Values()),
     ]
     stream(model, data, routes(data)[1], guide, how, readings, shard)
     assert shared.calls == -(-len(range(shard.rank, 14, shard.count)) // batch_size)  # not twice for two tallies
-    return [reading.tally for reading in readings]
+    return [reading.accumulator for reading in readings]
 
 
 @pytest.mark.parametrize("guide", ["code", "reference"])
@@ -219,9 +219,11 @@ def test_two_shards_and_other_batches_give_the_same(guide: str) -> None:
 def test_routes_draw_codes_of_their_own() -> None:
     data, found = data_of(), []
     for route in (routes(data)[0], replace(routes(data)[0], number=1)):
-        tally = Moments()
-        stream(Tinted(), data, route, "code", Stream(2, 8, 0, CPU), [Reading("features", None, tally, MeanColours())])
-        found.append(tally.mean)
+        accumulator = FeatureStatistics()
+        stream(
+            Tinted(), data, route, "code", Stream(2, 8, 0, CPU), [Reading("features", None, accumulator, MeanColours())]
+        )
+        found.append(accumulator.mean)
     assert not found[0].allclose(found[1], atol=1e-4)
 
 
@@ -230,7 +232,7 @@ def test_routes_draw_codes_of_their_own() -> None:
 
 def real_tallies(cache: Path | None, facts: dict[str, Any] | None, features: Any) -> dict[str, Any]:
     data = data_of()
-    makers = {"moments": Moments, "sample 7": partial(Sample, 7)}
+    makers = {"moments": FeatureStatistics, "sample 7": partial(Sample, 7)}
     return reference_statistics.tallied(data.train, np.arange(5, 65), 32, makers, features, facts, cache, ALONE)
 
 

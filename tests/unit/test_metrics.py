@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from translate.errors import UserError
-from translate.metrics.accumulators import Moments, Sample, Values, merged
+from translate.metrics.accumulators import FeatureStatistics, Sample, Values, merged
 from translate.metrics.distributions import Kid, Prdc, frechet_distance, kernel_distance, neighbourhoods
 from translate.metrics.features import CleanInception, PublishedInception, quantized, resized_clean, standard_inception
 from translate.metrics.lpips import CHANNELS, LAYOUTS, Lpips, LpipsPublished, carried_weights, linear_weights
@@ -27,8 +27,8 @@ def features(count: int, width: int, seed: int, shift: float = 0.0) -> Tensor:
     return torch.randn(count, width, generator=draws) @ mix + shift
 
 
-def moments(x: Tensor) -> Moments:
-    found = Moments()
+def moments(x: Tensor) -> FeatureStatistics:
+    found = FeatureStatistics()
     found.add(x, np.arange(len(x)))
     return found
 
@@ -41,12 +41,12 @@ def test_moments_in_batches_and_parts_are_those_of_all(offset: float) -> None:
     x = features(101, 7, 0).double() + offset
     parts = []
     for rows in (x[:40], x[40:41], x[41:]):
-        part = Moments()
+        part = FeatureStatistics()
         for batch in rows.split(9):
             part.add(batch, np.arange(len(batch)))
         parts.append(part)
-    found = merged([Moments(), *parts])
-    assert isinstance(found, Moments)
+    found = merged([FeatureStatistics(), *parts])
+    assert isinstance(found, FeatureStatistics)
     assert len(found) == 101
     np.testing.assert_allclose(found.mean.numpy(), np.mean(x.numpy(), axis=0), rtol=1e-13)
     np.testing.assert_allclose(found.covariance().numpy(), np.cov(x.numpy(), rowvar=False), rtol=1e-8, atol=1e-10)
@@ -81,7 +81,7 @@ def test_a_sample_is_uniform_and_small_ones_are_whole() -> None:
     assert sorted(small.positions.tolist()) == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize("make", [Moments, lambda: Sample(5), Values])
+@pytest.mark.parametrize("make", [FeatureStatistics, lambda: Sample(5), Values])
 def test_tallies_are_kept_and_restored(make: Any) -> None:
     one, other = make(), make()
     rows = features(8, 3, 2)
@@ -111,7 +111,7 @@ def test_fid_agrees_with_eigenvalues_of_the_product_and_with_torch_fidelity(coun
 
 def test_fid_of_known_gaussians() -> None:
     deviations, shift = np.array([1.0, 2.0, 5.0]), np.array([1.0, -2.0, 0.0])
-    first, second = Moments(), Moments()
+    first, second = FeatureStatistics(), FeatureStatistics()
     first.restore({"count": np.array(11), "mean": np.zeros(3), "scatter": 10 * np.eye(3)})
     second.restore({"count": np.array(11), "mean": shift, "scatter": 10 * np.diag(deviations**2)})
     assert frechet_distance(first, second) == pytest.approx((shift**2).sum() + ((deviations - 1) ** 2).sum())
@@ -141,7 +141,7 @@ def test_kid_agrees_with_a_plain_sum_and_with_torch_fidelity() -> None:
 def test_kid_of_subsets_is_seeded_and_right_on_average() -> None:
     x, y = features(400, 8, 7), features(300, 8, 8, shift=0.4)
     metric = Kid(num_subsets=200, subset_size=100)
-    fake, real = metric.tally(), metric.tally()
+    fake, real = metric.accumulator(), metric.accumulator()
     fake.add(x, np.arange(400))
     real.add(y, np.arange(300))
     found, again = (metric.figures(fake, real, CPU) for _ in range(2))
@@ -187,7 +187,7 @@ def test_neighbourhoods_know_the_same_and_another_place() -> None:
 
 def test_few_images_are_doubted_and_too_few_give_no_figure() -> None:
     metric = Prdc(nearest=5)
-    fake, real = metric.tally(), metric.tally()
+    fake, real = metric.accumulator(), metric.accumulator()
     fake.add(features(5, 2, 0), np.arange(5))
     real.add(features(40, 2, 0), np.arange(40))
     assert all(np.isnan(value) for value in metric.figures(fake, real, CPU).values())
@@ -392,11 +392,11 @@ def test_lpips_is_the_mean_over_all_pairs_of_outputs(folder: Path) -> None:
 
 def test_lpips_counts_a_short_last_group_as_much() -> None:
     metric = LpipsPublished()
-    tally = metric.tally()
+    accumulator = metric.accumulator()
     values = torch.cat([torch.full((32,), 0.2), torch.full((8,), 0.6)])
     order = np.random.default_rng(0).permutation(40)
-    tally.add(values[torch.from_numpy(order)], order)
-    assert metric.figures(tally)["LPIPS"] == pytest.approx(0.4)
+    accumulator.add(values[torch.from_numpy(order)], order)
+    assert metric.figures(accumulator)["LPIPS"] == pytest.approx(0.4)
 
 
 # --- pairs --------------------------------------------------------------------------------------------------

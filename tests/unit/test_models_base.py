@@ -95,8 +95,8 @@ def test_a_parameter_that_was_frozen_by_hand_stays_so() -> None:
 def test_descend_moves_the_named_network_alone() -> None:
     model = make()
     before = {role: weights(model.network(role)) for role in model.roles}
-    with model.update("generator") as descend:
-        descend(loss_of(model))
+    with model.update("generator") as minimize:
+        minimize(loss_of(model))
     assert not equal(weights(model.generator), before["generator"])
     assert equal(weights(model.discriminator), before["discriminator"])
     assert equal(weights(model.fixed), before["fixed"])
@@ -106,8 +106,8 @@ def test_descend_moves_the_named_network_alone() -> None:
 def test_descend_is_a_gradient_step() -> None:
     model, twin = make(), make()
     gradients = torch.autograd.grad(loss_of(twin), list(twin.generator.parameters()))
-    with model.update("generator") as descend:
-        descend(loss_of(model))
+    with model.update("generator") as minimize:
+        minimize(loss_of(model))
     for found, start, gradient in zip(
         model.generator.parameters(), twin.generator.parameters(), gradients, strict=True
     ):
@@ -119,16 +119,16 @@ def test_update_begins_without_gradients() -> None:
     for p in model.generator.parameters():
         p.grad = torch.full_like(p, 1e6)
     for m in (model, twin):
-        with m.update("generator") as descend:
-            descend(loss_of(m))
+        with m.update("generator") as minimize:
+            minimize(loss_of(m))
     assert equal(weights(model.generator), weights(twin.generator))
 
 
 def test_several_networks_learn_together() -> None:
     model = make()
     before = {role: weights(model.network(role)) for role in model.trained}
-    with model.update("generator", "discriminator") as descend:
-        descend(loss_of(model))
+    with model.update("generator", "discriminator") as minimize:
+        minimize(loss_of(model))
     assert all(not equal(weights(model.network(role)), before[role]) for role in model.trained)
     assert "gradient_norm/generator+discriminator" in model.terms
 
@@ -136,11 +136,11 @@ def test_several_networks_learn_together() -> None:
 def test_updates_in_turn_use_moved_networks() -> None:
     """A second update computes with the first one's result, and its gradients are its own."""
     model = make()
-    with model.update("discriminator") as descend:
-        descend(loss_of(model))
+    with model.update("discriminator") as minimize:
+        minimize(loss_of(model))
     after = weights(model.discriminator)
-    with model.update("generator") as descend:
-        descend(loss_of(model))
+    with model.update("generator") as minimize:
+        minimize(loss_of(model))
     assert equal(weights(model.discriminator), after)
     assert list(model.terms) == ["gradient_norm/discriminator", "gradient_norm/generator"]
 
@@ -150,8 +150,8 @@ def test_descend_bounds_the_norm_and_records_what_it_was(clip: float | None, sca
     model, twin = make(gradient_clip=clip), make()
     gradients = torch.autograd.grad(loss_of(twin, scale), list(twin.generator.parameters()))
     norm = torch.sqrt(sum(g.square().sum() for g in gradients)).item()
-    with model.update("generator") as descend:
-        descend(loss_of(model, scale))
+    with model.update("generator") as minimize:
+        minimize(loss_of(model, scale))
     assert model.terms["gradient_norm/generator"].item() == pytest.approx(norm, rel=1e-5)
     factor = 1.0 if clip is None else min(1.0, clip / norm)
     for p, gradient in zip(model.generator.parameters(), gradients, strict=True):
@@ -195,12 +195,12 @@ def test_a_term_of_weight_zero_is_measured_and_no_more() -> None:
 
 def test_a_term_that_never_has_a_weight_may_be_left_out() -> None:
     model, given = make(), terms(3.0, 5.0, 7.0)
-    assert [model.counts("generator", term) for term in ("cycle", "style", "diversity")] == [True, False, True]
+    assert [model.is_active("generator", term) for term in ("cycle", "style", "diversity")] == [True, False, True]
     del given["style"]
     assert model.weighted("generator", given).item() == 2 * 3 + 4 * 7
     assert "generator/style" not in model.terms
     model.iteration = 4  # the weight of diversity has fallen to zero: no reason not to measure it
-    assert model.counts("generator", "diversity")
+    assert model.is_active("generator", "diversity")
     del given["diversity"]
     with pytest.raises(ValueError, match="found weights for"):
         model.weighted("generator", given)
@@ -249,15 +249,15 @@ def test_record_keeps_every_value_of_a_name() -> None:
 
 
 def test_average_moves_towards_the_trained_networks() -> None:
-    model = make(average_decay=0.75)
-    before = weights(model.averaged["generator"])
+    model = make(ema_decay=0.75)
+    before = weights(model.ema["generator"])
     with torch.no_grad():
         for p in model.generator.parameters():
             p.add_(1)
-    model.average()
-    for found, start in zip(weights(model.averaged["generator"]), before, strict=True):
+    model.update_ema()
+    for found, start in zip(weights(model.ema["generator"]), before, strict=True):
         torch.testing.assert_close(found, start + 0.25)
-    assert "discriminator" not in model.averaged
+    assert "discriminator" not in model.ema
 
 
 def test_training_step_counts_iterations_and_forgets_old_terms() -> None:

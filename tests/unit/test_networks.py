@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from translate.networks import stargan_v1
 from translate.networks.layers import resampling
-from translate.networks.layers.device import as_on
+from translate.networks.layers.device import assume_device
 from translate.networks.layers.initialization import he_normal
 from translate.networks.layers.normalization import InstanceNorm, instance_norm
 from translate.networks.layers.resampling import DoublingConv2d, HalvingConv2d
@@ -100,8 +100,12 @@ CASES: dict[str, list[Case]] = {
     "stargan_v2_discriminator": [({}, lambda s: (images(s), DOMAIN), lambda s: [(B,)])],
     "face_oval": [({}, lambda s: (images(s),), lambda s: [(B, 1, s, s)] * 2)],
     "unet_generator": [  # dropout, off here, has its own test
-        ({"num_halvings": 5, "dropout": False}, lambda s: (images(s),), lambda s: [(B, 3, s, s)]),
-        ({"num_halvings": 5, "norm": "instance", "dropout": False}, lambda s: (images(s),), lambda s: [(B, 3, s, s)]),
+        ({"num_downsamplings": 5, "dropout": False}, lambda s: (images(s),), lambda s: [(B, 3, s, s)]),
+        (
+            {"num_downsamplings": 5, "norm": "instance", "dropout": False},
+            lambda s: (images(s),),
+            lambda s: [(B, 3, s, s)],
+        ),
     ],
 }
 NAMES = [name for name in NETWORKS.names() if NETWORKS.entry(name).module.startswith("translate.")]
@@ -277,9 +281,9 @@ def test_published_widths_follow_the_size(size: int) -> None:
     first = 2**14 // size
     assert generator.from_rgb.out_channels == min(first, 2**14 // size)
     assert encoder.shared[0].out_channels == first
-    num_halvings = int(math.log2(size)) - 4
-    assert len(generator.encode) == len(generator.decode) == num_halvings + 2
-    assert sum(block.downsample for block in generator.encode) == num_halvings
+    num_downsamplings = int(math.log2(size)) - 4
+    assert len(generator.encode) == len(generator.decode) == num_downsamplings + 2
+    assert sum(block.downsample for block in generator.encode) == num_downsamplings
 
 
 @pytest.mark.parametrize(("w_hpf", "side"), [(0.0, 16), (1.0, 8)])
@@ -559,7 +563,7 @@ def test_resampling_is_the_library_s_on_every_device(side: int) -> None:
     for ours, library in plain.items():
         found = []
         for device, function in (("cpu", ours), ("cuda", ours), ("cpu", library)):
-            with as_on(device):
+            with assume_device(device):
                 y = function(x)
                 (first,) = torch.autograd.grad(y.pow(3).sum(), x, create_graph=True)
                 found.append([y, first, *torch.autograd.grad(first.pow(3).sum(), x)])

@@ -76,7 +76,7 @@ def test_val_goes_before_test(tmp_path: Path) -> None:
 @pytest.mark.parametrize("below", ["train", "."])
 def test_without_val_a_share_of_the_pairs_is_held_out(below: str, tmp_path: Path) -> None:
     side_by_side(tmp_path, {below: 50})
-    parts = [paired(tmp_path, split, val_share=0.2) for split in ("train", "val")]
+    parts = [paired(tmp_path, split, val_fraction=0.2) for split in ("train", "val")]
     found = [set(dataset.names) for dataset in parts]
     assert len(found[0] | found[1]) == 50
     assert not found[0] & found[1]
@@ -188,7 +188,7 @@ def test_a_name_that_ends_like_a_suffix_is_a_name(tmp_path: Path) -> None:
 
 def test_pairs_are_held_out_as_pairs(tmp_path: Path) -> None:
     two_folders(tmp_path, {"train": 50})
-    train, val = (paired(tmp_path, split, val_share=0.2) for split in ("train", "val"))
+    train, val = (paired(tmp_path, split, val_fraction=0.2) for split in ("train", "val"))
     assert stems(train)[::2] == stems(train)[1::2]
     assert not set(stems(train)) & set(stems(val))
     assert len(set(stems(train)) | set(stems(val))) == 50
@@ -254,6 +254,6 @@ def test_wrong_arguments_are_refused(tmp_path: Path) -> None:
     assert "data.domain_names" in error(tmp_path, domain_names=["x"])
     assert "found only 'a', but a pair is of a and b" in error(tmp_path, domains=["a"])
     assert "no domain 'photo'" in error(tmp_path, domains=["photo", "a"])
-    assert "data.val_share" in error(tmp_path, val_share=0.0)
+    assert "data.val_fraction" in error(tmp_path, val_fraction=0.0)
     assert "data.crop: expected square, none or a number of pixels, found 0" in error(tmp_path, crop=0)
     assert "there is no folder" in error(tmp_path / "nothing")

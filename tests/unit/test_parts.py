@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from translate.distributed.microbatches import Place, in_turns, meet, part, split
+from translate.distributed.microbatches import Microbatch, current_microbatch, rendezvous, run_microbatches, split
 
 
 class Batch(NamedTuple):
@@ -19,10 +19,10 @@ def test_parts_wait_for_each_other_where_they_meet() -> None:
 
     def step(batch: int) -> None:
         said.append(("before", batch))
-        assert meet(batch, lambda values: said.append(("together", sum(values))) or sum(values)) == 60
+        assert rendezvous(batch, lambda values: said.append(("together", sum(values))) or sum(values)) == 60
         said.append(("after", batch))
 
-    in_turns(step, [10, 20, 30])
+    run_microbatches(step, [10, 20, 30])
     assert said == [
         *[("before", batch) for batch in (10, 20, 30)],
         ("together", 60),
@@ -32,12 +32,15 @@ def test_parts_wait_for_each_other_where_they_meet() -> None:
 
 def test_a_part_knows_its_place() -> None:
     seen = []
-    in_turns(lambda _: (seen.append(part()), meet(None, len), seen.append(part())), ["a", "b"])
-    assert seen == [Place(0, 2), Place(1, 2)] * 2
-    assert part() == Place(0, 1)
-    in_turns(lambda _: seen.append(part()), ["whole"])
-    assert seen[-1] == Place(0, 1)
-    assert meet(3, sum) == 3
+    run_microbatches(
+        lambda _: (seen.append(current_microbatch()), rendezvous(None, len), seen.append(current_microbatch())),
+        ["a", "b"],
+    )
+    assert seen == [Microbatch(0, 2), Microbatch(1, 2)] * 2
+    assert current_microbatch() == Microbatch(0, 1)
+    run_microbatches(lambda _: seen.append(current_microbatch()), ["whole"])
+    assert seen[-1] == Microbatch(0, 1)
+    assert rendezvous(3, sum) == 3
 
 
 def test_each_part_keeps_its_own_gradient_mode() -> None:
@@ -46,11 +49,11 @@ def test_each_part_keeps_its_own_gradient_mode() -> None:
     def step(_: int) -> None:
         found.append(torch.is_grad_enabled())
         with torch.no_grad():
-            meet(None, len)
+            rendezvous(None, len)
             found.append(torch.is_grad_enabled())
         found.append(torch.is_grad_enabled())
 
-    in_turns(step, [1, 2])
+    run_microbatches(step, [1, 2])
     assert found == [True, True, False, True, False, True]
     assert torch.is_grad_enabled()
 
@@ -60,22 +63,22 @@ def test_an_error_in_one_part_ends_all_of_them() -> None:
 
     def step(batch: int) -> None:
         try:
-            meet(None, len)
+            rendezvous(None, len)
             if batch == 2:
                 raise ValueError("no")
-            meet(None, len)
+            rendezvous(None, len)
         finally:
             ended.append(batch)
 
     with pytest.raises(ValueError, match="no"):
-        in_turns(step, [1, 2, 3])
+        run_microbatches(step, [1, 2, 3])
     assert sorted(ended) == [1, 2, 3]
-    assert part() == Place(0, 1)
+    assert current_microbatch() == Microbatch(0, 1)
 
 
 def test_parts_that_take_different_ways_are_our_mistake() -> None:
     with pytest.raises(AssertionError, match="different ways"):
-        in_turns(lambda batch: meet(None, len) if batch else None, [0, 1])
+        run_microbatches(lambda batch: rendezvous(None, len) if batch else None, [0, 1])
 
 
 def test_a_batch_is_split_as_it_is_made_up() -> None:

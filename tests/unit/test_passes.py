@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from translate.networks.cyclegan import ResnetGenerator
-from translate.networks.layers.batching import in_one_pass
+from translate.networks.layers.batching import forward_together
 from translate.networks.patch import PatchDiscriminator, PixelDiscriminator
 from translate.networks.pix2pix import UnetGenerator
 from translate.networks.stargan_v1 import Discriminator
@@ -14,7 +14,7 @@ ALONE = {
     "patch": lambda: PatchDiscriminator(base_width=4),
     "pixel": lambda: PixelDiscriminator(base_width=4),
     "resnet": lambda: ResnetGenerator(base_width=4, num_blocks=1),
-    "unet": lambda: UnetGenerator(num_halvings=3, base_width=4, norm="instance", dropout=False),
+    "unet": lambda: UnetGenerator(num_downsamplings=3, base_width=4, norm="instance", dropout=False),
     "two outputs": lambda: Discriminator(32, num_labels=3, base_width=4, num_layers=3),
 }
 TOGETHER = {
@@ -22,7 +22,7 @@ TOGETHER = {
     "pixel, batch norm": lambda: PixelDiscriminator(base_width=4, norm="batch"),
     "resnet, batch norm": lambda: ResnetGenerator(base_width=4, num_blocks=1, norm="batch"),
     "resnet, dropout": lambda: ResnetGenerator(base_width=4, num_blocks=1, dropout=True),
-    "unet, batch norm": lambda: UnetGenerator(num_halvings=3, base_width=4, dropout=False),
+    "unet, batch norm": lambda: UnetGenerator(num_downsamplings=3, base_width=4, dropout=False),
     "a network that does not say": lambda: nn.Conv2d(3, 2, 1),
 }
 
@@ -34,7 +34,7 @@ def passes(network: nn.Module) -> tuple[list[Tensor], list[Tensor], list[int]]:
     wanted = [out for batch in batches for out in parts(network(batch))]
     sizes: list[int] = []
     network.register_forward_hook(lambda _, given, __: sizes.append(len(given[0])))
-    return [out for found in in_one_pass(network, *batches) for out in parts(found)], wanted, sizes
+    return [out for found in forward_together(network, *batches) for out in parts(found)], wanted, sizes
 
 
 def parts(found: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:

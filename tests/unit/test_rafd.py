@@ -48,16 +48,16 @@ def test_names_tell_expression_angle_and_person(tmp_path: Path) -> None:
 
 def test_persons_are_held_out_and_stay_so(tmp_path: Path) -> None:
     rafd(tmp_path, persons=20, angles=(90,))
-    train, val = (RaFD(str(tmp_path), split=split, val_share=0.3) for split in ("train", "val"))
+    train, val = (RaFD(str(tmp_path), split=split, val_fraction=0.3) for split in ("train", "val"))
     persons = {part: {person(name) for name in found.names} for part, found in (("train", train), ("val", val))}
     assert not persons["train"] & persons["val"]
     assert len(persons["train"] | persons["val"]) == 20
     assert 1 <= len(persons["val"]) <= 12
     assert train.summary().endswith(f"; {len(persons['train'])} persons")
-    of_one_angle = RaFD(str(tmp_path), angles=[90], val_share=0.3, split="val")
+    of_one_angle = RaFD(str(tmp_path), angles=[90], val_fraction=0.3, split="val")
     assert {person(name) for name in of_one_angle.names} == persons["val"]
     rafd(tmp_path, persons=30, angles=(90,))  # more persons; the old ones keep their sides
-    later = RaFD(str(tmp_path), split="val", val_share=0.3)
+    later = RaFD(str(tmp_path), split="val", val_fraction=0.3)
     assert persons["val"] <= {person(name) for name in later.names}
     assert not persons["train"] & {person(name) for name in later.names}
 
@@ -125,7 +125,7 @@ def test_what_is_wrong_is_named(tmp_path: Path) -> None:
     assert "data.angles: found [60], expected some of 0, 45, 90, 135, 180" in error(tmp_path, angles=[60])
     assert "data.angles: found []" in error(tmp_path, angles=[])
     assert "did you mean 'happy'" in error(tmp_path, domains=["hapy", "sad"])
-    assert "data.val_share" in error(tmp_path, val_share=2.0)
+    assert "data.val_fraction" in error(tmp_path, val_fraction=2.0)
     assert "data.crop" in error(tmp_path, crop=-3)
     for path in tmp_path.glob("*_fearful_*"):
         path.unlink()

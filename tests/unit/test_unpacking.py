@@ -13,7 +13,7 @@ import pytest
 
 from archives import DEVICE, HARD, LINK, MAKERS, PIPE, make_tar, make_zip, tree
 from translate.downloads import unpack as unpack_module
-from translate.downloads.unpack import ArchiveError, looks_like, take_apart, unpack
+from translate.downloads.unpack import ArchiveError, looks_like, safe_parts, unpack
 from translate.errors import UserError
 
 Usage = namedtuple("Usage", "total used free")
@@ -88,7 +88,7 @@ def test_names_that_lead_out(tmp_path: Path, kind: Any, name: str) -> None:
 
 def test_names_with_a_zero_are_not_cut_there() -> None:
     with pytest.raises(ArchiveError, match="control characters"):
-        take_apart("good.jpg\0/../../bad")
+        safe_parts("good.jpg\0/../../bad")
 
 
 @KINDS

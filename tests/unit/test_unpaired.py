@@ -68,14 +68,14 @@ def test_domains_chooses_and_orders(tmp_path: Path) -> None:
 def test_without_test_folders_a_share_is_held_out(tmp_path: Path) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
     folders(here, {"trainA": 40, "trainB": 60})
-    parts = {part: Unpaired(str(here), val_share=0.2, split=part) for part in ("train", "val")}
+    parts = {part: Unpaired(str(here), val_fraction=0.2, split=part) for part in ("train", "val")}
     found = {part: set(names(dataset, here)) for part, dataset in parts.items()}
     assert len(found["train"] | found["val"]) == 100
     assert not found["train"] & found["val"]
     assert parts["val"].domain is not None
     assert 2 <= np.bincount(parts["val"].domain)[0] <= 16
     here.rename(there)
-    assert set(names(Unpaired(str(there), val_share=0.2, split="val"), there)) == found["val"]
+    assert set(names(Unpaired(str(there), val_fraction=0.2, split="val"), there)) == found["val"]
 
 
 @pytest.mark.parametrize("below", [True, False])
@@ -143,6 +143,6 @@ def test_names_must_be_two(given: list[str], tmp_path: Path) -> None:
 
 def test_wrong_arguments_are_refused(tmp_path: Path) -> None:
     folders(tmp_path, {"trainA": 2, "trainB": 2})
-    assert "data.val_share" in error(tmp_path, val_share=1.5)
+    assert "data.val_fraction" in error(tmp_path, val_fraction=1.5)
     assert "did you mean 'square'" in error(tmp_path, crop="sqare")
     assert "no domain 'horse'" in error(tmp_path, domains=["horse", "b"])

@@ -25,9 +25,9 @@ from translate.export import weights
 from translate.weights import format
 from translate.weights.published import detect
 from translate.weights.published.files import read as read_file
-from translate.weights.published.layout import Wishes
+from translate.weights.published.layout import ImportOptions
 
-NONE = Wishes()
+NONE = ImportOptions()
 
 
 def small_v2(w_hpf: float = 0.0, size: int = 32, domains: int = 2) -> dict[str, State]:
@@ -187,7 +187,7 @@ def test_the_layout_written_out_here_is_the_published_one(w_hpf: float, count: i
 
 
 def read(folder: Path, files: dict[str, Content], **wishes: Any) -> format.Weights:
-    return detect.read(put(folder, files), Wishes(**wishes))
+    return detect.read(put(folder, files), ImportOptions(**wishes))
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("cyclegan with batch norm", "generator_ab", {"dropout": False, "norm": "batch"}),
     ("cyclegan", "discriminator_b", {"name": "patch_discriminator", "in_channels": 3, "num_layers": 3}),
     ("cyclegan with pixel discriminator", "discriminator_b", {"name": "pixel_discriminator", "in_channels": 3}),
-    ("pix2pix", "generator", {"name": "unet_generator", "num_halvings": 7, "norm": "batch", "dropout": True}),
+    ("pix2pix", "generator", {"name": "unet_generator", "num_downsamplings": 7, "norm": "batch", "dropout": True}),
     ("pix2pix", "discriminator", {"name": "patch_discriminator", "in_channels": 6, "norm": "batch"}),
 ]
 

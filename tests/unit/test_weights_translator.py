@@ -30,7 +30,7 @@ def translator() -> Translator:
     torch.manual_seed(0)
     networks = {name.removeprefix("stargan_v2_"): {"name": name, **shape} for name, shape in SHAPES.items()}
     tensors = {f"average.{r}.{k}": t for r, node in networks.items() for k, t in build(node).state_dict().items()}
-    arguments = {"latent_size": 5, "average_decay": 0.9}
+    arguments = {"latent_size": 5, "ema_decay": 0.9}
     return Translator(Weights(tensors, "stargan_v2", networks, SIZE, arguments, DOMAINS, data={"crop": "square"}))
 
 
@@ -166,7 +166,11 @@ def test_other_labels_are_refused(target: Any, sets: list, sentence: str) -> Non
 
 
 def test_a_translator_says_what_it_is(translator: Translator) -> None:
-    assert (translator.domains, translator.guides, translator.image_size) == (DOMAINS, ("code", "reference"), SIZE)
+    assert (translator.domains, translator.style_inputs, translator.image_size) == (
+        DOMAINS,
+        ("code", "reference"),
+        SIZE,
+    )
     assert translator.about.tensors == {}
     assert translator.labels == ()
 

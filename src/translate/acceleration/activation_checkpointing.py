@@ -15,7 +15,7 @@ CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTran
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
-def recompute(network: nn.Module) -> None:
+def checkpoint_activations(network: nn.Module) -> None:
     """Let every stage of a network keep only what goes into it; the backward pass computes the rest again.
 
     A stage is a block, which is a module with convolutions none of whose parts is a block itself, or, in a sequence of
@@ -125,8 +125,9 @@ def _again(function: Callable[..., Any], modules: Iterable[nn.Module], *inputs: 
     if [value._version for value in given] != versions:
         names = ", ".join(type(module).__name__ for module in modules)
         raise UserError(
-            f"trainer.recompute: a part of a network ({names}) changes its input in place, so it cannot be computed "
-            "again; set trainer.recompute=false, or let it leave its input as it is"
+            "trainer.activation_checkpointing: "
+            f"a part of a network ({names}) changes its input in place, so it cannot be computed "
+            "again; set trainer.activation_checkpointing=false, or let it leave its input as it is"
         )
     return found
 

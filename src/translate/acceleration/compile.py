@@ -12,7 +12,7 @@ VARIANTS = 64
 
 
 def compile_networks(networks: Iterable[nn.Module], penalized: Iterable[nn.Module]) -> None:
-    """Let torch compile what is called of networks: ``forward``, or what the class names in ``entrances``.
+    """Let torch compile what is called of networks: ``forward``, or what the class names in ``compiled_methods``.
 
     Parameters, their names and copies made before stay as they are. Those in ``penalized`` run as they are where a
     gradient penalty differentiates them twice, which compiled code does not allow.
@@ -20,7 +20,7 @@ def compile_networks(networks: Iterable[nn.Module], penalized: Iterable[nn.Modul
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, VARIANTS)
     twice = {id(network) for network in penalized}
     for network in networks:
-        for name in getattr(network, "entrances", ("forward",)):
+        for name in getattr(network, "compiled_methods", ("forward",)):
             plain = getattr(network, name)
             quick = torch.compile(plain, dynamic=False)
             if id(network) in twice:

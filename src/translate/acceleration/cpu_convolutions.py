@@ -19,19 +19,19 @@ FEW_CHANNELS = 4  # channels on one side up to which they do, as the library com
 MANY_CHANNELS = 16  # channels on the other from which they do
 
 
-def use_quick_convolutions(network: nn.Module) -> None:
-    """Let the convolutions of a network run as `QuickConv2d` and `QuickConvTranspose2d`.
+def use_fast_convolutions(network: nn.Module) -> None:
+    """Let the convolutions of a network run as `FastConv2d` and `FastConvTranspose2d`.
 
     Parameters and their names stay. Heavy weights are laid out plane by plane, as a product of matrices reads them.
     """
     for part in network.modules():
         # unlike a method of the module alone, a class is the same for copies of it
         if type(part) is nn.Conv2d and _is_plain(part):
-            part.__class__ = QuickConv2d
+            part.__class__ = FastConv2d
             if part.weight.numel() >= HEAVY:
                 part.weight.data = part.weight.data.contiguous()
         elif type(part) is nn.ConvTranspose2d:
-            part.__class__ = QuickConvTranspose2d
+            part.__class__ = FastConvTranspose2d
 
 
 def winograd_pays() -> bool:
@@ -46,7 +46,7 @@ def _is_plain(conv: nn.Conv2d) -> bool:
     return alike and numbered and conv.dilation == (1, 1) and conv.groups == 1
 
 
-class QuickConv2d(nn.Conv2d):
+class FastConv2d(nn.Conv2d):
     """A convolution that runs by Winograd's algorithm, as a product of matrices, in strips, or as the library does it.
 
     The numbers are the same but for rounding. What is not float32 on a CPU, or is compiled, is left to the library.
@@ -108,7 +108,7 @@ class QuickConv2d(nn.Conv2d):
         return F.conv2d(y, strips, self.bias, padding=(0, border))
 
 
-class QuickConvTranspose2d(nn.ConvTranspose2d):
+class FastConvTranspose2d(nn.ConvTranspose2d):
     """A transposed convolution that adds its bias on its own, if it is float32 on a CPU and not compiled.
 
     The library takes as long for the gradient of that bias as for that of the weights, in bfloat16 twice as long.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from translate.downloads.fetch import PATIENCE, Patience, Unavailable, address, fetch, forget
+from translate.downloads.fetch import PATIENCE, RetryPolicy, Unavailable, address, fetch, forget
 from translate.downloads.progress import disk, in_units, say
 from translate.downloads.sources import File, Source, find, read_all
 from translate.downloads.unpack import ArchiveError, unpack
@@ -136,7 +136,7 @@ def words_to_complete() -> list[str]:
 # --- getting it ---------------------------------------------------------------------------------------------
 
 
-def obtain(order: Order, patience: Patience = PATIENCE) -> str:
+def obtain(order: Order, patience: RetryPolicy = PATIENCE) -> str:
     """Let a set lie whole in its folder; return a sentence about what is there now.
 
     Raises UserError where it cannot be downloaded, where something else is in the folder, and what `fetch` raises.

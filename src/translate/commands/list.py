@@ -6,7 +6,7 @@ Nothing is imported of what is listed: sources and files are read.
 from collections.abc import Sequence
 from pathlib import Path
 
-from translate.config.check import HANDED
+from translate.config.check import INJECTED
 from translate.config.experiments import header
 from translate.config.search_path import groups
 from translate.console import wrapped
@@ -59,7 +59,7 @@ def _described(kind: str) -> str:
         return "\n".join(lines) or f"there are no {kind} yet"
     blocks = []
     for entry in REGISTRIES[kind].index().values():
-        given = [str(p) for p in entry.parameters if p.name not in HANDED.get(kind, ())]
+        given = [str(p) for p in entry.parameters if p.name not in INJECTED.get(kind, ())]
         arguments = ", ".join([*given, *(["..."] if entry.accepts_any else [])])
         blocks.append("\n".join([entry.name, wrapped("    ", entry.summary), wrapped("    ", f"({arguments})")]))
     return "\n".join(blocks) or f"there are no {kind} yet"

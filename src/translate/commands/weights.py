@@ -137,9 +137,9 @@ def import_weights(words: Sequence[str]) -> int:
     wishes = _wishes(values)
     from translate.export import importer
     from translate.weights import format
-    from translate.weights.published.layout import Wishes
+    from translate.weights.published.layout import ImportOptions
 
-    weights = importer.read(places, Wishes(**wishes))
+    weights = importer.read(places, ImportOptions(**wishes))
     if as_run:
         print("\n".join(importer.begin_run(weights, Path(to).expanduser(), overrides)))
         return 0
@@ -150,7 +150,7 @@ def import_weights(words: Sequence[str]) -> int:
 
 
 def _wishes(values: dict[str, str]) -> dict[str, Any]:
-    """Return what the user says of the file, by field of `Wishes`."""
+    """Return what the user says of the file, by field of `ImportOptions`."""
     found: dict[str, Any] = {"licence": values.get("licence")}
     if "model" in values:
         from translate.registry.registry import MODELS

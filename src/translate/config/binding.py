@@ -10,7 +10,7 @@ from inspect import formatannotation
 from typing import Any
 
 from translate.config import types
-from translate.config.types import MISSING, UNKNOWN, Misfit, fit
+from translate.config.types import MISSING, UNKNOWN, CoercionError, fit
 from translate.errors import UserError, among, nearest, suggest
 from translate.registry.registry import Registry
 from translate.registry.signatures import Entry
@@ -86,7 +86,7 @@ def fitted(value: Any, annotation: str | None, path: str, problems: Problems) ->
         return UNKNOWN
     try:
         return fit(value, annotation)
-    except Misfit as misfit:
+    except CoercionError as misfit:
         problems.append(f"{path}: found {value!r}, expected {misfit}")
         return UNKNOWN
 

@@ -12,7 +12,7 @@ from typing import Any
 from translate import schedules
 from translate.config.binding import Problems, bind_entry, bind_fields, entry_of, fitted, mapping, same_keys
 from translate.config.rules import RULES
-from translate.config.schema import HANDED_TO_MODEL, DataConfig, ModelConfig, RunConfig, TrainerConfig
+from translate.config.schema import INJECTED_INTO_MODEL, DataConfig, ModelConfig, RunConfig, TrainerConfig
 from translate.config.types import MISSING, UNKNOWN, holds_unknown
 from translate.errors import ConfigError, UserError, among
 from translate.registry import plugins
@@ -20,9 +20,9 @@ from translate.registry.registry import DATASETS, LOSSES, METRICS, MODELS, NETWO
 from translate.registry.signatures import Entry, described, misses
 
 # What build hands to a constructor by itself, hence what no configuration may say.
-HANDED_TO_DATASET = ("split", "domains")
-HANDED_TO_OPTIMIZER = ("params",)
-HANDED = {"models": HANDED_TO_MODEL, "datasets": HANDED_TO_DATASET}
+INJECTED_INTO_DATASET = ("split", "domains")
+INJECTED_INTO_OPTIMIZER = ("params",)
+INJECTED = {"models": INJECTED_INTO_MODEL, "datasets": INJECTED_INTO_DATASET}
 
 SHARED = ("image_size", "num_domains", "num_labels")
 """Quantities that the data owns: an argument of a network by that name must agree with `data`."""
@@ -83,7 +83,7 @@ def parse_data(node: Any, problems: Problems) -> dict[str, Any]:
     entry = entry_of(DATASETS, values, "data", problems)
     if entry is not None:
         common = [field.name for field in fields(DataConfig)]
-        values["arguments"] = _bind_dataset(entry, values["arguments"], "data", problems, HANDED_TO_DATASET, common)
+        values["arguments"] = _bind_dataset(entry, values["arguments"], "data", problems, INJECTED_INTO_DATASET, common)
     return values
 
 
@@ -126,7 +126,7 @@ def parse_model(node: Any, data: Mapping[str, Any], problems: Problems) -> dict[
     facts = entry.facts if entry is not None else {}
     if entry is not None:
         common = [field.name for field in fields(ModelConfig)]
-        values["arguments"] = bind_entry(entry, values["arguments"], "model", problems, HANDED_TO_MODEL, common)
+        values["arguments"] = bind_entry(entry, values["arguments"], "model", problems, INJECTED_INTO_MODEL, common)
     values["networks"] = _parse_networks(_parts(values, "networks"), facts, data, problems)
     values["optimizers"] = _parse_optimizers(_parts(values, "optimizers"), values["networks"], facts, problems)
     values["losses"] = _parse_losses(_parts(values, "losses"), facts, problems)
@@ -226,7 +226,7 @@ def _parse_optimizers(
         parsed[role] = mapping(node, where, problems)
         if not parsed[role]:
             continue
-        _check_target(parsed[role], where, problems, HANDED_TO_OPTIMIZER)
+        _check_target(parsed[role], where, problems, INJECTED_INTO_OPTIMIZER)
         if "lr" in parsed[role]:
             _check_schedule(parsed[role]["lr"], f"{where}.lr", problems)
     return parsed

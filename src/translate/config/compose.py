@@ -154,7 +154,7 @@ def register_resolvers() -> None:
 
     `${len:LIST}` is the length of a list. `${epochs:N}` is N epochs in iterations, an epoch being as many batches as
     hold `data.epoch_size` images. `${share:0.5}` is so much of the run's iterations, at least one of them.
-    `${variant:{paper: X, published: Y}}` is what the root's `variant` chooses.
+    `${variant:{paper: X, official_code: Y}}` is what the root's `variant` chooses.
     """
 
     def epochs(count: float, *, _root_: Any) -> int:

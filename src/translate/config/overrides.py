@@ -12,7 +12,7 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from translate.config.check import HANDED
+from translate.config.check import INJECTED
 from translate.errors import among, nearest, suggest
 from translate.registry import registry
 
@@ -259,7 +259,7 @@ def _parameters(node: Any) -> list[str]:
     name = name._value() if name is not None else None
     for kind, table in registry.REGISTRIES.items():
         if name in table.index():
-            return [p.name for p in table.entry(name).parameters if p.name not in HANDED.get(kind, ())]
+            return [p.name for p in table.entry(name).parameters if p.name not in INJECTED.get(kind, ())]
     return []
 
 

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from translate.config import check as checks
 from translate.config.compose import compose, find_facts, plain
 from translate.config.overrides import apply, is_choice, read
-from translate.config.schema import INSENSITIVE_KEYS, RunConfig, experiment, read_yaml, to_mapping
+from translate.config.schema import RESULT_NEUTRAL_KEYS, RunConfig, experiment, read_yaml, to_mapping
 from translate.config.search_path import groups
 from translate.errors import ConfigError, UserError
 from translate.registry.registry import METRICS
@@ -74,7 +74,7 @@ def unfinished(config: RunConfig, runs: Path = RUNS) -> Path | None:
     the number of iterations may differ, and decides with `config` whether a run is finished. One that was killed
     while its figures were made is not.
     """
-    wanted = experiment(to_mapping(config), INSENSITIVE_KEYS | _LENGTH)
+    wanted = experiment(to_mapping(config), RESULT_NEUTRAL_KEYS | _LENGTH)
     best: tuple[float, Path] | None = None
     for folder in run_folders(runs):
         newest = folder.newest_iteration()
@@ -83,7 +83,7 @@ def unfinished(config: RunConfig, runs: Path = RUNS) -> Path | None:
         saved = read_yaml(folder.config_file)
         if newest == config.iterations and (saved.get("iterations") != newest or _measured(config, folder.path)):
             continue
-        if saved.get("name") != config.name or experiment(saved, INSENSITIVE_KEYS | _LENGTH) != wanted:
+        if saved.get("name") != config.name or experiment(saved, RESULT_NEUTRAL_KEYS | _LENGTH) != wanted:
             continue
         written = max(path.stat().st_mtime for path in folder.checkpoints().values())
         if best is None or written > best[0]:
@@ -91,7 +91,7 @@ def unfinished(config: RunConfig, runs: Path = RUNS) -> Path | None:
     return best[1] if best else None
 
 
-def same_experiment(config: RunConfig, saved: Mapping[str, Any], without: frozenset[str] = INSENSITIVE_KEYS) -> bool:
+def same_experiment(config: RunConfig, saved: Mapping[str, Any], without: frozenset[str] = RESULT_NEUTRAL_KEYS) -> bool:
     """Tell whether a saved configuration agrees with `config` in all keys that can change the result."""
     return experiment(saved, without) == experiment(to_mapping(config), without)
 
@@ -125,7 +125,7 @@ def going_on(config: RunConfig, folder: Path) -> Path | None:
     Raises UserError if the folder holds another experiment.
     """
     saved = read_yaml(folder / CONFIG_FILE)
-    without = INSENSITIVE_KEYS | _LENGTH
+    without = RESULT_NEUTRAL_KEYS | _LENGTH
     if not same_experiment(config, saved, without):
         now, before = experiment(to_mapping(config), without), experiment(saved, without)
         key = min(key for key in now.keys() | before.keys() if now.get(key) != before.get(key))

@@ -6,7 +6,7 @@ from typing import Any
 from translate.errors import UserError, among
 from translate.registry.registry import DATASETS, MODELS
 
-OPTIONAL = ("sample_every", "evaluate_every", "threads", "hung_after")  # of what is counted, what may be null
+OPTIONAL = ("sample_every", "evaluate_every", "threads", "hang_timeout")  # of what is counted, what may be null
 
 
 def counts_are_positive(values: Mapping[str, Any]) -> Iterator[str]:
@@ -15,7 +15,7 @@ def counts_are_positive(values: Mapping[str, Any]) -> Iterator[str]:
     least = dict.fromkeys(("iterations", "keep_checkpoints", *cadences), 1)
     nested = {
         "data": {"image_size": 1, "batch_size": 1, "num_workers": 0},
-        "trainer": {"num_nodes": 1, "threads": 1, "accumulate": 1, "hung_after": 5},
+        "trainer": {"num_nodes": 1, "threads": 1, "accumulate": 1, "hang_timeout": 5},
     }
     for node, prefix, bounds in (
         (values, "", least),
@@ -37,9 +37,9 @@ def seed_fits(values: Mapping[str, Any]) -> Iterator[str]:
 
 def bad_images_is_a_share(values: Mapping[str, Any]) -> Iterator[str]:
     """The share of unreadable files lies in [0, 1]."""
-    found = (values.get("data") or {}).get("bad_images")
+    found = (values.get("data") or {}).get("max_bad_fraction")
     if isinstance(found, float) and not 0 <= found <= 1:
-        yield f"data.bad_images: found {found}, expected a share between 0 and 1"
+        yield f"data.max_bad_fraction: found {found}, expected a share between 0 and 1"
 
 
 def batch_is_divisible(values: Mapping[str, Any]) -> Iterator[str]:
@@ -127,10 +127,10 @@ def _counts_domains(needs: tuple[str, ...], data: Mapping[str, Any]) -> bool:
 def compiled_or_recomputed(values: Mapping[str, Any]) -> Iterator[str]:
     """Networks are compiled or recomputed, not both."""
     trainer = values.get("trainer") or {}
-    if trainer.get("compile") is True and trainer.get("recompute") is True:
+    if trainer.get("compile") is True and trainer.get("activation_checkpointing") is True:
         yield (
-            "trainer.recompute: found true beside trainer.compile=true; compiled networks cannot be computed again in "
-            "parts; set one of the two to false"
+            "trainer.activation_checkpointing: found true beside trainer.compile=true; compiled networks "
+            "cannot be computed again in parts; set one of the two to false"
         )
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from translate.registry.registry import MODELS, NETWORKS, Registry
 
-HANDED_TO_MODEL = ("networks", "optimizers", "losses", "weights", "seed")
+INJECTED_INTO_MODEL = ("networks", "optimizers", "losses", "weights", "seed")
 """Arguments of every model that no key of its own gives."""
 
 
@@ -40,7 +40,7 @@ class DataConfig:
     num_workers: int  # loader processes per training process
     augment: Literal["crop_flip", "resize_crop_flip", "flip", "none"]  # of training images
     cache: str | None  # folder of decoded images; null: decode every time they are needed
-    bad_images: float  # share of unreadable files that is put up with
+    max_bad_fraction: float  # share of unreadable files that is put up with
     num_domains: int | None = None  # found in the data
     label_sets: list[dict[str, Any]] | None = None  # found: {kind: attributes or classes, names} of each data set
     num_labels: int | None = None  # found: the names of all label sets together
@@ -61,11 +61,15 @@ class TrainerConfig:
     threads: int | None  # CPU threads of each process; null: torch's choice
     accumulate: int = 1  # parts in which each process trains its share of the batch: less memory, the same update
     channels_last: bool | None = None  # how images lie in memory; null: as the processor is quicker
-    convolutions: Literal["quick", "library"] = "quick"  # who chooses how they are computed on a CPU
+    convolutions: Literal["fast", "library"] = "fast"  # who chooses how they are computed on a CPU
     keep_memory: bool = True  # on a CPU, freed memory is kept for what comes next, not given back to the system
-    recompute: bool = False  # keep what goes into stages alone, and compute the rest again: less memory, more time
+    activation_checkpointing: bool = (
+        False  # keep what goes into stages alone, and compute the rest again: less memory, more time
+    )
     compile: bool = False  # torch.compile the networks: a minute or two at the start, faster iterations
-    hung_after: float | None = 30.0  # seconds that one of several processes may do nothing while others wait; null: any
+    hang_timeout: float | None = (
+        30.0  # seconds that one of several processes may do nothing while others wait; null: any
+    )
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ class RunConfig:
     logger: dict[str, Any]  # name -> {_target_: import path, ...}
     metrics: dict[str, Any]  # label -> {name: key of METRICS, ...}
     seed: int
-    variant: Literal["paper", "published"]  # which one to follow where a paper and its code differ
+    variant: Literal["paper", "official_code"]  # which one to follow where a paper and its code differ
     iterations: int
     log_every: int
     sample_every: int | None
@@ -92,7 +96,7 @@ class RunConfig:
     folder: str | None  # null: runs/<name>/<time>
 
 
-INSENSITIVE_KEYS = frozenset(
+RESULT_NEUTRAL_KEYS = frozenset(
     {
         "data.num_workers",
         "data.cache",
@@ -105,9 +109,9 @@ INSENSITIVE_KEYS = frozenset(
         "trainer.channels_last",
         "trainer.compile",
         "trainer.convolutions",
-        "trainer.hung_after",
+        "trainer.hang_timeout",
         "trainer.keep_memory",
-        "trainer.recompute",
+        "trainer.activation_checkpointing",
         "logger",
         "metrics",
         "log_every",
@@ -180,7 +184,7 @@ def _spelt_out(tree: Mapping[str, Any]) -> dict[str, Any]:
     """Return a configuration with the defaults of model and networks, which it need not say or could not yet."""
     found = dict(tree)
     if isinstance(model := found.get("model"), dict):
-        found["model"] = _defaults(MODELS, model, HANDED_TO_MODEL) | model
+        found["model"] = _defaults(MODELS, model, INJECTED_INTO_MODEL) | model
         if isinstance(networks := model.get("networks"), dict):
             found["model"]["networks"] = {
                 role: _defaults(NETWORKS, node) | node if isinstance(node, dict) else node
@@ -196,7 +200,7 @@ def _defaults(registry: Registry, node: Mapping[str, Any], but: Sequence[str] = 
     return {p.name: p.default for p in parameters if not p.required and p.is_literal and p.name not in but}
 
 
-def experiment(tree: Mapping[str, Any], without: frozenset[str] = INSENSITIVE_KEYS) -> dict[str, Any]:
+def experiment(tree: Mapping[str, Any], without: frozenset[str] = RESULT_NEUTRAL_KEYS) -> dict[str, Any]:
     """Return what identifies the experiment: a flat mapping `a.b.c -> value` without the given keys.
 
     Keys that model and networks were not told have their defaults, so a run from before a key existed is still known.

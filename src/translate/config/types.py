@@ -33,12 +33,12 @@ def holds_unknown(value: Any) -> bool:
     return any(map(holds_unknown, value.values())) if isinstance(value, dict) else value is UNKNOWN
 
 
-class Misfit(Exception):
+class CoercionError(Exception):
     """A value does not fit; the argument says in words what was expected."""
 
 
 def fit(value: Any, annotation: str | None) -> Any:
-    """Return `value` in the form that `annotation` asks for, or raise Misfit with what was expected in words.
+    """Return `value` in the form that `annotation` asks for, or raise CoercionError with what was expected in words.
 
     Whole floats become int where int is asked (1e5 iterations), int becomes float where float is asked.
 
@@ -100,9 +100,9 @@ def _fit(value: Any, node: ast.expr) -> Any:
         for member in members:
             try:
                 return _fit_one(value, member, convert)
-            except Misfit:
+            except CoercionError:
                 continue
-    raise Misfit(_words(node))
+    raise CoercionError(_words(node))
 
 
 def _fit_one(value: Any, node: ast.expr, convert: bool) -> Any:
@@ -111,21 +111,21 @@ def _fit_one(value: Any, node: ast.expr, convert: bool) -> Any:
     if name in _SCALARS:
         fitted = _SCALARS[name](value, convert)
         if fitted is None and name != "None":
-            raise Misfit
+            raise CoercionError
         return fitted
     if name == "Literal":
         assert isinstance(node, ast.Subscript)
         allowed = [ast.literal_eval(item) for item in _items(node)]
         if any(value == option and type(value) is type(option) for option in allowed):
             return value
-        raise Misfit
+        raise CoercionError
     if name in _SEQUENCES:
         return [_fit(v, _items(node)[0]) if isinstance(node, ast.Subscript) else v for v in _as_list(value)]
     if name in _TUPLES:
         return _fit_tuple(_as_list(value), node)
     if name in _MAPPINGS:
         if not isinstance(value, dict):
-            raise Misfit
+            raise CoercionError
         if not isinstance(node, ast.Subscript) or len(_items(node)) != 2:
             return value
         of_key, of_value = _items(node)
@@ -140,13 +140,13 @@ def _fit_tuple(value: list[Any], node: ast.expr) -> list[Any]:
     if len(items) == 2 and isinstance(items[1], ast.Constant) and items[1].value is Ellipsis:
         return [_fit(v, items[0]) for v in value]
     if len(value) != len(items):
-        raise Misfit
+        raise CoercionError
     return [_fit(v, item) for v, item in zip(value, items, strict=True)]
 
 
 def _as_list(value: Any) -> list[Any]:
     if not isinstance(value, list | tuple):
-        raise Misfit
+        raise CoercionError
     return list(value)
 
 
@@ -164,7 +164,7 @@ def _float(value: Any, convert: bool) -> float | None:
 
 def _none(value: Any, convert: bool) -> None:
     if value is not None:
-        raise Misfit
+        raise CoercionError
 
 
 _SCALARS: dict[str, Callable[[Any, bool], Any]] = {

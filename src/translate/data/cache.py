@@ -328,9 +328,9 @@ def _judge(dataset: Dataset, bad: list[_Bad], max_bad_share: float, *, say: bool
     if len(bad) > max_bad_share * total:
         more = f" and {len(bad) - 3:,} more" if len(bad) > 3 else ""
         raise UserError(
-            f"data.bad_images: {len(bad):,} of {total:,} images ({len(bad) / total:.1%}) cannot be used, "
+            f"data.max_bad_fraction: {len(bad):,} of {total:,} images ({len(bad) / total:.1%}) cannot be used, "
             f"more than the {max_bad_share:.1%} that is allowed: {'; '.join(named[:3])}{more}; "
-            "repair or remove them, or raise data.bad_images"
+            "repair or remove them, or raise data.max_bad_fraction"
         )
     if dataset.domain is not None:
         good = np.delete(dataset.domain, [item for item, _ in bad])
@@ -340,7 +340,7 @@ def _judge(dataset: Dataset, bad: list[_Bad], max_bad_share: float, *, say: bool
     if say:
         for line in named:
             _log.warning("data: set aside: %s", line)
-        _log.warning("data: %s of %s images set aside (data.bad_images allows %.1f %%)",
+        _log.warning("data: %s of %s images set aside (data.max_bad_fraction allows %.1f %%)",
                      f"{len(bad):,}", f"{total:,}", 100 * max_bad_share)  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from translate.distributed import collectives
 from translate.errors import UserError
 
 
-def agree(facts: Sequence[str], collect: Callable[[Any], list[Any]] = collectives.collect) -> None:
+def agree(facts: Sequence[str], collect: Callable[[Any], list[Any]] = collectives.all_gather_object) -> None:
     """Raise UserError, in every process, if what they see is not the same; every process must ask.
 
     ``facts`` are what is seen, in words, the plainest first; ``collect`` gives the values of all processes, by rank.

@@ -79,7 +79,7 @@ class Iterations(TorchDataset[Any]):
         return BATCH_OF[type(rows)](**{name: value(name, array) for name, array in rows._asdict().items()})
 
 
-class Deliveries(TorchDataset[Any]):
+class ErrorForwardingDataset(TorchDataset[Any]):
     """Batches as a loader fetches them: a worker would bury a sentence in its traceback, so it is sent as a batch."""
 
     def __init__(self, iterations: Iterations) -> None:
@@ -135,7 +135,7 @@ class DataModule(pl.LightningDataModule):
         augment: str = "crop_flip",
         num_workers: int = 0,
         cache: Path | None = None,
-        bad_images: float = 0.01,
+        max_bad_fraction: float = 0.01,
         seed: int = 0,
         start: int = 0,
         stop: int = 1,
@@ -146,7 +146,7 @@ class DataModule(pl.LightningDataModule):
         self.view, self.labels = view, labels
         self.augment, self.num_workers, self.seed = augment, num_workers, seed
         self.start, self.stop = start, stop
-        read = partial(open_pictures, folder=cache, max_bad_share=bad_images)
+        read = partial(open_pictures, folder=cache, max_bad_share=max_bad_fraction)
         self._open = {
             "train": partial(read, train, stored_side(augment, image_size)),
             "val": partial(read, val, image_size),
@@ -194,7 +194,7 @@ class DataModule(pl.LightningDataModule):
         trainer = self.trainer
         shard = Shard(trainer.global_rank, trainer.world_size) if trainer is not None else Shard()
         return Loader(
-            Deliveries(self.iterations(shard)),
+            ErrorForwardingDataset(self.iterations(shard)),
             batch_size=None,
             sampler=range(self.start, self.stop),
             num_workers=self.num_workers,

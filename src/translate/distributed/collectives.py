@@ -8,8 +8,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from translate.distributed.microbatches import meet, part
-from translate.distributed.watchdog import Meetings
+from translate.distributed.microbatches import current_microbatch, rendezvous
+from translate.distributed.watchdog import CollectiveCounter
 
 log = logging.getLogger("translate")
 
@@ -33,15 +33,15 @@ def process_count() -> int:
 
 def shard_rank() -> int:
     """Return which share of the global batch is under way: that of a process, or of one of its parts."""
-    return process_rank() * part().count + part().index
+    return process_rank() * current_microbatch().count + current_microbatch().index
 
 
 def shard_count() -> int:
     """Return into how many shares the global batch is split, over processes and parts."""
-    return process_count() * part().count
+    return process_count() * current_microbatch().count
 
 
-def synchronize(tensors: list[Tensor]) -> None:
+def all_reduce_mean(tensors: list[Tensor]) -> None:
     """Replace tensors, in place, by their mean over all processes; nothing happens in a single process.
 
     One flat buffer for all: one collective call an update, whatever the number of parameters.
@@ -49,7 +49,7 @@ def synchronize(tensors: list[Tensor]) -> None:
     if alone() or not tensors:
         return
     flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-    Meetings.arrive()
+    CollectiveCounter.increment()
     dist.all_reduce(flat)
     flat /= dist.get_world_size()
     parts = flat.split([tensor.numel() for tensor in tensors])
@@ -65,41 +65,41 @@ def gather(images: Tensor) -> Tensor:
         return images.detach()
     mine = images.detach().contiguous()
     found = [torch.empty_like(mine) for _ in range(process_count())]
-    Meetings.arrive()
+    CollectiveCounter.increment()
     dist.all_gather(found, mine)
     return torch.cat(found)
 
 
-def with_all_shares(images: Tensor, then: Callable[[Tensor], Tensor]) -> Tensor:
+def on_global_batch(images: Tensor, then: Callable[[Tensor], Tensor]) -> Tensor:
     """Return the rows of the share under way, of what ``then`` makes of the images (B, ...) of all shares.
 
     They come to it one below the other, without gradients. Every process and every part must ask, with as many images;
     ``then`` is called once in a process, whatever the number of its parts.
     """
-    whole = meet(images, lambda parts: then(gather(torch.cat(parts))))
-    return own_rows(whole)
+    whole = rendezvous(images, lambda parts: then(gather(torch.cat(parts))))
+    return local_shard(whole)
 
 
-def own_rows(whole: Tensor) -> Tensor:
+def local_shard(whole: Tensor) -> Tensor:
     """Return the rows of the share under way, of what has a row for every image of the global batch."""
     return whole.chunk(shard_count())[shard_rank()]
 
 
-def collect(value: Any) -> list[Any]:
+def all_gather_object(value: Any) -> list[Any]:
     """Return the values of all processes, by rank; every process must ask. They travel as pickles."""
     if alone():
         return [value]
     found: list[Any] = [None] * process_count()
-    Meetings.arrive()
+    CollectiveCounter.increment()
     dist.all_gather_object(found, value)
     return found
 
 
-def any_process(flag: bool, device: torch.device) -> bool:
+def any_rank(flag: bool, device: torch.device) -> bool:
     """Return whether the flag is set in any process; every process must ask."""
     if alone():
         return flag
     word = torch.tensor(float(flag), device=device)
-    Meetings.arrive()
+    CollectiveCounter.increment()
     dist.all_reduce(word, op=dist.ReduceOp.MAX)
     return bool(word.item())

@@ -8,7 +8,7 @@ import torch.distributed as dist
 from pytorch_lightning.strategies import DDPStrategy
 from torch.nn import Module
 
-from translate.distributed.watchdog import Liveness, of_communication, shared_store
+from translate.distributed.watchdog import Watchdog, of_communication, shared_store
 
 log = logging.getLogger("translate")
 
@@ -22,19 +22,24 @@ class ExplicitDDP(DDPStrategy):
     some networks. Here every update averages the gradients of the networks it moves, in one collective call.
     """
 
-    liveness: Liveness | None = None
+    watchdog: Watchdog | None = None
 
-    def __init__(self, hung_after: float | None) -> None:
+    def __init__(self, hang_timeout: float | None) -> None:
         super().__init__()
-        self.hung_after = hung_after
+        self.hang_timeout = hang_timeout
 
     def setup_environment(self) -> None:
         """Find the other processes, and from now on watch over them."""
         super().setup_environment()
-        self.liveness = Liveness(
-            shared_store(), self.global_rank, self.world_size, self._end, hung_after=self.hung_after, others=self._begun
+        self.watchdog = Watchdog(
+            shared_store(),
+            self.global_rank,
+            self.world_size,
+            self._end,
+            hang_timeout=self.hang_timeout,
+            others=self._begun,
         )
-        self.liveness.start()
+        self.watchdog.start()
 
     def _begun(self) -> list[int]:
         """Return the numbers of the further processes that this one has begun."""
@@ -43,17 +48,17 @@ class ExplicitDDP(DDPStrategy):
     def on_exception(self, exception: BaseException) -> None:
         """Find out who is missing if others cannot be reached."""
         super().on_exception(exception)
-        if self.liveness is not None:
+        if self.watchdog is not None:
             if of_communication(exception):
-                self.liveness.wait()
-            self.liveness.stop(done=False)
-            self.liveness = None
+                self.watchdog.wait()
+            self.watchdog.stop(done=False)
+            self.watchdog = None
 
     def teardown(self) -> None:
         """Take leave of the others."""
-        if self.liveness is not None:
-            self.liveness.stop(done=True)
-            self.liveness = None
+        if self.watchdog is not None:
+            self.watchdog.stop(done=True)
+            self.watchdog = None
         super().teardown()
 
     def _end(self, sentence: str) -> None:

@@ -19,46 +19,46 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Place:
+class Microbatch:
     """Which part is under way, and of how many."""
 
     index: int
     count: int
 
 
-WHOLE = Place(0, 1)
-_PLACE: ContextVar[Place] = ContextVar("place", default=WHOLE)
+WHOLE = Microbatch(0, 1)
+_CURRENT: ContextVar[Microbatch] = ContextVar("place", default=WHOLE)
 
 
 @dataclass(frozen=True)
-class Meeting:
+class Rendezvous:
     """What a part brings to where it meets the others, and what is to be made of it."""
 
     value: Any
     together: Callable[[list[Any]], Any]
 
 
-def part() -> Place:
+def current_microbatch() -> Microbatch:
     """Return which part is under way; the only one, where a batch is not split."""
-    return _PLACE.get()
+    return _CURRENT.get()
 
 
-def meet(value: Value, together: Callable[[list[Value]], Result]) -> Result:
+def rendezvous(value: Value, together: Callable[[list[Value]], Result]) -> Result:
     """Return what ``together`` makes of the values of all parts, in their order.
 
     It is called once, when the last part has come here; until then the others wait. Every part must come.
     """
-    if part().count == 1:
+    if current_microbatch().count == 1:
         return together([value])
     training = torch.is_grad_enabled()  # of the thread, so the parts in between may leave it otherwise
     main = getcurrent().parent
-    assert main is not None  # `in_turns` has begun this part
-    result = main.switch(Meeting(value, together))
+    assert main is not None  # `run_microbatches` has begun this part
+    result = main.switch(Rendezvous(value, together))
     torch.set_grad_enabled(training)
     return cast(Result, result)
 
 
-def in_turns(function: Callable[[Any], object], batches: Sequence[Any]) -> None:
+def run_microbatches(function: Callable[[Any], object], batches: Sequence[Any]) -> None:
     """Call ``function`` with each batch, all of them under way together, one at a time until it meets the others."""
     if len(batches) == 1:
         function(batches[0])
@@ -67,7 +67,7 @@ def in_turns(function: Callable[[Any], object], batches: Sequence[Any]) -> None:
     runs = []
     for index in range(len(batches)):
         context = copy_context()
-        context.run(_PLACE.set, Place(index, len(batches)))
+        context.run(_CURRENT.set, Microbatch(index, len(batches)))
         run = greenlet(function)
         run.gr_context = context
         runs.append(run)

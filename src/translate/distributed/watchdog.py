@@ -28,21 +28,21 @@ WORK = 0.01  # share of a core that is more than nothing
 DONE = "done"
 
 
-class Meetings:
+class CollectiveCounter:
     """How many collective calls this process has come to."""
 
     count = 0
 
     @classmethod
-    def arrive(cls) -> None:
+    def increment(cls) -> None:
         """Count one more: to be called before each."""
         cls.count += 1
 
 
-class Liveness:
+class Watchdog:
     """The signs of life of process ``rank`` of ``count``, and the watch over the others' from the `start` on.
 
-    ``ended`` is called, in the thread, with a sentence that names those that are lost. ``hung_after`` None: nobody is
+    ``ended`` is called, in the thread, with a sentence that names those that are lost. ``hang_timeout`` None: nobody is
     taken to hang. ``others`` returns the numbers of processes that this one has begun and that are members themselves.
     """
 
@@ -53,15 +53,20 @@ class Liveness:
         count: int,
         ended: Callable[[str], None],
         every: float = EVERY,
-        lost_after: float = LOST_AFTER,
-        hung_after: float | None = HUNG_AFTER,
+        heartbeat_timeout: float = LOST_AFTER,
+        hang_timeout: float | None = HUNG_AFTER,
         others: Callable[[], Collection[int]] = tuple,
     ) -> None:
         self.store, self.rank, self.count, self.ended = store, rank, count, ended
-        self.every, self.lost_after, self.hung_after, self.others = every, lost_after, hung_after, others
+        self.every, self.heartbeat_timeout, self.hang_timeout, self.others = (
+            every,
+            heartbeat_timeout,
+            hang_timeout,
+            others,
+        )
         self._stopped = threading.Event()
         self._seen: dict[int, tuple[str, float]] = {}  # rank -> its last sign, and when it came
-        self._before = Meetings.count
+        self._before = CollectiveCounter.count
         self._active = time.monotonic()  # when this process was last seen to do something
         self._work = (0.0, -1)  # what it had done by then: seconds, meetings
         self._thread = threading.Thread(target=self._watch, name="liveness", daemon=True)
@@ -73,7 +78,7 @@ class Liveness:
     def stop(self, done: bool) -> None:
         """Give no more signs; ``done``: the others shall not miss them."""
         self._stopped.set()
-        self._thread.join(self.lost_after)  # or its last sign comes after the farewell
+        self._thread.join(self.heartbeat_timeout)  # or its last sign comes after the farewell
         if done:
             try:
                 self.store.set(self._key(self.rank), DONE)
@@ -82,7 +87,7 @@ class Liveness:
 
     def wait(self) -> None:
         """Wait as long as it takes to know who is lost."""
-        self._thread.join(self.lost_after + 3 * self.every)
+        self._thread.join(self.heartbeat_timeout + 3 * self.every)
 
     def _watch(self) -> None:
         sign = 0
@@ -105,11 +110,11 @@ class Liveness:
 
     def _look_at_oneself(self) -> tuple[int, float]:
         """Return to how many meetings this process has come, and for how many seconds it has done nothing."""
-        now, work = time.monotonic(), (seconds_of_work(self.others()), Meetings.count)
+        now, work = time.monotonic(), (seconds_of_work(self.others()), CollectiveCounter.count)
         before = self._work
         if work[1] != before[1] or work[0] - before[0] > WORK * (now - self._active) or waits_for_the_disk():
             self._active, self._work = now, work
-        return Meetings.count - self._before, now - self._active
+        return CollectiveCounter.count - self._before, now - self._active
 
     def _lost(self) -> list[int]:
         now = time.monotonic()
@@ -121,17 +126,17 @@ class Liveness:
             if sign != before:
                 since = now
             self._seen[rank] = (sign, since)
-            if rank != self.rank and sign != DONE and now - since > self.lost_after:
+            if rank != self.rank and sign != DONE and now - since > self.heartbeat_timeout:
                 found.append(rank)
         return found
 
     def _hung(self) -> list[int]:
         """Return who does nothing while others wait at a meeting that it has not come to; all, if none does a thing."""
-        if self.hung_after is None or self.count == 1:
+        if self.hang_timeout is None or self.count == 1:
             return []
         told = {rank: sign.split() for rank, (sign, _) in self._seen.items() if sign not in ("", DONE)}
         furthest = max(int(meetings) for _, meetings, _ in told.values())
-        hung = [rank for rank, (_, _, idle) in told.items() if float(idle) > self.hung_after]
+        hung = [rank for rank, (_, _, idle) in told.items() if float(idle) > self.hang_timeout]
         return hung if len(hung) == self.count else [rank for rank in hung if int(told[rank][1]) < furthest]
 
     def _sentence(self, lost: list[int], hung: list[int]) -> str:
@@ -143,7 +148,7 @@ class Liveness:
                 (lost, "no sign of life, so dead, frozen or cut off"),
                 (
                     hung,
-                    f"did nothing for {self.hung_after:g} seconds{waited}, so {they}",
+                    f"did nothing for {self.hang_timeout:g} seconds{waited}, so {they}",
                 ),
             )
             if ranks

@@ -33,7 +33,7 @@ _PASSING = {408, 425, 429, 500, 502, 503, 504}
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How long a server is waited for. One that was never reached is not waited for at all."""
 
     pauses: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 16.0)  # seconds, between attempts in a row that bring nothing new
@@ -57,10 +57,10 @@ class _Broken(Exception):
         self.pause, self.reached = pause, reached
 
 
-PATIENCE = Patience()
+PATIENCE = RetryPolicy()
 
 
-def fetch(file: File, folder: Path, mirror: str | None = None, patience: Patience = PATIENCE) -> Path:
+def fetch(file: File, folder: Path, mirror: str | None = None, patience: RetryPolicy = PATIENCE) -> Path:
     """Return the path of a file in `folder`, downloaded unless it is there and agrees with what is known of it.
 
     `mirror`, an address, is asked for the file by its name instead of the published places. Raises
@@ -148,7 +148,7 @@ def address(mirror: str) -> str:
 # --- one place ----------------------------------------------------------------------------------------------
 
 
-def _from_place(url: str, file: File, expected: str | None, part: Part, patience: Patience) -> None:
+def _from_place(url: str, file: File, expected: str | None, part: Part, patience: RetryPolicy) -> None:
     """Let `part` become the whole file from one place, or raise _Unusable."""
     say(f"downloading {url}" + (f", from byte {part.size:,} on" if part.size else ""))
     part.inherited = part.size > 0
@@ -165,7 +165,7 @@ def _from_place(url: str, file: File, expected: str | None, part: Part, patience
         say(f"the parts of {file.name} do not belong together; from the beginning")
 
 
-def _persist(url: str, file: File, part: Part, patience: Patience, progress: Progress) -> None:
+def _persist(url: str, file: File, part: Part, patience: RetryPolicy, progress: Progress) -> None:
     """Attempt until the stream has ended, or too many attempts in a row have brought nothing new."""
     failures, furthest, reached = 0, part.size, False
     while True:
@@ -185,7 +185,7 @@ def _persist(url: str, file: File, part: Part, patience: Patience, progress: Pro
             time.sleep(pause)
 
 
-def _attempt(url: str, file: File, part: Part, patience: Patience, progress: Progress) -> None:
+def _attempt(url: str, file: File, part: Part, patience: RetryPolicy, progress: Progress) -> None:
     """Ask once, for what is missing, and take what comes; return when the stream has come to its end."""
     try:
         request = urllib.request.Request(url, headers=_headers(url, file, part))
@@ -284,7 +284,7 @@ def _of(total: int | None) -> str:
     return "" if total is None else f" of {total:,}"
 
 
-def _retry_after(headers: "Message[str, str]", patience: Patience) -> float:
+def _retry_after(headers: "Message[str, str]", patience: RetryPolicy) -> float:
     asked = headers.get("Retry-After", "")
     return min(float(asked), patience.longest) if asked.isdigit() else 0.0
 

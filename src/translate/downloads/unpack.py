@@ -83,12 +83,12 @@ def looks_like(path: Path, kind: Kind) -> bool:
         return False
 
 
-def take_apart(name: str) -> Parts:
+def safe_parts(name: str) -> Parts:
     """Return the folders and the file that a name in an archive is made of, () for one that is no data.
 
     Raises ArchiveError for a name that could lead out of the target, on this system or on another.
 
-    >>> take_apart("horse2zebra/./trainA/1.jpg")
+    >>> safe_parts("horse2zebra/./trainA/1.jpg")
     ('horse2zebra', 'trainA', '1.jpg')
     """
     parts = tuple(part for part in name.split("/") if part not in ("", "."))
@@ -110,7 +110,7 @@ def _unzip(archive: Path, writer: "_Writer", progress: Progress) -> None:
         writer.expect(sum(entry.file_size + _HEADER for entry in entries))  # before anything is written
         read = 0
         for entry in entries:
-            parts = take_apart(entry.orig_filename)
+            parts = safe_parts(entry.orig_filename)
             if entry.flag_bits & 1:
                 raise ArchiveError("is locked by a password")
             kind = stat.S_IFMT(entry.external_attr >> 16)
@@ -137,13 +137,13 @@ def _untar(archive: Path, writer: "_Writer", progress: Progress) -> None:
         bounded = cast(IO[bytes], _Bounded(content, writer.limit))
         with tarfile.open(fileobj=bounded, mode="r|") as tar:  # never goes back
             for entry in tar:
-                parts = take_apart(entry.name)
+                parts = safe_parts(entry.name)
                 if entry.isdir():
                     writer.make_folder(parts)
                 elif entry.issym():
                     writer.note_link(parts, entry.linkname, of=entry.name)
                 elif entry.islnk():
-                    writer.note_link(parts, take_apart(entry.linkname), of=entry.name)
+                    writer.note_link(parts, safe_parts(entry.linkname), of=entry.name)
                 elif entry.isreg():
                     taken = tar.extractfile(entry)
                     assert taken is not None, entry.name  # of regular files there is one

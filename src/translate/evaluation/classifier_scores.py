@@ -147,7 +147,7 @@ def measure(metric: Local, num_content: int, model: TranslationModel, data: Data
                 collect(f"{mode} images", images)
             if data.view == "paired" and sources.partner is not None:
                 collect("error", (images.clamp(-1, 1) - sources.partner).square().flatten(1).mean(1) / 4)
-        if "reference" in model.guides:
+        if "reference" in model.style_inputs:
             order = _partners(sources.domain, task.target, number + 1)
             collect("wanted style", torch.from_numpy(factors[sources.items[order], num_content:]))
     found = {name: torch.cat(values) for name, values in collected.items()}
@@ -176,11 +176,11 @@ def _followed(data: DataModule) -> str:
 def _guides(model: TranslationModel, task: Task, number: int) -> dict[str, dict[str, Tensor]]:
     """Return how a task is done, by mode: guided by either of two codes, by references, or by the target alone."""
     modes: dict[str, dict[str, Tensor]] = {}
-    if "code" in model.guides:
+    if "code" in model.style_inputs:
         generator = torch.Generator().manual_seed(number + 1)
         for mode in ("latent", "other"):
             modes[mode] = {"code": torch.randn(len(task.target), model.latent_size, generator=generator)}
-    if "reference" in model.guides:
+    if "reference" in model.style_inputs:
         order = _partners(task.sources.domain, task.target, number + 1)
         modes["reference"] = {"reference": task.sources.image[order]}
     return modes or {"": {}}
@@ -262,7 +262,7 @@ def write(place: RunFolder, columns: Mapping[str, Figures], protocol: str, model
     found = {
         "protocol": protocol,
         "iteration": model.iteration,
-        "networks": "averaged" if model.averaged.networks else "trained",
+        "networks": "averaged" if model.ema.networks else "trained",
         "figures": columns,
         "environment": environment(seed),
     }

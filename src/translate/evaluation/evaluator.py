@@ -20,7 +20,7 @@ from translate.evaluation.reference_statistics import tallied
 from translate.evaluation.results import Figures, Request, Result
 from translate.evaluation.streaming import Reading, Stream, modes, stream
 from translate.evaluation.tasks import Route, routes
-from translate.metrics.accumulators import Tally
+from translate.metrics.accumulators import Accumulator
 from translate.metrics.classifier import Local
 from translate.metrics.features import CleanInception, Features, PublishedInception
 from translate.metrics.protocols import PROTOCOLS
@@ -122,7 +122,7 @@ class Evaluator:
         self._judge: tuple[Local, int] | None = None
         self._networks: dict[Path, Features] = {}
         self._prepared: set[str] = set()
-        self._reals: dict[tuple[int, bytes], dict[str, Tally]] = {}
+        self._reals: dict[tuple[int, bytes], dict[str, Accumulator]] = {}
 
     @property
     def protocols(self) -> list[str]:
@@ -186,7 +186,9 @@ class Evaluator:
             raise UserError(f"metrics: protocol paired needs pairs, which this data set ({self.data.view}) has not")
         done, doubts = self.group.of_first(results.load_partial(path, request) if self.group.first else None)
         work = [
-            (route, mode, guide) for route in routes(self.data) for mode, guide in modes(tuple(model.guides)).items()
+            (route, mode, guide)
+            for route in routes(self.data)
+            for mode, guide in modes(tuple(model.style_inputs)).items()
         ]
         left = [(route, mode, guide) for route, mode, guide in work if _key(route, mode) not in done]
         if done and self.group.first:
@@ -231,26 +233,26 @@ class Evaluator:
                 remarks.append("LPIPS is of several translations of a source, and this model gives one")
                 continue
             self._prepare(each)
-            tally = each.metric.tally()
+            accumulator = each.metric.accumulator()
             shared = each.reads == "features"
             features = self._features(protocol, each) if shared else None
-            names[each.label] = f"{id(features)} {tally.key}" if shared else each.label
-            fakes.setdefault(names[each.label], Reading(each.reads, each.metric, tally, features))
+            names[each.label] = f"{id(features)} {accumulator.key}" if shared else each.label
+            fakes.setdefault(names[each.label], Reading(each.reads, each.metric, accumulator, features))
         how = Stream(num_outputs, self.batch_size, self.seed, self.device)
         count = self.group.shard.count
         stream(
             model, self.data, route, guide, how, list(fakes.values()), self.group.shard, lambda n: progress(n * count)
         )
         # ids differ between processes, the order of readings does not
-        merged = self.group.merged({str(number): each.tally for number, each in enumerate(fakes.values())})
-        tallies = dict(zip(fakes, merged.values(), strict=True))
+        merged = self.group.merged({str(number): each.accumulator for number, each in enumerate(fakes.values())})
+        accumulators = dict(zip(fakes, merged.values(), strict=True))
         figures: Figures = {}
         for each in chosen:
             if each.label not in names:
                 continue
-            fake = tallies[names[each.label]]
+            fake = accumulators[names[each.label]]
             if each.reads == "features":
-                real = self._real(protocol, each, chosen, route)[each.metric.tally().key]
+                real = self._real(protocol, each, chosen, route)[each.metric.accumulator().key]
                 figures |= each.metric.figures(fake, real, self.device)
                 figures["real images"] = float(len(real))
                 remarks += each.metric.doubts(fake, real)
@@ -259,15 +261,15 @@ class Evaluator:
                 remarks += each.metric.doubts(fake)
         return {**figures, "translations": float(len(route.sources) * num_outputs)}, remarks
 
-    def _real(self, protocol: str, each: Chosen, chosen: Sequence[Chosen], route: Route) -> dict[str, Tally]:
+    def _real(self, protocol: str, each: Chosen, chosen: Sequence[Chosen], route: Route) -> dict[str, Accumulator]:
         """Return the tallies of the real images that a route is compared with, for all metrics on the same features."""
         features = self._features(protocol, each)
         key = (id(features), route.reals.tobytes())
         if key not in self._reals:
-            makers: dict[str, Callable[[], Tally]] = {}
+            makers: dict[str, Callable[[], Accumulator]] = {}
             for other in chosen:
                 if other.reads == "features" and self._features(protocol, other) is features:
-                    makers.setdefault(other.metric.tally().key, other.metric.tally)
+                    makers.setdefault(other.metric.accumulator().key, other.metric.accumulator)
             facts = None
             if each.file is not None:
                 facts = {"protocol": protocol, "weights": pretrained.digest_of(self.paths[each.label])}
@@ -336,7 +338,7 @@ class Evaluator:
         return Request(
             protocol=protocol,
             iteration=subject.model.iteration,
-            networks="averaged" if subject.model.averaged.networks else "trained",
+            networks="averaged" if subject.model.ema.networks else "trained",
             model=_digest(subject.model),
             seed=self.seed,
             metrics={each.name: self._settings(each) for each in chosen},
@@ -363,7 +365,7 @@ PATHS = ("weights", "linear")
 def _digest(model: TranslationModel) -> str:
     """Return a digest of the networks that translate, the same on every device."""
     digest = hashlib.sha256()
-    for role, network in sorted(model.learned().items()):
+    for role, network in sorted(model.inference_networks().items()):
         for name, tensor in network.state_dict().items():
             digest.update(f"{role}.{name}".encode())
             digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())

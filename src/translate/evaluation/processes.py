@@ -6,7 +6,7 @@ from typing import Any
 
 from translate.data.module import Shard
 from translate.distributed import collectives
-from translate.metrics.accumulators import Tally, merged
+from translate.metrics.accumulators import Accumulator, merged
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,10 @@ class Group:
         """Return whether this process writes and speaks."""
         return self.shard.rank == 0
 
-    def merged(self, tallies: Mapping[str, Tally]) -> dict[str, Tally]:
+    def merged(self, accumulators: Mapping[str, Accumulator]) -> dict[str, Accumulator]:
         """Return tallies of the same names that have taken what those of all processes have."""
-        everywhere = self.collect(dict(tallies))
-        return {name: merged([each[name] for each in everywhere]) for name in tallies}
+        everywhere = self.collect(dict(accumulators))
+        return {name: merged([each[name] for each in everywhere]) for name in accumulators}
 
     def of_first(self, value: Any) -> Any:
         """Return the first process's value."""
@@ -36,4 +36,4 @@ ALONE = Group(Shard(), lambda value: [value])
 
 def together() -> Group:
     """Return the group of all processes of torch.distributed; this one alone where there are no others."""
-    return Group(Shard(collectives.process_rank(), collectives.process_count()), collectives.collect)
+    return Group(Shard(collectives.process_rank(), collectives.process_count()), collectives.all_gather_object)

@@ -23,7 +23,7 @@ from translate.data.module import Shard
 from translate.evaluation.processes import Group
 from translate.evaluation.streaming import read_real
 from translate.files import atomic_write
-from translate.metrics.accumulators import Tally
+from translate.metrics.accumulators import Accumulator
 from translate.metrics.features import Features
 
 log = logging.getLogger("translate")
@@ -38,11 +38,11 @@ def key_of(facts: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def load(path: Path, tally: Tally) -> bool:
+def load(path: Path, accumulator: Accumulator) -> bool:
     """Fill a tally from a file; False where there is none, or a damaged one."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            tally.restore({name: arrays[name] for name in arrays.files})
+            accumulator.restore({name: arrays[name] for name in arrays.files})
     except FileNotFoundError:
         return False
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
@@ -51,10 +51,10 @@ def load(path: Path, tally: Tally) -> bool:
     return True
 
 
-def save(path: Path, tally: Tally) -> None:
+def save(path: Path, accumulator: Accumulator) -> None:
     """Keep a tally in a file; a folder that cannot be written to means that it is not kept."""
     content = io.BytesIO()
-    np.savez(content, **tally.arrays())  # type: ignore[arg-type] # the stub takes `allow_pickle` for one of them
+    np.savez(content, **accumulator.arrays())  # type: ignore[arg-type] # the stub takes `allow_pickle` for one of them
     try:
         atomic_write(path, content.getvalue(), durable=True)
     except OSError as error:
@@ -90,18 +90,18 @@ def tallied(
     dataset: Dataset,
     items: np.ndarray,
     size: int,
-    tallies: Mapping[str, Callable[[], Tally]],
+    accumulators: Mapping[str, Callable[[], Accumulator]],
     features: Features,
     facts: Mapping[str, Any] | None,
     cache: Path | None,
     group: Group,
-) -> dict[str, Tally]:
+) -> dict[str, Accumulator]:
     """Return tallies of real pictures, from the cache where all processes of the group find them there.
 
     ``tallies`` makes them by key, a text that tells all their settings. ``facts`` tell what the features depend on;
     None: they are not kept, since they belong to this run alone.
     """
-    made = {name: make() for name, make in tallies.items()}
+    made = {name: make() for name, make in accumulators.items()}
     paths: dict[str, Path] = {}
     if cache is not None and facts is not None:
         digest = hashlib.sha256(items.tobytes()).hexdigest()
@@ -109,11 +109,11 @@ def tallied(
         paths = {name: cache / FOLDER / f"{key_of({**about, 'tally': name})}.npz" for name in made}
     mine = {name for name, path in paths.items() if load(path, made[name])}
     kept = set.intersection(*group.collect(mine))
-    missing = {name: tallies[name]() for name in made if name not in kept}
+    missing = {name: accumulators[name]() for name in made if name not in kept}
     if missing:
         read_real(pictures_of(dataset, items, size, group.shard), missing, features)
-        for name, tally in group.merged(missing).items():
-            made[name] = tally
+        for name, accumulator in group.merged(missing).items():
+            made[name] = accumulator
             if name in paths and group.shard.rank == 0:
-                save(paths[name], tally)
+                save(paths[name], accumulator)
     return made

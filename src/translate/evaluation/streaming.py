@@ -12,7 +12,7 @@ from translate.data.module import DataModule, Shard
 from translate.data.philox import normal, uniform
 from translate.data.transforms import to_float
 from translate.evaluation.tasks import Route
-from translate.metrics.accumulators import Tally
+from translate.metrics.accumulators import Accumulator
 from translate.metrics.features import Features, quantized
 
 STREAMS = 0xE000_0000
@@ -27,7 +27,7 @@ Modes = dict[str, str | None]
 class Translating(Protocol):
     """What is measured of a model."""
 
-    guides: Any
+    style_inputs: Any
     latent_size: int
 
     def translate(self, x: Tensor, target: Tensor, *args: Any, **guide: Any) -> Tensor:
@@ -41,7 +41,7 @@ class Reading:
 
     reads: str  # "features", "outputs", "sources" or "pairs"
     metric: Any
-    tally: Tally
+    accumulator: Accumulator
     features: Features | None = None
 
 
@@ -55,14 +55,14 @@ class Stream:
     device: torch.device
 
 
-def modes(guides: Sequence[str]) -> Modes:
+def modes(style_inputs: Sequence[str]) -> Modes:
     """Return the modes of a model with these guides.
 
     >>> modes(("code", "reference")), modes(())
     ({'latent': 'code', 'reference': 'reference'}, {'': None})
     """
     names = {"code": "latent", "reference": "reference"}
-    return {names[guide]: guide for guide in guides} or {"": None}
+    return {names[guide]: guide for guide in style_inputs} or {"": None}
 
 
 @torch.no_grad()
@@ -114,16 +114,16 @@ def _feed(
             name = id(reading.features)
             if name not in computed:
                 computed[name] = reading.features(pictures)
-            reading.tally.add(computed[name], keys)
+            reading.accumulator.add(computed[name], keys)
         elif reading.reads == "outputs":
-            reading.tally.add(reading.metric.read(outputs), positions)
+            reading.accumulator.add(reading.metric.read(outputs), positions)
         elif reading.reads == "sources":
-            reading.tally.add(reading.metric.read(outputs, x), positions)
+            reading.accumulator.add(reading.metric.read(outputs, x), positions)
         else:
             wanted = data.rows("val", rows).partner
             assert wanted is not None
             found = [torch.from_numpy(each).permute(0, 3, 1, 2).float() for each in (pictures, quantized(wanted))]
-            reading.tally.add(reading.metric.read(*found), positions)
+            reading.accumulator.add(reading.metric.read(*found), positions)
 
 
 def _guide(
@@ -173,10 +173,10 @@ def _images(data: DataModule, rows: np.ndarray) -> Tensor:
 
 
 def read_real(
-    pictures: Iterator[tuple[np.ndarray, np.ndarray]], tallies: Mapping[str, Tally], features: Features
+    pictures: Iterator[tuple[np.ndarray, np.ndarray]], accumulators: Mapping[str, Accumulator], features: Features
 ) -> None:
     """Let tallies take the features of real pictures, given as batches of (pictures, positions)."""
     for pixels, positions in pictures:
         found = features(pixels)
-        for tally in tallies.values():
-            tally.add(found, positions)
+        for accumulator in accumulators.values():
+            accumulator.add(found, positions)

@@ -15,15 +15,15 @@ from translate.training import build
 from translate.weights import format, hub
 from translate.weights.format import NETWORK, Weights
 from translate.weights.published import detect
-from translate.weights.published.layout import Wishes
+from translate.weights.published.layout import ImportOptions
 
 
-def read(places: Sequence[str], wishes: Wishes) -> Weights:
+def read(places: Sequence[str], wishes: ImportOptions) -> Weights:
     """Return the weights in files on this machine or on the Hub, published ones or one of ours."""
     paths = [hub.fetch(place) if hub.is_address(place) else Path(place).expanduser() for place in places]
     if len(paths) > 1 or not _is_ours(paths[0]):
         return detect.read(paths, wishes)
-    if replace(wishes, licence=None) != Wishes():
+    if replace(wishes, licence=None) != ImportOptions():
         raise UserError(f"weights: {places[0]} says itself what it holds; leave out everything but licence")
     weights = format.read(paths[0])
     return weights if wishes.licence is None else replace(weights, licence=wishes.licence)
@@ -52,10 +52,10 @@ def begin_run(weights: Weights, folder: Path, overrides: Sequence[str]) -> list[
             continue
         model.network(role).load_state_dict(trained)
         taken.append(role)
-        if role in model.averaged:
-            model.averaged[role].load_state_dict(weights.learned(role))
+        if role in model.ema:
+            model.ema[role].load_state_dict(weights.learned(role))
     RunFolder(folder).begin(to_yaml(config), [*overrides], config.seed)
-    state = checkpoints.state_of(model, tuple(config.data.domains or ()), to_mapping(config))
+    state = checkpoints.capture(model, tuple(config.data.domains or ()), to_mapping(config))
     checkpoints.write(state, RunFolder(folder).checkpoint(0))
     told = [f"{folder}: a run of {weights.model} with the weights of {', '.join(taken)}"]
     if fresh:

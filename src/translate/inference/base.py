@@ -21,7 +21,7 @@ class Translation:
     optional_roles: ClassVar[tuple[str, ...]] = ()
     """Networks that it reads where there are any."""
 
-    guides: ClassVar[tuple[str, ...]] = ()
+    style_inputs: ClassVar[tuple[str, ...]] = ()
     """What guides it beside the target: of "code" and "reference", keywords of ``__call__``."""
 
     latent_size: int = 0

@@ -15,7 +15,7 @@ class StarGANv2Translation(Translation):
 
     roles = ("generator", "mapping", "style_encoder")
     optional_roles = ("masks",)
-    guides = ("code", "reference")
+    style_inputs = ("code", "reference")
 
     def __init__(self, networks: Mapping[str, nn.Module], latent_size: int = 16) -> None:
         super().__init__(networks)

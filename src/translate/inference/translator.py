@@ -46,7 +46,7 @@ class Translator:
                 raise
             raise UserError(
                 f"{error}. The weights were made with the plug-ins {', '.join(lacking)}, which do not take part here: "
-                f"translate.plugins.activate({lacking})"
+                f"translate.registry.plugins.activate({lacking})"
             ) from error
         self.device = torch.device(device)
         self.to(device)
@@ -62,9 +62,9 @@ class Translator:
         return tuple(name for each in self.about.label_sets for name in each["names"])
 
     @property
-    def guides(self) -> tuple[str, ...]:
+    def style_inputs(self) -> tuple[str, ...]:
         """Return what guides a translation beside the target: of "code" and "reference"."""
-        return self.translation.guides
+        return self.translation.style_inputs
 
     @property
     def image_size(self) -> int:
@@ -145,14 +145,14 @@ class Translator:
         """Return what guides each image, by keyword: codes (count, L), or references (count, 3, S, S)."""
         given = [name for name, v in (("code", code), ("seed", seed), ("reference", reference)) if v is not None]
         for name in given:
-            if ("code" if name == "seed" else name) not in self.guides:
+            if ("code" if name == "seed" else name) not in self.style_inputs:
                 raise UserError(f"translate: {self.about.model} is not guided by {name}, by the target alone")
         if len(given) > 1:
             raise UserError(f"translate: found {' and '.join(given)}, expected one of them")
         if reference is not None:
             images = to_images(reference, self.image_size, self.crop)
             return {"reference": _for_each(images, count, "references", "images")}
-        if "code" not in self.guides:
+        if "code" not in self.style_inputs:
             return {}
         length = self.translation.latent_size
         if code is None:

@@ -15,7 +15,7 @@ from torch import Tensor
 _HASH = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
 
-class Tally(Protocol):
+class Accumulator(Protocol):
     """What is kept of a stream; two of the same ``key`` keep the same of the same rows."""
 
     @property
@@ -27,7 +27,7 @@ class Tally(Protocol):
         """Take rows (n, ...) of the images at positions (n,)."""
         ...
 
-    def merge(self, other: "Tally") -> None:
+    def merge(self, other: "Accumulator") -> None:
         """Take all that another tally of the same kind has taken; no position may be in both."""
         ...
 
@@ -44,7 +44,7 @@ class Tally(Protocol):
         ...
 
 
-class Moments:
+class FeatureStatistics:
     """Mean and covariance of features in float64, updated batch by batch.
 
     Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979: the
@@ -71,9 +71,9 @@ class Moments:
         centred = values - mean
         self._join(len(values), mean, centred.T @ centred)
 
-    def merge(self, other: "Tally") -> None:
+    def merge(self, other: "Accumulator") -> None:
         """Take what another has taken."""
-        assert isinstance(other, Moments)
+        assert isinstance(other, FeatureStatistics)
         if other.count:
             self._join(other.count, other.mean, other.scatter)
 
@@ -133,7 +133,7 @@ class Sample:
         self.count += len(rows)
         self._join(rows.detach().to("cpu", torch.float32), np.asarray(positions, np.int64))
 
-    def merge(self, other: "Tally") -> None:
+    def merge(self, other: "Accumulator") -> None:
         """Take what another has taken."""
         assert isinstance(other, Sample)
         self.count += other.count
@@ -172,7 +172,7 @@ class Values:
         """Take numbers (n,) of positions (n,)."""
         self.found.update(zip(positions.tolist(), rows.detach().double().cpu().tolist(), strict=True))
 
-    def merge(self, other: "Tally") -> None:
+    def merge(self, other: "Accumulator") -> None:
         """Take what another has taken."""
         assert isinstance(other, Values)
         self.found.update(other.found)
@@ -190,9 +190,9 @@ class Values:
         self.found = dict(zip(arrays["positions"].tolist(), arrays["values"].tolist(), strict=True))
 
 
-def merged(tallies: Sequence[Tally]) -> Tally:
+def merged(accumulators: Sequence[Accumulator]) -> Accumulator:
     """Return the first of several tallies of one kind after it has taken all others."""
-    first, *others = tallies
+    first, *others = accumulators
     for other in others:
         first.merge(other)
     return first

@@ -73,7 +73,7 @@ factors (B, F), where F may be 0."""
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Predictions:
     """What the judge read in images."""
 
     logits: Tensor  # (n, K)
@@ -126,11 +126,11 @@ class Local:
         self.judge = judge.eval()
 
     @torch.no_grad()
-    def read(self, images: Tensor) -> Verdict:
+    def read(self, images: Tensor) -> Predictions:
         """Return what the judge reads in images (n, 3, S, S)."""
         assert self.judge is not None, "fit first"
         parts = [self.judge(part.clamp(-1, 1)) for part in images.split(64)]
-        return Verdict(torch.cat([logits for logits, _ in parts]), torch.cat([factors for _, factors in parts]))
+        return Predictions(torch.cat([logits for logits, _ in parts]), torch.cat([factors for _, factors in parts]))
 
     @torch.no_grad()
     def __call__(self, pixels: np.ndarray) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from translate.metrics.accumulators import Tally, Values
+from translate.metrics.accumulators import Accumulator, Values
 from translate.metrics.lpips import Lpips
 from translate.registry.registry import METRICS
 
@@ -24,16 +24,16 @@ class _Likeness:
 
     name = ""
 
-    def tally(self) -> Tally:
+    def accumulator(self) -> Accumulator:
         """Return what is kept: a number for each source."""
         return Values()
 
-    def figures(self, found: Tally) -> dict[str, float]:
+    def figures(self, found: Accumulator) -> dict[str, float]:
         """Return the mean."""
         assert isinstance(found, Values)
         return {self.name: float(found.in_order().mean())}
 
-    def doubts(self, found: Tally) -> Iterator[str]:
+    def doubts(self, found: Accumulator) -> Iterator[str]:
         """Yield what makes the figure doubtful."""
         if len(found) < FEW:
             yield f"{self.name} of {len(found)} sources: the mean of few is noisy"

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from translate.metrics.accumulators import Moments, Sample, Tally
+from translate.metrics.accumulators import Accumulator, FeatureStatistics, Sample
 from translate.registry.registry import METRICS
 
 Figures = dict[str, float]
@@ -18,14 +18,14 @@ Figures = dict[str, float]
 BLOCK = 2048  # rows of a matrix of distances that are computed at once
 
 
-def frechet_distance(fake: Moments, real: Moments) -> float:
+def frechet_distance(fake: FeatureStatistics, real: FeatureStatistics) -> float:
     """Return the squared Frechet (2-Wasserstein) distance between two Gaussians (Heusel et al. 2017, eq. 6).
 
     ``|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2))``. The trace of the root is the sum of the roots of the eigenvalues
     of ``C2^(1/2) C1 C2^(1/2)``, which is symmetric and has those of ``C1 C2``: no complex numbers, and no root of a
     matrix that is not symmetric, which fails for fewer images than features.
 
-    >>> one, two = Moments(), Moments()
+    >>> one, two = FeatureStatistics(), FeatureStatistics()
     >>> one.add(torch.tensor([[0.0, 0.0], [2.0, 2.0]]), np.arange(2))
     >>> two.add(torch.tensor([[3.0, 0.0], [5.0, 2.0]]), np.arange(2))
     >>> round(frechet_distance(one, two), 6)
@@ -105,20 +105,20 @@ class Fid:
     def __init__(self, weights: str | None = None) -> None:
         self.weights = weights
 
-    def tally(self) -> Tally:
+    def accumulator(self) -> Accumulator:
         """Return what is kept of either set."""
-        return Moments()
+        return FeatureStatistics()
 
-    def figures(self, fake: Tally, real: Tally, device: torch.device) -> Figures:
+    def figures(self, fake: Accumulator, real: Accumulator, device: torch.device) -> Figures:
         """Return the distance; computed on the CPU, where float64 is the same everywhere."""
         del device
-        assert isinstance(fake, Moments)
-        assert isinstance(real, Moments)
+        assert isinstance(fake, FeatureStatistics)
+        assert isinstance(real, FeatureStatistics)
         return {"FID": frechet_distance(fake, real)}
 
-    def doubts(self, fake: Tally, real: Tally) -> Iterator[str]:
+    def doubts(self, fake: Accumulator, real: Accumulator) -> Iterator[str]:
         """Yield what makes the figure doubtful."""
-        assert isinstance(fake, Moments)
+        assert isinstance(fake, FeatureStatistics)
         least, width = min(len(fake), len(real)), len(fake.mean)
         if least <= width:
             yield (
@@ -139,11 +139,11 @@ class Kid:
     ) -> None:
         self.num_subsets, self.subset_size, self.kept, self.weights = num_subsets, subset_size, kept, weights
 
-    def tally(self) -> Tally:
+    def accumulator(self) -> Accumulator:
         """Return what is kept of either set."""
         return Sample(self.kept)
 
-    def figures(self, fake: Tally, real: Tally, device: torch.device) -> Figures:
+    def figures(self, fake: Accumulator, real: Accumulator, device: torch.device) -> Figures:
         """Return the mean over subsets, and their standard deviation."""
         assert isinstance(fake, Sample)
         assert isinstance(real, Sample)
@@ -158,7 +158,7 @@ class Kid:
             found.append(kernel_distance(x[chosen[0]], y[chosen[1]]))
         return {"KID": float(np.mean(found)), "KID spread": float(np.std(found))}
 
-    def doubts(self, fake: Tally, real: Tally) -> Iterator[str]:
+    def doubts(self, fake: Accumulator, real: Accumulator) -> Iterator[str]:
         """Yield what makes the figure doubtful."""
         least = min(len(fake), len(real))
         if least < self.subset_size:
@@ -175,11 +175,11 @@ class Prdc:
     def __init__(self, nearest: int = 5, kept: int = 10_000, weights: str | None = None) -> None:
         self.nearest, self.kept, self.weights = nearest, kept, weights
 
-    def tally(self) -> Tally:
+    def accumulator(self) -> Accumulator:
         """Return what is kept of either set."""
         return Sample(self.kept)
 
-    def figures(self, fake: Tally, real: Tally, device: torch.device) -> Figures:
+    def figures(self, fake: Accumulator, real: Accumulator, device: torch.device) -> Figures:
         """Return the four figures."""
         assert isinstance(fake, Sample)
         assert isinstance(real, Sample)
@@ -187,7 +187,7 @@ class Prdc:
             return dict.fromkeys(("precision", "recall", "density", "coverage"), float("nan"))
         return neighbourhoods(_on(device, fake.rows), _on(device, real.rows), self.nearest)
 
-    def doubts(self, fake: Tally, real: Tally) -> Iterator[str]:
+    def doubts(self, fake: Accumulator, real: Accumulator) -> Iterator[str]:
         """Yield what makes the figures doubtful."""
         fakes, reals = (min(self.kept, len(each)) for each in (fake, real))
         least = min(fakes, reals)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from translate.errors import UserError
-from translate.metrics.accumulators import Tally, Values
+from translate.metrics.accumulators import Accumulator, Values
 from translate.metrics.weights import read_tensors
 from translate.registry.registry import METRICS
 
@@ -114,7 +114,7 @@ class LpipsPublished:
             raise UserError(f"metrics: lpips_published.linear: there is no file {linear}")
         self.network = Lpips(weights, linear).to(device)
 
-    def tally(self) -> Tally:
+    def accumulator(self) -> Accumulator:
         """Return what is kept: a number for each source."""
         return Values()
 
@@ -126,14 +126,14 @@ class LpipsPublished:
         pairs = [self.network.between(stages[i], stages[j]) for i, j in combinations(range(len(outputs)), 2)]
         return torch.stack(pairs).mean(0)
 
-    def figures(self, found: Tally) -> dict[str, float]:
+    def figures(self, found: Accumulator) -> dict[str, float]:
         """Return the mean over groups of sources."""
         assert isinstance(found, Values)
         values = found.in_order()
         groups = [values[start : start + PUBLISHED_BATCH] for start in range(0, len(values), PUBLISHED_BATCH)]
         return {"LPIPS": float(np.mean([group.mean() for group in groups]))}
 
-    def doubts(self, found: Tally) -> Iterator[str]:
+    def doubts(self, found: Accumulator) -> Iterator[str]:
         """Yield what makes the figure doubtful."""
         if len(found) < 100:
             yield f"LPIPS of {len(found)} sources: the mean of few is noisy"

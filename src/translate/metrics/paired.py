@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
-from translate.metrics.accumulators import Tally, Values
+from translate.metrics.accumulators import Accumulator, Values
 from translate.registry.registry import METRICS
 
 FEW = 50
@@ -20,7 +20,7 @@ class _Paired(ABC):
 
     name = ""
 
-    def tally(self) -> Tally:
+    def accumulator(self) -> Accumulator:
         """Return what is kept: a number for each pair."""
         return Values()
 
@@ -28,12 +28,12 @@ class _Paired(ABC):
     def read(self, images: Tensor, wanted: Tensor) -> Tensor:
         """Return the figure (n,) of images (n, 3, S, S) in [0, 255] against those that were wanted."""
 
-    def figures(self, found: Tally) -> dict[str, float]:
+    def figures(self, found: Accumulator) -> dict[str, float]:
         """Return the mean."""
         assert isinstance(found, Values)
         return {self.name: float(found.in_order().mean())}
 
-    def doubts(self, found: Tally) -> Iterator[str]:
+    def doubts(self, found: Accumulator) -> Iterator[str]:
         """Yield what makes the figure doubtful."""
         if len(found) < FEW:
             yield f"{self.name} of {len(found)} pairs: the mean of few is noisy"

@@ -19,9 +19,9 @@ from translate.acceleration import channels_last_step
 from translate.data.batches import HeldOut
 from translate.data.philox import uniform
 from translate.data.views import PART_STREAMS, Draw
-from translate.distributed.collectives import gather, process_rank, shard_count, shard_rank, synchronize
-from translate.distributed.microbatches import in_turns, meet, part, split
-from translate.models.ema import Averaged
+from translate.distributed.collectives import all_reduce_mean, gather, process_rank, shard_count, shard_rank
+from translate.distributed.microbatches import current_microbatch, rendezvous, run_microbatches, split
+from translate.models.ema import EMA
 from translate.runs.checkpoints import Stateful
 from translate.schedules import Constant, Schedule, parse
 
@@ -33,7 +33,7 @@ class TranslationModel(pl.LightningModule):
 
     ``networks`` maps roles to modules, which become attributes of the model by that name. A role with an entry in
     ``optimizers`` (role -> function of parameters) is trained. ``weights`` maps phase -> term -> number or schedule.
-    ``averaged`` names the roles that have a moving average, kept with ``average_decay``. ``gradient_clip`` bounds the
+    ``averaged`` names the roles that have a moving average, kept with ``ema_decay``. ``gradient_clip`` bounds the
     total gradient norm of an update (null: no bound). ``seed`` keys the random draws inside a step.
     """
 
@@ -43,7 +43,7 @@ class TranslationModel(pl.LightningModule):
         optimizers: Mapping[str, OptimizerFactory],
         weights: Mapping[str, Mapping[str, Any]],
         averaged: Iterable[str] = (),
-        average_decay: float = 0.999,
+        ema_decay: float = 0.999,
         gradient_clip: float | None = None,
         seed: int = 0,
     ) -> None:
@@ -53,17 +53,17 @@ class TranslationModel(pl.LightningModule):
             self.add_module(role, network)
         self.roles = tuple(networks)
         self.trained = tuple(role for role in networks if role in optimizers)
-        self.averaged = Averaged({role: networks[role] for role in averaged}, average_decay)
+        self.ema = EMA({role: networks[role] for role in averaged}, ema_decay)
         self.weights: dict[str, dict[str, Schedule]] = {
             phase: {term: parse(value) for term, value in terms.items()} for phase, terms in weights.items()
         }
         self.gradient_clip = gradient_clip
         self.seed = seed
         self.iteration = 0  # whole rounds of updates done; the only unit of time
-        self.num_parts = 1  # in which a process trains its batch, one after another, to need less memory
+        self.num_microbatches = 1  # in which a process trains its batch, one after another, to need less memory
         self.terms: dict[str, Tensor] = {}  # of the iteration just done, detached, on the device
         self.memories: dict[str, Stateful] = {}  # kept in checkpoints by name
-        self.rates: dict[str, Schedule] = {}  # role -> learning rate, for roles whose rate is not constant
+        self.lr_schedules: dict[str, Schedule] = {}  # role -> learning rate, for roles whose rate is not constant
         self._factories = dict(optimizers)
         self._optimizers: dict[str, Optimizer] = {}
         self._recorded = [self.terms]  # of each part
@@ -73,20 +73,20 @@ class TranslationModel(pl.LightningModule):
         """Return the trained network of a role."""
         return self.get_submodule(role)
 
-    def learned(self) -> dict[str, nn.Module]:
+    def inference_networks(self) -> dict[str, nn.Module]:
         """Return the network of every role as it is used after training: its average where there is one, in float32."""
-        networks = {role: self.averaged[role] if role in self.averaged else self.network(role) for role in self.roles}
+        networks = {role: self.ema[role] if role in self.ema else self.network(role) for role in self.roles}
         if self.dtype == torch.float64:  # pictures come in float32, and so do codes
             return {role: copy.deepcopy(network).float() for role, network in networks.items()}
         return networks
 
-    headline: tuple[str, ...] = ()
+    progress_terms: tuple[str, ...] = ()
     """Names of the recorded terms that a progress bar shows."""
 
-    guides: tuple[str, ...] = ()
+    style_inputs: tuple[str, ...] = ()
     """What guides a translation beside the target: of "code" and "reference", keywords of `translate`."""
 
-    penalized: tuple[str, ...] = ("discriminator",)
+    double_backward_roles: tuple[str, ...] = ("discriminator",)
     """Roles whose networks a gradient penalty may differentiate twice."""
 
     latent_size: int = 0
@@ -124,9 +124,9 @@ class TranslationModel(pl.LightningModule):
         computing gradients *for* it.
         """
         roles = tuple(role for role in roles if role in self.trained)
-        frozen = meet(None, lambda _: self._freeze_all_but(roles))
+        frozen = rendezvous(None, lambda _: self._freeze_all_but(roles))
         try:
-            yield lambda loss: self._descend(loss, roles)
+            yield lambda loss: self._minimize(loss, roles)
         finally:
             for parameter in frozen:
                 parameter.requires_grad_(True)
@@ -141,16 +141,16 @@ class TranslationModel(pl.LightningModule):
             self.optimizer(role).zero_grad(set_to_none=True)
         return frozen
 
-    def _descend(self, loss: Tensor, roles: tuple[str, ...]) -> None:
+    def _minimize(self, loss: Tensor, roles: tuple[str, ...]) -> None:
         """Take the gradient of ``loss``, average it over parts and processes, bound and record its norm, step."""
-        count = part().count
+        count = current_microbatch().count
         (loss / count if count > 1 else loss).backward()
-        self.record(f"gradient_norm/{'+'.join(roles)}", meet(None, lambda _: self._move(roles)))
+        self.record(f"gradient_norm/{'+'.join(roles)}", rendezvous(None, lambda _: self._move(roles)))
 
     def _move(self, roles: tuple[str, ...]) -> Tensor:
         """Step along the gradients that have been taken, and return their norm before it was bounded."""
         gradients = [p.grad for role in roles for p in self.network(role).parameters() if p.grad is not None]
-        synchronize(gradients)
+        all_reduce_mean(gradients)
         norm = torch.nn.utils.get_total_norm(gradients)
         if self.gradient_clip is not None:
             torch._foreach_mul_(gradients, (self.gradient_clip / (norm + 1e-6)).clamp(max=1.0))
@@ -169,7 +169,7 @@ class TranslationModel(pl.LightningModule):
         """
         weights, every = self.weights[phase], every or {}
         resting = {term for term, number in every.items() if number > 1}
-        if weights.keys() != terms.keys() | resting | {term for term in weights if not self.counts(phase, term)}:
+        if weights.keys() != terms.keys() | resting | {term for term in weights if not self.is_active(phase, term)}:
             raise ValueError(
                 f"weights.{phase}: found weights for {sorted(weights)}, but the step has the terms {sorted(terms)}"
             )
@@ -181,14 +181,14 @@ class TranslationModel(pl.LightningModule):
                 total = total + weight * value
         return total
 
-    def counts(self, phase: str, term: str) -> bool:
+    def is_active(self, phase: str, term: str) -> bool:
         """Return whether a term ever has a weight; a step leaves out one that has none if it is dear to measure."""
         return self.weights[phase].get(term, Constant(0.0)) != Constant(0.0)
 
-    def average(self) -> None:
+    def update_ema(self) -> None:
         """Move the averaged networks towards the trained ones."""
-        trained = {role: self.network(role) for role in self.averaged.networks}
-        meet(None, lambda _: self.averaged.update(trained))
+        trained = {role: self.network(role) for role in self.ema.networks}
+        rendezvous(None, lambda _: self.ema.update(trained))
 
     def record(self, name: str, value: Tensor) -> None:
         """Keep a scalar of this iteration for the log, detached and without waiting for the device.
@@ -196,21 +196,21 @@ class TranslationModel(pl.LightningModule):
         A name recorded twice in an iteration (several updates of one network) keeps every value: the second is
         ``name#2``, and so on.
         """
-        terms = self._recorded[part().index]
+        terms = self._recorded[current_microbatch().index]
         terms[unused(name, terms)] = value.detach().float()
 
-    def record_accuracy(self, name: str, real: Tensor, fake: Tensor) -> None:
+    def record_discriminator_accuracy(self, name: str, real: Tensor, fake: Tensor) -> None:
         """Record, as ``accuracy/name``, how well a discriminator tells real from fake by its logits (any shape).
 
         It is the share of pairs of a real and a fake image that are ranked rightly, each image by the mean of its
         logits: a measure that needs no threshold, so it serves every adversarial loss. 0.5 is a coin, 1 is no doubt.
         Pairs are those of the whole batch, over all processes, so it is known when the iteration is over.
         """
-        scores = self._scores[part().index]
+        scores = self._scores[current_microbatch().index]
         means = [logits.detach().float().flatten(1).mean(1) if logits.ndim > 1 else logits for logits in (real, fake)]
         scores[unused(name, scores)] = torch.stack(means, dim=1).detach().float()
 
-    def share_of_real(self, number: int, count: int) -> Tensor:
+    def interpolation_weights(self, number: int, count: int) -> Tensor:
         """Return the shares (count, 1, 1, 1) of the real images in what a gradient penalty looks at, on the CPU.
 
         They are uniform on [0, 1), a function of (seed, ``number`` of the data set or of the update, place of the image
@@ -227,12 +227,12 @@ class TranslationModel(pl.LightningModule):
         """Run ``step`` with its random draws keyed by (seed, iteration, rank), and count the iteration."""
         del batch_idx  # Lightning's own count starts anew on resume
         torch.manual_seed((self.seed * 1_000_003 + self.iteration) * 4_099 + process_rank())
-        for role, rate in self.rates.items():
+        for role, rate in self.lr_schedules.items():
             for group in self.optimizer(role).param_groups:
                 group["lr"] = rate(self.iteration)
-        self._recorded = [{} for _ in range(self.num_parts)]
-        self._scores = [{} for _ in range(self.num_parts)]
-        in_turns(self.step, split(batch, self.num_parts) if self.num_parts > 1 else [batch])
+        self._recorded = [{} for _ in range(self.num_microbatches)]
+        self._scores = [{} for _ in range(self.num_microbatches)]
+        run_microbatches(self.step, split(batch, self.num_microbatches) if self.num_microbatches > 1 else [batch])
         self.terms = mean_of(self._recorded)
         for name in self._scores[0]:
             self.terms[f"accuracy/{name}"] = ranked_rightly(gather(torch.cat([s[name] for s in self._scores])))

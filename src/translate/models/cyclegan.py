@@ -20,7 +20,7 @@ Differences
 - From the published code: with batch norm it translates by the statistics of the batch at hand, which is one image.
   Here an image is normalised by its own statistics, which is the same at one image and does not depend on the others,
   or by running ones (``statistics``). Dropout, if there is any, is off in translations.
-- From both: averages of the generators may be kept (``average_decay``); by default there are none, as published.
+- From both: averages of the generators may be kept (``ema_decay``); by default there are none, as published.
 """
 
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ from torch import Tensor, nn
 from translate.data.batches import HeldOut, UnpairedBatch
 from translate.data.philox import uniform
 from translate.data.views import Draw
-from translate.distributed.collectives import own_rows, shard_count, with_all_shares
+from translate.distributed.collectives import local_shard, on_global_batch, shard_count
 from translate.errors import UserError
 from translate.inference.cyclegan import CycleGANTranslation
 from translate.inference.grids import grid
@@ -42,7 +42,7 @@ from translate.losses.penalties import gradient_penalty
 from translate.losses.reconstruction import l1
 from translate.models.base import OptimizerFactory, TranslationModel
 from translate.models.image_pool import ImagePool
-from translate.networks.layers.batching import in_one_pass
+from translate.networks.layers.batching import forward_together
 from translate.registry.registry import MODELS
 from translate.schedules import product
 
@@ -68,9 +68,9 @@ class CycleGAN(TranslationModel):
     batch size 1, or "running". The terms of the discriminators have the variants "a" and "b".
     """
 
-    headline = ("generator/adversarial_ab", "generator/adversarial_ba", "generator/cycle_a", "generator/cycle_b")
+    progress_terms = ("generator/adversarial_ab", "generator/adversarial_ba", "generator/cycle_a", "generator/cycle_b")
 
-    penalized = ("discriminator_a", "discriminator_b")
+    double_backward_roles = ("discriminator_a", "discriminator_b")
 
     generator_ab: nn.Module
     generator_ba: nn.Module
@@ -86,12 +86,12 @@ class CycleGAN(TranslationModel):
         identity_scale: Literal["cycle", "alone"] = "cycle",
         pool_size: int = 50,
         statistics: Literal["image", "running"] = "image",
-        average_decay: float | None = None,
+        ema_decay: float | None = None,
         gradient_clip: float | None = None,
         seed: int = 0,
     ) -> None:
-        averaged = () if average_decay is None else ("generator_ab", "generator_ba")
-        super().__init__(networks, optimizers, weights, averaged, average_decay or 0.0, gradient_clip, seed)
+        averaged = () if ema_decay is None else ("generator_ab", "generator_ba")
+        super().__init__(networks, optimizers, weights, averaged, ema_decay or 0.0, gradient_clip, seed)
         if pool_size < 0:
             raise UserError(f"model.pool_size: found {pool_size}, expected 0, which is off, or more")
         self.adversarial: AdversarialLoss = losses["adversarial"]
@@ -105,20 +105,20 @@ class CycleGAN(TranslationModel):
     def step(self, batch: UnpairedBatch) -> None:
         """Do one iteration: an update of both generators, then one of both discriminators."""
         a, b = batch.a, batch.b
-        with self.update("generator_ab", "generator_ba") as descend:
+        with self.update("generator_ab", "generator_ba") as minimize:
             (fake_b, same_b), (fake_a, same_a) = self.translations(a, b)
-            descend(self.generator_loss(a, b, fake_a, fake_b, same_a, same_b))
-        fake_a, fake_b = self.remembered("a", fake_a), self.remembered("b", fake_b)
-        with self.update("discriminator_a", "discriminator_b") as descend:
-            descend(self.discriminator_loss("a", a, fake_a) + self.discriminator_loss("b", b, fake_b))
-        self.average()
+            minimize(self.generator_loss(a, b, fake_a, fake_b, same_a, same_b))
+        fake_a, fake_b = self.query_pool("a", fake_a), self.query_pool("b", fake_b)
+        with self.update("discriminator_a", "discriminator_b") as minimize:
+            minimize(self.discriminator_loss("a", a, fake_a) + self.discriminator_loss("b", b, fake_b))
+        self.update_ema()
 
     def translations(self, a: Tensor, b: Tensor) -> tuple[tuple[Tensor, Tensor | None], tuple[Tensor, Tensor | None]]:
         """Return, of each generator, its translations and, if that counts, what it makes of images of its target."""
         found = []
         for direction, source, target in (("ab", a, b), ("ba", b, a)):
-            identity = self.counts("generator", f"identity_{direction[1]}")
-            made = in_one_pass(self.network(f"generator_{direction}"), source, *([target] if identity else []))
+            identity = self.is_active("generator", f"identity_{direction[1]}")
+            made = forward_together(self.network(f"generator_{direction}"), source, *([target] if identity else []))
             found.append((made[0], made[1] if identity else None))
         return found[0], found[1]
 
@@ -141,16 +141,16 @@ class CycleGAN(TranslationModel):
     def discriminator_loss(self, side: str, real: Tensor, fake: Tensor) -> Tensor:
         """Return what the discriminator of a side pays for images of its domain and translations to it (eq. 1)."""
         discriminator = self.network(f"discriminator_{side}")
-        real_logits, fake_logits = in_one_pass(discriminator, real, fake)
-        self.record_accuracy(f"discriminator/{side}", real_logits, fake_logits)
+        real_logits, fake_logits = forward_together(discriminator, real, fake)
+        self.record_discriminator_accuracy(f"discriminator/{side}", real_logits, fake_logits)
         terms = {"real": self.adversarial.real(real_logits), "fake": self.adversarial.fake(fake_logits)}
-        if self.counts("discriminator", "gradient_penalty"):
-            ratio = own_rows(self.chances(Draw.MIX, side, len(real) * shard_count(), 1))[:, :, None, None].to(real)
+        if self.is_active("discriminator", "gradient_penalty"):
+            ratio = local_shard(self.chances(Draw.MIX, side, len(real) * shard_count(), 1))[:, :, None, None].to(real)
             mixed = (ratio * real + (1 - ratio) * fake).requires_grad_()
             terms["gradient_penalty"] = gradient_penalty(discriminator(mixed), mixed)
         return self.weighted("discriminator", terms, side)
 
-    def remembered(self, side: str, fake: Tensor) -> Tensor:
+    def query_pool(self, side: str, fake: Tensor) -> Tensor:
         """Return translations to a side to be judged: ``fake``, of which some are exchanged for earlier ones.
 
         All processes have the same pools, to which each shows the translations of all.
@@ -158,8 +158,8 @@ class CycleGAN(TranslationModel):
         pool = self.pools[side]
         if pool.size == 0:
             return fake.detach()
-        return with_all_shares(
-            fake, lambda whole: pool.exchange(whole, self.chances(Draw.POOL, side, len(whole), 2).tolist())
+        return on_global_batch(
+            fake, lambda whole: pool.query(whole, self.chances(Draw.POOL, side, len(whole), 2).tolist())
         )
 
     def chances(self, draw: Draw, side: str, num_images: int, count: int) -> Tensor:
@@ -175,7 +175,7 @@ class CycleGAN(TranslationModel):
 
     def translate(self, x: Tensor, target: Tensor) -> Tensor:
         """Translate images (B, 3, S, S) to the domains (B,), see `CycleGANTranslation`."""
-        return CycleGANTranslation(self.learned(), self.statistics)(x, target)
+        return CycleGANTranslation(self.inference_networks(), self.statistics)(x, target)
 
     @torch.no_grad()
     def sample_grids(self, held_out: HeldOut) -> dict[str, Tensor]:

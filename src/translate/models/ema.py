@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 
-class Averaged(nn.Module):
+class EMA(nn.Module):
     """Moving averages of named networks, always in eval mode, updated in place by one fused operation.
 
     ``decay`` is the share of the old average that an update keeps (StarGAN v2: 0.999 an iteration). Parameters are
@@ -28,7 +28,7 @@ class Averaged(nn.Module):
     def __contains__(self, role: str) -> bool:
         return role in self.networks
 
-    def train(self, mode: bool = True) -> "Averaged":
+    def train(self, mode: bool = True) -> "EMA":
         """Stay in eval mode whatever is asked: an average is never trained."""
         return super().train(False)
 

@@ -19,7 +19,7 @@ class ImagePool:
         self.size = size
         self.images: list[Tensor] = []  # of (C, S, S)
 
-    def exchange(self, images: Tensor, chance: Sequence[Sequence[float]]) -> Tensor:
+    def query(self, images: Tensor, chance: Sequence[Sequence[float]]) -> Tensor:
         """Return as many images as are given, (B, C, S, S), without gradients, and remember.
 
         ``chance`` has two numbers in [0, 1) for each image: whether it is exchanged, and for which.

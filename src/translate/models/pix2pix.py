@@ -12,7 +12,7 @@ Differences
   image and draws nothing.
 - From the paper: it names a rate of 2e-4 and 6 to 200 epochs by data set; in the published code the rate stays for 100
   epochs and falls, in steps of an epoch, for another 100, the last of which still has a hundred-and-first of it.
-- From both: an average of the generator may be kept (``average_decay``); by default there is none, as published.
+- From both: an average of the generator may be kept (``ema_decay``); by default there is none, as published.
 - The dropped features in training depend on the number of processes, since each draws its own.
 """
 
@@ -47,7 +47,7 @@ class Pix2Pix(TranslationModel):
     ``noise`` leaves dropout on in translations.
     """
 
-    headline = ("discriminator/real", "discriminator/fake", "generator/adversarial", "generator/l1")
+    progress_terms = ("discriminator/real", "discriminator/fake", "generator/adversarial", "generator/l1")
 
     generator: nn.Module
     discriminator: nn.Module
@@ -60,12 +60,12 @@ class Pix2Pix(TranslationModel):
         weights: Mapping[str, Mapping[str, Any]],
         statistics: Literal["image", "running"] = "image",
         noise: bool = True,
-        average_decay: float | None = None,
+        ema_decay: float | None = None,
         gradient_clip: float | None = None,
         seed: int = 0,
     ) -> None:
-        averaged = () if average_decay is None else ("generator",)
-        super().__init__(networks, optimizers, weights, averaged, average_decay or 0.0, gradient_clip, seed)
+        averaged = () if ema_decay is None else ("generator",)
+        super().__init__(networks, optimizers, weights, averaged, ema_decay or 0.0, gradient_clip, seed)
         self.adversarial: AdversarialLoss = losses["adversarial"]
         self.statistics = statistics
         self.noise = noise
@@ -74,16 +74,16 @@ class Pix2Pix(TranslationModel):
         """Do one iteration: an update of the discriminator, then one of the generator, on the same translations."""
         x, y = batch.source, batch.target
         fake = self.generator(x)
-        with self.update("discriminator") as descend:
-            descend(self.discriminator_loss(x, y, fake.detach()))
-        with self.update("generator") as descend:
-            descend(self.generator_loss(x, y, fake))
-        self.average()
+        with self.update("discriminator") as minimize:
+            minimize(self.discriminator_loss(x, y, fake.detach()))
+        with self.update("generator") as minimize:
+            minimize(self.generator_loss(x, y, fake))
+        self.update_ema()
 
     def discriminator_loss(self, x: Tensor, y: Tensor, fake: Tensor) -> Tensor:
         """Return what the discriminator pays (eq. 1)."""
         fake_logits, real_logits = self.judged(x, fake), self.judged(x, y)
-        self.record_accuracy("discriminator", real_logits, fake_logits)
+        self.record_discriminator_accuracy("discriminator", real_logits, fake_logits)
         terms = {"real": self.adversarial.real(real_logits), "fake": self.adversarial.fake(fake_logits)}
         return self.weighted("discriminator", terms)
 
@@ -100,7 +100,7 @@ class Pix2Pix(TranslationModel):
 
     def translate(self, x: Tensor, target: Tensor) -> Tensor:
         """Translate images (B, 3, S, S) of the first domain to the second, see `Pix2PixTranslation`."""
-        return Pix2PixTranslation(self.learned(), self.statistics, self.noise)(x, target)
+        return Pix2PixTranslation(self.inference_networks(), self.statistics, self.noise)(x, target)
 
     @torch.no_grad()
     def sample_grids(self, held_out: HeldOut) -> dict[str, Tensor]:

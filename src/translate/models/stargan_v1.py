@@ -9,7 +9,7 @@ Differences
   the gradient penalty mixes by is a function of the image's place in the sample stream, not of the number of processes.
 - From the paper: the published code lets the learning rates fall a thousand times slower than the paper says, which is
   hardly at all. ``variant`` chooses: paper, or published.
-- From both: an average of the generator may be kept (``average_decay``); by default there is none, as published.
+- From both: an average of the generator may be kept (``ema_decay``); by default there is none, as published.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ from translate.losses.classification import attribute_cross_entropy, class_cross
 from translate.losses.penalties import gradient_penalty
 from translate.losses.reconstruction import l1
 from translate.models.base import OptimizerFactory, TranslationModel
-from translate.networks.layers.batching import in_one_pass
+from translate.networks.layers.batching import forward_together
 from translate.networks.stargan_v1 import Discriminator, Generator
 from translate.registry.registry import MODELS
 
@@ -52,7 +52,7 @@ class StarGANv1(TranslationModel):
     """One generator for all labels of one or several data sets.
 
     ``label_sets`` has the kind ("attributes" or "classes") and the names of each data set's labels. The generator
-    learns in every ``num_critic``-th iteration. ``average_decay`` is the share of an average of the generator that such
+    learns in every ``num_critic``-th iteration. ``ema_decay`` is the share of an average of the generator that such
     an iteration keeps; None: there is no average. The terms of the n-th of several data sets have the variant "setn".
     """
 
@@ -67,12 +67,12 @@ class StarGANv1(TranslationModel):
         weights: Mapping[str, Mapping[str, Any]],
         label_sets: Sequence[Mapping[str, Any]],
         num_critic: int = 5,
-        average_decay: float | None = None,
+        ema_decay: float | None = None,
         gradient_clip: float | None = None,
         seed: int = 0,
     ) -> None:
-        averaged = () if average_decay is None else ("generator",)
-        super().__init__(networks, optimizers, weights, averaged, average_decay or 0.0, gradient_clip, seed)
+        averaged = () if ema_decay is None else ("generator",)
+        super().__init__(networks, optimizers, weights, averaged, ema_decay or 0.0, gradient_clip, seed)
         if num_critic < 1:
             raise UserError(f"model.num_critic: found {num_critic}, expected at least 1")
         self.adversarial: AdversarialLoss = losses["adversarial"]
@@ -80,7 +80,7 @@ class StarGANv1(TranslationModel):
         self.num_critic = num_critic
         self.widths = [len(labels["names"]) for labels in label_sets]
         self.variants = [f"set{number + 1}" for number in range(len(label_sets))] if len(label_sets) > 1 else [""]
-        self.headline = tuple(
+        self.progress_terms = tuple(
             "/".join(filter(None, (phase, variant, term)))
             for variant in self.variants
             for phase, term in (name.split("/") for name in HEADLINE)
@@ -90,28 +90,30 @@ class StarGANv1(TranslationModel):
         """Do one iteration: for each data set update the discriminator and, every ``num_critic``-th, the generator."""
         generator_learns = (self.iteration + 1) % self.num_critic == 0
         for number, part in enumerate(batch):
-            with self.update("discriminator") as descend:
-                descend(self.discriminator_loss(number, part))
+            with self.update("discriminator") as minimize:
+                minimize(self.discriminator_loss(number, part))
             if generator_learns:
-                with self.update("generator") as descend:
-                    descend(self.generator_loss(number, part))
+                with self.update("generator") as minimize:
+                    minimize(self.generator_loss(number, part))
         if generator_learns:
-            self.average()
+            self.update_ema()
 
     def discriminator_loss(self, number: int, batch: LabelledBatch) -> Tensor:
         """Return what the discriminator pays for a batch of the data set ``number`` (eqs. 2, 5 and 8)."""
         x, variant = batch.image, self.variants[number]
         with torch.no_grad():
             fake = self.generator(x, self.told(number, batch.target))
-        (patches, labels), (fake_patches, _) = in_one_pass(self.discriminator, x, fake)
-        self.record_accuracy(f"discriminator/{variant}" if variant else "discriminator", patches, fake_patches)
+        (patches, labels), (fake_patches, _) = forward_together(self.discriminator, x, fake)
+        self.record_discriminator_accuracy(
+            f"discriminator/{variant}" if variant else "discriminator", patches, fake_patches
+        )
         terms = {
             "real": self.adversarial.real(patches),
             "fake": self.adversarial.fake(fake_patches),
             "classification": self.classification(number, labels, batch.label),
         }
-        if self.counts("discriminator", "gradient_penalty"):
-            share = self.share_of_real(number, len(x)).to(x.device, non_blocking=True)
+        if self.is_active("discriminator", "gradient_penalty"):
+            share = self.interpolation_weights(number, len(x)).to(x.device, non_blocking=True)
             mixed = (share * x + (1 - share) * fake).requires_grad_()
             terms["gradient_penalty"] = gradient_penalty(self.discriminator(mixed)[0], mixed)
         return self.weighted("discriminator", terms, variant)
@@ -141,7 +143,7 @@ class StarGANv1(TranslationModel):
 
     def translate(self, x: Tensor, target: Tensor) -> Tensor:
         """Translate images (B, 3, S, S) to classes (B,) or labels (B, K + M), see `StarGANv1Translation`."""
-        return StarGANv1Translation(self.learned(), self.label_sets)(x, target)
+        return StarGANv1Translation(self.inference_networks(), self.label_sets)(x, target)
 
     @torch.no_grad()
     def sample_grids(self, held_out: HeldOut) -> dict[str, Tensor]:
@@ -158,13 +160,13 @@ class StarGANv1(TranslationModel):
         back = self.translate(away, told)
         columns = []
         for number, own in enumerate(told[:, : sum(self.widths)].split(self.widths, dim=1)):
-            columns += [self.translate(x, self.told(number, labels)) for labels in self.every_label(number, own)]
+            columns += [self.translate(x, self.told(number, labels)) for labels in self.label_sweep(number, own)]
         return {
             "cycle": grid([list(x), list(away), list(back)]),
             "labels": grid([list(row) for row in torch.stack(columns, dim=1)], left=list(x)),
         }
 
-    def every_label(self, number: int, own: Tensor) -> list[Tensor]:
+    def label_sweep(self, number: int, own: Tensor) -> list[Tensor]:
         """Return labels (n, K_p) of the data set ``number``: every class, or ``own`` with each attribute changed."""
         labels = self.label_sets[number]
         if labels["kind"] == "attributes":

@@ -45,12 +45,12 @@ from translate.registry.registry import MODELS
 class StarGANv2(TranslationModel):
     """One generator for all domains and styles, guided by latent codes or by reference images.
 
-    ``latent_size`` is the length of a latent code; ``average_decay`` the share of the averages that an iteration keeps.
+    ``latent_size`` is the length of a latent code; ``ema_decay`` the share of the averages that an iteration keeps.
     R1 is measured in every ``r1_every``-th iteration and weighs so many times more there (Karras et al., CVPR 2020,
     section 3.1); 1 is as published.
     """
 
-    headline = (
+    progress_terms = (
         "discriminator/latent/real",
         "discriminator/latent/fake",
         "generator/latent/adversarial",
@@ -59,7 +59,7 @@ class StarGANv2(TranslationModel):
         "generator/latent/cycle",
     )
 
-    guides = StarGANv2Translation.guides
+    style_inputs = StarGANv2Translation.style_inputs
 
     generator: Generator
     mapping: MappingNetwork
@@ -73,7 +73,7 @@ class StarGANv2(TranslationModel):
         losses: Mapping[str, Any],
         weights: Mapping[str, Mapping[str, Any]],
         latent_size: int = 16,
-        average_decay: float = 0.999,
+        ema_decay: float = 0.999,
         gradient_clip: float | None = None,
         r1_every: int = 1,
         seed: int = 0,
@@ -81,7 +81,7 @@ class StarGANv2(TranslationModel):
         averaged = ("generator", "mapping", "style_encoder")
         if r1_every < 1:
             raise UserError(f"model.r1_every: found {r1_every}, expected 1, which is every iteration, or more")
-        super().__init__(networks, optimizers, weights, averaged, average_decay, gradient_clip, seed)
+        super().__init__(networks, optimizers, weights, averaged, ema_decay, gradient_clip, seed)
         self.adversarial: AdversarialLoss = losses["adversarial"]
         self.latent_size = latent_size
         self.r1_every = r1_every
@@ -90,49 +90,51 @@ class StarGANv2(TranslationModel):
         """Do one iteration: two discriminator updates, two generator updates, one move of the averages."""
         codes, references = (batch.code, batch.code2), (batch.reference, batch.reference2)
         content = self.content(batch.image)  # the generator rests during both discriminator updates
-        for variant, style_of, guides in (
+        for variant, style_of, style_inputs in (
             ("latent", self.mapping, codes),
             ("reference", self.style_encoder, references),
         ):
-            with self.update("discriminator") as descend:
+            with self.update("discriminator") as minimize:
                 with torch.no_grad():
-                    fake = self.decode(content, style_of(guides[0], batch.target), batch.image)
-                descend(self.discriminator_loss(batch, fake, variant))
-        with self.update("generator", "mapping", "style_encoder") as descend:
-            descend(self.generator_loss(batch, self.mapping, codes, "latent"))
-        with self.update("generator") as descend:
-            descend(self.generator_loss(batch, self.style_encoder, references, "reference"))
-        self.average()
+                    fake = self.decode(content, style_of(style_inputs[0], batch.target), batch.image)
+                minimize(self.discriminator_loss(batch, fake, variant))
+        with self.update("generator", "mapping", "style_encoder") as minimize:
+            minimize(self.generator_loss(batch, self.mapping, codes, "latent"))
+        with self.update("generator") as minimize:
+            minimize(self.generator_loss(batch, self.style_encoder, references, "reference"))
+        self.update_ema()
 
     def discriminator_loss(self, batch: ReferenceBatch, fake: Tensor, variant: str) -> Tensor:
         """Return what the discriminator pays (eq. 1), with R1 on real images or the penalty of WGAN-GP."""
-        penalized = self.counts("discriminator", "r1") and self.iteration % self.r1_every == 0
+        penalized = self.is_active("discriminator", "r1") and self.iteration % self.r1_every == 0
         x = batch.image.detach().requires_grad_(penalized)
         real_logits = self.discriminator(x, batch.domain)
         fake_logits = self.discriminator(fake, batch.target)
-        self.record_accuracy(f"discriminator/{variant}", real_logits, fake_logits)
+        self.record_discriminator_accuracy(f"discriminator/{variant}", real_logits, fake_logits)
         terms = {
             "real": self.adversarial.real(real_logits),
             "fake": self.adversarial.fake(fake_logits),
         }
         if penalized:
             terms["r1"] = r1(real_logits, x)
-        if self.counts("discriminator", "gradient_penalty"):
-            share = self.share_of_real(("latent", "reference").index(variant), len(x)).to(x.device, non_blocking=True)
+        if self.is_active("discriminator", "gradient_penalty"):
+            share = self.interpolation_weights(("latent", "reference").index(variant), len(x)).to(
+                x.device, non_blocking=True
+            )
             mixed = (share * x.detach() + (1 - share) * fake).requires_grad_()
             terms["gradient_penalty"] = gradient_penalty(self.discriminator(mixed, batch.target), mixed)
         return self.weighted("discriminator", terms, variant, every={"r1": self.r1_every})
 
     def generator_loss(
-        self, batch: ReferenceBatch, style_of: nn.Module, guides: tuple[Tensor, Tensor], variant: str
+        self, batch: ReferenceBatch, style_of: nn.Module, style_inputs: tuple[Tensor, Tensor], variant: str
     ) -> Tensor:
         """Return what the generator pays (eqs. 1 to 4); ``style_of`` reads the styles of both guides."""
         x, y, y_new = batch.image, batch.domain, batch.target
-        style = style_of(guides[0], y_new)
+        style = style_of(style_inputs[0], y_new)
         content = self.generator.encode_image(x)
         fake = self.decode(content, style, x)
         with torch.no_grad():
-            other = self.decode(content, style_of(guides[1], y_new), x)
+            other = self.decode(content, style_of(style_inputs[1], y_new), x)
         cycled = self.generator(fake, self.style_encoder(x, y), self.masks_of(fake))
         terms = {
             "adversarial": self.adversarial.generator(self.discriminator(fake, y_new)),
@@ -166,7 +168,7 @@ class StarGANv2(TranslationModel):
         psi: float = 1.0,
     ) -> Tensor:
         """Translate images (B, 3, S, S) to domains (B,) by the averaged networks, see `StarGANv2Translation`."""
-        return StarGANv2Translation(self.learned(), self.latent_size)(x, target, code, reference, psi)
+        return StarGANv2Translation(self.inference_networks(), self.latent_size)(x, target, code, reference, psi)
 
     @torch.no_grad()
     def sample_grids(self, held_out: HeldOut) -> dict[str, Tensor]:

@@ -12,7 +12,7 @@ from translate.networks.layers.normalization import normalization
 from translate.networks.layers.padding import ReflectionPad2d
 from translate.registry.registry import NETWORKS
 
-NUM_HALVINGS = 2
+NUM_DOWNSAMPLINGS = 2
 DROPOUT = 0.5
 
 
@@ -53,16 +53,16 @@ class ResnetGenerator(nn.Module):
         dropout: bool = False,
     ) -> None:
         super().__init__()
-        self.each_image_alone = norm == "instance" and not dropout
+        self.batch_independent = norm == "instance" and not dropout
         bias, width = norm == "instance", base_width
         layers: list[nn.Module] = [ReflectionPad2d(3), nn.Conv2d(3, width, 7, bias=bias)]
         layers += [normalization(norm, width), nn.ReLU(inplace=True)]
-        for _ in range(NUM_HALVINGS):
+        for _ in range(NUM_DOWNSAMPLINGS):
             layers += [nn.Conv2d(width, 2 * width, 3, stride=2, padding=1, bias=bias)]
             layers += [normalization(norm, 2 * width), nn.ReLU(inplace=True)]
             width *= 2
         layers += [ResidualBlock(width, norm, dropout) for _ in range(num_blocks)]
-        for _ in range(NUM_HALVINGS):
+        for _ in range(NUM_DOWNSAMPLINGS):
             layers += [nn.ConvTranspose2d(width, width // 2, 3, stride=2, padding=1, output_padding=1, bias=bias)]
             layers += [normalization(norm, width // 2), nn.ReLU(inplace=True)]
             width //= 2

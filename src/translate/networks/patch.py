@@ -32,7 +32,7 @@ class PatchDiscriminator(nn.Module):
         norm: Literal["instance", "batch"] = "instance",
     ) -> None:
         super().__init__()
-        self.each_image_alone = norm == "instance"
+        self.batch_independent = norm == "instance"
         layers: list[nn.Module] = [nn.Conv2d(in_channels, base_width, 4, stride=2, padding=1), nn.LeakyReLU(SLOPE)]
         width = base_width
         for number in range(1, num_layers + 1):
@@ -56,7 +56,7 @@ class PixelDiscriminator(nn.Module):
         self, in_channels: int = 3, base_width: int = 64, norm: Literal["instance", "batch"] = "instance"
     ) -> None:
         super().__init__()
-        self.each_image_alone = norm == "instance"
+        self.batch_independent = norm == "instance"
         bias = norm == "instance"
         self.net = nn.Sequential(
             nn.Conv2d(in_channels, base_width, 1),

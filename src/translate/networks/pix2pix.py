@@ -61,7 +61,7 @@ class Surface(nn.Module):
         return self.model(x)
 
 
-@NETWORKS.register("unet_generator", image_size={"halvings": "num_halvings"})
+@NETWORKS.register("unet_generator", image_size={"halvings": "num_downsamplings"})
 class UnetGenerator(nn.Module):
     """Translate an image by an encoder and a decoder with a skip connection at every side.
 
@@ -72,18 +72,18 @@ class UnetGenerator(nn.Module):
 
     def __init__(
         self,
-        num_halvings: int = 8,
+        num_downsamplings: int = 8,
         base_width: int = 64,
         norm: Literal["instance", "batch"] = "batch",
         dropout: bool = True,
     ) -> None:
         super().__init__()
-        if num_halvings < 2:
-            raise ValueError(f"num_halvings: found {num_halvings}, expected 2 at least")
-        self.each_image_alone = norm == "instance" and not dropout
-        widths = [base_width * min(2**number, MAX_WIDENING) for number in range(num_halvings)]
+        if num_downsamplings < 2:
+            raise ValueError(f"num_downsamplings: found {num_downsamplings}, expected 2 at least")
+        self.batch_independent = norm == "instance" and not dropout
+        widths = [base_width * min(2**number, MAX_WIDENING) for number in range(num_downsamplings)]
         level: Level | None = None
-        for number in reversed(range(1, num_halvings)):
+        for number in reversed(range(1, num_downsamplings)):
             width, wider = widths[number - 1], widths[number]
             widest = number > 1 and width == wider
             level = Level(width, wider, level, norm, dropout and widest and level is not None)

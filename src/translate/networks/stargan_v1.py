@@ -14,7 +14,7 @@ from translate.networks.layers.normalization import InstanceNorm
 from translate.registry.registry import NETWORKS
 
 SLOPE = 0.01  # of every leaky ReLU
-NUM_HALVINGS = 2  # of the generator
+NUM_DOWNSAMPLINGS = 2  # of the generator
 
 
 class ResidualBlock(nn.Module):
@@ -50,12 +50,12 @@ class Generator(nn.Module):
         planes = num_labels + (num_sets if num_sets > 1 else 0)
         layers: list[nn.Module] = [nn.Conv2d(3 + planes, width, 7, padding=3, bias=False)]
         layers += [InstanceNorm(width), nn.ReLU(inplace=True)]
-        for _ in range(NUM_HALVINGS):
+        for _ in range(NUM_DOWNSAMPLINGS):
             layers += [nn.Conv2d(width, 2 * width, 4, stride=2, padding=1, bias=False)]
             layers += [InstanceNorm(2 * width), nn.ReLU(inplace=True)]
             width *= 2
         layers += [ResidualBlock(width) for _ in range(num_blocks)]
-        for _ in range(NUM_HALVINGS):
+        for _ in range(NUM_DOWNSAMPLINGS):
             layers += [nn.ConvTranspose2d(width, width // 2, 4, stride=2, padding=1, bias=False)]
             layers += [InstanceNorm(width // 2), nn.ReLU(inplace=True)]
             width //= 2
@@ -74,7 +74,7 @@ class Discriminator(nn.Module):
     Each of ``num_layers`` layers halves the side, which ``image_size`` must allow (ValueError), and doubles the width.
     """
 
-    each_image_alone = True
+    batch_independent = True
 
     def __init__(self, image_size: int, num_labels: int, base_width: int = 64, num_layers: int = 6) -> None:
         super().__init__()

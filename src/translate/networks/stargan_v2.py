@@ -135,7 +135,7 @@ class Generator(nn.Module):
     the encoder's features reach the decoder through masks and a high-pass filter.
     """
 
-    entrances = ("encode_image", "decode_features")  # what a step calls, beside ``forward`` that calls them
+    compiled_methods = ("encode_image", "decode_features")  # what a step calls, beside ``forward`` that calls them
 
     def __init__(
         self,
@@ -147,14 +147,14 @@ class Generator(nn.Module):
         num_bottleneck: int = 2,
     ) -> None:
         super().__init__()
-        num_halvings = int(math.log2(image_size)) - 4 + (w_hpf > 0)
+        num_downsamplings = int(math.log2(image_size)) - 4 + (w_hpf > 0)
         width = base_width or first_width(image_size)
         self.from_rgb = nn.Conv2d(3, width, 3, padding=1)
         self.to_rgb = nn.Sequential(InstanceNorm(width), nn.LeakyReLU(SLOPE), nn.Conv2d(width, 3, 1))
         encode: list[nn.Module] = []
         decode: list[nn.Module] = []
         shortcut = w_hpf == 0
-        for _ in range(num_halvings):
+        for _ in range(num_downsamplings):
             wider = min(width * 2, max_width)
             encode.append(ResidualBlock(width, wider, normalize=True, downsample=True))
             decode.append(StyledBlock(wider, width, style_size, upsample=True, shortcut=shortcut))

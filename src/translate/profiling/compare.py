@@ -81,7 +81,7 @@ def checked_out(changes: Sequence[str]) -> Iterator[dict[str, Path]]:
             for number, name in enumerate(names):
                 places[name] = Path(folder, str(number))
                 _git(here, "worktree", "add", "--detach", str(places[name]), name)
-                if not (places[name] / "src" / "translate" / "benchmark").is_dir():
+                if not (places[name] / "src" / "translate" / "commands" / "benchmark.py").is_file():
                     raise UserError(f"benchmark: the code of commit {name} has no command benchmark yet")
             yield places
         finally:

@@ -26,7 +26,7 @@ from translate.data.transforms import AUGMENTATIONS, CHANCES, stored_side
 from translate.errors import UserError
 from translate.models.base import TranslationModel
 from translate.models.image_pool import ImagePool
-from translate.networks.layers.device import as_on
+from translate.networks.layers.device import assume_device
 from translate.training import build
 
 PARAMETERS, GRADIENTS, OPTIMIZERS, AVERAGES = "parameters", "gradients", "optimizer states", "averages"
@@ -70,7 +70,7 @@ class Plan:
         return round(self.peak.total * (1 + GPU_SHARE)) + GPU_FIXED if self.on_gpu else self.peak.total
 
 
-class Ledger(TorchDispatchMode):
+class MemoryTracker(TorchDispatchMode):
     """Count the bytes of all tensors, from the operation that makes them until they are gone.
 
     A storage counts once, whatever the number of tensors that share it, as a multiple of ``block`` bytes.
@@ -144,7 +144,7 @@ def plan(config: RunConfig) -> Plan:
         _give_memory(model)
         batch = _plugin(precision).convert_input(_allocated(images, config.data.image_size, layout))
         if on_gpu:
-            stack.enter_context(as_on("cuda"))
+            stack.enter_context(assume_device("cuda"))
             if precision == "bf16-mixed":
                 stack.enter_context(_casts_of_a_gpu())
         peak = count(model, batch, precision, num_processes, GPU_BLOCK if on_gpu else 1)
@@ -254,7 +254,7 @@ def count(model: TranslationModel, batch: Any, precision: str, num_processes: in
 
     It counts for as many iterations as it takes until every network has learnt.
     """
-    ledger = Ledger(block)
+    ledger = MemoryTracker(block)
     learnt: set[str] = set()
     _call_what_stays(ledger, model, batch)
     with ExitStack() as stack:
@@ -272,24 +272,24 @@ def count(model: TranslationModel, batch: Any, precision: str, num_processes: in
     return ledger.peak
 
 
-def _call_what_stays(ledger: Ledger, model: TranslationModel, batch: Any) -> None:
+def _call_what_stays(ledger: MemoryTracker, model: TranslationModel, batch: Any) -> None:
     """Tell the ledger what there is before training."""
     ledger.call([*model.parameters(), *model.buffers()], PARAMETERS)
-    ledger.call([*model.averaged.parameters(), *model.averaged.buffers()], AVERAGES)
+    ledger.call([*model.ema.parameters(), *model.ema.buffers()], AVERAGES)
     ledger.call(_tensors(batch), BATCH)
 
 
 @contextmanager
-def _watched(model: TranslationModel, ledger: Ledger, learnt: set[str], num_processes: int) -> Iterator[None]:
+def _watched(model: TranslationModel, ledger: MemoryTracker, learnt: set[str], num_processes: int) -> Iterator[None]:
     """Tell the ledger of updates and gradients, and add the roles of each update to those that have learnt."""
     update = model.update
 
     @contextmanager
     def told(*roles: str) -> Iterator[Callable[[Tensor], None]]:
-        with update(*roles) as descend:
+        with update(*roles) as minimize:
             ledger.during = ", ".join(roles)
             learnt.update(roles)
-            yield descend
+            yield minimize
             if num_processes > 1:  # all gradients travel to the other processes in one piece
                 torch.empty(sum(p.numel() for role in roles for p in model.network(role).parameters()))
             ledger.during = OUTSIDE
@@ -305,7 +305,7 @@ def _watched(model: TranslationModel, ledger: Ledger, learnt: set[str], num_proc
             hook.remove()
 
 
-def _begin_optimizers(ledger: Ledger, model: TranslationModel) -> None:
+def _begin_optimizers(ledger: MemoryTracker, model: TranslationModel) -> None:
     """Let every optimizer make its states, by a step along gradients of zero."""
     for role in model.trained:
         optimizer = model.optimizer(role)
@@ -318,7 +318,7 @@ def _begin_optimizers(ledger: Ledger, model: TranslationModel) -> None:
         )
 
 
-def _fill_pools(ledger: Ledger, model: TranslationModel, batch: Any) -> None:
+def _fill_pools(ledger: MemoryTracker, model: TranslationModel, batch: Any) -> None:
     """Fill the pools of images, as they will be soon."""
     images = next(tensor for tensor in _tensors(batch) if tensor.ndim == 4)
     for pool in model.memories.values():
@@ -336,7 +336,7 @@ def table(config: RunConfig, found: Plan) -> str:
     how = [f"{config.data.image_size} px", f"batches of {found.batch_size}"]
     how += [f"in each of {found.num_processes} processes"] * (found.num_processes > 1)
     how += [f"{trainer.accumulate} parts"] * (trainer.accumulate > 1)
-    how += ["recomputed"] * trainer.recompute
+    how += ["recomputed"] * trainer.activation_checkpointing
     sizes = ", ".join(f"{role} {count / 1e6:.3g} M" for role, count in found.parameters.items() if count)
     lines = [
         f"{config.model.name}, {', '.join(how)}, {trainer.precision}, on a {'GPU' if found.on_gpu else 'CPU'}",

@@ -67,12 +67,12 @@ def watched(model: TranslationModel, spans: Spans) -> Iterator[None]:
 
     @contextmanager
     def measured_update(*roles: str) -> Iterator[Callable[..., None]]:
-        with spans.span(REST, phase="+".join(roles)), update(*roles) as descend:
-            yield descend
+        with spans.span(REST, phase="+".join(roles)), update(*roles) as minimize:
+            yield minimize
 
     replace(model, "update", measured_update)
-    replace(model, "_descend", spans.timed(model._descend, BACKWARD))
-    replace(model, "average", spans.timed(model.average, AVERAGE))
+    replace(model, "_minimize", spans.timed(model._minimize, BACKWARD))
+    replace(model, "update_ema", spans.timed(model.update_ema, AVERAGE))
     replace(model, "step", spans.timed(model.step, REST))
     for role in model.trained:
         optimizer = model.optimizer(role)

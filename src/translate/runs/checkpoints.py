@@ -55,7 +55,7 @@ class CheckpointedModel(Protocol):
     memories: dict[str, Stateful]
 
     @property
-    def averaged(self) -> Averages:
+    def ema(self) -> Averages:
         """Return the moving averages."""
         ...
 
@@ -84,14 +84,14 @@ class Checkpoint:
         return {name.removeprefix(start): t for name, t in self.tensors.items() if name.startswith(start)}
 
 
-def state_of(model: CheckpointedModel, domains: tuple[str, ...], config: Mapping[str, Any]) -> Checkpoint:
+def capture(model: CheckpointedModel, domains: tuple[str, ...], config: Mapping[str, Any]) -> Checkpoint:
     """Return all that a model needs to go on exactly: networks, averages, memories, optimizers, iteration."""
     tensors: dict[str, Tensor] = {}
     optimizers: dict[str, list[dict[str, Any]]] = {}
     for role in model.roles:
         tensors.update({f"network.{role}.{k}": v for k, v in model.network(role).state_dict().items()})
-    for role in model.averaged.networks:
-        tensors.update({f"average.{role}.{k}": v for k, v in model.averaged.networks[role].state_dict().items()})
+    for role in model.ema.networks:
+        tensors.update({f"average.{role}.{k}": v for k, v in model.ema.networks[role].state_dict().items()})
     for name, memory in model.memories.items():
         tensors.update({f"memory.{name}.{k}": v for k, v in memory.state_dict().items()})
     for role in model.trained:
@@ -132,8 +132,8 @@ def restore_networks(model: CheckpointedModel, checkpoint: Checkpoint) -> None:
     """Put a checkpoint's networks and averages into a model: all that translating takes."""
     for role in model.roles:
         model.network(role).load_state_dict(checkpoint.part(f"network.{role}"))
-    for role in model.averaged.networks:
-        model.averaged.networks[role].load_state_dict(checkpoint.part(f"average.{role}"))
+    for role in model.ema.networks:
+        model.ema.networks[role].load_state_dict(checkpoint.part(f"average.{role}"))
 
 
 @contextmanager

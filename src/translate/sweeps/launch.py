@@ -29,7 +29,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from hydra_plugins import translate_launchers
+import hydra_plugins.translate_launchers  # noqa: F401 - gives our launchers the module that Hydra expects
 from translate.config.completion import answer_completion
 from translate.config.compose import (
     ROOT,
@@ -54,6 +54,7 @@ from translate.config.search_path import EXPERIMENTS, groups, shipped
 from translate.errors import ConfigError, UserError
 from translate.runs.folder import RUNS, RunFolder
 from translate.sweeps import jobs
+from translate.sweeps.launchers import LAUNCHERS as LAUNCHER_CLASSES
 
 LAUNCHERS = "hydra_plugins.translate_launchers."
 INTERRUPTED = 130
@@ -151,7 +152,7 @@ class _Runs:
     def _hand_to_hydra(self, words: list[str]) -> None:
         register_resolvers()
         join_search_path()
-        for launcher in translate_launchers.LAUNCHERS:  # Hydra's own scan does not see into an editable installation
+        for launcher in LAUNCHER_CLASSES:  # Hydra's own scan does not see into an editable installation
             Plugins.instance().register(launcher)
         main = hydra.main(config_path=str(shipped("conf")), config_name=ROOT, version_base=VERSION_BASE)(self.task)
         with _as_command_line(words):

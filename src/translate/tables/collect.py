@@ -16,12 +16,12 @@ from typing import Any
 
 import yaml
 
-from translate.config.schema import INSENSITIVE_KEYS, experiment, read_yaml
+from translate.config.schema import RESULT_NEUTRAL_KEYS, experiment, read_yaml
 from translate.errors import UserError
 from translate.evaluation import results
 from translate.runs.folder import CONFIG_FILE, RunFolder, run_folders
 
-WITHOUT = INSENSITIVE_KEYS | {"seed"}
+WITHOUT = RESULT_NEUTRAL_KEYS | {"seed"}
 JUDGED = "metrics.json"
 LATENT = ", latent"
 

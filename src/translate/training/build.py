@@ -17,9 +17,9 @@ from pytorch_lightning.loggers import Logger
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
-from translate.acceleration.activation_checkpointing import recompute
+from translate.acceleration.activation_checkpointing import checkpoint_activations
 from translate.acceleration.compile import compile_networks
-from translate.acceleration.cpu_convolutions import use_quick_convolutions
+from translate.acceleration.cpu_convolutions import use_fast_convolutions
 from translate.config.schema import RunConfig, TrainerConfig, to_mapping
 from translate.data.module import DataModule
 from translate.distributed.ddp import ExplicitDDP
@@ -35,8 +35,8 @@ from translate.schedules import Schedule, parse
 from translate.training.callbacks.checkpointing import Checkpointing
 from translate.training.callbacks.evaluating import Evaluating
 from translate.training.callbacks.health import Health
-from translate.training.callbacks.loggers import Dispensable
-from translate.training.callbacks.metric_logging import Telemetry
+from translate.training.callbacks.loggers import FaultTolerantLogger
+from translate.training.callbacks.metric_logging import MetricLogging
 from translate.training.callbacks.progress import Progress
 from translate.training.callbacks.sampling import Sampling
 
@@ -81,15 +81,15 @@ def build_model(config: RunConfig) -> TranslationModel:
         seed=config.seed,
         **node.arguments,
     )
-    model.rates = rates
-    model.num_parts = config.trainer.accumulate
+    model.lr_schedules = rates
+    model.num_microbatches = config.trainer.accumulate
     if lies_channels_last(config.trainer):
         model.to(memory_format=torch.channels_last)
-    if config.trainer.convolutions == "quick" and not trains_on_gpu(config.trainer):
-        use_quick_convolutions(model)
-    if config.trainer.recompute:
+    if config.trainer.convolutions == "fast" and not trains_on_gpu(config.trainer):
+        use_fast_convolutions(model)
+    if config.trainer.activation_checkpointing:
         for role in model.trained:
-            recompute(model.network(role))
+            checkpoint_activations(model.network(role))
     return model
 
 
@@ -109,7 +109,7 @@ def compile_model(model: TranslationModel, trainer: TrainerConfig) -> None:
     """Let torch compile the networks of a model that is about to train, if the trainer is told to."""
     if trainer.compile:
         networks = [model.network(role) for role in model.roles]
-        compile_networks(networks, [model.network(role) for role in model.penalized])
+        compile_networks(networks, [model.network(role) for role in model.double_backward_roles])
 
 
 def _seeing_the_whole_batch(role: str, network: nn.Module, trainer: TrainerConfig) -> nn.Module:
@@ -137,11 +137,12 @@ def _seeing_the_whole_batch(role: str, network: nn.Module, trainer: TrainerConfi
 def build_data(config: RunConfig, start: int = 0) -> DataModule:
     """Return the data, from iteration ``start`` to the end of the run."""
     data = config.data
-    num_processes, num_parts = count_processes(config.trainer), config.trainer.accumulate
-    if data.batch_size % (num_processes * num_parts):
+    num_processes, num_microbatches = count_processes(config.trainer), config.trainer.accumulate
+    if data.batch_size % (num_processes * num_microbatches):
         raise UserError(
-            f"data.batch_size: {data.batch_size} images do not divide among {num_processes} processes in {num_parts} "
-            f"parts each (trainer.accumulate); use a multiple of {num_processes * num_parts}"
+            f"data.batch_size: {data.batch_size} images do not divide among {num_processes} processes in "
+            f"{num_microbatches} microbatches each (trainer.accumulate); use a multiple "
+            f"of {num_processes * num_microbatches}"
         )
     make = partial(DATASETS.get(data.name), **data.arguments, domains=data.domains)
     return DataModule(
@@ -155,7 +156,7 @@ def build_data(config: RunConfig, start: int = 0) -> DataModule:
         augment=data.augment,
         num_workers=data.num_workers,
         cache=Path(data.cache).expanduser() if data.cache else None,
-        bad_images=data.bad_images,
+        max_bad_fraction=data.max_bad_fraction,
         seed=config.seed,
         start=start,
         stop=config.iterations,
@@ -181,7 +182,7 @@ def build_loggers(config: RunConfig, folder: RunFolder | None) -> list[Logger]:
             logger = _wandb(make, _wandb_arguments(arguments, folder)) if wandb else make(**arguments)
         except ModuleNotFoundError as error:
             raise UserError(f"logger: {error}; install it by pip install 'translate-gan[loggers]'") from error
-        loggers.append(Dispensable(logger))
+        loggers.append(FaultTolerantLogger(logger))
     return loggers
 
 
@@ -221,17 +222,17 @@ def build_callbacks(
     config: RunConfig, data: DataModule, folder: RunFolder | None
 ) -> tuple[list[pl.Callback], Checkpointing]:
     """Return all callbacks in their order, and the one that knows of signals."""
-    telemetry = Telemetry(folder, config.log_every, config.data.batch_size)
+    metric_logging = MetricLogging(folder, config.log_every, config.data.batch_size)
     checkpointing = Checkpointing(
         folder,
-        telemetry,
+        metric_logging,
         to_mapping(config),
         data.domains,
         config.checkpoint_every,
         config.keep_checkpoints,
         config.iterations,
     )
-    callbacks: list[pl.Callback] = [telemetry, Health(telemetry)]
+    callbacks: list[pl.Callback] = [metric_logging, Health(metric_logging)]
     if config.sample_every is not None:
         callbacks.append(Sampling(folder, data, config.sample_every, config.iterations))
     callbacks.append(checkpointing)
@@ -242,13 +243,13 @@ def build_callbacks(
             Evaluating(
                 place,
                 lambda device: build_evaluator(config, data, device, together()),
-                telemetry,
+                metric_logging,
                 checkpointing,
                 config.evaluate_every,
                 wanted,
             )
         )
-    callbacks += [Progress(telemetry, data.start, config.iterations, config.data.batch_size)]
+    callbacks += [Progress(metric_logging, data.start, config.iterations, config.data.batch_size)]
     return callbacks, checkpointing
 
 
@@ -267,7 +268,7 @@ def count_processes(config: TrainerConfig) -> int:
 def build_strategy(config: TrainerConfig) -> Any:
     """Return Lightning's strategy: plain on one device, ours for "ddp"."""
     if config.strategy == "ddp" or (config.strategy == "auto" and count_processes(config) > 1):
-        return ExplicitDDP(config.hung_after)
+        return ExplicitDDP(config.hang_timeout)
     return config.strategy
 
 

@@ -13,7 +13,7 @@ from typing import TextIO
 
 import torch
 
-from translate.config.schema import INSENSITIVE_KEYS, RunConfig, experiment, to_mapping, to_yaml
+from translate.config.schema import RESULT_NEUTRAL_KEYS, RunConfig, experiment, to_mapping, to_yaml
 from translate.data.module import DataModule
 from translate.errors import UserError
 from translate.evaluation import classifier_scores, results
@@ -84,8 +84,8 @@ def _out_of_memory(place: RunFolder, error: RuntimeError) -> str:
     """Return what is to be done about a run that needs more memory than there is."""
     what = f"out of memory ({str(error).strip().splitlines()[0]})"
     less = (
-        "trainer.recompute=true, trainer.accumulate=2 or a smaller data.batch_size need less, and 'python -m translate "
-        "show --memory' with the same settings tells how much"
+        "trainer.activation_checkpointing=true, trainer.accumulate=2 or a smaller data.batch_size need less, and "
+        "'python -m translate show --memory' with the same settings tells how much"
     )
     if not place.checkpoints():
         return f"{what}; the run has no checkpoint yet: {less}"
@@ -102,7 +102,7 @@ def _command(place: RunFolder) -> str:
 
 def _warn_of_rest(model: TranslationModel, until: int) -> None:
     """Say which networks will not learn any more: most likely a run is made longer whose rates have fallen."""
-    if still := [role for role, rate in model.rates.items() if rate(model.iteration) == rate(until - 1) == 0]:
+    if still := [role for role, rate in model.lr_schedules.items() if rate(model.iteration) == rate(until - 1) == 0]:
         log.warning(
             "no longer learning: %s, whose rates are 0 from iteration %d on; set model.optimizers.%s.lr",
             ", ".join(still),
@@ -170,7 +170,7 @@ def _train(config: RunConfig, place: RunFolder, resume_from: Path | None, first:
         else:  # killed when it had been trained
             for callback in callbacks:
                 if isinstance(callback, Evaluating):
-                    callback.make_up(trainer, model)
+                    callback.catch_up(trainer, model)
         _measure(config, place, model, data)
         log.info("sample grids: %s", place.path / "samples")
         log.info("done: %s", place.path)
@@ -239,7 +239,7 @@ def _check_fits(config: RunConfig, checkpoint: checkpoints.Checkpoint) -> None:
             f"{config.iterations}; ask for more iterations"
         )
     before, now = (
-        experiment(tree, INSENSITIVE_KEYS | {"iterations"}) for tree in (checkpoint.config, to_mapping(config))
+        experiment(tree, RESULT_NEUTRAL_KEYS | {"iterations"}) for tree in (checkpoint.config, to_mapping(config))
     )
     for key in sorted(before.keys() | now.keys()):
         if before.get(key) != now.get(key):

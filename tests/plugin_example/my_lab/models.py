@@ -33,11 +33,11 @@ class PainterGAN(TranslationModel):
         losses: Mapping[str, Any],
         weights: Mapping[str, Mapping[str, Any]],
         latent_size: int = 1,
-        average_decay: float = 0.99,
+        ema_decay: float = 0.99,
         gradient_clip: float | None = None,
         seed: int = 0,
     ) -> None:
-        super().__init__(networks, optimizers, weights, ("generator",), average_decay, gradient_clip, seed)
+        super().__init__(networks, optimizers, weights, ("generator",), ema_decay, gradient_clip, seed)
         self.adversarial = losses["adversarial"]
         self.latent_size = latent_size  # the view draws codes, which this model does not use
 
@@ -45,22 +45,22 @@ class PainterGAN(TranslationModel):
         """Do one iteration: the discriminator, the generator, the average."""
         generator, discriminator = self.network("generator"), self.network("discriminator")
         x, y, y_new = batch.image, batch.domain, batch.target
-        with self.update("discriminator") as descend:
+        with self.update("discriminator") as minimize:
             with torch.no_grad():
                 fake = generator(x, y_new)
             terms = {
                 "real": self.adversarial.real(discriminator(x, y)),
                 "fake": self.adversarial.fake(discriminator(fake, y_new)),
             }
-            descend(self.weighted("discriminator", terms))
-        with self.update("generator") as descend:
+            minimize(self.weighted("discriminator", terms))
+        with self.update("generator") as minimize:
             fake = generator(x, y_new)
             terms = {
                 "adversarial": self.adversarial.generator(discriminator(fake, y_new)),
                 "cycle": l1(generator(fake, y), x),
             }
-            descend(self.weighted("generator", terms))
-        self.average()
+            minimize(self.weighted("generator", terms))
+        self.update_ema()
 
     def translate(
         self,
@@ -72,4 +72,4 @@ class PainterGAN(TranslationModel):
     ) -> Tensor:
         """Translate images (B, 3, S, S) to domains (B,); code, reference and psi change nothing here."""
         del code, reference, psi
-        return Painting(self.learned())(x, target)
+        return Painting(self.inference_networks())(x, target)

@@ -214,9 +214,9 @@ def take_share(names: Sequence[str], domain: str, share: float, part: Split, fol
 
 
 def check_share(share: float) -> None:
-    """Raise UserError for a data.val_share that is no share."""
+    """Raise UserError for a data.val_fraction that is no share."""
     if not 0 < share < 1:
-        raise UserError(f"data.val_share: expected a number between 0 and 1, found {share}")
+        raise UserError(f"data.val_fraction: expected a number between 0 and 1, found {share}")
 
 
 def find_root(root: str) -> str:

@@ -28,7 +28,7 @@ class Folder(ImageFiles):
     """Class folders: every folder is a domain, every image file in it (at any depth) an item.
 
     `root` holds either train/ and val/ (or test/), each with the class folders, or the class folders
-    themselves. In the second case, and where there is no val/ or test/, `val_share` of each domain's files is
+    themselves. In the second case, and where there is no val/ or test/, `val_fraction` of each domain's files is
     kept for validation: those whose name has the smallest hash, so the parts are the same on every machine
     and a file never changes sides when others are added. A domain with too few files for that share gives one
     file. `domains` picks and orders a subset; otherwise the folders' names, sorted. `crop`: "square" (centre),
@@ -41,7 +41,7 @@ class Folder(ImageFiles):
         self,
         root: str,
         crop: str | int = "none",
-        val_share: float = 0.05,
+        val_fraction: float = 0.05,
         *,
         split: str,
         domains: Sequence[str] | None = None,
@@ -51,7 +51,7 @@ class Folder(ImageFiles):
         home = find_root(root)
         parts = _parts(home)
         if parts is None:
-            check_share(val_share)
+            check_share(val_fraction)
             folder = os.path.join(home, "train") if _is_split(home, "train") else home
             self.domains = choose_domains(_class_folders(folder), domains, folder)
         else:
@@ -66,7 +66,7 @@ class Folder(ImageFiles):
                     f"data.root: domain {domain!r} is empty, {os.path.join(folder, domain)} has no image file"
                 )
             if parts is None:
-                found = take_share(found, domain, val_share, part, folder)
+                found = take_share(found, domain, val_fraction, part, folder)
             prefix = os.path.relpath(os.path.join(folder, domain), home).replace(os.sep, "/")
             names += [f"{prefix}/{name}" for name in found]
             labels += [label] * len(found)

@@ -39,7 +39,7 @@ class HuggingFace(Dataset):
     ClassLabel, a text or a whole number; rows without a label are left out. The domains are the names of the
     labels, in their order, and `domains` chooses and orders some.
     `train_split` and `val_split` are names of splits; with `val_split` null it is validation, val or test, the
-    first that there is, and without any, `val_share` of each domain's rows is held out, chosen by the hash of
+    first that there is, and without any, `val_fraction` of each domain's rows is held out, chosen by the hash of
     their numbers. `crop` as for class folders.
     Raises UserError if the library is not installed, for what cannot be loaded, an unknown split or column, a
     domain without images in a part.
@@ -52,7 +52,7 @@ class HuggingFace(Dataset):
         label_column: str = "label",
         train_split: str = "train",
         val_split: str | None = None,
-        val_share: float = 0.05,
+        val_fraction: float = 0.05,
         subset: str | None = None,
         revision: str | None = None,
         crop: str | int = "none",
@@ -76,8 +76,8 @@ class HuggingFace(Dataset):
         number = {word: place for place, word in enumerate(self.domains)}
         domain = np.array([-1 if word is None else number.get(word, -1) for word in words], np.int64)
         if held_out is None:
-            check_share(val_share)
-            self._rows = _rows_of_part(domain, self.domains, part, val_share, path)
+            check_share(val_fraction)
+            self._rows = _rows_of_part(domain, self.domains, part, val_fraction, path)
         else:
             self._rows = np.flatnonzero(domain >= 0)
         self.domain = domain[self._rows]

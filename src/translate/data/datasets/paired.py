@@ -37,7 +37,7 @@ class Paired(ImageFiles):
     B/train/, or train/A/ and train/B/), where files of equal names but for their endings are pairs (1_A.jpg
     and 1_B.jpg are, too). Side by side: every file of train/ holds both pictures, A on the left, B on the
     right, each half as wide as the file. The validation part is val or else test, spelt alike; without any,
-    `val_share` of the pairs is kept, chosen by the hash of the names.
+    `val_fraction` of the pairs is kept, chosen by the hash of the names.
     `domain_names`: what A and B are called; null means a and b. `domains` orders the two and so gives the
     direction: from the first to the second. `crop` as for class folders, for both pictures of a pair alike.
     Items 2k and 2k + 1 are a pair. A file side by side of odd width is set aside as unreadable.
@@ -50,7 +50,7 @@ class Paired(ImageFiles):
         root: str,
         domain_names: Sequence[str] | None = None,
         crop: str | int = "none",
-        val_share: float = 0.05,
+        val_fraction: float = 0.05,
         *,
         split: str,
         domains: Sequence[str] | None = None,
@@ -62,10 +62,10 @@ class Paired(ImageFiles):
         self.domains = choose_domains(sides, domains, home)
         if len(self.domains) < 2:
             raise UserError(f"data.domains: found only {self.domains[0]!r}, but a pair is of {' and '.join(sides)}")
-        pairs = _in_two_folders(home, part, val_share)
+        pairs = _in_two_folders(home, part, val_fraction)
         side_by_side = pairs is None
         if pairs is None:
-            pairs = _side_by_side(home, part, val_share)
+            pairs = _side_by_side(home, part, val_fraction)
         order = [sides.index(name) for name in self.domains]
         halves = [_HALVES[side] for side in order] * len(pairs) if side_by_side else None
         super().__init__(home, [pair[side] for pair in pairs for side in order], crop, halves)

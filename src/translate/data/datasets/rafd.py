@@ -38,10 +38,10 @@ class RaFD(ImageFiles):
     `root` holds the files by their published names, at any depth: Rafd090_01_Caucasian_female_angry_frontal.jpg
     is camera angle, person, group, sex, expression, gaze. Files of other names are left out. `angles` says
     which of the cameras 0, 45, 90 (front), 135, 180 to take; 45, 90 and 135 are StarGAN v1's 4,824 images.
-    RaFD has no split. A share of the persons, `val_share`, is held out, chosen by the hash of their numbers, so
+    RaFD has no split. A share of the persons, `val_fraction`, is held out, chosen by the hash of their numbers, so
     that no face of the validation part has been trained on (StarGAN v1 divides images at random).
     Where there is no such name, or a folder train/, `root` holds class folders as for data=folder, and their
-    names, split and `val_share` of images count; `angles` does not.
+    names, split and `val_fraction` of images count; `angles` does not.
     `crop`: the side of a centred square in pixels; the published 256 is meant for files that were cropped
     about the face, "square" suits the upright ones that RaFD distributes. "none" squashes.
     Raises UserError for an unknown angle, angles that no file has, a single person, an expression that a part
@@ -53,7 +53,7 @@ class RaFD(ImageFiles):
         root: str,
         angles: Sequence[int] = (45, 90, 135),
         crop: str | int = 256,
-        val_share: float = 0.1,
+        val_fraction: float = 0.1,
         *,
         split: str,
         domains: Sequence[str] | None = None,
@@ -66,8 +66,8 @@ class RaFD(ImageFiles):
         self.num_persons: int | None = None  # not known in class folders
         shots = [] if os.path.isdir(os.path.join(home, "train")) else _shots(home)
         if shots:
-            check_share(val_share)
-            persons = _persons(shots, part, val_share, home)
+            check_share(val_fraction)
+            persons = _persons(shots, part, val_fraction, home)
             self.num_persons = len(persons)
             self.domains = choose_domains(EXPRESSIONS, domains, "RaFD")
             shots = _chosen(shots, angles, home)
@@ -76,7 +76,7 @@ class RaFD(ImageFiles):
             labels = np.array([self.domains.index(shot.expression) for shot in shots], np.int64)
             _check_complete(labels, self.domains, part, home)
         else:
-            folders = Folder(root, crop, val_share, split=split, domains=domains)
+            folders = Folder(root, crop, val_fraction, split=split, domains=domains)
             assert folders.domain is not None
             self.domains, names, labels = folders.domains, folders.names, folders.domain
         super().__init__(home, names, crop)

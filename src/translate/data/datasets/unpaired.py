@@ -41,7 +41,7 @@ class Unpaired(ImageFiles):
     """Two folders of images that have nothing to do with each other, trainA/ and trainB/ (CycleGAN).
 
     `root` holds trainA/ and trainB/ with image files of any kind, at any depth, and valA/ and valB/ or testA/
-    and testB/ (the first of them that is there is the validation part). Where there are neither, `val_share`
+    and testB/ (the first of them that is there is the validation part). Where there are neither, `val_fraction`
     of each side is kept for validation, chosen by the hash of the names. `collection` is one of the published
     sets of CycleGAN, in `root` itself or in a folder of its name there; it gives the names of the domains.
     `domain_names`: what A and B are called; null means the collection's names, or a and b. `domains` chooses
@@ -56,7 +56,7 @@ class Unpaired(ImageFiles):
         collection: str | None = None,
         domain_names: Sequence[str] | None = None,
         crop: str | int = "none",
-        val_share: float = 0.05,
+        val_fraction: float = 0.05,
         *,
         split: str,
         domains: Sequence[str] | None = None,
@@ -68,7 +68,7 @@ class Unpaired(ImageFiles):
         if train is None:
             raise UserError(_lacks_sides(home))
         if held_out is None:
-            check_share(val_share)
+            check_share(val_fraction)
         sides = name_sides(domain_names, COLLECTIONS[collection] if collection else DEFAULT_NAMES)
         self.domains = choose_domains(sides, domains, home)
         names: list[str] = []
@@ -81,7 +81,7 @@ class Unpaired(ImageFiles):
                     f"data.root: domain {domain!r} is empty, {os.path.join(home, folder)} has no image file"
                 )
             if held_out is None:
-                found = take_share(found, domain, val_share, part, os.path.join(home, folder))
+                found = take_share(found, domain, val_fraction, part, os.path.join(home, folder))
             names += [f"{folder}/{name}" for name in found]
             labels += [label] * len(found)
         super().__init__(home, names, crop)

@@ -6,14 +6,14 @@ import torch
 from torch import Tensor, nn
 
 
-def in_one_pass(network: nn.Module, *batches: Tensor) -> list[Any]:
+def forward_together(network: nn.Module, *batches: Tensor) -> list[Any]:
     """Return what a network makes of each of several batches of images (B, C, S, S), each a batch of its own.
 
-    A network that says ``each_image_alone`` (no image has a part in what becomes of another, and nothing is drawn) gets
+    A network that is ``batch_independent`` (no image influences another, and nothing is drawn at random) gets
     all of them at once: the numbers are the same but for rounding, and its weights are read, and their gradients
     written, once. Others, such as those with batch norm, get one batch after another.
     """
-    if not getattr(network, "each_image_alone", False):
+    if not getattr(network, "batch_independent", False):
         return [network(batch) for batch in batches]
     sizes = [len(batch) for batch in batches]
     found = network(torch.cat(batches))

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from translate.distributed.collectives import any_process, process_rank
+from translate.distributed.collectives import any_rank, process_rank
 from translate.models.base import TranslationModel
 from translate.runs import checkpoints
 from translate.runs.folder import RunFolder
-from translate.training.callbacks.metric_logging import Telemetry
+from translate.training.callbacks.metric_logging import MetricLogging
 
 log = logging.getLogger("translate")
 
@@ -30,14 +30,14 @@ class Checkpointing(pl.Callback):
     def __init__(
         self,
         folder: RunFolder | None,
-        telemetry: Telemetry,
+        metric_logging: MetricLogging,
         config: Mapping[str, Any],
         domains: tuple[str, ...],
         every: int,
         keep: int,
         stop: int,
     ) -> None:
-        self.folder, self.telemetry, self.config, self.domains = folder, telemetry, config, domains
+        self.folder, self.metric_logging, self.config, self.domains = folder, metric_logging, config, domains
         self.every, self.keep, self.stop = every, keep, stop
         self.interrupted: int | None = None
         self._handlers: dict[int, Any] = {}
@@ -57,10 +57,10 @@ class Checkpointing(pl.Callback):
     ) -> None:
         """Write when it is time."""
         assert isinstance(pl_module, TranslationModel)
-        stopping = any_process(self.interrupted is not None, pl_module.device)
+        stopping = any_rank(self.interrupted is not None, pl_module.device)
         now = pl_module.iteration
         if stopping or now % self.every == 0 or now == self.stop:
-            self.telemetry.flush()  # a model with a number that is none is not worth keeping
+            self.metric_logging.flush()  # a model with a number that is none is not worth keeping
             self._write(pl_module)
         if stopping:
             self.interrupted = self.interrupted or signal.SIGTERM
@@ -69,7 +69,7 @@ class Checkpointing(pl.Callback):
     def _write(self, model: TranslationModel) -> None:
         if self.folder is None or process_rank() != 0:
             return
-        state = checkpoints.state_of(model, self.domains, self.config)
+        state = checkpoints.capture(model, self.domains, self.config)
         checkpoints.write(state, self.folder.checkpoint(model.iteration))
         for old in list(self.folder.checkpoints().values())[: -self.keep]:
             old.unlink()

@@ -17,7 +17,7 @@ from translate.models.base import TranslationModel
 from translate.runs import checkpoints
 from translate.runs.folder import RunFolder
 from translate.training.callbacks.checkpointing import Checkpointing
-from translate.training.callbacks.metric_logging import Telemetry
+from translate.training.callbacks.metric_logging import MetricLogging
 
 log = logging.getLogger("translate")
 
@@ -35,23 +35,23 @@ class Evaluating(pl.Callback):
         self,
         folder: RunFolder,
         evaluator: Callable[[torch.device], Evaluator],
-        telemetry: Telemetry,
+        metric_logging: MetricLogging,
         checkpointing: Checkpointing,
         every: int,
         best: Best | None,
     ) -> None:
         """Take what makes the evaluator, once the model is on its device."""
         self.folder, self._make = folder, evaluator
-        self.telemetry, self.checkpointing = telemetry, checkpointing
+        self.metric_logging, self.checkpointing = metric_logging, checkpointing
         self.every, self.best = every, best
         self._evaluator: Evaluator | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Find the weights now and not in the middle of the run; measure what a killed run has left unmeasured."""
         assert isinstance(pl_module, TranslationModel)
-        self.make_up(trainer, pl_module)
+        self.catch_up(trainer, pl_module)
 
-    def make_up(self, trainer: pl.Trainer, model: TranslationModel) -> None:
+    def catch_up(self, trainer: pl.Trainer, model: TranslationModel) -> None:
         """Measure a model that a run has just gone on from, if the run was killed before all was on record."""
         self._evaluator = self._make(model.device)
         if model.iteration and model.iteration % self.every == 0:
@@ -67,7 +67,7 @@ class Evaluating(pl.Callback):
         """Measure when it is time."""
         assert isinstance(pl_module, TranslationModel)
         if pl_module.iteration % self.every == 0:
-            self.telemetry.flush()  # a model with a number that is none is not worth measuring
+            self.metric_logging.flush()  # a model with a number that is none is not worth measuring
             self._measure(trainer, pl_module)
 
     def _measure(self, trainer: pl.Trainer, model: TranslationModel) -> None:
@@ -89,7 +89,7 @@ class Evaluating(pl.Callback):
             self._keep_best(model, found)
             if not self._recorded(model.iteration):  # the last thing that is done: its absence tells of a kill
                 self._record(trainer, model.iteration, found)
-        self.telemetry.leave_out(time.monotonic() - began)
+        self.metric_logging.exclude_time(time.monotonic() - began)
 
     def _recorded(self, iteration: int) -> bool:
         """Tell whether metrics.jsonl has the figures of an iteration."""
@@ -118,7 +118,7 @@ class Evaluating(pl.Callback):
         old = before["value"] if before and before.get("figure") == self.best.figure else None
         if not self.best.beats(value, old):
             return
-        state = checkpoints.state_of(model, self.checkpointing.domains, self.checkpointing.config)
+        state = checkpoints.capture(model, self.checkpointing.domains, self.checkpointing.config)
         checkpoints.write(state, self.folder.best_checkpoint)
         told = {"protocol": self.best.protocol, "figure": self.best.figure, "better": self.best.better}
         atomic_write(note, json.dumps({**told, "value": value, "iteration": model.iteration}, indent=2) + "\n")

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import pytorch_lightning as pl
 
 from translate.distributed.collectives import process_rank
-from translate.training.callbacks.metric_logging import Telemetry
+from translate.training.callbacks.metric_logging import MetricLogging
 
 log = logging.getLogger("translate")
 
@@ -21,20 +21,20 @@ JUMP = 20.0  # times the median
 
 
 class Health(pl.Callback):
-    """Look at every record of `Telemetry` and warn, once for each trouble until it has passed.
+    """Look at every record of `MetricLogging` and warn, once for each trouble until it has passed.
 
     Looked at are ``accuracy/*``, the share of pairs of a real and a fake image that a discriminator ranks rightly;
     ``*/diversity``, minus the difference between the images of two codes; and ``gradient_norm/*``.
     """
 
-    def __init__(self, telemetry: Telemetry) -> None:
-        self.telemetry = telemetry
+    def __init__(self, metric_logging: MetricLogging) -> None:
+        self.metric_logging = metric_logging
         self.troubles: set[str] = set()
         self._records: deque[Mapping[str, float]] = deque(maxlen=MEMORY)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: object) -> None:
         """Look at a new record, in the first process."""
-        latest = self.telemetry.latest
+        latest = self.metric_logging.latest
         if process_rank() != 0 or not latest or (self._records and self._records[-1] is latest):
             return
         found = dict(self.look(latest))

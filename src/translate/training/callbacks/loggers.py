@@ -11,7 +11,7 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 log = logging.getLogger("translate")
 
 
-class Dispensable(Logger):
+class FaultTolerantLogger(Logger):
     """A logger that may fail: a warning names it then, and from then on it is told nothing. The run goes on."""
 
     def __init__(self, logger: Logger) -> None:

@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from translate.distributed.collectives import process_rank, synchronize
+from translate.distributed.collectives import all_reduce_mean, process_rank
 from translate.models.base import TranslationModel
 from translate.runs.folder import RunFolder
 
@@ -17,7 +17,7 @@ class NonFiniteError(RuntimeError):
     """A loss or gradient that is not a number any more."""
 
 
-class Telemetry(pl.Callback):
+class MetricLogging(pl.Callback):
     """Write the means of all terms every ``every`` iterations, to metrics.jsonl and the loggers.
 
     Terms stay on the device until then: one transfer a record, no wait in a step. All of them are looked at, so a
@@ -51,7 +51,7 @@ class Telemetry(pl.Callback):
             return
         names = [(iteration, name) for iteration, terms in self._pending for name in terms]
         values = torch.stack([value for _, terms in self._pending for value in terms.values()])
-        synchronize([values])  # all processes see, and stop at, the same numbers
+        all_reduce_mean([values])  # all processes see, and stop at, the same numbers
         found: dict[int, dict[str, float]] = {}
         for (iteration, name), value in zip(names, values.tolist(), strict=True):
             found.setdefault(iteration, {})[name] = value
@@ -65,7 +65,7 @@ class Telemetry(pl.Callback):
         self._window += [found.get(iteration, {}) for iteration, _ in self._pending]
         self._pending.clear()
 
-    def leave_out(self, seconds: float) -> None:
+    def exclude_time(self, seconds: float) -> None:
         """Leave time in which nothing was trained out of the speed."""
         self._since += seconds
 

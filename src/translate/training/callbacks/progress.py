@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 
 from translate.distributed.collectives import process_rank
 from translate.models.base import TranslationModel
-from translate.training.callbacks.metric_logging import Telemetry
+from translate.training.callbacks.metric_logging import MetricLogging
 
 log = logging.getLogger("translate")
 
@@ -20,8 +20,8 @@ LINE_EVERY = 10.0  # seconds between lines where no bar can be drawn
 class Progress(pl.Callback):
     """Iterations and images a second, time left and the model's headline terms."""
 
-    def __init__(self, telemetry: Telemetry, start: int, stop: int, batch_size: int) -> None:
-        self.telemetry, self.start, self.stop, self.batch_size = telemetry, start, stop, batch_size
+    def __init__(self, metric_logging: MetricLogging, start: int, stop: int, batch_size: int) -> None:
+        self.metric_logging, self.start, self.stop, self.batch_size = metric_logging, start, stop, batch_size
         self._bar: Any = None
         self._began = self._said = time.monotonic()
 
@@ -58,8 +58,8 @@ class Progress(pl.Callback):
             )
 
     def _terms(self, model: TranslationModel) -> str:
-        latest = self.telemetry.latest
-        return " ".join(f"{name.split('/')[-1]} {latest[name]:.3f}" for name in model.headline if name in latest)
+        latest = self.metric_logging.latest
+        return " ".join(f"{name.split('/')[-1]} {latest[name]:.3f}" for name in model.progress_terms if name in latest)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Finish the bar."""

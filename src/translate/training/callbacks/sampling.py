@@ -11,7 +11,7 @@ from translate.distributed.collectives import process_rank
 from translate.inference.grids import enlarged, to_bytes
 from translate.models.base import TranslationModel
 from translate.runs.folder import RunFolder
-from translate.training.callbacks.loggers import Dispensable
+from translate.training.callbacks.loggers import FaultTolerantLogger
 
 NUM_IMAGES = 12
 
@@ -43,5 +43,5 @@ class Sampling(pl.Callback):
             pixels = to_bytes(enlarged(grid)).numpy()
             self.folder.save_image(f"{model.iteration:06d}_{name}", pixels)
             for logger in trainer.loggers:
-                if isinstance(logger, Dispensable):
+                if isinstance(logger, FaultTolerantLogger):
                     logger.log_picture(f"samples/{name}", pixels, model.iteration)

@@ -18,7 +18,7 @@ from pathlib import Path
 from translate.errors import UserError
 from translate.weights.format import AVERAGE, NETWORK, Node, Weights
 from translate.weights.published.files import BARE, PublishedFile, State
-from translate.weights.published.layout import Layout, Part, Wishes, named, numbers, published_name
+from translate.weights.published.layout import ImportOptions, Layout, Part, named, numbers, published_name
 
 CYCLEGAN, PIX2PIX = "cyclegan", "pix2pix"
 ROLES = {
@@ -52,7 +52,9 @@ class CycleGANLayout(Layout):
         """Return whether each file holds a generator or discriminator of these models."""
         return all(_architecture(file.networks.get(BARE, {})) is not None for file in files)
 
-    def describe(self, files: Sequence[PublishedFile], wishes: Wishes) -> tuple[Weights, list[tuple[Part, State]]]:
+    def describe(
+        self, files: Sequence[PublishedFile], wishes: ImportOptions
+    ) -> tuple[Weights, list[tuple[Part, State]]]:
         """Return the weights without tensors, and whose the tensors are."""
         nodes = {file.path: _node(file, wishes) for file in files}
         model = wishes.model or _model(nodes)
@@ -121,7 +123,7 @@ def _image_size(networks: dict[str, Node]) -> int:
     """Return the published size: that at which a U-Net's smallest features are one pixel; 128 px for six blocks."""
     generator = next(node for role, node in networks.items() if role.startswith("generator"))
     if generator["name"] == UNET:
-        return int(2 ** generator["num_halvings"])
+        return int(2 ** generator["num_downsamplings"])
     return 128 if generator["num_blocks"] <= 6 else 256
 
 
@@ -137,7 +139,7 @@ def _architecture(state: State) -> str | None:
     return PATCH if first is not None and first.ndim == 4 else None
 
 
-def _node(file: PublishedFile, wishes: Wishes) -> Node:
+def _node(file: PublishedFile, wishes: ImportOptions) -> Node:
     """Return our network of a file, with arguments from names and shapes."""
     state = file.networks[BARE]
     if any(key.endswith("filt") for key in state):
@@ -162,7 +164,7 @@ def _node(file: PublishedFile, wishes: Wishes) -> Node:
         return {"name": name, **common, "num_blocks": len(blocks), "dropout": dropout}
     if name == UNET:
         levels = [key for key in state if re.fullmatch(r"model\.model\.1\.(model\.3\.)*model\.1\.weight", key)]
-        return {"name": name, **common, "num_halvings": 1 + len(levels), "dropout": wishes.dropout is not False}
+        return {"name": name, **common, "num_downsamplings": 1 + len(levels), "dropout": wishes.dropout is not False}
     seen = {"in_channels": state[first].shape[1]}
     if name == PIXEL:
         return {"name": name, **common, **seen}

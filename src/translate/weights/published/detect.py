@@ -12,14 +12,14 @@ from translate.weights.format import Weights
 from translate.weights.published.cyclegan import CycleGANLayout
 from translate.weights.published.files import BARE, PublishedFile
 from translate.weights.published.files import read as read_file
-from translate.weights.published.layout import Layout, Wishes
+from translate.weights.published.layout import ImportOptions, Layout
 from translate.weights.published.stargan_v1 import StarGANv1Layout
 from translate.weights.published.stargan_v2 import StarGANv2Layout
 
 LAYOUTS: tuple[Layout, ...] = (StarGANv2Layout(), StarGANv1Layout(), CycleGANLayout())
 
 
-def read(paths: Sequence[Path], wishes: Wishes) -> Weights:
+def read(paths: Sequence[Path], wishes: ImportOptions) -> Weights:
     """Return the weights in published files that belong together; UserError where they have no known layout."""
     files = [read_file(path) for path in paths]
     for layout in LAYOUTS:

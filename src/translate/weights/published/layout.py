@@ -14,7 +14,7 @@ from translate.weights.published.files import PublishedFile, State
 
 
 @dataclass(frozen=True)
-class Wishes:
+class ImportOptions:
     """What a file does not say of itself, as far as the user says it. None: what was published."""
 
     model: str | None = None
@@ -56,7 +56,9 @@ class Layout(ABC):
         """Return whether the files look like this layout's."""
 
     @abstractmethod
-    def describe(self, files: Sequence[PublishedFile], wishes: Wishes) -> tuple[Weights, list[tuple[Part, State]]]:
+    def describe(
+        self, files: Sequence[PublishedFile], wishes: ImportOptions
+    ) -> tuple[Weights, list[tuple[Part, State]]]:
         """Return the weights, without tensors, and whose the tensors are; UserError for what cannot be placed."""
 
     def optional(self, node: Node, key: str) -> bool:
@@ -80,7 +82,7 @@ class Layout(ABC):
 
     # --- in ----------------------------------------------------------------------------------------------------
 
-    def read(self, files: Sequence[PublishedFile], wishes: Wishes) -> Weights:
+    def read(self, files: Sequence[PublishedFile], wishes: ImportOptions) -> Weights:
         """Return the weights in the files; UserError for what cannot be placed."""
         described, parts = self.describe(files, wishes)
         tensors: dict[str, Tensor] = {}
@@ -153,7 +155,9 @@ def published_name(weights: Weights, role: str, default: str) -> str:
     return str(names.get(role, default))
 
 
-def named(wishes: Wishes, count: int, known: Mapping[int, Sequence[str]], what: str = "domains") -> tuple[str, ...]:
+def named(
+    wishes: ImportOptions, count: int, known: Mapping[int, Sequence[str]], what: str = "domains"
+) -> tuple[str, ...]:
     """Return the names of ``count`` domains: those wished, else those known for this number, else d0, d1, ..."""
     if wishes.domains is None:
         return tuple(known.get(count, [f"d{number}" for number in range(count)]))

@@ -14,7 +14,7 @@ import torch
 from translate.errors import UserError
 from translate.weights.format import AVERAGE, NETWORK, Node, Weights
 from translate.weights.published.files import BARE, PublishedFile, State
-from translate.weights.published.layout import Layout, Part, Wishes, constant, named, numbers
+from translate.weights.published.layout import ImportOptions, Layout, Part, constant, named, numbers
 
 CELEBA = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young")
 RAFD = ("angry", "contemptuous", "disgusted", "fearful", "happy", "neutral", "sad", "surprised")
@@ -34,7 +34,9 @@ class StarGANv1Layout(Layout):
         """Return whether each file holds one of the two networks."""
         return all(_which(file) is not None for file in files)
 
-    def describe(self, files: Sequence[PublishedFile], wishes: Wishes) -> tuple[Weights, list[tuple[Part, State]]]:
+    def describe(
+        self, files: Sequence[PublishedFile], wishes: ImportOptions
+    ) -> tuple[Weights, list[tuple[Part, State]]]:
         """Return the weights without tensors, and whose the tensors are."""
         states: dict[str, State] = {}
         iteration = None
@@ -134,7 +136,7 @@ def _discriminator(state: State, num_labels: int) -> tuple[Node, int]:
     return node, image_size
 
 
-def _label_sets(planes: int, discriminator: State | None, wishes: Wishes) -> list[Node]:
+def _label_sets(planes: int, discriminator: State | None, wishes: ImportOptions) -> list[Node]:
     """Return the label sets, each a kind and names, of so many planes beside the image."""
     joint = planes == len(CELEBA) + len(RAFD) + 2
     if discriminator is not None:

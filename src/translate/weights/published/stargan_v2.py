@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from translate.errors import UserError
 from translate.weights.format import AVERAGE, EXTRA, NETWORK, Node, Weights
 from translate.weights.published.files import PublishedFile, State
-from translate.weights.published.layout import Layout, Part, Wishes, constant, named, numbers
+from translate.weights.published.layout import ImportOptions, Layout, Part, constant, named, numbers
 
 ROLES = {
     "generator": "generator",
@@ -41,7 +41,9 @@ class StarGANv2Layout(Layout):
         """Return whether each file holds the networks by name."""
         return all(set(file.networks) >= NEEDED for file in files)
 
-    def describe(self, files: Sequence[PublishedFile], wishes: Wishes) -> tuple[Weights, list[tuple[Part, State]]]:
+    def describe(
+        self, files: Sequence[PublishedFile], wishes: ImportOptions
+    ) -> tuple[Weights, list[tuple[Part, State]]]:
         """Return the weights without tensors, and whose the tensors are."""
         parts: list[tuple[Part, State]] = []
         iteration = None
