@@ -31,11 +31,14 @@ class Module:
 
 def modules() -> list[Module]:
     """Return every module of the package."""
-    found = []
+    result = []
     for path in sorted(ROOT.rglob("*.py")):
         parts = path.relative_to(ROOT.parent).with_suffix("").parts
         if parts[1:2] in (("conf",), ("experiments",)):
             continue
         name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-        found.append(Module(name, path, ast.parse(path.read_text(encoding="utf-8"))))
-    return found
+        result.append(Module(name, path, ast.parse(path.read_text(encoding="utf-8"))))
+    return result
+
+
+MODULES = modules()

@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from sources import Module, modules
+from architecture.sources import MODULES, Module
 
 FLOORS = (
     *("errors", "files", "console", "schedules"),
@@ -69,7 +67,6 @@ LIBRARIES = {
 
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "misc"}
 
-MODULES = modules()
 IDS = [module.name for module in MODULES]
 
 

@@ -1,17 +1,12 @@
 """Everything public says what it is, and names follow the rules."""
 
 import ast
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
+from architecture.sources import MODULES, Module
 
-from sources import Module, modules
-
-MODULES = modules()
 IDS = [module.name for module in MODULES]
 
 

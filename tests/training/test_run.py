@@ -182,7 +182,7 @@ def test_run_killed_inside_the_writing_of_a_checkpoint_resumes_to_the_bit(tmp_pa
     words = [*TINY, f"folder={folder}", "iterations=7", "checkpoint_every=1"]
     done = subprocess.run([sys.executable, "-c", DIES_IN_WRITE, *words], capture_output=True, text=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
-    left = folder / "checkpoints" / "000005.unfinished"
+    left = folder / "checkpoints" / "000005.safetensors.unfinished"
     assert left.stat().st_size > 1000
     assert checkpoints.newest(folder).iteration == 4
     assert differences(whole, go_on(folder)) == []
