@@ -8,7 +8,7 @@ import shlex
 import shutil
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -214,9 +214,8 @@ def _content(file: File, archive: Path, scratch: Path, holds: Sequence[str]) -> 
         unpack(archive, file.unpack, scratch)
     except ArchiveError as error:
         forget(file, archive.parent)
-        raise UserError(
-            f"download: the archive {archive} {error}; it has been removed, get it anew or from elsewhere by mirror=DIR"
-        ) from error
+        fix = f"the archive has been removed from {archive.parent}: get it anew, or from elsewhere by mirror=DIR"
+        raise UserError.of(replace(error.problem, key=str(archive), fix=fix)) from error
     found = list(scratch.iterdir())
     packed = len(found) == 1 and found[0].is_dir() and found[0].name not in holds
     return found[0] if packed else scratch

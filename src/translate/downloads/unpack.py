@@ -1,17 +1,16 @@
-"""Unpack zip and tar archives that nobody vouches for.
+"""Unpack untrusted zip and tar archives into a new folder.
 
-Names are taken apart and judged before anything is written; every file is created anew in a folder that did not
-exist, so nothing that was there can be overwritten, and no link is ever made: where an archive has a link to one of
-its own files, the file appears twice. Owners, modes and times are not taken over. How much comes out is bounded by
-what went in, since pictures are compressed already.
+An entry is refused before anything of it is written: a name that leads out of the folder, a device, more bytes than an
+archive of images can hold. No link is made on the disk: where an archive links to one of its own files, the file
+appears twice. This is stricter than the filter "data" of tarfile, which makes links, and serves zip archives alike.
+Owners, modes and times are not taken over.
 """
 
 import bz2
 import contextlib
 import gzip
-import io
 import lzma
-import os
+import posixpath
 import re
 import shutil
 import stat
@@ -19,58 +18,58 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from functools import partial
 from pathlib import Path
-from typing import IO, Any, BinaryIO, Literal, cast
+from typing import IO, Any, Literal, cast
 
 from translate.downloads.progress import Progress, disk, full
+from translate.errors import Phrase, UserError
 
 Kind = Literal["zip", "tar", "none"]
 """How a file is unpacked; a tar may be compressed by gzip, bzip2 or xz."""
 
 MAX_GROWTH = 100
-"""How many bytes may come out of an archive for each of its own ..."""
+"""The most bytes that may come out of an archive for each of its own, since images are compressed already ..."""
 
 SMALL = 64 << 20
-"""... or this many, where that is more."""
+"""... or this many, if that is more."""
 
-_CHUNK = 1 << 20
-_HEADER = 512  # what an entry counts for beside its content
+_ENTRY_SIZE = 512  # what an entry counts beside its content, so that many empty files are a bomb too
 _LONGEST_LINK = 4096
+_CHUNK = 1 << 20
 _NOT_DATA = {"__MACOSX", ".DS_Store"}
 _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, struct.error, UnicodeError)
-_OPENERS: dict[bytes, Callable[[BinaryIO], Any]] = {
-    b"\x1f\x8b": gzip.open,
-    b"BZh": bz2.open,
-    b"\xfd7zXZ\x00": lzma.open,
-}
+_ZIP_TYPES = {0: tarfile.REGTYPE, stat.S_IFREG: tarfile.REGTYPE, stat.S_IFLNK: tarfile.SYMTYPE}
+_OPENERS: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
 
-Parts = tuple[str, ...]
-"""A name in an archive, taken apart."""
+_Entries = Generator[tuple[tarfile.TarInfo, Callable[[], IO[bytes]], int]]
+"""Entries of an archive of either kind, each with a function that opens it and the bytes of the archive read so far."""
 
 
-class ArchiveError(ValueError):
-    """An archive that cannot be or shall not be unpacked; the text completes the sentence "this archive ..."."""
+class ArchiveError(UserError):
+    """An archive that is damaged, hostile, or of an unknown compression; the caller adds its path as the key."""
 
 
 def unpack(archive: Path, kind: Literal["zip", "tar"], target: Path) -> None:
-    """Unpack an archive into the folder `target`, which is made and must not exist.
+    """Unpack an archive into the folder ``target``, which must not exist.
 
-    Raises ArchiveError for one that is damaged, hostile or a bomb, and UserError where the disk will not; what
-    has been written by then is the caller's to remove.
+    ArchiveError for an archive that is damaged, hostile or a bomb, UserError where the disk refuses. The caller removes
+    what has been written by then.
     """
     with disk(target):
         target.mkdir(parents=True)
     size = archive.stat().st_size
-    writer = _Writer(target, max(SMALL, MAX_GROWTH * size))
-    with Progress(f"unpacking {archive.name}", size) as progress:
-        try:
-            (_unzip if kind == "zip" else _untar)(archive, writer, progress)
-        except _DAMAGED as error:
-            raise ArchiveError(f"is damaged ({str(error) or type(error).__name__})") from error
-        except NotImplementedError as error:  # a compression that zipfile does not know
-            raise ArchiveError(f"cannot be unpacked ({error})") from error
-    writer.write_links()
+    limit = max(SMALL, MAX_GROWTH * size)
+    try:
+        with Progress(f"unpacking {archive.name}", size) as progress:
+            entries = _zip_entries(archive, limit, target) if kind == "zip" else _tar_entries(archive, limit)
+            with contextlib.closing(entries):
+                _write(entries, target, limit, progress)
+    except _DAMAGED as error:
+        raise ArchiveError(f"the archive is damaged ({str(error) or type(error).__name__})") from error
+    except NotImplementedError as error:  # a compression that zipfile does not know
+        raise ArchiveError(f"the archive cannot be unpacked ({error})") from error
 
 
 def looks_like(path: Path, kind: Kind) -> bool:
@@ -83,234 +82,136 @@ def looks_like(path: Path, kind: Kind) -> bool:
         return False
 
 
-def safe_parts(name: str) -> Parts:
-    """Return the folders and the file that a name in an archive is made of, () for one that is no data.
+def safe_parts(name: str) -> tuple[str, ...]:
+    """Return the folders and the file of a name in an archive, () for an entry that is no data.
 
-    Raises ArchiveError for a name that could lead out of the target, on this system or on another.
+    ArchiveError for a name that could lead out of the target, on this system or on another.
 
     >>> safe_parts("horse2zebra/./trainA/1.jpg")
     ('horse2zebra', 'trainA', '1.jpg')
     """
     parts = tuple(part for part in name.split("/") if part not in ("", "."))
     if any(ord(character) < 32 for character in name):
-        raise ArchiveError(f"has the entry {name!r}, whose name holds control characters")
-    if name.startswith("/") or ".." in parts:
-        raise ArchiveError(f"has the entry {name!r}, which leads out of its folder")
-    if "\\" in name or re.match(r"[A-Za-z]:", name):
-        raise ArchiveError(f"has the entry {name!r}; a drive letter and backslashes may lead out of its folder")
+        raise ArchiveError("the name of an entry holds control characters", found=name)
+    if name.startswith("/") or ".." in parts or "\\" in name or re.match(r"[A-Za-z]:", name):
+        raise ArchiveError("the name of an entry leads out of its folder", found=name)
     return () if _NOT_DATA & set(parts) else parts
 
 
-# --- zip ----------------------------------------------------------------------------------------------------
-
-
-def _unzip(archive: Path, writer: "_Writer", progress: Progress) -> None:
+def _zip_entries(archive: Path, limit: int, target: Path) -> _Entries:
     with zipfile.ZipFile(archive) as zipped:
-        entries = zipped.infolist()
-        writer.expect(sum(entry.file_size + _HEADER for entry in entries))  # before anything is written
-        read = 0
-        for entry in entries:
-            parts = safe_parts(entry.orig_filename)
-            if entry.flag_bits & 1:
-                raise ArchiveError("is locked by a password")
-            kind = stat.S_IFMT(entry.external_attr >> 16)
-            if kind not in (0, stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK):
-                raise ArchiveError(f"has the entry {entry.orig_filename!r}, which is a device")
-            if kind == stat.S_IFLNK:
-                if entry.file_size > _LONGEST_LINK:
-                    raise ArchiveError(f"has the link {entry.orig_filename!r}, which is too long for one")
-                writer.note_link(parts, zipped.read(entry).decode(), of=entry.orig_filename)
-            elif entry.is_dir():
-                writer.make_folder(parts)
-            else:
-                with zipped.open(entry) as content:
-                    writer.write(parts, content, entry.file_size)
-            read += entry.compress_size
-            progress.at(read)
+        read, declared = 0, sum(info.file_size + _ENTRY_SIZE for info in zipped.infolist())
+        if declared > limit:
+            raise _bomb(limit, f"{declared:,} bytes")
+        free = shutil.disk_usage(target).free
+        if declared > free:
+            raise full(target, declared, free)
+        for info in zipped.infolist():
+            if info.flag_bits & 1:
+                raise ArchiveError("the archive is locked by a password")
+            entry = tarfile.TarInfo(info.orig_filename)
+            entry.size = info.file_size
+            kind = _ZIP_TYPES.get(stat.S_IFMT(info.external_attr >> 16), tarfile.CHRTYPE)
+            entry.type = tarfile.DIRTYPE if info.is_dir() else kind
+            if entry.issym():
+                if info.file_size > _LONGEST_LINK:
+                    raise ArchiveError("the text of a link is too long", found=entry.name)
+                entry.linkname = zipped.read(info).decode()
+            read += info.compress_size
+            yield entry, partial(zipped.open, info), read
 
 
-# --- tar ----------------------------------------------------------------------------------------------------
-
-
-def _untar(archive: Path, writer: "_Writer", progress: Progress) -> None:
-    with open(archive, "rb") as raw, _decompressed(raw) as content:
-        bounded = cast(IO[bytes], _Bounded(content, writer.limit))
-        with tarfile.open(fileobj=bounded, mode="r|") as tar:  # never goes back
-            for entry in tar:
-                parts = safe_parts(entry.name)
-                if entry.isdir():
-                    writer.make_folder(parts)
-                elif entry.issym():
-                    writer.note_link(parts, entry.linkname, of=entry.name)
-                elif entry.islnk():
-                    writer.note_link(parts, safe_parts(entry.linkname), of=entry.name)
-                elif entry.isreg():
-                    taken = tar.extractfile(entry)
-                    assert taken is not None, entry.name  # of regular files there is one
-                    writer.write(parts, taken, entry.size)
-                else:
-                    raise ArchiveError(f"has the entry {entry.name!r}, which is a device")
-                progress.at(raw.tell())
-        while bounded.read(_CHUNK):  # to its end, where the checksum is
+def _tar_entries(archive: Path, limit: int) -> _Entries:
+    with contextlib.ExitStack() as stack:
+        raw = stack.enter_context(open(archive, "rb"))
+        start = raw.read(6)
+        raw.seek(0)
+        opener = next((opener for magic, opener in _OPENERS.items() if start.startswith(magic)), None)
+        content = _Bounded(stack.enter_context(opener(raw)) if opener else raw, limit)
+        tar = stack.enter_context(tarfile.open(fileobj=cast(IO[bytes], content), mode="r|"))  # never goes back
+        for entry in tar:
+            yield entry, partial(cast(Callable[..., IO[bytes]], tar.extractfile), entry), raw.tell()
+        while content.read(_CHUNK):  # to the end, where the checksum is
             pass
 
 
-@contextlib.contextmanager
-def _decompressed(raw: BinaryIO) -> Iterator[BinaryIO]:
-    start = raw.read(6)
-    raw.seek(0)
-    opener = next((opener for magic, opener in _OPENERS.items() if start.startswith(magic)), None)
-    if opener is None:
-        yield raw
-        return
-    with opener(raw) as content:
-        yield cast(BinaryIO, content)
-
-
 class _Bounded:
-    """Reads until more has come out than an archive of its size should hold.
+    """Read a tar until more bytes have come out than an archive of its size should hold.
 
-    It bounds the headers too, which tarfile reads into memory whatever size they say they have. What the
-    decompressor cannot read becomes an EOFError, since gzip's own is an OSError as a bad disk's is.
+    This bounds the headers too, which tarfile reads into memory whatever size they declare.
     """
 
-    def __init__(self, content: BinaryIO, limit: int) -> None:
+    def __init__(self, content: IO[bytes], limit: int) -> None:
         self.content, self.limit, self.read_so_far = content, limit, 0
 
     def read(self, size: int) -> bytes:
-        """Return up to `size` bytes."""
+        """Return up to ``size`` bytes. EOFError for what gzip and bz2 cannot decompress: their own is an OSError."""
         try:
-            found = self.content.read(size)
-        except gzip.BadGzipFile as error:
-            raise EOFError(str(error)) from error
+            chunk = self.content.read(size)
         except OSError as error:
             raise EOFError(str(error)) if error.errno is None else error from error
-        self.read_so_far += len(found)
+        self.read_so_far += len(chunk)
         if self.read_so_far > self.limit:
-            raise _bomb(self.limit)
-        return found
+            raise _bomb(self.limit, "more")
+        return chunk
 
 
-# --- what is written ----------------------------------------------------------------------------------------
+def _write(entries: _Entries, target: Path, limit: int, progress: Progress) -> None:
+    """Write all entries below ``target``, links last; every file is created anew."""
+    sizes: dict[str, int] = {}
+    links: dict[str, str] = {}
+    written = 0
+    for entry, open_content, read in entries:
+        name = "/".join(safe_parts(entry.name))
+        if not (entry.isreg() or entry.isdir() or entry.issym() or entry.islnk()):
+            raise ArchiveError("an entry is a device", found=entry.name)
+        if not name:
+            continue
+        if entry.issym():
+            links[name] = posixpath.normpath(posixpath.join(posixpath.dirname(name), entry.linkname))
+        elif entry.islnk():
+            links[name] = "/".join(safe_parts(entry.linkname))
+        else:
+            written = _add(written, entry.size if entry.isreg() else 0, limit)
+            with _new(target, name) as path:
+                if entry.isdir():
+                    path.mkdir(exist_ok=True)
+                else:
+                    with open_content() as content, open(path, "xb") as file:
+                        shutil.copyfileobj(content, file, _CHUNK)
+                    sizes[name] = entry.size
+        progress.at(read)
+    for name, end in links.items():
+        passed = {name}
+        while end in links and end not in passed:
+            passed.add(end)
+            end = links[end]
+        if end not in sizes:
+            raise ArchiveError("a link leads to no file of the archive", found=Phrase(f"{name!r} -> {end!r}"))
+        written = _add(written, sizes[end], limit)
+        with _new(target, name) as path, open(target / end, "rb") as content, open(path, "xb") as file:
+            shutil.copyfileobj(content, file, _CHUNK)
 
 
-class _Writer:
-    """The files of one archive on their way into a new folder."""
-
-    def __init__(self, target: Path, limit: int) -> None:
-        self.target, self.limit = target, limit
-        self.written = 0
-        self.files: dict[Parts, int] = {}
-        self.links: dict[Parts, Parts] = {}
-
-    def expect(self, size: int) -> None:
-        """Refuse what will be too much, for an archive of its size or for the disk."""
-        if size > self.limit:
-            raise _bomb(self.limit, size)
-        free = shutil.disk_usage(self.target).free
-        if size > free:
-            raise full(self.target, size, free)
-
-    def make_folder(self, parts: Parts) -> None:
-        """Make a folder, and those above it."""
-        with self._new(parts):
-            self.target.joinpath(*parts).mkdir(parents=True, exist_ok=True)
-
-    def write(self, parts: Parts, content: IO[bytes], size: int) -> None:
-        """Write a file of so many bytes, which must not be there yet."""
-        if not parts:
-            return
-        self._count(size)
-        self.make_folder(parts[:-1])
-        left = size
-        with self._new(parts), open(self.target.joinpath(*parts), "xb", buffering=0) as file:
-            while left:
-                with _from_archive():
-                    chunk = content.read(min(_CHUNK, left))
-                if not chunk:
-                    raise ArchiveError(f"is damaged (it ends within {'/'.join(parts)!r})")
-                _write_all(file, chunk)
-                left -= len(chunk)
-        self.files[parts] = size
-
-    def note_link(self, parts: Parts, leads_to: str | Parts, of: str) -> None:
-        """Remember a link by what it leads to: a path beside it as text, or a name in the archive taken apart."""
-        if not parts:
-            return
-        if isinstance(leads_to, str):
-            place = list(parts[:-1])
-            if leads_to.startswith("/") or "\\" in leads_to or re.match(r"[A-Za-z]:", leads_to):
-                raise _leads_out(of, leads_to)
-            for part in leads_to.split("/"):
-                if part == ".." and not place:
-                    raise _leads_out(of, leads_to)
-                if part == "..":
-                    place.pop()
-                elif part not in ("", "."):
-                    place.append(part)
-            leads_to = tuple(place)
-        self.links[parts] = leads_to
-
-    def write_links(self) -> None:
-        """Let every link that was noted appear as the file that it leads to."""
-        for parts in self.links:
-            end, seen = parts, set[Parts]()
-            while end in self.links and end not in seen:
-                seen.add(end)
-                end = self.links[end]
-            if end not in self.files:
-                raise ArchiveError(
-                    f"has the link {'/'.join(parts)!r} to {'/'.join(end)!r}, which is not a file of the archive"
-                )
-            self._count(self.files[end])
-            self.make_folder(parts[:-1])
-            with self._new(parts):
-                _twice(self.target.joinpath(*end), self.target.joinpath(*parts))
-
-    def _count(self, size: int) -> None:
-        self.written += size + _HEADER
-        if size < 0 or self.written > self.limit:
-            raise _bomb(self.limit)
-
-    @contextlib.contextmanager
-    def _new(self, parts: Parts) -> Iterator[None]:
-        """Say what is wrong with a name that cannot be created because of another one, or of the disk."""
-        with disk(self.target.joinpath(*parts)):
-            try:
-                yield
-            except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-                raise ArchiveError(f"has two entries that would both be {'/'.join(parts)!r}") from error
+def _add(written: int, size: int, limit: int) -> int:
+    """Return the bytes written with those of a further entry; ArchiveError beyond the limit."""
+    written += size + _ENTRY_SIZE
+    if size < 0 or written > limit:
+        raise _bomb(limit, "more")
+    return written
 
 
 @contextlib.contextmanager
-def _from_archive() -> Iterator[None]:
-    """Keep an archive that cannot be read from being taken for a disk that cannot be written."""
-    try:
-        yield
-    except OSError as error:
-        raise ArchiveError(f"cannot be read ({error})") from error
+def _new(target: Path, name: str) -> Generator[Path]:
+    """Yield the path of an entry that is to be created; errors of the disk become sentences."""
+    with disk(target / name):
+        try:
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            yield target / name
+        except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+            raise ArchiveError("two entries have the same place", found=name) from error
 
 
-def _write_all(file: io.FileIO, chunk: bytes) -> None:
-    left = memoryview(chunk)
-    while left:
-        left = left[file.write(left) :]
-
-
-def _twice(there: Path, here: Path) -> None:
-    """Let a file appear a second time: as a hard link, or as a copy where there are none."""
-    if os.path.lexists(here):
-        raise FileExistsError(here)
-    try:
-        os.link(there, here)
-    except (OSError, NotImplementedError):
-        shutil.copyfile(there, here)
-
-
-def _leads_out(name: str, leads_to: str) -> ArchiveError:
-    return ArchiveError(f"has the link {name!r} to {leads_to!r}, which leads out of its folder")
-
-
-def _bomb(limit: int, size: int | None = None) -> ArchiveError:
-    found = "more" if size is None else f"{size:,} bytes"
-    return ArchiveError(f"would unpack to {found}, expected at most {limit:,} bytes from one of its size")
+def _bomb(limit: int, size: str) -> ArchiveError:
+    expected = f"at most {limit:,} bytes from an archive of its size"
+    return ArchiveError("the archive is too large when unpacked", found=Phrase(size), expected=expected)

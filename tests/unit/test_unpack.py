@@ -98,7 +98,7 @@ def test_names_with_a_zero_are_not_cut_there() -> None:
 def test_links_that_lead_out_or_nowhere(tmp_path: Path, kind: Any, leads_to: str) -> None:
     (tmp_path / "outside").write_text("mine")
     said = hostile(kind, MAKERS[kind](tmp_path / "a", ("set/1.jpg", b"1"), ("link", leads_to, LINK)))
-    assert "has the link 'link'" in said
+    assert "a link leads to no file of the archive; found 'link' -> " in said
 
 
 @KINDS
@@ -130,19 +130,10 @@ def test_links_in_a_circle(tmp_path: Path, kind: Any) -> None:
     hostile(kind, MAKERS[kind](tmp_path / "a", ("a.jpg", "b.jpg", LINK), ("b.jpg", "a.jpg", LINK)))
 
 
-def test_links_are_copied_where_the_disk_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_links(*_: object) -> None:
-        raise OSError(errno.EPERM, "Operation not permitted")
-
-    monkeypatch.setattr(unpack_module.os, "link", no_links)
-    unpack(make_tar(tmp_path / "a", ("1.jpg", b"one"), ("2.jpg", "1.jpg", HARD)), "tar", tmp_path / "target")
-    assert tree(tmp_path / "target") == {"1.jpg": b"one", "2.jpg": b"one"}
-
-
 @KINDS
 @pytest.mark.parametrize("what", [DEVICE, PIPE])
 def test_devices(tmp_path: Path, kind: Any, what: str) -> None:
-    assert "is a device" in hostile(kind, MAKERS[kind](tmp_path / "a", ("null", "", what)))
+    assert "an entry is a device" in hostile(kind, MAKERS[kind](tmp_path / "a", ("null", "", what)))
 
 
 @KINDS
@@ -150,7 +141,7 @@ def test_devices(tmp_path: Path, kind: Any, what: str) -> None:
 @pytest.mark.parametrize("second", ["1.jpg", "./1.jpg", "1.jpg/2.jpg"])
 def test_two_entries_in_one_place(tmp_path: Path, kind: Any, second: str) -> None:
     said = hostile(kind, MAKERS[kind](tmp_path / "a", ("1.jpg", b"one"), (second, b"two")))
-    assert "has two entries that would both be '1.jpg" in said
+    assert "two entries have the same place; found '1.jpg" in said
 
 
 @KINDS
@@ -164,7 +155,7 @@ def test_what_is_no_data_is_left_out(tmp_path: Path, kind: Any) -> None:
 def test_bombs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any) -> None:
     monkeypatch.setattr(unpack_module, "SMALL", 1 << 20)
     archive = MAKERS[kind](tmp_path / "a", ("0.jpg", b"small"), ("1.jpg", bytes(4 << 20)))
-    assert "would unpack to" in hostile(kind, archive)
+    assert "too large when unpacked" in hostile(kind, archive)
     if kind == "zip":  # which says at once what it holds
         assert tree(tmp_path / "target") == {}
     assert sum(len(held or b"") for name, held in tree(tmp_path).items() if name != "a") <= 1 << 20
@@ -174,7 +165,9 @@ def test_bombs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any) -> No
 def test_bombs_of_many_small_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any) -> None:
     monkeypatch.setattr(unpack_module, "SMALL", 1 << 16)
     monkeypatch.setattr(unpack_module, "MAX_GROWTH", 2)
-    assert "would unpack to" in hostile(kind, MAKERS[kind](tmp_path / "a", *((f"{n}", b"") for n in range(500))))
+    assert "too large when unpacked" in hostile(
+        kind, MAKERS[kind](tmp_path / "a", *((f"{n}", b"") for n in range(500)))
+    )
 
 
 def test_bombs_of_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,7 +182,7 @@ def test_bombs_in_the_headers_of_a_tar(tmp_path: Path, monkeypatch: pytest.Monke
         entry = tarfile.TarInfo("1.jpg")
         entry.pax_headers = {"comment": "x" * (8 << 20)}
         archive.addfile(entry)
-    assert "would unpack to" in hostile("tar", tmp_path / "a")
+    assert "too large when unpacked" in hostile("tar", tmp_path / "a")
 
 
 def test_a_zip_that_lies_about_its_sizes(tmp_path: Path) -> None:
@@ -231,13 +224,13 @@ def test_a_zip_with_a_password(tmp_path: Path) -> None:
     content[content.index(b"PK\1\2") + 8] |= 1
     content[content.index(b"PK\3\4") + 6] |= 1
     archive.write_bytes(content)
-    assert hostile("zip", archive) == "is locked by a password"
+    assert hostile("zip", archive) == "the archive is locked by a password"
 
 
 def test_a_disk_that_fills_up_while_unpacking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fills(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(unpack_module, "_write_all", fills)
+    monkeypatch.setattr(unpack_module.shutil, "copyfileobj", fills)
     archive = make_tar(tmp_path / "a", ("1.jpg", b"one"))
     assert "no space left" in refused_by_the_disk("tar", archive)
