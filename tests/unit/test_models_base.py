@@ -1,6 +1,7 @@
 """The vocabulary of a step: update, descend, weighted, average, record."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -289,6 +290,31 @@ def test_draws_inside_a_step_are_keyed_by_seed_and_iteration() -> None:
     whole = draws(0, 0, 4)
     assert draws(0, 2, 2) == whole[2:]
     assert len(set(whole + draws(1, 0, 4))) == 8
+
+
+def test_an_observer_sees_the_phases_of_an_iteration() -> None:
+    model, seen = make(), []
+
+    @contextmanager
+    def observe(phase: str, roles: tuple[str, ...]) -> Iterator[None]:
+        seen.append(f"begin {phase} {'+'.join(roles)}")
+        yield
+        seen.append(f"end {phase}")
+
+    def what(self: Model, batch: Any) -> None:
+        with self.update("generator", "fixed") as minimize:
+            minimize(loss_of(self))
+        self.update_ema()
+
+    model.what, model.observer = what, observe
+    model.training_step(None, 0)
+    assert seen == [
+        "begin step generator+discriminator",
+        *("begin update generator", "begin minimize generator", "begin optimizer generator"),
+        *("end optimizer", "end minimize", "end update"),
+        *("begin update_ema generator", "end update_ema"),
+        "end step",
+    ]
 
 
 def test_a_model_without_step_or_samples_says_so() -> None:

@@ -6,7 +6,7 @@ gradient step), ``weighted`` (sum and record named terms) and ``average`` (move 
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,14 @@ from translate.runs.checkpoints import Stateful
 from translate.schedules import Constant, Schedule, parse
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
+
+Observer = Callable[[str, tuple[str, ...]], AbstractContextManager[object]]
+"""Returns the context in which a phase of an iteration runs, given the name of the phase and the roles that it trains.
+
+Phases: "step", which holds all others; "update"; in it "minimize" (the backward pass and what follows) and in that
+"optimizer" (one optimizer, one role); "update_ema". With several microbatches the contexts of different microbatches
+overlap, except those of "optimizer".
+"""
 
 
 class TranslationModel(pl.LightningModule):
@@ -64,6 +72,7 @@ class TranslationModel(pl.LightningModule):
         self.terms: dict[str, Tensor] = {}  # of the iteration just done, detached, on the device
         self.memories: dict[str, Stateful] = {}  # kept in checkpoints by name
         self.lr_schedules: dict[str, Schedule] = {}  # role -> learning rate, for roles whose rate is not constant
+        self.observer: Observer = lambda phase, roles: nullcontext()  # a profiler puts its own in place
         self._factories = dict(optimizers)
         self._optimizers: dict[str, Optimizer] = {}
         self._recorded = [self.terms]  # of each part
@@ -124,12 +133,13 @@ class TranslationModel(pl.LightningModule):
         computing gradients *for* it.
         """
         roles = tuple(role for role in roles if role in self.trained)
-        frozen = rendezvous(None, lambda _: self._freeze_all_but(roles))
-        try:
-            yield lambda loss: self._minimize(loss, roles)
-        finally:
-            for parameter in frozen:
-                parameter.requires_grad_(True)
+        with self.observer("update", roles):
+            frozen = rendezvous(None, lambda _: self._freeze_all_but(roles))
+            try:
+                yield lambda loss: self._minimize(loss, roles)
+            finally:
+                for parameter in frozen:
+                    parameter.requires_grad_(True)
 
     def _freeze_all_but(self, roles: tuple[str, ...]) -> list[nn.Parameter]:
         """Make the other networks rest and clear the gradients of these; return what was frozen by it."""
@@ -144,8 +154,10 @@ class TranslationModel(pl.LightningModule):
     def _minimize(self, loss: Tensor, roles: tuple[str, ...]) -> None:
         """Take the gradient of ``loss``, average it over parts and processes, bound and record its norm, step."""
         count = current_microbatch().count
-        (loss / count if count > 1 else loss).backward()
-        self.record(f"gradient_norm/{'+'.join(roles)}", rendezvous(None, lambda _: self._move(roles)))
+        with self.observer("minimize", roles):
+            (loss / count if count > 1 else loss).backward()
+            norm = rendezvous(None, lambda _: self._move(roles))
+            self.record(f"gradient_norm/{'+'.join(roles)}", norm)
 
     def _move(self, roles: tuple[str, ...]) -> Tensor:
         """Step along the gradients that have been taken, and return their norm before it was bounded."""
@@ -155,7 +167,8 @@ class TranslationModel(pl.LightningModule):
         if self.gradient_clip is not None:
             torch._foreach_mul_(gradients, (self.gradient_clip / (norm + 1e-6)).clamp(max=1.0))
         for role in roles:
-            channels_last_step.step(self.optimizer(role))
+            with self.observer("optimizer", (role,)):
+                channels_last_step.step(self.optimizer(role))
         return norm
 
     def weighted(
@@ -188,7 +201,8 @@ class TranslationModel(pl.LightningModule):
     def update_ema(self) -> None:
         """Move the averaged networks towards the trained ones."""
         trained = {role: self.network(role) for role in self.ema.networks}
-        rendezvous(None, lambda _: self.ema.update(trained))
+        with self.observer("update_ema", tuple(trained)):
+            rendezvous(None, lambda _: self.ema.update(trained))
 
     def record(self, name: str, value: Tensor) -> None:
         """Keep a scalar of this iteration for the log, detached and without waiting for the device.
@@ -232,11 +246,17 @@ class TranslationModel(pl.LightningModule):
                 group["lr"] = rate(self.iteration)
         self._recorded = [{} for _ in range(self.num_microbatches)]
         self._scores = [{} for _ in range(self.num_microbatches)]
-        run_microbatches(self.step, split(batch, self.num_microbatches) if self.num_microbatches > 1 else [batch])
+        run_microbatches(
+            self._observed_step, split(batch, self.num_microbatches) if self.num_microbatches > 1 else [batch]
+        )
         self.terms = mean_of(self._recorded)
         for name in self._scores[0]:
             self.terms[f"accuracy/{name}"] = ranked_rightly(gather(torch.cat([s[name] for s in self._scores])))
         self.iteration += 1
+
+    def _observed_step(self, batch: Any) -> None:
+        with self.observer("step", self.trained):
+            self.step(batch)
 
     def configure_optimizers(self) -> list[Optimizer]:
         """Return the optimizers in the order of ``trained``."""
