@@ -38,7 +38,9 @@ from plain_stargan_v1 import PlainStarGANv1
 from plain_stargan_v2 import PlainStarGANv2
 
 from translate.config.compose import load
-from translate.data.batches import LabelledBatch, ReferenceBatch, UnpairedBatch
+from translate.data.views.labelled import LabelledBatch
+from translate.data.views.reference import ReferenceBatch
+from translate.data.views.unpaired import UnpairedBatch
 from translate.models.base import TranslationModel
 from translate.profiling.timing import Operations
 from translate.runs.environment import environment

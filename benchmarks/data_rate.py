@@ -15,7 +15,7 @@ import time
 import torch
 
 from translate.config.compose import load
-from translate.data.batches import Picture
+from translate.data.batches import RawImages
 from translate.training import build
 
 AUGMENTATIONS = ("none", "flip", "resize_crop_flip", "crop_flip")
@@ -23,7 +23,7 @@ AUGMENTATIONS = ("none", "flip", "resize_crop_flip", "crop_flip")
 
 def pictures_of(batch: object) -> int:
     """Return how many images a batch holds."""
-    if isinstance(batch, Picture):
+    if isinstance(batch, RawImages):
         return len(batch.pixels)
     return sum(pictures_of(value) for value in batch) if isinstance(batch, tuple) else 0
 
@@ -59,7 +59,7 @@ def main() -> None:
                 start = time.process_time()
                 batch = stream[k]
                 middle = time.process_time()
-                data.ready(batch)
+                data.augment(batch)
                 seconds["fetching"] += middle - start
                 seconds["augmenting"] += time.process_time() - middle
                 count += pictures_of(batch)

@@ -298,7 +298,7 @@ def _ours(kind: str) -> list[Entry]:
 
 
 def _verdict(model: Entry, data: Entry) -> str:
-    missing = serves(VIEWS[model.facts["batch"]], data.facts["gives"])
+    missing = serves(VIEWS[model.facts["batch"]], data.facts["provides"])
     return f"no {' and no '.join(missing)}" if missing else "yes"
 
 

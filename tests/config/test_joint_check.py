@@ -78,7 +78,7 @@ def test_both_splits_have_the_same_labels(tmp_path: Path) -> None:
     (tmp_path / "halves.py").write_text(
         "from translate.registry.registry import DATASETS\n"
         "from translate.data.datasets.critters import Critters\n"
-        "@DATASETS.register('halves', gives=('domain',))\n"
+        "@DATASETS.register('halves', provides=('domain',))\n"
         "class Halves(Critters):\n"
         '    """Other species in each split."""\n'
         "    def __init__(self, *, split: str, domains: list[str] | None = None) -> None:\n"

@@ -18,7 +18,7 @@ import torch
 
 from numerics.formula import fill, image, summary
 from numerics.gradients import of_first_iteration
-from translate.data.batches import UnpairedBatch
+from translate.data.views.unpaired import UnpairedBatch
 from translate.losses.adversarial import LeastSquares
 from translate.models.cyclegan import CycleGAN
 from translate.networks.cyclegan import ResnetGenerator

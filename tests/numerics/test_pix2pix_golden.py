@@ -14,7 +14,7 @@ import torch
 
 from numerics.formula import fill, image, summary
 from numerics.gradients import of_first_iteration
-from translate.data.batches import PairedBatch
+from translate.data.views.paired import PairedBatch
 from translate.losses.adversarial import NonSaturating
 from translate.models.pix2pix import Pix2Pix
 from translate.networks.patch import PatchDiscriminator

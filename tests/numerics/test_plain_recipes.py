@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from translate.data.batches import LabelledBatch, UnpairedBatch
+from translate.data.views.labelled import LabelledBatch
+from translate.data.views.unpaired import UnpairedBatch
 from translate.losses.adversarial import LeastSquares, Wasserstein
 from translate.models.base import TranslationModel
 from translate.models.cyclegan import CycleGAN

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 
 from numerics.formula import draw, fill, image, summary
-from translate.data.batches import LabelledBatch
+from translate.data.views.labelled import LabelledBatch
 from translate.losses.adversarial import Wasserstein
 from translate.models.stargan_v1 import StarGANv1
 from translate.networks.stargan_v1 import Discriminator, Generator

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from translate.data.batches import ReferenceBatch
+from translate.data.views.reference import ReferenceBatch
 from translate.losses.adversarial import NonSaturating
 from translate.models.stargan_v2 import StarGANv2
 from translate.networks.stargan_v2 import Discriminator, Generator, MappingNetwork, StyleEncoder

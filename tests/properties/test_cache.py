@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from properties.budget import examples
 from properties.worlds import Numbers, domains, items_of
-from translate.data.cache import cache_key, open_pictures
+from translate.data.cache import cache_key, open_images
 from translate.errors import UserError
 
 
@@ -28,7 +28,7 @@ shares = st.floats(0, 1) | st.just(1.0)
 def opened(dataset: Numbers, size: int, folder: Path | None, share: float = 1.0) -> tuple[list[int], Any] | str:
     """Return (items, their pictures), or the sentence with which the data set is refused."""
     try:
-        pictures = open_pictures(dataset, size, folder, max_bad_share=share, workers=2, progress=False)
+        pictures = open_images(dataset, size, folder, max_bad_fraction=share, workers=2, progress=False)
     except UserError as error:
         assert len(str(error).splitlines()) == 1
         return str(error)
@@ -58,7 +58,7 @@ def test_rows_may_be_taken_in_any_order(dataset, size, data) -> None:
     with TemporaryDirectory() as folder:
         if isinstance(opened(dataset, size, Path(folder)), str):
             return
-        pictures = open_pictures(dataset, size, Path(folder), max_bad_share=1.0, progress=False)
+        pictures = open_images(dataset, size, Path(folder), max_bad_fraction=1.0, progress=False)
         rows = np.array(data.draw(st.lists(st.integers(0, len(pictures) - 1), max_size=20)), np.int64)
         assert (items_of(pictures.take(rows)) == pictures.indices[rows]).all()
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from properties.budget import examples
 from properties.worlds import Numbers, domains
-from translate.data.batches import Picture
+from translate.data.batches import RawImages
 from translate.data.module import DataModule, Shard
 from translate.data.views import ReferenceView, shuffled
 
@@ -139,9 +139,9 @@ def test_an_epoch_holds_everything_once(seed, stream, count, start, length) -> N
 def test_every_picture_has_chances_of_its_own(run, iteration) -> None:
     view, domain, seed, batch_size = run
     batch = module(view, domain, batch_size=batch_size, seed=seed).iterations()[iteration]
-    pictures = [value for value in (batch[0] if view == "labelled" else batch) if isinstance(value, Picture)]
+    pictures = [value for value in (batch[0] if view == "labelled" else batch) if isinstance(value, RawImages)]
     for picture in pictures:
-        assert ((picture.chance >= 0) & (picture.chance < 1)).all()
-        assert len({tuple(row) for row in picture.chance.tolist()}) == batch_size
-    alike = [a.chance.equal(b.chance) for a in pictures for b in pictures if a is not b]
+        assert ((picture.uniform >= 0) & (picture.uniform < 1)).all()
+        assert len({tuple(row) for row in picture.uniform.tolist()}) == batch_size
+    alike = [a.uniform.equal(b.uniform) for a in pictures for b in pictures if a is not b]
     assert all(alike) if view == "paired" else not any(alike)  # a pair is cropped alike

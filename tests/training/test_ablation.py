@@ -34,7 +34,7 @@ def started(letter: str) -> tuple[StarGANv2, torch.Tensor]:
     data = build.build_data(config)
     model = build.build_model(config)
     for k, batch in zip(range(2), data.iterations(), strict=False):
-        model.training_step(data.ready(batch), k)
+        model.training_step(data.augment(batch), k)
         assert all(value.isfinite() for value in model.terms.values()), model.terms
     return model, data.held_out(2).image
 

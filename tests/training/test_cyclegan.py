@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from training.tiny import RUN, differences, tiny_cyclegan
 from translate.config.compose import load
 from translate.config.resume import resumed
-from translate.data.batches import UnpairedBatch
-from translate.data.views import Draw
+from translate.data.streams import Stream
+from translate.data.views.unpaired import UnpairedBatch
 from translate.distributed import collectives
 from translate.distributed.collectives import gather
 from translate.errors import ConfigError, UserError
@@ -32,7 +32,7 @@ def start(*overrides: str) -> tuple[CycleGAN, UnpairedBatch]:
     module = build.build_data(config)
     model = build.build_model(config)
     assert isinstance(model, CycleGAN)
-    return model, module.ready(module.iterations()[0])
+    return model, module.augment(module.iterations()[0])
 
 
 class Shift(nn.Module):
@@ -287,18 +287,18 @@ def test_pools_of_several_processes_are_those_of_one(monkeypatch: pytest.MonkeyP
 def test_chances_are_of_the_place_in_the_stream() -> None:
     model = known(seed=1)
     model.iteration = 6
-    whole = model.chances(Draw.POOL, "a", 4, 2)
+    whole = model.chances(Stream.POOL, "a", 4, 2)
     assert whole.shape == (4, 2)
     model.iteration = 12  # the same places in batches of half the size
-    assert model.chances(Draw.POOL, "a", 2, 2).equal(whole[:2])
-    assert not model.chances(Draw.POOL, "b", 2, 2).equal(whole[:2])
-    assert not model.chances(Draw.MIX, "a", 2, 2).equal(whole[:2])
-    assert not known(seed=2).chances(Draw.POOL, "a", 2, 2).equal(whole[:2])
+    assert model.chances(Stream.POOL, "a", 2, 2).equal(whole[:2])
+    assert not model.chances(Stream.POOL, "b", 2, 2).equal(whole[:2])
+    assert not model.chances(Stream.INTERPOLATION, "a", 2, 2).equal(whole[:2])
+    assert not known(seed=2).chances(Stream.POOL, "a", 2, 2).equal(whole[:2])
 
 
 def test_a_chance_is_below_one_to_the_last_bit() -> None:
     """In float32 one in some thirty million would be 1, which is no place in a pool."""
-    assert known().chances(Draw.POOL, "a", 2, 2).dtype == torch.float64
+    assert known().chances(Stream.POOL, "a", 2, 2).dtype == torch.float64
 
 
 def test_a_pool_has_no_negative_size() -> None:
@@ -357,7 +357,7 @@ def test_small_networks_translate_by_the_chosen_statistics(statistics: str) -> N
     data = [*tiny_cyclegan.data, f"model.statistics={statistics}"]
     config = load(["model=cyclegan_small_conv", "model.networks.generator_ab.base_width=4", *data, *RUN])
     module, model = build.build_data(config), build.build_model(config)
-    batch = module.ready(module.iterations()[0])
+    batch = module.augment(module.iterations()[0])
     for k in range(2):
         model.training_step(batch, k)
     before = {key: value.clone() for key, value in model.state_dict().items()}

@@ -32,7 +32,7 @@ PENALTY = ["model.weights.discriminator.gradient_penalty=1.0"]
 
 def batch_of(config: RunConfig, iteration: int = 0) -> object:
     data = build.build_data(config)
-    return data.ready(data.iterations()[iteration])
+    return data.augment(data.iterations()[iteration])
 
 
 def trained(config: RunConfig, iterations: int = 2) -> TranslationModel:

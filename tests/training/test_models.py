@@ -47,7 +47,7 @@ def start(name: str, *overrides: str) -> tuple[TranslationModel, Any]:
     config = CASES[name](*overrides)
     torch.set_num_threads(1)
     data = build.build_data(config)
-    return build.build_model(config), data.ready(data.iterations()[0])
+    return build.build_model(config), data.augment(data.iterations()[0])
 
 
 def train(model: TranslationModel, batch: Any, count: int) -> list[dict[str, float]]:

@@ -88,7 +88,7 @@ SETS = [name for name in DATASETS.names() if DATASETS.entry(name).module.startsw
 
 def fits(model: str, data: str) -> bool:
     """Return what the table says."""
-    return not serves(VIEWS[MODELS.facts(model)["batch"]], DATASETS.facts(data)["gives"])
+    return not serves(VIEWS[MODELS.facts(model)["batch"]], DATASETS.facts(data)["provides"])
 
 
 YES = [(model, data) for model in NAMES for data in SETS if fits(model, data)]
@@ -128,7 +128,7 @@ def test_a_pair_trains(model: str, data: str, tmp_path: Path) -> None:
     module = build.build_data(config)
     network = build.build_model(config)
     before = {name: weight.clone() for name, weight in network.named_parameters()}
-    network.training_step(module.ready(module.iterations()[0]), 0)
+    network.training_step(module.augment(module.iterations()[0]), 0)
     assert torch.stack(list(network.terms.values())).isfinite().all()
     assert any(not weight.equal(before[name]) for name, weight in network.named_parameters())
     assert len(module.held_out(2).image) == 2
@@ -139,7 +139,7 @@ def test_another_pair_is_refused_in_a_sentence_that_names_both(model: str, data:
     with pytest.raises(ConfigError) as caught:
         CASES[model].on([*LAYOUTS[data](tmp_path), *small(model)])
     (problem,) = map(str, caught.value.problems)
-    missing = " and the ".join(serves(VIEWS[MODELS.facts(model)["batch"]], DATASETS.facts(data)["gives"]))
+    missing = " and the ".join(serves(VIEWS[MODELS.facts(model)["batch"]], DATASETS.facts(data)["provides"]))
     assert f"model={model} needs the {missing} of every image, but data={data} gives only" in problem
     assert "\n" not in problem
 

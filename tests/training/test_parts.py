@@ -32,7 +32,7 @@ def after(name: str, num_microbatches: int, iterations: int = 4) -> tuple[Transl
     model = build.build_model(config).double()
     stream, terms = data.iterations(), []
     for k in range(iterations):
-        model.training_step(in_float64(data.ready(stream[k])), k)
+        model.training_step(in_float64(data.augment(stream[k])), k)
         terms.append({term: value.item() for term, value in model.terms.items()})
     return model, terms
 

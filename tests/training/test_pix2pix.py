@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from training.tiny import RUN, differences, tiny_pix2pix
 from translate.config.compose import load
 from translate.config.resume import resumed
-from translate.data.batches import PairedBatch
 from translate.data.module import DataModule
+from translate.data.views.paired import PairedBatch
 from translate.errors import UserError
 from translate.models.base import TranslationModel
 from translate.models.pix2pix import Pix2Pix
@@ -29,7 +29,7 @@ def start(*overrides: str) -> tuple[Pix2Pix, PairedBatch, DataModule]:
     module = build.build_data(config)
     model = build.build_model(config)
     assert isinstance(model, Pix2Pix)
-    return model, module.ready(module.iterations()[0]), module
+    return model, module.augment(module.iterations()[0]), module
 
 
 def test_discriminator_learns_first_from_the_same_translations(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,7 +42,7 @@ def start(data: list[str], *overrides: str) -> tuple[StarGANv1, Any]:
     module = build.build_data(config)
     model = build.build_model(config)
     assert isinstance(model, StarGANv1)
-    return model, module.ready(module.iterations()[0])
+    return model, module.augment(module.iterations()[0])
 
 
 def weights(model: StarGANv1) -> dict[str, Tensor]:

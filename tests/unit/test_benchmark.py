@@ -34,7 +34,7 @@ def test_watching_changes_no_number_and_leaves_no_trace() -> None:
     config = tiny()
     torch.set_num_threads(1)
     data = build.build_data(config)
-    batch = data.ready(data.iterations()[0])
+    batch = data.augment(data.iterations()[0])
     plain, seen = build.build_model(config), build.build_model(config)
     plain.training_step(batch, 0)
     spans = Spans()

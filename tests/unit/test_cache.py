@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from translate.data import cache
-from translate.data.cache import cache_key, open_pictures
+from translate.data.cache import cache_key, open_images
 from translate.data.datasets.base import Dataset
 from translate.data.datasets.folder import Folder
 from translate.data.images import ImageError
@@ -74,7 +74,7 @@ def expect(world, pictures, size=8):
 @pytest.mark.parametrize("on_demand", [False, True])
 def test_take_returns_the_pictures(on_demand, workers, tmp_path):
     world = World(bad=[0, 77])
-    pictures = open_pictures(world, 8, None if on_demand else tmp_path, workers=workers)
+    pictures = open_images(world, 8, None if on_demand else tmp_path, workers=workers)
     assert sorted(world.reads[:200]) != [] and set(world.reads) == set(range(200))
     assert pictures.indices.tolist() == [index for index in range(200) if index not in (0, 77)]
     assert pictures.bad == [("world 0", "is spoilt"), ("world 77", "is spoilt")] and len(pictures) == 198
@@ -89,9 +89,9 @@ def test_take_returns_the_pictures(on_demand, workers, tmp_path):
 
 
 def test_a_second_opening_decodes_nothing(tmp_path):
-    open_pictures(World(), 8, tmp_path)
+    open_images(World(), 8, tmp_path)
     world = World()
-    pictures = open_pictures(world, 8, tmp_path)
+    pictures = open_images(world, 8, tmp_path)
     assert world.reads == []
     expect(world, pictures)
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", ".lock", ".u8"]
@@ -100,7 +100,7 @@ def test_a_second_opening_decodes_nothing(tmp_path):
 def test_a_data_set_that_cannot_fail_is_not_scanned(tmp_path):
     world = World()
     world.may_fail = False
-    pictures = open_pictures(world, 8, None)
+    pictures = open_images(world, 8, None)
     assert world.reads == [] and len(pictures) == 200
     expect(world, pictures)
 
@@ -108,24 +108,24 @@ def test_a_data_set_that_cannot_fail_is_not_scanned(tmp_path):
 def test_size_and_fingerprint_make_another_cache(tmp_path):
     keys = {cache_key(World(version=version), size) for version in "12" for size in (8, 16)}
     assert len(keys) == 4
-    open_pictures(World(), 8, tmp_path)
+    open_images(World(), 8, tmp_path)
     world = World()
-    expect(world, open_pictures(world, 16, tmp_path), 16)
+    expect(world, open_images(world, 16, tmp_path), 16)
     assert len(world.reads) == 200
     changed = World(version="2")
-    open_pictures(changed, 8, tmp_path)
+    open_images(changed, 8, tmp_path)
     assert len(changed.reads) == 200
 
 
 def test_a_changed_file_makes_a_new_cache(tmp_path):
     root = files(tmp_path / "root")
     folder = tmp_path / "cache"
-    before = open_pictures(Folder(str(root), split="train"), 8, folder)
+    before = open_images(Folder(str(root), split="train"), 8, folder)
     name = before.dataset.names[5]
     assert before.take(np.array([5]))[0, 0, 0, 1] == 0
     Image.new("RGB", (12, 12), (0, 99, 0)).save(root / name)
     os.utime(root / name, ns=(0, 10**9))
-    after = open_pictures(Folder(str(root), split="train"), 8, folder)
+    after = open_images(Folder(str(root), split="train"), 8, folder)
     assert after.path != before.path
     assert (after.take(np.array([5]))[0] == [0, 99, 0]).all()
     assert before.take(np.array([5]))[0, 0, 0, 1] == 0  # a run that still uses the old one is not disturbed
@@ -133,7 +133,7 @@ def test_a_changed_file_makes_a_new_cache(tmp_path):
 
 @pytest.mark.parametrize("damage", ["short", "long", "gone", "no notes", "bad notes", "other notes", "alien notes"])
 def test_damaged_caches_are_rebuilt(damage, tmp_path):
-    path = open_pictures(World(bad=[3]), 8, tmp_path).path
+    path = open_images(World(bad=[3]), 8, tmp_path).path
     notes = path.with_suffix(".json")
     content = path.read_bytes()
     match damage:
@@ -152,12 +152,12 @@ def test_damaged_caches_are_rebuilt(damage, tmp_path):
         case "alien notes":
             notes.write_text("[1, 2]")
     world = World(bad=[3])
-    pictures = open_pictures(world, 8, tmp_path)
+    pictures = open_images(world, 8, tmp_path)
     assert set(world.reads) == set(range(200))
     expect(world, pictures)
     assert path.read_bytes() == content and 3 not in pictures.indices
     again = World(bad=[3])
-    open_pictures(again, 8, tmp_path)
+    open_images(again, 8, tmp_path)
     assert set(again.reads) == {3}
 
 
@@ -168,7 +168,7 @@ def test_bad_files_are_named_and_counted_at_every_start(tmp_path, caplog):
     for folder in (tmp_path / "cache", tmp_path / "cache", None):
         caplog.clear()
         with caplog.at_level(logging.INFO, "translate"):
-            pictures = open_pictures(Folder(str(root), split="train"), 8, folder, max_bad_share=0.1)
+            pictures = open_images(Folder(str(root), split="train"), 8, folder, max_bad_fraction=0.1)
         assert [name for name, _ in pictures.bad] == [str(root / name) for name in spoilt] and spoilt
         warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
         for line, name in zip(warnings, spoilt, strict=False):
@@ -178,9 +178,9 @@ def test_bad_files_are_named_and_counted_at_every_start(tmp_path, caplog):
 
 
 def test_a_bad_file_that_becomes_readable_is_taken_back(tmp_path):
-    open_pictures(World(bad=[5, 6]), 8, tmp_path)
+    open_images(World(bad=[5, 6]), 8, tmp_path)
     mended = World(bad=[6])
-    pictures = open_pictures(mended, 8, tmp_path)
+    pictures = open_images(mended, 8, tmp_path)
     assert pictures.bad == [("world 6", "is spoilt")] and 5 in pictures.indices
     expect(mended, pictures)
 
@@ -188,32 +188,32 @@ def test_a_bad_file_that_becomes_readable_is_taken_back(tmp_path):
 @pytest.mark.parametrize("on_demand", [False, True])
 def test_too_many_bad_files_are_an_error_that_names_them_and_the_setting(on_demand, tmp_path):
     folder = None if on_demand else tmp_path
-    assert len(open_pictures(World(bad=[0, 1]), 8, folder, max_bad_share=0.01)) == 198  # at the limit
+    assert len(open_images(World(bad=[0, 1]), 8, folder, max_bad_fraction=0.01)) == 198  # at the limit
     world = World(version="2", bad=[10, 11, 12, 13, 14])
     with pytest.raises(UserError) as caught:
-        open_pictures(world, 8, folder, max_bad_share=0.01)
+        open_images(world, 8, folder, max_bad_fraction=0.01)
     text = str(caught.value)
     assert "5 of 200" in text and "world 10 is spoilt" in text and "2 more" in text and "data.max_bad_fraction" in text
     assert "1.0%" in text and "2.5%" in text and "\n" not in text
-    assert len(open_pictures(World(version="2", bad=world.bad), 8, folder, max_bad_share=0.05)) == 195
+    assert len(open_images(World(version="2", bad=world.bad), 8, folder, max_bad_fraction=0.05)) == 195
     with pytest.raises(UserError):  # the limit holds for a cache that is there, too
-        open_pictures(World(version="2", bad=world.bad), 8, folder, max_bad_share=0.01)
+        open_images(World(version="2", bad=world.bad), 8, folder, max_bad_fraction=0.01)
     with pytest.raises(UserError):
-        open_pictures(World(version="3", bad=[9]), 8, folder, max_bad_share=0.0)
+        open_images(World(version="3", bad=[9]), 8, folder, max_bad_fraction=0.0)
 
 
 @pytest.mark.parametrize("on_demand", [False, True])
 def test_a_domain_left_empty_is_an_error_that_names_it(on_demand, tmp_path):
     world = World(bad=range(100, 200))
     with pytest.raises(UserError, match="domain 'b'"):
-        open_pictures(world, 8, None if on_demand else tmp_path, max_bad_share=0.9)
+        open_images(world, 8, None if on_demand else tmp_path, max_bad_fraction=0.9)
 
 
 def test_a_folder_that_cannot_be_written_means_on_demand(tmp_path, caplog):
     (tmp_path / "file").write_text("x")
     world = World(bad=[3])
     with caplog.at_level(logging.INFO, "translate"):
-        pictures = open_pictures(world, 8, tmp_path / "file" / "cache")
+        pictures = open_images(world, 8, tmp_path / "file" / "cache")
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len([line for line in warnings if "on demand" in line]) == 1
     assert pictures.path is None and 3 not in pictures.indices
@@ -227,7 +227,7 @@ def test_a_full_disk_is_noticed_before_the_scan(tmp_path, monkeypatch, caplog):
 
     monkeypatch.setattr(os, "posix_fallocate", full)
     world = World()
-    pictures = open_pictures(world, 8, tmp_path)
+    pictures = open_images(world, 8, tmp_path)
     assert pictures.path is None and len(world.reads) == 200
     assert any("no space left" in record.getMessage() for record in caplog.records)
     expect(world, pictures)
@@ -241,7 +241,7 @@ def test_a_disk_that_fills_up_on_the_way_costs_no_second_scan(tmp_path, monkeypa
 
     monkeypatch.setattr(cache, "_reserve", fill)
     world = World(bad=[9])
-    pictures = open_pictures(world, 8, tmp_path)
+    pictures = open_images(world, 8, tmp_path)
     assert pictures.path is None and len(set(world.reads)) == 200 and len(world.reads) < 300
     assert [record for record in caplog.records if "no space left" in record.getMessage()]
     expect(world, pictures)
@@ -257,10 +257,10 @@ def test_an_interrupted_build_leaves_no_cache(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(World, "read", stop)
         with pytest.raises(KeyboardInterrupt):
-            open_pictures(World(), 8, tmp_path)
+            open_images(World(), 8, tmp_path)
     assert not [path for path in tmp_path.iterdir() if path.suffix != ".lock"]
     world = World()
-    expect(world, open_pictures(world, 8, tmp_path))
+    expect(world, open_images(world, 8, tmp_path))
 
 
 CHILD = textwrap.dedent("""
@@ -268,7 +268,7 @@ CHILD = textwrap.dedent("""
     sys.path.insert(0, sys.argv[1])
     import test_cache
     from pathlib import Path
-    from translate.data.cache import open_pictures
+    from translate.data.cache import open_images
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     class Slow(test_cache.World):
         def read(self, index, size):
@@ -276,7 +276,7 @@ CHILD = textwrap.dedent("""
             return super().read(index, size)
     world = Slow()
     print("begin", flush=True)
-    pictures = open_pictures(world, 8, Path(sys.argv[2]), workers=1)
+    pictures = open_images(world, 8, Path(sys.argv[2]), workers=1)
     test_cache.expect(world, pictures)
     print("reads", len(world.reads), flush=True)
 """)
@@ -305,13 +305,13 @@ def test_a_killed_build_is_done_again_and_swept_up(tmp_path):
     process.stdout.close()
     assert left and not list(tmp_path.glob("*.json"))
     world = World()
-    expect(world, open_pictures(world, 8, tmp_path))
+    expect(world, open_images(world, 8, tmp_path))
     assert len(world.reads) >= 200 and not list(tmp_path.glob("*.part"))
 
 
 def test_pictures_travel_to_workers_without_their_bytes(tmp_path):
     world = World(2000)
-    pictures = open_pictures(world, 16, tmp_path)
+    pictures = open_images(world, 16, tmp_path)
     world.reads.clear()
     sent = pickle.dumps(pictures)
     assert len(sent) < pictures.path.stat().st_size / 10
@@ -327,7 +327,7 @@ def test_memory_does_not_grow_with_the_data_set(tmp_path, monkeypatch):
     monkeypatch.setattr(cache._Writer, "append", lambda self, pictures: (time.sleep(0.01), append(self, pictures)))
     tracemalloc.start()
     try:
-        pictures = open_pictures(Flat(4000), 64, tmp_path, workers=2)
+        pictures = open_images(Flat(4000), 64, tmp_path, workers=2)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -337,7 +337,7 @@ def test_memory_does_not_grow_with_the_data_set(tmp_path, monkeypatch):
 
 def test_a_file_lost_during_the_run_is_named(tmp_path):
     root = files(tmp_path)
-    pictures = open_pictures(Folder(str(root), split="train"), 8, None)
+    pictures = open_images(Folder(str(root), split="train"), 8, None)
     gone = root / pictures.dataset.names[7]
     gone.unlink()
     with pytest.raises(UserError, match=str(gone)):
@@ -346,7 +346,7 @@ def test_a_file_lost_during_the_run_is_named(tmp_path):
 
 def test_the_log_has_lines_and_no_bar_without_a_terminal(tmp_path, caplog, capsys):
     with caplog.at_level(logging.INFO, "translate"):
-        open_pictures(World(), 8, tmp_path)
+        open_images(World(), 8, tmp_path)
     lines = [record.getMessage() for record in caplog.records]
     assert any("200 images, a 100, b 100" in line for line in lines)
     assert any(line.startswith("data: decoding 200 images to 8 px") for line in lines)
@@ -370,8 +370,8 @@ def test_a_terminal_gets_a_bar(tmp_path, monkeypatch):
             pass
 
     monkeypatch.setattr(sys, "stderr", Terminal())
-    open_pictures(World(), 8, tmp_path)
+    open_images(World(), 8, tmp_path)
     assert "200/200" in "".join(written)
     written.clear()
-    open_pictures(World(version="2"), 8, tmp_path, progress=False)
+    open_images(World(version="2"), 8, tmp_path, progress=False)
     assert written == []

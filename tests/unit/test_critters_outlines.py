@@ -27,7 +27,7 @@ def error(**arguments: Any) -> str:
 
 def test_it_is_registered_with_what_it_gives() -> None:
     assert DATASETS.get("critters_outlines") is CrittersOutlines
-    assert tuple(DATASETS.facts("critters_outlines")["gives"]) == ("domain", "partner")
+    assert tuple(DATASETS.facts("critters_outlines")["provides"]) == ("domain", "partner")
 
 
 def test_items_are_pairs_of_the_same_head() -> None:

@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from translate.data.batches import Picture, ReferenceBatch
+from translate.data.batches import RawImages
 from translate.data.datasets.critters import Critters
 from translate.data.module import DataModule, Shard
 from translate.data.transforms import AUGMENTATIONS, stored_side
+from translate.data.views.reference import ReferenceBatch
 
 DOMAINS = ["cat", "dog", "fox"]
 SIDE = stored_side("crop_flip", 32)
@@ -32,7 +33,7 @@ def module(**changes: Any) -> DataModule:
 
 def tensors(batch: ReferenceBatch) -> Iterator[Tensor]:
     for value in batch:
-        yield from value if isinstance(value, Picture) else [value]
+        yield from value if isinstance(value, RawImages) else [value]
 
 
 def same(first: ReferenceBatch, second: ReferenceBatch) -> bool:
@@ -42,8 +43,8 @@ def same(first: ReferenceBatch, second: ReferenceBatch) -> bool:
 def joined(batches: list[ReferenceBatch]) -> ReferenceBatch:
     columns = []
     for values in zip(*batches, strict=True):
-        if isinstance(values[0], Picture):
-            columns.append(Picture(*(torch.cat(parts) for parts in zip(*values, strict=True))))
+        if isinstance(values[0], RawImages):
+            columns.append(RawImages(*(torch.cat(parts) for parts in zip(*values, strict=True))))
         else:
             columns.append(torch.cat(values))
     return ReferenceBatch(*columns)
@@ -61,10 +62,10 @@ def test_batch_has_the_declared_shapes(batches: list[ReferenceBatch]) -> None:
     for picture in (batches[0].image, batches[0].reference, batches[0].reference2):
         assert picture.pixels.shape == (4, SIDE, SIDE, 3)
         assert picture.pixels.dtype == torch.uint8
-        assert picture.chance.shape == (4, 6)
-        assert picture.chance.dtype == torch.float32
-        assert (picture.chance < 1).all()
-    ready = module().ready(batches[0])
+        assert picture.uniform.shape == (4, 6)
+        assert picture.uniform.dtype == torch.float32
+        assert (picture.uniform < 1).all()
+    ready = module().augment(batches[0])
     for image in (ready.image, ready.reference, ready.reference2):
         assert image.shape == (4, 3, 32, 32)
         assert image.dtype == torch.float32
@@ -95,8 +96,8 @@ def test_shards_make_up_the_whole_batch(batches: list[ReferenceBatch], count: in
 @pytest.mark.parametrize("augment", AUGMENTATIONS)
 def test_shards_make_up_the_augmented_batch(augment: str) -> None:
     data = module(augment=augment)
-    parts = [data.ready(data.iterations(Shard(rank, 2))[3]) for rank in range(2)]
-    for found, wanted in zip(joined(parts), data.ready(data.iterations()[3]), strict=True):
+    parts = [data.augment(data.iterations(Shard(rank, 2))[3]) for rank in range(2)]
+    for found, wanted in zip(joined(parts), data.augment(data.iterations()[3]), strict=True):
         assert torch.allclose(found, wanted, atol=1e-6) if found.is_floating_point() else found.equal(wanted)
 
 
@@ -134,9 +135,9 @@ def test_random_state_outside_plays_no_part(batches: list[ReferenceBatch]) -> No
     np.random.seed(99)  # noqa: NPY002 - the global state is what is meant
     state = torch.get_rng_state()
     data = module()
-    found = data.ready(data.iterations()[1])
+    found = data.augment(data.iterations()[1])
     assert torch.get_rng_state().equal(state)
-    assert found.image.equal(data.ready(batches[1]).image)
+    assert found.image.equal(data.augment(batches[1]).image)
 
 
 def test_images_are_those_of_their_domains(batches: list[ReferenceBatch]) -> None:
@@ -145,7 +146,7 @@ def test_images_are_those_of_their_domains(batches: list[ReferenceBatch]) -> Non
     train = data.train
     pictures = {train.read(i, 32).tobytes(): int(train.domain[i]) for i in range(len(train))}
 
-    def labels(picture: Picture) -> list[int]:
+    def labels(picture: RawImages) -> list[int]:
         return [pictures[pixels.numpy().tobytes()] for pixels in picture.pixels]
 
     assert labels(batch.image) == batch.domain.tolist()

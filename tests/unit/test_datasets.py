@@ -41,8 +41,8 @@ def test_reading_data_sets_needs_no_torch():
 
 def test_both_are_registered_with_what_they_give():
     assert DATASETS.get("folder") is Folder and DATASETS.get("celeba") is CelebA
-    assert tuple(DATASETS.facts("folder")["gives"]) == ("domain",)
-    assert tuple(DATASETS.facts("celeba")["gives"]) == ("domain", "attributes")
+    assert tuple(DATASETS.facts("folder")["provides"]) == ("domain",)
+    assert tuple(DATASETS.facts("celeba")["provides"]) == ("domain", "attributes")
 
 
 def test_read_many_is_read_one_by_one():

@@ -16,7 +16,7 @@ from PIL import Image
 
 from layouts import colour, folders, picture
 from translate.config.compose import load
-from translate.data.cache import cache_key, open_pictures
+from translate.data.cache import cache_key, open_images
 from translate.data.datasets import huggingface as module
 from translate.data.datasets.huggingface import HuggingFace
 from translate.errors import ConfigError, UserError
@@ -65,7 +65,7 @@ def table(path: Path, labels: list[Any], feature: Any, embed: bool = True, colum
 
 def test_it_is_registered_with_what_it_gives() -> None:
     assert DATASETS.get("huggingface") is HuggingFace
-    assert tuple(DATASETS.facts("huggingface")["gives"]) == ("domain",)
+    assert tuple(DATASETS.facts("huggingface")["provides"]) == ("domain",)
 
 
 def test_a_folder_of_class_folders(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_bad_pictures_are_set_aside(tmp_path: Path) -> None:
     (tmp_path / "train" / "cat" / "000.png").write_bytes(b"")
     (tmp_path / "train" / "cat" / "001.png").write_bytes(b"no picture")
     (tmp_path / "train" / "dog" / "000.png").unlink()
-    pictures = open_pictures(opened(tmp_path), 8, None, max_bad_share=0.3, progress=False)
+    pictures = open_images(opened(tmp_path), 8, None, max_bad_fraction=0.3, progress=False)
     assert len(pictures) == 9
     assert [reason for _, reason in pictures.bad] == ["is empty (0 bytes)", "is not a picture in a known format"]
 
@@ -165,7 +165,7 @@ def test_rows_without_a_picture_are_set_aside(tmp_path: Path) -> None:
     reasons = []
     for split in ("train", "val"):
         found = opened(tmp_path / "x.parquet", split, val_fraction=0.4)
-        reasons += open_pictures(found, 8, None, max_bad_share=1.0, progress=False).bad
+        reasons += open_images(found, 8, None, max_bad_fraction=1.0, progress=False).bad
     assert sorted(reason for _, reason in reasons) == ["has no picture", "is empty (0 bytes)"]
 
 

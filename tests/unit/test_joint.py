@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from translate.data.batches import LabelledBatch, Picture
-from translate.data.cache import open_pictures
+from translate.data.batches import RawImages
+from translate.data.cache import open_images
 from translate.data.datasets.critters import Critters
 from translate.data.datasets.joint import Joint
 from translate.data.module import DataModule, Shard
 from translate.data.views import VIEWS, Feed
+from translate.data.views.labelled import LabelledBatch
 from translate.errors import UserError
 from translate.evaluation import classifier_scores
 
@@ -83,7 +84,7 @@ def test_parts_of_parts() -> None:
 
 
 def test_pictures_of_all_parts_are_cached(tmp_path: Path) -> None:
-    cached, plain = (open_pictures(joint(), 8, folder=folder) for folder in (tmp_path, None))
+    cached, plain = (open_images(joint(), 8, folder=folder) for folder in (tmp_path, None))
     rows = np.array([63, 0, 24, 23])
     assert np.array_equal(cached.take(rows), plain.take(rows))
 
@@ -91,7 +92,7 @@ def test_pictures_of_all_parts_are_cached(tmp_path: Path) -> None:
 def test_a_batch_has_a_part_for_each() -> None:
     data = module()
     names = [labels.names for labels in data.label_sets("train")]
-    batch = data.ready(data.iterations()[0])
+    batch = data.augment(data.iterations()[0])
     assert isinstance(batch, tuple)
     for part, own in zip(batch, names, strict=True):
         assert isinstance(part, LabelledBatch)
@@ -128,7 +129,7 @@ def test_processes_share_the_batch_of_every_part() -> None:
     for number, part in enumerate(whole):
         for name in LabelledBatch._fields:
             found, wanted = (getattr(half[number], name) for half in halves), getattr(part, name)
-            if isinstance(wanted, Picture):
+            if isinstance(wanted, RawImages):
                 for parts, value in zip(zip(*found, strict=True), wanted, strict=True):
                     assert torch.cat(parts).equal(value)
             else:

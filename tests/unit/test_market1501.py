@@ -21,7 +21,7 @@ def error(root: Path, **arguments: Any) -> str:
 
 def test_it_is_registered_with_what_it_gives() -> None:
     assert DATASETS.get("market1501") is Market1501
-    assert tuple(DATASETS.facts("market1501")["gives"]) == ("domain",)
+    assert tuple(DATASETS.facts("market1501")["provides"]) == ("domain",)
 
 
 def test_cameras_are_domains_and_junk_is_left_out(tmp_path: Path) -> None:

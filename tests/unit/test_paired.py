@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from layouts import colour, folders, picture, side_by_side
-from translate.data.cache import cache_key, open_pictures
+from translate.data.cache import cache_key, open_images
 from translate.data.datasets import base
 from translate.data.datasets.paired import Paired
 from translate.data.images import ImageError
@@ -45,7 +45,7 @@ def stems(dataset: Paired) -> list[str]:
 
 def test_it_is_registered_with_what_it_gives() -> None:
     assert DATASETS.get("paired") is Paired
-    assert tuple(DATASETS.facts("paired")["gives"]) == ("domain", "partner")
+    assert tuple(DATASETS.facts("paired")["provides"]) == ("domain", "partner")
 
 
 # Side by side
@@ -130,11 +130,11 @@ def test_an_odd_width_is_set_aside_with_both_halves(tmp_path: Path) -> None:
     found = paired(tmp_path)
     with pytest.raises(ImageError, match="is 15 pixels wide"):
         found.read(len(found) - 1, 4)
-    pictures = open_pictures(found, 4, None, max_bad_share=0.2, progress=False)
+    pictures = open_images(found, 4, None, max_bad_fraction=0.2, progress=False)
     assert len(pictures) == 18
     assert [name for name, _ in pictures.bad] == [found.describe(18), found.describe(19)]
     with pytest.raises(UserError, match="not two pictures of equal width"):
-        open_pictures(found, 4, None, max_bad_share=0.05, progress=False)
+        open_images(found, 4, None, max_bad_fraction=0.05, progress=False)
 
 
 def test_the_fingerprint_follows_sides_and_files(tmp_path: Path) -> None:

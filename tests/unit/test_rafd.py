@@ -29,7 +29,7 @@ def error(root: Path, split: str = "train", **arguments: Any) -> str:
 
 def test_it_is_registered_with_what_it_gives() -> None:
     assert DATASETS.get("rafd") is RaFD
-    assert tuple(DATASETS.facts("rafd")["gives"]) == ("domain",)
+    assert tuple(DATASETS.facts("rafd")["provides"]) == ("domain",)
     assert module.EXPRESSIONS == EXPRESSIONS
 
 

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from translate.data.batches import Picture
+from translate.data.batches import RawImages
 from translate.data.transforms import (
     AUGMENTATIONS,
-    CHANCES,
     CROP_AREA,
     CROP_PROBABILITY,
     CROP_RATIO,
+    NUM_UNIFORMS,
     crop_box,
     crop_flip,
     flip,
@@ -32,7 +32,7 @@ WHOLE = [0.0, 0.0, 1.0, 1.0]
 
 
 def chances(count: int, seed: int = 0) -> Tensor:
-    return torch.rand(count, CHANCES, generator=torch.Generator().manual_seed(seed))
+    return torch.rand(count, NUM_UNIFORMS, generator=torch.Generator().manual_seed(seed))
 
 
 def noise(count: int, side: int, seed: int = 0) -> Tensor:
@@ -66,7 +66,7 @@ def test_to_float_keeps_its_input() -> None:
 
 
 @settings(deadline=None, max_examples=200)
-@given(st.lists(st.floats(0, 1, exclude_max=True, width=32), min_size=CHANCES, max_size=CHANCES))
+@given(st.lists(st.floats(0, 1, exclude_max=True, width=32), min_size=NUM_UNIFORMS, max_size=NUM_UNIFORMS))
 def test_boxes_lie_in_the_image(numbers) -> None:
     left, top, width, height = crop_box(torch.tensor([numbers]))[0].tolist()
     assert min(left, top) >= 0
@@ -131,10 +131,10 @@ def test_the_whole_box_is_the_image(side: int) -> None:
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_nothing_drawn_is_the_picture_itself(name: str) -> None:
     pixels = noise(3, 32)
-    nothing = torch.full((3, CHANCES), 0.99)  # no crop, no flip
-    found = AUGMENTATIONS[name](Picture(pixels, nothing), 32)
+    nothing = torch.full((3, NUM_UNIFORMS), 0.99)  # no crop, no flip
+    found = AUGMENTATIONS[name](RawImages(pixels, nothing), 32)
     if name == "crop_flip":
-        assert torch.allclose(found, plain(Picture(pixels, nothing), 32), atol=1e-4)
+        assert torch.allclose(found, plain(RawImages(pixels, nothing), 32), atol=1e-4)
     else:
         assert found.equal(to_float(pixels))
 
@@ -143,7 +143,7 @@ def test_nothing_drawn_is_the_picture_itself(name: str) -> None:
 def test_flip_mirrors_left_and_right(augmentation) -> None:
     pixels = noise(2, 32)
     chance = torch.tensor([[0.99] * 5 + [0.0], [0.99] * 5 + [0.99]])
-    found, images = augmentation(Picture(pixels, chance), 32), to_float(pixels)
+    found, images = augmentation(RawImages(pixels, chance), 32), to_float(pixels)
     assert torch.allclose(found[0], images[0].flip(2), atol=1e-4)
     assert torch.allclose(found[1], images[1], atol=1e-4)
     if augmentation is flip:
@@ -153,7 +153,7 @@ def test_flip_mirrors_left_and_right(augmentation) -> None:
 def test_half_of_the_images_are_flipped() -> None:
     pixels = noise(1, 8).expand(4_000, 8, 8, 3)
     images = to_float(pixels)
-    flipped = (flip(Picture(pixels, chances(4_000)), 8) != images).flatten(1).any(1).float().mean().item()
+    flipped = (flip(RawImages(pixels, chances(4_000)), 8) != images).flatten(1).any(1).float().mean().item()
     assert abs(flipped - 0.5) < 5 * math.sqrt(0.25 / 4_000)
 
 
@@ -200,9 +200,9 @@ def test_a_box_shows_that_part_of_the_world() -> None:
 
 def test_an_image_is_augmented_by_its_own_chances_alone() -> None:
     pixels, chance = noise(5, 40), chances(5)
-    whole = crop_flip(Picture(pixels, chance), 32)
+    whole = crop_flip(RawImages(pixels, chance), 32)
     order = torch.tensor([3, 1, 4])
-    assert torch.allclose(crop_flip(Picture(pixels[order], chance[order]), 32), whole[order], atol=1e-5)
+    assert torch.allclose(crop_flip(RawImages(pixels[order], chance[order]), 32), whole[order], atol=1e-5)
     assert whole.shape == (5, 3, 32, 32)
     assert whole.abs().max() <= 1 + 1e-5
 
@@ -210,7 +210,7 @@ def test_an_image_is_augmented_by_its_own_chances_alone() -> None:
 @pytest.mark.parametrize("augmentation", [plain, flip])
 def test_a_wrong_stored_side_is_our_mistake(augmentation) -> None:
     with pytest.raises(AssertionError):
-        augmentation(Picture(noise(1, 40), chances(1)), 32)
+        augmentation(RawImages(noise(1, 40), chances(1)), 32)
 
 
 # The augmentation of CycleGAN and pix2pix
@@ -223,7 +223,7 @@ def test_a_larger_picture_is_stored_as_published(size: int, side: int) -> None:
 
 def test_a_crop_is_a_part_of_the_picture_to_the_pixel() -> None:
     pixels, chance = noise(20, 40), chances(20)
-    found, images = resize_crop_flip(Picture(pixels, chance), 32), to_float(pixels)
+    found, images = resize_crop_flip(RawImages(pixels, chance), 32), to_float(pixels)
     assert found.shape == (20, 3, 32, 32)
     for image, numbers, crop in zip(images, chance.tolist(), found, strict=True):
         left, top = int(numbers[3] * 9), int(numbers[4] * 9)
@@ -237,7 +237,7 @@ def test_every_place_of_a_crop_is_as_likely() -> None:
     pixels = torch.stack([ramp, ramp.T, ramp.T], dim=2).byte()[None].expand(count, 13, 13, 3)
     chance = chances(count)
     chance[:, 5] = 0.9
-    corner = ((resize_crop_flip(Picture(pixels, chance), 8)[:, :2, 0, 0] + 1) * 127.5).round().long()
+    corner = ((resize_crop_flip(RawImages(pixels, chance), 8)[:, :2, 0, 0] + 1) * 127.5).round().long()
     cells = torch.bincount(corner[:, 0] * places + corner[:, 1], minlength=places**2).double()
     assert len(cells) == places**2
     chi_square = ((cells - count / places**2) ** 2 / (count / places**2)).sum().item()
@@ -246,19 +246,19 @@ def test_every_place_of_a_crop_is_as_likely() -> None:
 
 def test_the_last_place_of_a_crop_is_inside() -> None:
     pixels = noise(2, 286)
-    chance = torch.full((2, CHANCES), np.nextafter(np.float32(1), np.float32(0)).item())
-    assert resize_crop_flip(Picture(pixels, chance), 256).equal(to_float(pixels)[:, :, 30:, 30:])
+    chance = torch.full((2, NUM_UNIFORMS), np.nextafter(np.float32(1), np.float32(0)).item())
+    assert resize_crop_flip(RawImages(pixels, chance), 256).equal(to_float(pixels)[:, :, 30:, 30:])
 
 
 def test_the_pictures_of_a_pair_are_cropped_alike() -> None:
     pixels, chance = noise(8, 36), chances(8)
-    inverted = resize_crop_flip(Picture(255 - pixels, chance), 32)
-    assert torch.allclose(resize_crop_flip(Picture(pixels, chance), 32), -inverted, atol=1e-6)
+    inverted = resize_crop_flip(RawImages(255 - pixels, chance), 32)
+    assert torch.allclose(resize_crop_flip(RawImages(pixels, chance), 32), -inverted, atol=1e-6)
 
 
 def test_a_picture_that_is_too_small_is_our_mistake() -> None:
     with pytest.raises(AssertionError):
-        resize_crop_flip(Picture(noise(1, 24), chances(1)), 32)
+        resize_crop_flip(RawImages(noise(1, 24), chances(1)), 32)
 
 
 @pytest.mark.parametrize("size", [32, 64, 128, 256, 512])

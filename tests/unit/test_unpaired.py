@@ -31,7 +31,7 @@ def error(root: Path, **arguments: Any) -> str:
 
 def test_it_is_registered_with_what_it_gives() -> None:
     assert DATASETS.get("unpaired") is Unpaired
-    assert tuple(DATASETS.facts("unpaired")["gives"]) == ("domain",)
+    assert tuple(DATASETS.facts("unpaired")["provides"]) == ("domain",)
 
 
 def test_sides_are_domains(tmp_path: Path) -> None:

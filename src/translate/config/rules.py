@@ -68,7 +68,7 @@ def data_serves_model(values: Mapping[str, Any]) -> Iterator[str]:
     if model.get("name") not in MODELS.index() or data.get("name") not in DATASETS.index():
         return
     batch = MODELS.facts(model["name"]).get("batch")
-    gives = DATASETS.facts(data["name"]).get("gives")
+    gives = DATASETS.facts(data["name"]).get("provides")
     if batch is None or gives is None:
         return
     if batch not in VIEWS:
@@ -76,7 +76,9 @@ def data_serves_model(values: Mapping[str, Any]) -> Iterator[str]:
         return
     missing = serves(VIEWS[batch], gives)
     if missing:
-        serving = [name for name in DATASETS.names() if not serves(VIEWS[batch], DATASETS.facts(name).get("gives", ()))]
+        serving = [
+            name for name in DATASETS.names() if not serves(VIEWS[batch], DATASETS.facts(name).get("provides", ()))
+        ]
         yield (
             f"model={model['name']} needs the {' and the '.join(missing)} of every image, but "
             f"data={data['name']} gives only {', '.join(gives) or 'images'}; data sets that serve: "
@@ -114,7 +116,7 @@ def _lacks(view: Any, data: Mapping[str, Any]) -> bool:
     """Return whether the data set does not give what a view needs, which `data_serves_model` says."""
     from translate.data.views import serves
 
-    gives = DATASETS.facts(data["name"]).get("gives") if data.get("name") in DATASETS.index() else None
+    gives = DATASETS.facts(data["name"]).get("provides") if data.get("name") in DATASETS.index() else None
     return gives is not None and bool(serves(view, gives))
 
 

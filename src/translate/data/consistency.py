@@ -1,7 +1,7 @@
-"""Whether the processes of a run see the same data.
+"""Check that all processes of a run see the same data.
 
-Each draws its share of a batch by the numbers of items. On a machine whose copy is older or not whole the same numbers
-mean other pictures, and a run would go on without a word.
+Each process draws its part of a batch by the numbers of items. On a machine with an older or incomplete copy of the
+data, the same numbers are other images, and the run would go on without an error.
 """
 
 import hashlib
@@ -15,37 +15,40 @@ from translate.distributed import collectives
 from translate.errors import UserError
 
 
-def agree(facts: Sequence[str], collect: Callable[[Any], list[Any]] = collectives.all_gather_object) -> None:
-    """Raise UserError, in every process, if what they see is not the same; every process must ask.
+def check_consistency(
+    facts: Sequence[str], all_gather: Callable[[Any], list[Any]] = collectives.all_gather_object
+) -> None:
+    """Raise UserError, in every process, if their facts differ; every process must call it.
 
-    ``facts`` are what is seen, in words, the plainest first; ``collect`` gives the values of all processes, by rank.
+    ``facts`` describe the data in words, the simplest first. ``all_gather`` returns the values of all processes by
+    rank.
     """
-    seen = collect((socket.gethostname(), list(facts)))
-    first_host, wanted = seen[0]
-    problems: dict[str, list[int]] = {}
-    for rank, (host, found) in enumerate(seen):
-        if found != wanted:
-            mine, first = next(pair for pair in zip(found, wanted, strict=True) if pair[0] != pair[1])
-            told = f"(on {host}) found {mine}, but rank 0 (on {first_host}) found {first}"
-            problems.setdefault(told, []).append(rank)
-    if problems:
-        whole = "; ".join(
-            f"rank{'s' if len(ranks) > 1 else ''} {', '.join(map(str, ranks))} of {len(seen)} processes {told}"
-            for told, ranks in problems.items()
-        )
+    gathered = all_gather((socket.gethostname(), list(facts)))
+    first_host, first_facts = gathered[0]
+    differences: dict[tuple[str, str, str], list[int]] = {}
+    for rank, (host, own_facts) in enumerate(gathered):
+        if own_facts != first_facts:
+            own, first = next((a, b) for a, b in zip(own_facts, first_facts, strict=True) if a != b)
+            differences.setdefault((host, own, first), []).append(rank)
+    if differences:
+        clauses = [
+            f"{own} on rank{'s' if len(ranks) > 1 else ''} {', '.join(map(str, ranks))} of {len(gathered)} "
+            f"(host {host}), {first} on rank 0 (host {first_host})"
+            for (host, own, first), ranks in differences.items()
+        ]
         raise UserError(
-            f"data: {whole}; give all of them the same files, copied with their times (rsync -a), or one folder that "
-            "all can read"
+            f"the processes see different data: {'; '.join(clauses)}",
+            fix="copy the same files with their times to every machine (rsync -a), or use one shared folder",
         )
 
 
 def digest(values: Iterable[object]) -> str:
-    """Return a few letters that tell one list of arrays and words from another.
+    """Return 12 hexadecimal digits of the SHA-256 of arrays and other values.
 
     >>> digest([np.arange(3)]) == digest([np.arange(3)]), digest([np.arange(3)]) == digest([np.arange(4)])
     (True, False)
     """
-    found = hashlib.sha256()
+    sha256 = hashlib.sha256()
     for value in values:
-        found.update(value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode())
-    return found.hexdigest()[:12]
+        sha256.update(value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode())
+    return sha256.hexdigest()[:12]

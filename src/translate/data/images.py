@@ -1,8 +1,7 @@
 """Find image files and read any of them as 8-bit RGB.
 
-A network that trains on pictures sees what this file returns, so the rules are written out: orientation
-first, then RGB, then one of two pictures side by side, then the crop, then the resize. A file that cannot be
-read raises `ImageError` with a reason made for a log line, never anything else.
+The order of the steps is part of the data: orientation, RGB, one of two images side by side, crop, resize. A file that
+cannot be read always raises `ImageError`, with a reason for a log line.
 """
 
 from __future__ import annotations
@@ -37,32 +36,31 @@ _SIGNED = 2
 
 
 class ImageError(ValueError):
-    """A file that cannot be read as a picture; `reason` completes the sentence "this file ..."."""
+    """A file that cannot be read as an image; `reason` completes the sentence "this file ..."."""
 
     def __init__(self, reason: str) -> None:
-        """Take the reason, also the exception's text."""
+        """Take the reason, which is also the text of the exception."""
         super().__init__(reason)
         self.reason = reason
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder of this name is not data (a dot name, or what macOS adds to archives)."""
+    """Return whether a file or folder of this name is not data: a dot name, or a folder that macOS adds to archives."""
     return name.startswith(".") or name == "__MACOSX"
 
 
 def is_image(name: str) -> bool:
-    """Whether the name ends like an image file (png jpg jpeg webp bmp tiff tif, in any letter case)."""
+    """Return whether a name has the suffix of an image file, one of `SUFFIXES` in any letter case."""
     stem, _, suffix = name.rpartition(".")
     return bool(stem) and suffix.lower() in SUFFIXES
 
 
 def list_images(folder: str | os.PathLike[str]) -> list[str]:
-    """List the image files below a folder, at any depth, as paths relative to it with "/", in byte order.
+    """Return the image files below a folder, at any depth, as relative paths with "/", in byte order.
 
-    Hidden files and folders are left out. Links to folders are followed, each folder once. No file is opened
-    or examined.
+    Hidden files and folders are left out. Links to folders are followed, each folder once. No file is opened.
     """
-    found: list[str] = []
+    names: list[str] = []
     seen: set[tuple[int, int]] = set()
 
     def visit(path: str, prefix: str) -> None:
@@ -78,24 +76,24 @@ def list_images(folder: str | os.PathLike[str]) -> list[str]:
                 if entry.is_dir():
                     visit(entry.path, f"{prefix}{entry.name}/")
                 elif is_image(entry.name) and (entry.is_file() or entry.is_symlink()):
-                    found.append(prefix + entry.name)  # a dangling link too: a picture that cannot be read
+                    names.append(prefix + entry.name)  # also a dangling link, an image that cannot be read
 
     visit(os.fspath(folder), "")
-    return sorted(found, key=os.fsencode)
+    return sorted(names, key=os.fsencode)
 
 
 def read_image(source: str | os.PathLike[str] | BinaryIO, size: int, crop: Crop = "square") -> np.ndarray:
-    """Read a picture, from a path or an open file, as (size, size, 3) uint8 RGB: `open_rgb`, then `resize`."""
+    """Return an image (size, size, 3) uint8 RGB from a path or an open file: `open_rgb`, then `resize`."""
     return resize(open_rgb(source), size, crop)
 
 
 def open_rgb(source: str | os.PathLike[str] | BinaryIO) -> Image.Image:
-    """Decode a picture, from a path or an open file, as an upright image of mode "RGB".
+    """Return an upright image of mode "RGB" from a path or an open file.
 
-    Grey, palette, 1-bit and CMYK become RGB; transparency is composited on white; 16-bit, 32-bit and float
-    grey are scaled to 8 bits, not clipped; the EXIF orientation is applied; of an animation the first frame
-    counts. Colour profiles are not applied, as in the published loaders. Raises ImageError for a file that is
-    missing, damaged, cut short, too large, or no picture.
+    Grey, palette, 1-bit and CMYK images become RGB. Transparency is composited on white. Grey of 16 or 32 bits or
+    float is scaled to 8 bits, not clipped. The EXIF orientation is applied. An animation is its first frame. Colour
+    profiles are ignored, as in the official loaders. Raises ImageError for a file that is missing, damaged, truncated,
+    too large, or not an image.
     """
     try:
         with Image.open(source, formats=_formats()) as image:
@@ -107,10 +105,10 @@ def open_rgb(source: str | os.PathLike[str] | BinaryIO) -> Image.Image:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6
         raise ImageError(f"is larger than {limit:.0f} megapixels (a damaged header or a decompression bomb)") from error
     except UnidentifiedImageError as error:
-        raise ImageError("is empty (0 bytes)" if _is_empty(source) else "is not a picture in a known format") from error
+        raise ImageError("is empty (0 bytes)" if _is_empty(source) else "is not an image in a known format") from error
     except MemoryError as error:
-        raise ImageError("needs more memory than there is") from error
-    except OSError as error:  # the system's errors have a number, Pillow's have only a message
+        raise ImageError("needs more memory than is available") from error
+    except OSError as error:  # errors of the system have a strerror, errors of Pillow only a message
         text = error.strerror.lower() if error.strerror else str(error)
         raise ImageError(f"cannot be read: {text}") from error
     except Exception as error:  # a damaged file can fail anywhere in a decoder: struct.error, SyntaxError, KeyError
@@ -118,27 +116,24 @@ def open_rgb(source: str | os.PathLike[str] | BinaryIO) -> Image.Image:
 
 
 def cut_half(image: Image.Image, half: Half) -> Image.Image:
-    """Return the left or the right one of two pictures of equal width that lie side by side in an image.
-
-    Raises ImageError for an odd width, of which the halves are not equal.
-    """
+    """Return the left or the right half of an image that is two images side by side; ImageError for an odd width."""
     middle, rest = divmod(image.width, 2)
     if rest or not middle:
-        raise ImageError(f"is {image.width} pixels wide, which are not two pictures of equal width")
+        raise ImageError(f"is {image.width} pixels wide, so it is not two images of equal width")
     return image.crop((0, 0, middle, image.height) if half == "left" else (middle, 0, image.width, image.height))
 
 
 def resize(image: Image.Image, size: int, crop: Crop = "square") -> np.ndarray:
-    """Bring an RGB image to (size, size, 3) uint8.
+    """Return an RGB image as (size, size, 3) uint8.
 
-    `crop`: "square" takes the centre square, a number the centre square of so many pixels (of as many as there
-    are, in a smaller picture), "none" squashes the whole picture to a square as the published StarGAN v2 loader
-    does. The resize is Pillow's bilinear, which is antialiased (its support grows with the scale).
+    ``crop`` "square" takes the largest centre square, a number the centre square of that side (at most the image's),
+    "none" squeezes the whole image into a square as the official StarGAN v2 loader does. The resize is Pillow's
+    bilinear filter, which is antialiased (its support grows with the scale).
     """
     assert crop in CROPS or (isinstance(crop, int) and crop > 0), crop
     if crop != "none":
         side = min(image.size) if crop == "square" else min(*image.size, crop)
-        # Half-way offsets round to even, as in torchvision's CenterCrop, so that published crops are met.
+        # Half-way offsets round to even, as in torchvision's CenterCrop, so crops equal those of the official code.
         left, top = round((image.width - side) / 2), round((image.height - side) / 2)
         if image.size != (side, side):
             image = image.crop((left, top, left + side, top + side))
@@ -148,9 +143,9 @@ def resize(image: Image.Image, size: int, crop: Crop = "square") -> np.ndarray:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Convert a loaded image of any mode to mode "RGB", see `open_rgb`.
+    """Return a loaded image of any mode in mode "RGB", see `open_rgb`.
 
-    Raises ImageError for numbers of which black and white are not known.
+    Raises ImageError for values whose black and white are not known.
     """
     if image.mode[0] in "IF":  # I, I;16, I;16B, ..., F
         return _grey(image).convert("RGB")
@@ -161,17 +156,16 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _grey(image: Image.Image) -> Image.Image:
-    """Scale grey of more than 8 bits to mode "L".
+    """Return grey of more than 8 bits in mode "L".
 
-    Two-byte files use their whole declared range (65535, or 4095 for 12-bit TIFF). A 32-bit file does not say
-    what its white is: the smallest of 255, 65535 and 2^32 - 1 (float: 1, 255 and 65535) that holds all its
-    values.
+    White is the declared maximum of a two-byte file (65535, or 4095 for 12-bit TIFF). A 32-bit file declares none: its
+    white is the smallest of 255, 65535 and 2^32 - 1 (float: 1, 255 and 65535) that is no less than any value.
     """
     tags = getattr(image, "tag_v2", {})
     values = np.asarray(image)
     if image.mode == "F":
         if not np.isfinite(values).all():
-            raise ImageError("holds values that are not finite")
+            raise ImageError("has values that are not finite")
         whites: tuple[int, ...] = (1, 255, 65535)
     elif image.mode == "I":
         signed = _first(tags.get(_SAMPLE_FORMAT)) == _SIGNED
@@ -183,9 +177,9 @@ def _grey(image: Image.Image) -> Image.Image:
     low, high = values.min(), values.max()
     white = next((white for white in whites if high <= white), None)
     if low < 0 or white is None:
-        raise ImageError(f"holds values from {low:g} to {high:g}, of which black and white are not known")
+        raise ImageError(f"has values from {low:g} to {high:g}, for which black and white are not known")
     eight = np.rint(values.astype(np.float64) * (255.0 / white)).astype(np.uint8)
-    if tags.get(_PHOTOMETRIC) == 0:  # white is zero; Pillow turns this round for 8 bits only
+    if tags.get(_PHOTOMETRIC) == 0:  # white is zero; Pillow inverts only 8 bits
         eight = 255 - eight
     key = image.info.get("transparency")
     if isinstance(key, int):

@@ -1,4 +1,4 @@
-"""Labels as tensors of 0 and 1: those of several data sets side by side, and labels changed for a test."""
+"""Labels as tensors of 0 and 1: the condition of a generator, and labels with one attribute changed."""
 
 from collections.abc import Sequence
 
@@ -9,10 +9,11 @@ HAIR = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
 
 
 def conditions(labels: Tensor, number: int, widths: Sequence[int]) -> Tensor:
-    """Return what a generator is told (n, K + M), from labels (n, K_p) of data set ``number`` (StarGAN v1, eq. 7).
+    """Return the condition of a generator (n, K + M), 0 or 1, from labels (n, K_number) of one label set.
 
-    The labels of all data sets stand side by side, zero where they are another data set's; ``widths`` says how many
-    each has. With several there follows the mask, one number a data set, that says whose labels are known.
+    StarGAN v1, eq. 7: ``c = [c_1, ..., c_M, m]``. The labels of all M sets are side by side, zero for every other set;
+    ``widths`` are K_1 ... K_M and K is their sum. The mask m, one-hot, names the set with known labels. A single set
+    (M = 1) has no mask, so the condition is (n, K).
 
     >>> conditions(torch.tensor([[1.0, 0.0]]), 1, (3, 2)).tolist()
     [[0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0]]
@@ -26,18 +27,18 @@ def conditions(labels: Tensor, number: int, widths: Sequence[int]) -> Tensor:
 
 
 def changed(labels: Tensor, column: int, names: Sequence[str]) -> Tensor:
-    """Return attributes (n, K) with one changed; of hair colours one holds, as in the published test of StarGAN v1.
+    """Return attributes (n, K), 0 or 1, with column ``column`` changed, as the official test of StarGAN v1 does.
 
-    A hair colour that holds already stays, since to take it away would leave none.
+    A hair colour is set and the other hair colours are cleared; any other attribute is inverted. ``names`` has K names.
 
     >>> changed(torch.tensor([[1.0, 0.0, 1.0]]), 1, ("Black_Hair", "Blond_Hair", "Male")).tolist()
     [[0.0, 1.0, 1.0]]
     """
-    found = labels.clone()
+    attributes = labels.clone()
     if names[column] in HAIR:
         for other, name in enumerate(names):
             if name in HAIR:
-                found[:, other] = float(other == column)
+                attributes[:, other] = float(other == column)
     else:
-        found[:, column] = 1 - found[:, column]
-    return found
+        attributes[:, column] = 1 - attributes[:, column]
+    return attributes

@@ -1,6 +1,7 @@
-"""The data of a run: endless, addressed by iteration, sliced by rank."""
+"""The data of a run: an endless stream of batches, addressed by iteration and divided among processes."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,44 +14,48 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from translate.data.batches import HeldOut, LabelledBatch, PairedBatch, Picture, ReferenceBatch, UnpairedBatch
-from translate.data.cache import Pictures, open_pictures
-from translate.data.consistency import agree, digest
+from translate.data.batches import HeldOut, RawImages
+from translate.data.cache import StoredImages, open_images
+from translate.data.consistency import check_consistency, digest
 from translate.data.datasets.base import Dataset, LabelSet
 from translate.data.philox import uniform
-from translate.data.transforms import AUGMENTATIONS, CHANCES, stored_side, to_float
-from translate.data.views import (
-    PART_STREAMS,
-    VIEWS,
-    Feed,
-    LabelledRows,
-    PairedRows,
-    ReferenceRows,
-    UnpairedRows,
-    View,
-    balanced_rows,
-)
+from translate.data.streams import stream_of_set
+from translate.data.transforms import AUGMENTATIONS, NUM_UNIFORMS, stored_side, to_float
+from translate.data.views.base import View, ViewInputs, image_streams
 from translate.distributed.collectives import alone
 from translate.errors import UserError
+from translate.registry.registry import VIEWS
 
-PARTS = ("train", "val")
+SPLITS = ("train", "val")
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Which part of every global batch this process makes: rank ``rank`` of ``count``."""
+    """The part of every global batch that one process makes: rank ``rank`` of ``count``."""
 
     rank: int = 0
     count: int = 1
 
 
 class Iterations(TorchDataset[Any]):
-    """Batches by iteration number: item ``k`` is this shard's slice of the global batch of iteration k."""
+    """Batches by iteration number: item ``k`` is this shard's slice of the global batch of iteration k.
 
-    def __init__(self, pictures: Pictures, view: View, batch_size: int, seed: int, shard: Shard | None = None) -> None:
-        shard = shard or Shard()
-        assert batch_size % shard.count == 0, (batch_size, shard)  # build has checked it
-        self.pictures, self.view, self.batch_size, self.seed, self.shard = pictures, view, batch_size, seed, shard
+    ``streams`` maps each image field of the view's batch to the stream of its augmentation. ``batch_size`` is that of
+    all processes together, a multiple of the number of shards.
+    """
+
+    def __init__(
+        self,
+        images: StoredImages,
+        view: View,
+        streams: dict[str, int],
+        batch_size: int,
+        seed: int,
+        shard: Shard | None = None,
+    ) -> None:
+        self.shard = shard or Shard()
+        assert batch_size % self.shard.count == 0, (batch_size, self.shard)
+        self.images, self.view, self.streams, self.batch_size, self.seed = images, view, streams, batch_size, seed
 
     def positions(self, iteration: int) -> np.ndarray:
         """Return the positions in the sample stream (n,) of this shard's slice of a batch."""
@@ -59,34 +64,34 @@ class Iterations(TorchDataset[Any]):
         return np.arange(start, start + each)
 
     def __getitem__(self, iteration: int) -> Any:
-        """Return a batch whose images are still `Picture`s; for a data set of parts, a tuple of such."""
+        """Return a batch with `RawImages` in its image fields; for a joint data set, a tuple of one a label set."""
         positions = self.positions(iteration)
         rows = self.view.draw(positions)
-        if isinstance(rows, BATCHES):
+        if hasattr(rows, "_fields"):
             return self._filled(rows, positions, 0)
-        return tuple(self._filled(part, positions, PART_STREAMS * number) for number, part in enumerate(rows))
+        return tuple(self._filled(each, positions, number) for number, each in enumerate(rows))
 
-    def _filled(self, rows: Any, positions: np.ndarray, first_stream: int) -> Any:
-        """Return the batch of some rows: pictures fetched, arrays as tensors."""
+    def _filled(self, rows: Any, positions: np.ndarray, label_set: int) -> Any:
+        """Return a batch of rows with tensors in place of arrays and images in place of rows."""
 
         def value(name: str, array: np.ndarray) -> Any:
-            if name not in self.view.pictures:
+            if name not in self.streams:
                 return torch.from_numpy(array)
-            stream = first_stream + self.view.pictures[name]
-            chance = uniform(self.seed, stream, positions, CHANCES).astype(np.float32)
-            return Picture(torch.from_numpy(self.pictures.take(array)), torch.from_numpy(chance))
+            stream = stream_of_set(label_set, self.streams[name])
+            numbers = uniform(self.seed, stream, positions, NUM_UNIFORMS).astype(np.float32)
+            return RawImages(torch.from_numpy(self.images.take(array)), torch.from_numpy(numbers))
 
-        return BATCH_OF[type(rows)](**{name: value(name, array) for name, array in rows._asdict().items()})
+        return type(rows)(**{name: value(name, array) for name, array in rows._asdict().items()})
 
 
 class ErrorForwardingDataset(TorchDataset[Any]):
-    """Batches as a loader fetches them: a worker would bury a sentence in its traceback, so it is sent as a batch."""
+    """Batches by iteration number; a UserError is returned as a batch, since a worker would hide it in a traceback."""
 
     def __init__(self, iterations: Iterations) -> None:
         self.iterations = iterations
 
     def __getitem__(self, iteration: int) -> Any:
-        """Return a batch, or the UserError that came in its place."""
+        """Return a batch, or the UserError that making it has raised."""
         try:
             return self.iterations[iteration]
         except UserError as error:
@@ -94,33 +99,34 @@ class ErrorForwardingDataset(TorchDataset[Any]):
 
 
 class Loader(DataLoader[Any]):
-    """A loader that says in one way that a worker has died: its last batch may also be what cannot be fetched."""
+    """A loader that raises the same RuntimeError for every way in which a worker process can die."""
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         """Yield batches."""
         try:
             yield from super().__iter__()
         except (ConnectionError, EOFError, FileNotFoundError) as error:
-            if not self.num_workers or str(error).startswith("Caught "):  # raised in a worker that lives
+            if not self.num_workers or str(error).startswith("Caught "):  # the worker is alive and has raised it
                 raise
             raise RuntimeError(f"DataLoader worker exited unexpectedly: {error or type(error).__name__}") from error
 
 
-BATCH_OF: dict[type, Any] = {
-    ReferenceRows: ReferenceBatch,
-    LabelledRows: LabelledBatch,
-    UnpairedRows: UnpairedBatch,
-    PairedRows: PairedBatch,
-}
-BATCHES = tuple(BATCH_OF)
+@contextmanager
+def _errors_inside_data() -> Iterator[None]:
+    """Put `data`, the group of the configuration that this module is made from, in front of the keys of errors."""
+    try:
+        yield
+    except UserError as error:
+        raise error.inside("data") from error
 
 
 class DataModule(pl.LightningDataModule):
-    """Feed a model from iteration ``start`` to ``stop`` and keep a held-out part for samples and measures.
+    """Feed a model from iteration ``start`` to ``stop``, and hold out images for samples and evaluation.
 
-    ``train`` and ``val`` are data sets with the same domains. ``view`` is a key of `VIEWS`, the kind of batch that the
-    model takes; ``labels`` says which labels the view of StarGAN v1 takes. ``batch_size`` is that of all processes
-    together. ``augment`` is a key of `AUGMENTATIONS`; ``cache`` a folder for decoded pictures or None.
+    ``train`` and ``val`` are data sets with the same domains. ``view`` is a name of `VIEWS`; ``labels`` chooses the
+    labels of the view "labelled", see `Dataset.label_sets`. ``batch_size`` is that of all processes together.
+    ``augment`` is a name of `AUGMENTATIONS`. ``cache`` is a folder for decoded images or None. ``max_bad_fraction`` in
+    [0, 1] bounds the images that cannot be read.
     """
 
     def __init__(
@@ -144,53 +150,61 @@ class DataModule(pl.LightningDataModule):
         self.train, self.val = train, val
         self.image_size, self.batch_size, self.latent_size = image_size, batch_size, latent_size
         self.view, self.labels = view, labels
-        self.augment, self.num_workers, self.seed = augment, num_workers, seed
+        self.num_workers, self.seed = num_workers, seed
         self.start, self.stop = start, stop
-        read = partial(open_pictures, folder=cache, max_bad_share=max_bad_fraction)
+        self._augmentation = AUGMENTATIONS[augment]
+        read = partial(open_images, folder=cache, max_bad_fraction=max_bad_fraction)
         self._open = {
             "train": partial(read, train, stored_side(augment, image_size)),
             "val": partial(read, val, image_size),
         }
-        self._pictures: dict[str, Pictures] = {}
+        self._opened: dict[str, StoredImages] = {}
 
     @property
     def domains(self) -> tuple[str, ...]:
         """Return the names of the domains."""
         return self.train.domains
 
-    def pictures(self, part: str) -> Pictures:
-        """Return the pictures of "train" or "val", opened on first use."""
-        if part not in self._pictures:
-            self._pictures[part] = self._open[part]()
-        return self._pictures[part]
+    def images(self, split: str) -> StoredImages:
+        """Return the images of "train" or "val", opened on first use."""
+        if split not in self._opened:
+            with _errors_inside_data():
+                self._opened[split] = self._open[split]()
+        return self._opened[split]
 
     def setup(self, stage: str | None = None) -> None:
-        """Open both parts; UserError if other processes see other data."""
-        if not alone():
-            agree([fact for part in PARTS for fact in self._facts(part)])  # now, as to read them may take long
-        opened = {part: self.pictures(part).indices for part in PARTS}
-        if not alone():
-            agree([f"{len(items)} readable {part} images ({digest([items])})" for part, items in opened.items()])
+        """Open both splits; UserError if the processes see different data."""
+        with _errors_inside_data():
+            if not alone():
+                check_consistency([fact for split in SPLITS for fact in self._facts(split)])  # before the slow decoding
+        indices = {split: self.images(split).indices for split in SPLITS}
+        with _errors_inside_data():
+            if not alone():
+                check_consistency(
+                    [f"{len(items)} readable {split} images ({digest([items])})" for split, items in indices.items()]
+                )
 
-    def _facts(self, part: str) -> list[str]:
-        """Return in words what all processes must see alike of "train" or "val", the plainest first."""
-        dataset = self._dataset(part)
-        labels = digest([dataset.domain, dataset.partner, self.label_table(part)])
+    def _facts(self, split: str) -> list[str]:
+        """Describe in words the properties of "train" or "val" that all processes must see alike, the simplest first."""
+        dataset = self._dataset(split)
+        labels = digest([dataset.domain, dataset.partner, self.label_table(split)])
         return [
             f"the domains {', '.join(dataset.domains)}",
-            f"{len(dataset)} {part} images",
-            f"{part} images with the fingerprint {dataset.fingerprint()[:12]} (names, sizes and times of files)",
-            f"labels of the {part} images with the fingerprint {labels}",
+            f"{len(dataset)} {split} images",
+            f"{split} images with the fingerprint {dataset.fingerprint()[:12]} (names, sizes and times of files)",
+            f"labels of the {split} images with the fingerprint {labels}",
         ]
 
-    def iterations(self, shard: Shard | None = None, pictures: Pictures | None = None) -> Iterations:
-        """Return the batches of training, by iteration number; ``pictures`` are those of "train" if not given."""
-        pictures = pictures or self.pictures("train")
-        feed = Feed(self.train, pictures.indices, self.batch_size, self.latent_size, self.labels, self.seed)
-        return Iterations(pictures, VIEWS[self.view].of(feed), self.batch_size, self.seed, shard)
+    def iterations(self, shard: Shard | None = None, images: StoredImages | None = None) -> Iterations:
+        """Return the training batches by iteration number; ``images`` None takes those of "train"."""
+        images = images or self.images("train")
+        inputs = ViewInputs(self.train, images.indices, self.batch_size, self.latent_size, self.labels, self.seed)
+        with _errors_inside_data():
+            view: View = VIEWS.get(self.view)(inputs)
+        return Iterations(images, view, image_streams(VIEWS.facts(self.view)), self.batch_size, self.seed, shard)
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Return the loader of iterations ``start`` to ``stop``; its workers finish whole batches."""
+        """Return the loader of iterations ``start`` to ``stop``; its workers make whole batches."""
         trainer = self.trainer
         shard = Shard(trainer.global_rank, trainer.world_size) if trainer is not None else Shard()
         return Loader(
@@ -203,76 +217,80 @@ class DataModule(pl.LightningDataModule):
         )
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Augment on the device, in the precision of the run; raise the UserError that came instead of a batch."""
+        """Augment on the device and convert to the precision of the run; raise a UserError that came as a batch."""
         if isinstance(batch, UserError):
-            raise batch
-        assert self.trainer is not None  # which calls this
-        return self.trainer.precision_plugin.convert_input(self.ready(batch))
+            raise batch.inside("data")
+        assert self.trainer is not None, "only a Trainer calls this hook"
+        return self.trainer.precision_plugin.convert_input(self.augment(batch))
 
-    def ready(self, batch: Any) -> Any:
-        """Return a batch with its pictures augmented, as float images."""
-        if isinstance(batch, Picture):
-            return AUGMENTATIONS[self.augment](batch, self.image_size)
+    def augment(self, batch: Any) -> Any:
+        """Return a batch with augmented float images (B, 3, S, S) in [-1, 1] in place of its `RawImages`."""
+        if isinstance(batch, RawImages):
+            return self._augmentation(batch, self.image_size)
         if isinstance(batch, tuple | list):  # a loader makes lists of plain tuples
-            values = [self.ready(value) for value in batch]
+            values = [self.augment(value) for value in batch]
             return type(batch)(*values) if hasattr(batch, "_fields") else tuple(values)
         return batch
 
     def held_out(self, count: int) -> HeldOut:
-        """Return up to ``count`` validation images, the same ones always.
+        """Return up to ``count`` validation images, at every call the same.
 
-        They are balanced over domains; in a data set without, over parts, and in a part over classes if it has any.
+        They are balanced over domains; in a data set without domains, over label sets, and in a set of classes over
+        the classes.
         """
-        items = self.pictures("val").indices
+        items = self.images("val").indices
         if self.val.domain is not None and len(self.domains):
             return self.rows("val", balanced_rows(self.val.domain[items], len(self.domains), count))
         row_of = np.full(len(self.val), -1)
         row_of[items] = np.arange(len(items))
-        parts = []
+        rows_of_sets = []
         for labels in self.label_sets("val"):
             rows = row_of[labels.items]
             kind = labels.values.argmax(1) if labels.kind == "classes" else np.zeros(len(rows), np.int64)
             rows, kind = rows[rows >= 0], kind[rows >= 0]
-            parts.append(rows[balanced_rows(kind, len(labels.names), len(labels.names) * len(rows))])
-        part_of = np.repeat(np.arange(len(parts)), [len(rows) for rows in parts])
-        return self.rows("val", np.concatenate(parts)[balanced_rows(part_of, len(parts), count)])
+            rows_of_sets.append(rows[balanced_rows(kind, len(labels.names), len(labels.names) * len(rows))])
+        set_of = np.repeat(np.arange(len(rows_of_sets)), [len(rows) for rows in rows_of_sets])
+        return self.rows("val", np.concatenate(rows_of_sets)[balanced_rows(set_of, len(rows_of_sets), count)])
 
-    def rows(self, part: str, rows: Sequence[int] | np.ndarray) -> HeldOut:
-        """Return chosen rows of "train" or "val", at the image size."""
-        pictures, dataset = self.pictures(part), self._dataset(part)
+    def rows(self, split: str, rows: Sequence[int] | np.ndarray) -> HeldOut:
+        """Return the images at rows (n,) of "train" or "val", at the image size, not augmented."""
+        stored, dataset = self.images(split), self._dataset(split)
         rows = np.asarray(rows)
-        items = pictures.indices[rows]
+        items = stored.indices[rows]
         domain = np.zeros(len(dataset), np.int64) if dataset.domain is None else dataset.domain
         partner = None
         if dataset.partner is not None:
             row_of = np.full(len(dataset), -1)
-            row_of[pictures.indices] = np.arange(len(pictures))
+            row_of[stored.indices] = np.arange(len(stored))
             partners = row_of[dataset.partner[items]]
-            partner = self._images(pictures, np.where(partners < 0, rows, partners))
-        label = torch.from_numpy(self.label_table(part)[items])
-        return HeldOut(self._images(pictures, rows), torch.from_numpy(domain[items]), label, partner, items)
+            partner = self._float_images(stored, np.where(partners < 0, rows, partners))
+        label = torch.from_numpy(self.label_table(split)[items])
+        return HeldOut(self._float_images(stored, rows), torch.from_numpy(domain[items]), label, partner, items)
 
-    def _images(self, pictures: Pictures, rows: np.ndarray) -> Tensor:
-        images = to_float(torch.from_numpy(pictures.take(rows)))
+    def _float_images(self, stored: StoredImages, rows: np.ndarray) -> Tensor:
+        images = to_float(torch.from_numpy(stored.take(rows)))
         if images.shape[2] != self.image_size:
             images = torch.nn.functional.interpolate(images, size=self.image_size, mode="bilinear", antialias=True)
         return images
 
-    def _dataset(self, part: str) -> Dataset:
-        return self.train if part == "train" else self.val
+    def _dataset(self, split: str) -> Dataset:
+        return self.train if split == "train" else self.val
 
-    def label_sets(self, part: str) -> tuple[LabelSet, ...]:
-        """Return the labels of "train" or "val" as StarGAN v1 takes them; none in a data set without labels."""
+    def label_sets(self, split: str) -> tuple[LabelSet, ...]:
+        """Return the label sets of "train" or "val"; () for a data set without labels."""
         try:
-            return self._dataset(part).label_sets(self.labels)
-        except UserError:  # an explicit wish that cannot be met has been refused by the check
+            return self._dataset(split).label_sets(self.labels)
+        except UserError:  # the check of the configuration has refused explicit labels that do not exist
             return ()
 
-    def label_table(self, part: str) -> np.ndarray:
-        """Return the labels of all items (N, K) float32: all sets side by side, then, for several, which one it is."""
-        sets = self.label_sets(part)
+    def label_table(self, split: str) -> np.ndarray:
+        """Return the labels of all items (N, K) float32, 0 or 1: all label sets side by side.
+
+        If there are several sets, the last columns are the set of the item, one-hot.
+        """
+        sets = self.label_sets(split)
         widths = [len(labels.names) for labels in sets]
-        table = np.zeros((len(self._dataset(part)), sum(widths) + (len(sets) if len(sets) > 1 else 0)), np.float32)
+        table = np.zeros((len(self._dataset(split)), sum(widths) + (len(sets) if len(sets) > 1 else 0)), np.float32)
         start = 0
         for number, (labels, width) in enumerate(zip(sets, widths, strict=True)):
             table[labels.items, start : start + width] = labels.values
@@ -280,3 +298,11 @@ class DataModule(pl.LightningDataModule):
                 table[labels.items, sum(widths) + number] = 1
             start += width
         return table
+
+
+def balanced_rows(domain: np.ndarray, num_domains: int, count: int) -> np.ndarray:
+    """Return up to ``count`` rows (n,) int64 of labels (N,): the first row of each domain in turn, then the second."""
+    members = [np.flatnonzero(domain == d) for d in range(num_domains)]
+    per_domain = -(-count // num_domains)
+    rows = [rows_of_domain[k] for k in range(per_domain) for rows_of_domain in members if k < len(rows_of_domain)]
+    return np.array(rows[:count], dtype=np.int64)

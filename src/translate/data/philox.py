@@ -1,7 +1,7 @@
 """Random numbers as a function of (seed, stream, position), by the counter-based generator Philox4x32-10.
 
 Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011. There is no state: any process can draw the
-numbers of any position, in any order, and gets the same ones.
+numbers of any position, in any order, and gets the same numbers. The streams are numbered in `translate.data.streams`.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ _HALF = np.uint64(32)
 
 
 def philox(counter: np.ndarray, key: tuple[int, int]) -> np.ndarray:
-    """Return four 32-bit words for each counter: (..., 4) uint32 counters to (..., 4) uint32 words."""
+    """Return four random 32-bit words (..., 4) uint32 for each counter (..., 4)."""
     c0, c1, c2, c3 = (counter[..., i].astype(np.uint64) for i in range(4))
     k0, k1 = key
     for _ in range(10):
@@ -29,7 +29,7 @@ def philox(counter: np.ndarray, key: tuple[int, int]) -> np.ndarray:
 
 
 def words(seed: int, stream: int, positions: np.ndarray, count: int) -> np.ndarray:
-    """Return (len(positions), count) uint32 words of a stream; positions are integers >= 0 below 2^63."""
+    """Return random words (n, count) uint32 of a stream at positions (n,), integers in [0, 2^63)."""
     positions = np.asarray(positions, dtype=np.uint64)
     blocks = -(-count // 4)
     counter = np.empty((len(positions), blocks, 4), dtype=np.uint64)
@@ -42,20 +42,20 @@ def words(seed: int, stream: int, positions: np.ndarray, count: int) -> np.ndarr
 
 
 def uniform(seed: int, stream: int, positions: np.ndarray, count: int) -> np.ndarray:
-    """Return (len(positions), count) float64 numbers, uniform on [0, 1)."""
+    """Return uniform numbers (n, count) float64 in [0, 1) at positions (n,)."""
     return words(seed, stream, positions, count) * 2.0**-32
 
 
 def normal(seed: int, stream: int, positions: np.ndarray, count: int) -> np.ndarray:
-    """Return (len(positions), count) float32 numbers, standard normal (Box and Muller 1958)."""
+    """Return standard normal numbers (n, count) float32 at positions (n,), by Box and Muller (1958)."""
     pairs = -(-count // 2)
     u = uniform(seed, stream, positions, 2 * pairs).reshape(len(positions), pairs, 2)
     radius = np.sqrt(-2 * np.log1p(-u[..., 0]))
     angle = 2 * np.pi * u[..., 1]
-    both = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
-    return both.reshape(len(positions), 2 * pairs)[:, :count].astype(np.float32)
+    numbers = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
+    return numbers.reshape(len(positions), 2 * pairs)[:, :count].astype(np.float32)
 
 
 def integers(seed: int, stream: int, positions: np.ndarray, below: np.ndarray | int) -> np.ndarray:
-    """Return (len(positions),) int64 numbers, uniform on [0, below); ``below`` is one number or one a position."""
+    """Return uniform integers (n,) int64 in [0, below) at positions (n,); ``below`` is a number or (n,)."""
     return (uniform(seed, stream, positions, 1)[:, 0] * below).astype(np.int64)

@@ -78,7 +78,7 @@ def judged_labels(data: DataModule, part: str) -> np.ndarray:
 
 def fit_judge(metric: Local, data: DataModule, device: torch.device) -> int:
     """Train the judge of a metric on the training images; returns the number of content factors."""
-    pictures = data.pictures("train")
+    pictures = data.images("train")
     factors, num_content = known_factors(data, "train")
     labels = judged_labels(data, "train")
 

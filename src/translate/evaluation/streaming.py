@@ -10,13 +10,11 @@ from torch import Tensor
 
 from translate.data.module import DataModule, Shard
 from translate.data.philox import normal, uniform
+from translate.data.streams import FIRST_EVALUATION_STREAM
 from translate.data.transforms import to_float
 from translate.evaluation.tasks import Route
 from translate.metrics.accumulators import Accumulator
 from translate.metrics.features import Features, quantized
-
-STREAMS = 0xE000_0000
-"""The streams of random numbers of evaluation begin here, two a route; no other draw uses them."""
 
 REFERENCE_BATCH = 32  # references are drawn as the StarGAN v2 code draws them, in shuffled batches of this size
 
@@ -138,7 +136,9 @@ def _guide(
 ) -> dict[str, Tensor]:
     """Return what guides translation ``number`` of sources at some positions."""
     if guide == "code":
-        draws = normal(how.seed, STREAMS + 2 * route.number, positions * num_outputs + number, model.latent_size)
+        draws = normal(
+            how.seed, FIRST_EVALUATION_STREAM + 2 * route.number, positions * num_outputs + number, model.latent_size
+        )
         return {"code": torch.from_numpy(draws).to(how.device)}
     if guide == "reference":
         chosen = reference_rows(len(route.references), positions, number, num_outputs, how.seed, route.number)
@@ -162,14 +162,14 @@ def reference_rows(
     chosen = np.empty(len(positions), np.int64)
     for turn in np.unique(rounds):
         here = rounds == turn
-        chance = uniform(seed, STREAMS + 2 * route + 1, turn * count + np.arange(count), 1)[:, 0]
+        chance = uniform(seed, FIRST_EVALUATION_STREAM + 2 * route + 1, turn * count + np.arange(count), 1)[:, 0]
         order = np.argsort(chance, kind="stable")
         chosen[here] = order[places[here] * size + positions[here] % REFERENCE_BATCH % size]
     return chosen
 
 
 def _images(data: DataModule, rows: np.ndarray) -> Tensor:
-    return to_float(torch.from_numpy(data.pictures("val").take(rows)))
+    return to_float(torch.from_numpy(data.images("val").take(rows)))
 
 
 def read_real(

@@ -29,7 +29,7 @@ def routes(data: DataModule) -> list[Route]:
 
     For a model of pairs it is the one way that it translates; of joint data sets each keeps to its own labels.
     """
-    items = data.pictures("val").indices
+    items = data.images("val").indices
     if data.view != "labelled":
         assert data.train.domain is not None
         assert data.val.domain is not None

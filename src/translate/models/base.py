@@ -18,7 +18,7 @@ from torch.optim import Optimizer
 from translate.acceleration import channels_last_step
 from translate.data.batches import HeldOut
 from translate.data.philox import uniform
-from translate.data.views import PART_STREAMS, Draw
+from translate.data.streams import Stream, stream_of_set
 from translate.distributed.collectives import all_reduce_mean, gather, process_rank, shard_count, shard_rank
 from translate.distributed.microbatches import current_microbatch, rendezvous, run_microbatches, split
 from translate.models.ema import EMA
@@ -231,7 +231,7 @@ class TranslationModel(pl.LightningModule):
         in the sample stream).
         """
         start = (self.iteration * shard_count() + shard_rank()) * count
-        stream = PART_STREAMS * number + Draw.MIX
+        stream = stream_of_set(number, Stream.INTERPOLATION)
         share = uniform(self.seed, stream, np.arange(start, start + count), 1).astype(np.float32)
         return torch.from_numpy(share)[:, :, None, None]
 

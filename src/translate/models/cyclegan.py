@@ -30,9 +30,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from translate.data.batches import HeldOut, UnpairedBatch
+from translate.data.batches import HeldOut
 from translate.data.philox import uniform
-from translate.data.views import Draw
+from translate.data.streams import Stream
+from translate.data.views.unpaired import UnpairedBatch
 from translate.distributed.collectives import local_shard, on_global_batch, shard_count
 from translate.errors import UserError
 from translate.inference.cyclegan import CycleGANTranslation
@@ -102,7 +103,7 @@ class CycleGAN(TranslationModel):
             of = self.weights["generator"]
             of |= {f"identity_{side}": product(of[f"identity_{side}"], of[f"cycle_{side}"]) for side in SIDES}
 
-    def step(self, batch: UnpairedBatch) -> None:
+    def step(self, batch: UnpairedBatch[Tensor]) -> None:
         """Do one iteration: an update of both generators, then one of both discriminators."""
         a, b = batch.a, batch.b
         with self.update("generator_ab", "generator_ba") as minimize:
@@ -145,7 +146,9 @@ class CycleGAN(TranslationModel):
         self.record_discriminator_accuracy(f"discriminator/{side}", real_logits, fake_logits)
         terms = {"real": self.adversarial.real(real_logits), "fake": self.adversarial.fake(fake_logits)}
         if self.is_active("discriminator", "gradient_penalty"):
-            ratio = local_shard(self.chances(Draw.MIX, side, len(real) * shard_count(), 1))[:, :, None, None].to(real)
+            ratio = local_shard(self.chances(Stream.INTERPOLATION, side, len(real) * shard_count(), 1))[
+                :, :, None, None
+            ].to(real)
             mixed = (ratio * real + (1 - ratio) * fake).requires_grad_()
             terms["gradient_penalty"] = gradient_penalty(discriminator(mixed), mixed)
         return self.weighted("discriminator", terms, side)
@@ -159,16 +162,16 @@ class CycleGAN(TranslationModel):
         if pool.size == 0:
             return fake.detach()
         return on_global_batch(
-            fake, lambda whole: pool.query(whole, self.chances(Draw.POOL, side, len(whole), 2).tolist())
+            fake, lambda whole: pool.query(whole, self.chances(Stream.POOL, side, len(whole), 2).tolist())
         )
 
-    def chances(self, draw: Draw, side: str, num_images: int, count: int) -> Tensor:
+    def chances(self, stream: Stream, side: str, num_images: int, count: int) -> Tensor:
         """Return ``count`` numbers, uniform on [0, 1), for each image of an iteration in all processes.
 
         They are float64, on the CPU, and a function of (seed, side, place of the image in the sample stream).
         """
         positions = self.iteration * num_images + np.arange(num_images)
-        found = uniform(self.seed, draw, positions, len(SIDES) * count).reshape(num_images, len(SIDES), count)
+        found = uniform(self.seed, stream, positions, len(SIDES) * count).reshape(num_images, len(SIDES), count)
         return torch.from_numpy(found[:, SIDES.index(side)])
 
     # --- use after training ----------------------------------------------------------------------------------

@@ -22,7 +22,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from translate.data.batches import HeldOut, PairedBatch
+from translate.data.batches import HeldOut
+from translate.data.views.paired import PairedBatch
 from translate.inference.grids import grid
 from translate.inference.pix2pix import Pix2PixTranslation
 from translate.losses.adversarial import AdversarialLoss
@@ -70,7 +71,7 @@ class Pix2Pix(TranslationModel):
         self.statistics = statistics
         self.noise = noise
 
-    def step(self, batch: PairedBatch) -> None:
+    def step(self, batch: PairedBatch[Tensor]) -> None:
         """Do one iteration: an update of the discriminator, then one of the generator, on the same translations."""
         x, y = batch.source, batch.target
         fake = self.generator(x)

@@ -19,8 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from translate.data.batches import HeldOut, LabelledBatch
+from translate.data.batches import HeldOut
 from translate.data.labels import changed, conditions
+from translate.data.views.labelled import LabelledBatch
 from translate.errors import UserError
 from translate.inference.grids import grid
 from translate.inference.stargan_v1 import StarGANv1Translation
@@ -86,7 +87,7 @@ class StarGANv1(TranslationModel):
             for phase, term in (name.split("/") for name in HEADLINE)
         )
 
-    def step(self, batch: tuple[LabelledBatch, ...]) -> None:
+    def step(self, batch: tuple[LabelledBatch[Tensor], ...]) -> None:
         """Do one iteration: for each data set update the discriminator and, every ``num_critic``-th, the generator."""
         generator_learns = (self.iteration + 1) % self.num_critic == 0
         for number, part in enumerate(batch):
@@ -98,7 +99,7 @@ class StarGANv1(TranslationModel):
         if generator_learns:
             self.update_ema()
 
-    def discriminator_loss(self, number: int, batch: LabelledBatch) -> Tensor:
+    def discriminator_loss(self, number: int, batch: LabelledBatch[Tensor]) -> Tensor:
         """Return what the discriminator pays for a batch of the data set ``number`` (eqs. 2, 5 and 8)."""
         x, variant = batch.image, self.variants[number]
         with torch.no_grad():
@@ -118,7 +119,7 @@ class StarGANv1(TranslationModel):
             terms["gradient_penalty"] = gradient_penalty(self.discriminator(mixed)[0], mixed)
         return self.weighted("discriminator", terms, variant)
 
-    def generator_loss(self, number: int, batch: LabelledBatch) -> Tensor:
+    def generator_loss(self, number: int, batch: LabelledBatch[Tensor]) -> Tensor:
         """Return what the generator pays for a batch of the data set ``number`` (eqs. 3, 4, 6 and 8)."""
         x = batch.image
         fake = self.generator(x, self.told(number, batch.target))

@@ -19,7 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from translate.data.batches import HeldOut, ReferenceBatch
+from translate.data.batches import HeldOut
+from translate.data.views.reference import ReferenceBatch
 from translate.errors import UserError
 from translate.inference.grids import grid
 from translate.inference.stargan_v2 import StarGANv2Translation
@@ -86,7 +87,7 @@ class StarGANv2(TranslationModel):
         self.latent_size = latent_size
         self.r1_every = r1_every
 
-    def step(self, batch: ReferenceBatch) -> None:
+    def step(self, batch: ReferenceBatch[Tensor]) -> None:
         """Do one iteration: two discriminator updates, two generator updates, one move of the averages."""
         codes, references = (batch.code, batch.code2), (batch.reference, batch.reference2)
         content = self.content(batch.image)  # the generator rests during both discriminator updates
@@ -104,7 +105,7 @@ class StarGANv2(TranslationModel):
             minimize(self.generator_loss(batch, self.style_encoder, references, "reference"))
         self.update_ema()
 
-    def discriminator_loss(self, batch: ReferenceBatch, fake: Tensor, variant: str) -> Tensor:
+    def discriminator_loss(self, batch: ReferenceBatch[Tensor], fake: Tensor, variant: str) -> Tensor:
         """Return what the discriminator pays (eq. 1), with R1 on real images or the penalty of WGAN-GP."""
         penalized = self.is_active("discriminator", "r1") and self.iteration % self.r1_every == 0
         x = batch.image.detach().requires_grad_(penalized)
@@ -126,7 +127,7 @@ class StarGANv2(TranslationModel):
         return self.weighted("discriminator", terms, variant, every={"r1": self.r1_every})
 
     def generator_loss(
-        self, batch: ReferenceBatch, style_of: nn.Module, style_inputs: tuple[Tensor, Tensor], variant: str
+        self, batch: ReferenceBatch[Tensor], style_of: nn.Module, style_inputs: tuple[Tensor, Tensor], variant: str
     ) -> Tensor:
         """Return what the generator pays (eqs. 1 to 4); ``style_of`` reads the styles of both guides."""
         x, y, y_new = batch.image, batch.domain, batch.target

@@ -19,10 +19,10 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from translate.config.schema import RunConfig
-from translate.data.batches import Picture
-from translate.data.cache import Pictures
+from translate.data.batches import RawImages
+from translate.data.cache import StoredImages
 from translate.data.module import Shard
-from translate.data.transforms import AUGMENTATIONS, CHANCES, stored_side
+from translate.data.transforms import AUGMENTATIONS, NUM_UNIFORMS, stored_side
 from translate.errors import UserError
 from translate.models.base import TranslationModel
 from translate.models.image_pool import ImagePool
@@ -169,7 +169,7 @@ def _on_gpu(config: RunConfig) -> bool:
     return build.trains_on_gpu(config.trainer)
 
 
-class _Unread(Pictures):
+class _Unread(StoredImages):
     """The pictures of a data set, none of which is read: a pixel each."""
 
     def take(self, rows: np.ndarray) -> np.ndarray:
@@ -187,14 +187,14 @@ def _layout(config: RunConfig) -> torch.memory_format:
     """Return how images lie in memory when they have been augmented."""
     size, augment = config.data.image_size, config.data.augment
     side = stored_side(augment, size)
-    picture = Picture(torch.zeros(1, side, side, 3, dtype=torch.uint8), torch.zeros(1, CHANCES))
-    image = AUGMENTATIONS[augment](picture, size)
+    raw = RawImages(torch.zeros(1, side, side, 3, dtype=torch.uint8), torch.zeros(1, NUM_UNIFORMS))
+    image = AUGMENTATIONS[augment](raw, size)
     return torch.contiguous_format if image.is_contiguous() else torch.channels_last
 
 
 def _allocated(value: Any, side: int, layout: torch.memory_format) -> Any:
     """Return a batch as a model sees it, its tensors made where tensors are made now."""
-    if isinstance(value, Picture):
+    if isinstance(value, RawImages):
         return torch.empty(len(value.pixels), 3, side, side, memory_format=layout)
     if isinstance(value, Tensor):
         return torch.empty(value.shape, dtype=value.dtype)

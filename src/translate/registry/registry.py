@@ -103,6 +103,7 @@ class Registry:
 NETWORKS = Registry("network", "translate.networks")
 LOSSES = Registry("loss", "translate.losses")
 DATASETS = Registry("data set", "translate.data.datasets")
+VIEWS = Registry("view", "translate.data.views")  # a model names one as its fact `batch`
 METRICS = Registry("metric", "translate.metrics")
 MODELS = Registry("model", "translate.models")
 TRANSLATIONS = Registry("translation", "translate.inference")  # by the name of the model; no configuration names it
@@ -111,6 +112,7 @@ REGISTRIES: dict[str, Registry] = {
     "networks": NETWORKS,
     "losses": LOSSES,
     "datasets": DATASETS,
+    "views": VIEWS,
     "metrics": METRICS,
     "models": MODELS,
 }

@@ -10,7 +10,7 @@ from translate.registry.registry import DATASETS
 COLOURS = {"blue": (40, 60, 220), "red": (220, 50, 40), "yellow": (240, 210, 40)}
 
 
-@DATASETS.register("my_lab_dots", gives=("domain",))
+@DATASETS.register("my_lab_dots", provides=("domain",))
 class Dots(Dataset):
     """A dot somewhere on grey; its colour is the domain."""
 

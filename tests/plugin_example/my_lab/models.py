@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from my_lab.translations import Painting
-from translate.data.batches import ReferenceBatch
+from translate.data.views.reference import ReferenceBatch
 from translate.losses.reconstruction import l1
 from translate.models.base import OptimizerFactory, TranslationModel
 from translate.registry.registry import MODELS

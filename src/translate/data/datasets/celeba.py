@@ -25,7 +25,7 @@ _PARTITION = {"train": 0, "val": 1}
 _NAMES = {"Male": ("female", "male"), "Young": ("old", "young"), "No_Beard": ("beard", "no_beard")}
 
 
-@DATASETS.register("celeba", gives=("domain", "attributes"))
+@DATASETS.register("celeba", provides=("domain", "attributes"))
 class CelebA(ImageFiles):
     """CelebA: faces with 40 binary attributes; two domains by one of them, or none.
 

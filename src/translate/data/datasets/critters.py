@@ -19,7 +19,7 @@ DEFAULT_DOMAINS = ("bear", "cat", "rabbit")
 VALIDATION = 1 << 40  # the world's indices from here on are never trained on, however large a train part is
 
 
-@DATASETS.register("critters", gives=("domain", "attributes"))
+@DATASETS.register("critters", provides=("domain", "attributes"))
 class Critters(Dataset):
     """Procedural cartoon animal heads whose factors are known, see translate.data.synthetic.
 

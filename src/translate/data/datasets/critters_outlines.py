@@ -17,7 +17,7 @@ from translate.registry.registry import DATASETS
 SIDES = ("outline", "drawing")
 
 
-@DATASETS.register("critters_outlines", gives=("domain", "partner"))
+@DATASETS.register("critters_outlines", provides=("domain", "partner"))
 class CrittersOutlines(Dataset):
     """Critters as black lines on white and in colour, in pairs, see translate.data.synthetic.
 

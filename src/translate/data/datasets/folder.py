@@ -23,7 +23,7 @@ from translate.registry.registry import DATASETS
 _VALIDATION = ("val", "test")  # in this order
 
 
-@DATASETS.register("folder", gives=("domain",))
+@DATASETS.register("folder", provides=("domain",))
 class Folder(ImageFiles):
     """Class folders: every folder is a domain, every image file in it (at any depth) an item.
 

@@ -27,7 +27,7 @@ from translate.registry.registry import DATASETS
 _HELD_OUT = ("validation", "val", "test")  # in this order
 
 
-@DATASETS.register("huggingface", gives=("domain",), fetches=True)
+@DATASETS.register("huggingface", provides=("domain",), fetches=True)
 class HuggingFace(Dataset):
     """Images with labels from Hugging Face `datasets` (pip install 'translate-gan[huggingface]').
 

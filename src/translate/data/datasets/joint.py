@@ -16,7 +16,7 @@ from translate.errors import UserError
 from translate.registry.registry import DATASETS
 
 
-@DATASETS.register("joint", gives=("attributes",), nested="parts")
+@DATASETS.register("joint", provides=("attributes",), nested="parts")
 class Joint(Dataset):
     """Several data sets joined, whose labels stand side by side, such as CelebA's attributes and RaFD's expressions.
 

@@ -18,7 +18,7 @@ _NAME = re.compile(r"(?P<person>-1|\d{4})_c(?P<camera>\d+)s\d+_\d+_\d+\.\w+")
 _JUNK = ("-1", "0000")  # boxes that show a person badly, and boxes that show none
 
 
-@DATASETS.register("market1501", gives=("domain",))
+@DATASETS.register("market1501", provides=("domain",))
 class Market1501(ImageFiles):
     """Market-1501 (Zheng et al., ICCV 2015), for translation between cameras: c1, c2, ... are the domains.
 

@@ -29,7 +29,7 @@ Pairs = list[tuple[str, str]]
 """The files of A and of B, relative to the root; the same file twice where both lie side by side in it."""
 
 
-@DATASETS.register("paired", gives=("domain", "partner"))
+@DATASETS.register("paired", provides=("domain", "partner"))
 class Paired(ImageFiles):
     """Images of two domains, of which every one belongs to one of the other (pix2pix).
 

@@ -31,7 +31,7 @@ _NAME = re.compile(
 )
 
 
-@DATASETS.register("rafd", gives=("domain",))
+@DATASETS.register("rafd", provides=("domain",))
 class RaFD(ImageFiles):
     """RaFD (Langner et al., 2010): 67 persons with eight expressions, which are the domains.
 

@@ -36,7 +36,7 @@ COLLECTIONS = {
 """The published sets of CycleGAN, each with what its sides A and B show."""
 
 
-@DATASETS.register("unpaired", gives=("domain",))
+@DATASETS.register("unpaired", provides=("domain",))
 class Unpaired(ImageFiles):
     """Two folders of images that have nothing to do with each other, trainA/ and trainB/ (CycleGAN).
 

@@ -1,0 +1,44 @@
+"""The numbers of all independent streams of random numbers, for `translate.data.philox`.
+
+A stream, once used, never changes its number or its meaning: another number would change every run of a seed.
+"""
+
+from enum import IntEnum
+
+STREAMS_PER_SET = 1_000
+"""Label set k of a joint data set (or update k of a step) has the streams ``STREAMS_PER_SET * k + Stream``."""
+
+FIRST_PLUGIN_STREAM = 500
+"""Streams of plug-ins have numbers from here to ``STREAMS_PER_SET - 1``; `Stream` stays below."""
+
+FIRST_EVALUATION_STREAM = 0xE000_0000
+"""Streams of evaluation begin here, two a translation task; training never reaches them."""
+
+
+class Stream(IntEnum):
+    """The streams of training: views draw the samples, `translate.data.module` the augmentation, steps the last two."""
+
+    DOMAIN = 0
+    ITEM = 1
+    TARGET = 2
+    REFERENCE = 3
+    REFERENCE2 = 4
+    CODE = 5
+    CODE2 = 6
+    AUGMENT = 7
+    AUGMENT_REFERENCE = 8
+    AUGMENT_REFERENCE2 = 9
+    ORDER = 10
+    ITEM_B = 11
+    AUGMENT_B = 12
+    INTERPOLATION = 13  # between real and generated images, for a gradient penalty
+    POOL = 14  # the queries of an image pool
+
+
+def stream_of_set(number: int, stream: int) -> int:
+    """Return the number that a stream has in label set (or update) ``number``, counted from 0.
+
+    >>> stream_of_set(2, Stream.ORDER)
+    2010
+    """
+    return STREAMS_PER_SET * number + stream
