@@ -19,8 +19,8 @@ from translate.config import schema
 from translate.config.check import INJECTED, RULES
 from translate.config.experiments import HEADER, header
 from translate.config.types import in_words
-from translate.data.views import VIEWS, serves
-from translate.registry.registry import REGISTRIES
+from translate.data.views.base import missing_needs
+from translate.registry.registry import REGISTRIES, VIEWS
 from translate.registry.signatures import Entry
 from translate.schedules import SCHEDULES
 
@@ -58,6 +58,7 @@ KINDS = {
     "networks": "named in `model.networks.<role>`",
     "losses": "named in `model.losses.<slot>`, or called by a model",
     "datasets": "named in `data`",
+    "views": "named by models as their batch",
     "metrics": "named in `metrics.<label>`",
     "models": "named in `model`",
 }
@@ -230,7 +231,10 @@ def _fact_words(name: str) -> str:
         "optional_networks": "may have the networks",
         "losses": "needs the losses",
         "terms": "weighs the terms",
-        "gives": "gives of every image",
+        "provides": "provides for every image",
+        "needs": "needs for every image",
+        "num_domains": "takes a number of domains from and to",
+        "images": "has the image fields, with the streams of their augmentation,",
         "fetches": "may be downloaded when it is opened:",
         "image_size": "takes an image size of",
     }
@@ -276,7 +280,7 @@ def pairs_page() -> str:
         [
             "# Models and data sets",
             NOTICE,
-            "A model says which batch it sees, a batch what it needs of every image, a data set what it gives. Where "
+            "A model says which batch it sees, a view what its batch needs, a data set what it provides. Where "
             "that fits, the pair trains; the others are refused before anything is built, in a sentence that names "
             "both sides. A test trains every pair that says yes for an iteration, and lets every other be refused.",
             _table(("data set", "options of `data`", *(_codes([model.name]) for model in models)), rows),
@@ -298,12 +302,12 @@ def _ours(kind: str) -> list[Entry]:
 
 
 def _verdict(model: Entry, data: Entry) -> str:
-    missing = serves(VIEWS[model.facts["batch"]], data.facts["provides"])
+    missing = missing_needs(VIEWS.facts(model.facts["batch"])["needs"], data.facts["provides"])
     return f"no {' and no '.join(missing)}" if missing else "yes"
 
 
 def _two_domain_note(models: Sequence[Entry]) -> Iterator[str]:
-    names = [model.name for model in models if VIEWS[model.facts["batch"]].num_domains_needed[1] == 2]
+    names = [model.name for model in models if VIEWS.facts(model.facts["batch"])["num_domains"][1] == 2]
     if names:
         yield (
             f"Between two domains only: {_codes(names)}. From a data set of more, choose them by "

@@ -28,7 +28,7 @@ shares = st.floats(0, 1) | st.just(1.0)
 def opened(dataset: Numbers, size: int, folder: Path | None, share: float = 1.0) -> tuple[list[int], Any] | str:
     """Return (items, their pictures), or the sentence with which the data set is refused."""
     try:
-        pictures = open_images(dataset, size, folder, max_bad_fraction=share, workers=2, progress=False)
+        pictures = open_images(dataset, size, folder, max_bad_fraction=share, num_threads=2, progress=False)
     except UserError as error:
         assert len(str(error).splitlines()) == 1
         return str(error)

@@ -13,7 +13,8 @@ from properties.budget import examples
 from properties.worlds import Numbers, domains
 from translate.data.batches import RawImages
 from translate.data.module import DataModule, Shard
-from translate.data.views import ReferenceView, shuffled
+from translate.data.views.base import ViewInputs, shuffled
+from translate.data.views.reference import ReferenceView
 
 VIEWS = ("reference", "labelled", "unpaired", "paired")
 seeds = st.integers(0, 2**64 - 1)
@@ -25,6 +26,10 @@ def module(view: str, domain: np.ndarray, **options: Any) -> DataModule:
         domain = np.arange(2 * len(domain)) % 2
     dataset = Numbers(domain, num_attributes=3 * (view == "labelled"), paired=view == "paired")
     return DataModule(dataset, dataset, 4, view=view, latent_size=3, augment="none", **options)
+
+
+def reference_view(domain: np.ndarray, latent_size: int, seed: int) -> ReferenceView:
+    return ReferenceView(ViewInputs(Numbers(domain), np.arange(len(domain)), 1, latent_size, None, seed))
 
 
 def flat(batch: Any) -> list[Tensor]:
@@ -104,7 +109,7 @@ def test_the_batch_size_only_cuts_the_stream(run, iteration: int, times: int) ->
 @given(domains(2, 5), seeds, seeds, st.integers(0, 10**9))
 def test_seeds_give_other_numbers(domain, seed, other, position) -> None:
     positions = np.arange(position, position + 4)
-    first, second = (ReferenceView(domain, int(domain.max()) + 1, 2, one).draw(positions) for one in (seed, other))
+    first, second = (reference_view(domain, 2, one).draw(positions) for one in (seed, other))
     assert np.array_equal(first.code, second.code) == (seed == other)
     assert not np.array_equal(first.code, first.code2)
 
@@ -114,7 +119,7 @@ def test_seeds_give_other_numbers(domain, seed, other, position) -> None:
 def test_sources_and_targets_of_every_domain_are_alike_often(domain, seed, start) -> None:
     """Whatever the sizes of the domains. Six standard deviations: of a million cases not one is beyond."""
     count, num_domains = 4_000, int(domain.max()) + 1
-    rows = ReferenceView(domain, num_domains, 0, seed).draw(np.arange(start, start + count))
+    rows = reference_view(domain, 0, seed).draw(np.arange(start, start + count))
     share = 1 / num_domains
     margin = 6 * math.sqrt(count * share * (1 - share))
     for drawn in (rows.domain, rows.target):
@@ -139,9 +144,9 @@ def test_an_epoch_holds_everything_once(seed, stream, count, start, length) -> N
 def test_every_picture_has_chances_of_its_own(run, iteration) -> None:
     view, domain, seed, batch_size = run
     batch = module(view, domain, batch_size=batch_size, seed=seed).iterations()[iteration]
-    pictures = [value for value in (batch[0] if view == "labelled" else batch) if isinstance(value, RawImages)]
-    for picture in pictures:
-        assert ((picture.uniform >= 0) & (picture.uniform < 1)).all()
-        assert len({tuple(row) for row in picture.uniform.tolist()}) == batch_size
-    alike = [a.uniform.equal(b.uniform) for a in pictures for b in pictures if a is not b]
+    images = [value for value in (batch[0] if view == "labelled" else batch) if isinstance(value, RawImages)]
+    for image in images:
+        assert ((image.uniform >= 0) & (image.uniform < 1)).all()
+        assert len({tuple(row) for row in image.uniform.tolist()}) == batch_size
+    alike = [a.uniform.equal(b.uniform) for a in images for b in images if a is not b]
     assert all(alike) if view == "paired" else not any(alike)  # a pair is cropped alike

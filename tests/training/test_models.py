@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from training.tiny import Case, tiny, tiny_cyclegan, tiny_pix2pix, tiny_stargan_v1
-from translate.data.views import VIEWS
 from translate.models.base import TranslationModel
-from translate.registry.registry import MODELS
+from translate.registry.registry import MODELS, VIEWS
 from translate.runs import checkpoints
 from translate.runs.folder import RunFolder
 from translate.training import build
@@ -69,7 +68,7 @@ def test_every_model_has_a_case(name: str) -> None:
 
 
 def test_every_batch_type_is_covered() -> None:
-    assert {MODELS.facts(name)["batch"] for name in NAMES} == set(VIEWS)
+    assert {MODELS.facts(name)["batch"] for name in NAMES} == set(VIEWS.names())
 
 
 @pytest.mark.parametrize("name", COVERED)

@@ -9,9 +9,9 @@ import torch
 import layouts
 from training.test_models import CASES, NAMES
 from translate.config.compose import load
-from translate.data.views import VIEWS, serves
+from translate.data.views.base import missing_needs
 from translate.errors import ConfigError
-from translate.registry.registry import DATASETS, MODELS
+from translate.registry.registry import DATASETS, MODELS, VIEWS
 from translate.training import build
 
 TWO = "data.domains=[{},{}]"
@@ -88,7 +88,7 @@ SETS = [name for name in DATASETS.names() if DATASETS.entry(name).module.startsw
 
 def fits(model: str, data: str) -> bool:
     """Return what the table says."""
-    return not serves(VIEWS[MODELS.facts(model)["batch"]], DATASETS.facts(data)["provides"])
+    return not missing_needs(VIEWS.facts(MODELS.facts(model)["batch"])["needs"], DATASETS.facts(data)["provides"])
 
 
 YES = [(model, data) for model in NAMES for data in SETS if fits(model, data)]
@@ -139,12 +139,14 @@ def test_another_pair_is_refused_in_a_sentence_that_names_both(model: str, data:
     with pytest.raises(ConfigError) as caught:
         CASES[model].on([*LAYOUTS[data](tmp_path), *small(model)])
     (problem,) = map(str, caught.value.problems)
-    missing = " and the ".join(serves(VIEWS[MODELS.facts(model)["batch"]], DATASETS.facts(data)["provides"]))
-    assert f"model={model} needs the {missing} of every image, but data={data} gives only" in problem
+    missing = " and the ".join(
+        missing_needs(VIEWS.facts(MODELS.facts(model)["batch"])["needs"], DATASETS.facts(data)["provides"])
+    )
+    assert f"model={model} needs the {missing} of every image, but data={data} provides only" in problem
     assert "\n" not in problem
 
 
-TWO_DOMAINS = [name for name in NAMES if VIEWS[MODELS.facts(name)["batch"]].num_domains_needed[1] == 2]
+TWO_DOMAINS = [name for name in NAMES if VIEWS.facts(MODELS.facts(name)["batch"])["num_domains"][1] == 2]
 
 
 @pytest.mark.parametrize("model", [name for name in TWO_DOMAINS if fits(name, "critters")])

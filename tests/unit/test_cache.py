@@ -74,7 +74,7 @@ def expect(world, pictures, size=8):
 @pytest.mark.parametrize("on_demand", [False, True])
 def test_take_returns_the_pictures(on_demand, workers, tmp_path):
     world = World(bad=[0, 77])
-    pictures = open_images(world, 8, None if on_demand else tmp_path, workers=workers)
+    pictures = open_images(world, 8, None if on_demand else tmp_path, num_threads=workers)
     assert sorted(world.reads[:200]) != [] and set(world.reads) == set(range(200))
     assert pictures.indices.tolist() == [index for index in range(200) if index not in (0, 77)]
     assert pictures.bad == [("world 0", "is spoilt"), ("world 77", "is spoilt")] and len(pictures) == 198
@@ -172,9 +172,9 @@ def test_bad_files_are_named_and_counted_at_every_start(tmp_path, caplog):
         assert [name for name, _ in pictures.bad] == [str(root / name) for name in spoilt] and spoilt
         warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
         for line, name in zip(warnings, spoilt, strict=False):
-            assert f"{root / name} is not a picture" in line
+            assert f"{root / name} is not an image" in line
         assert len(warnings) == len(spoilt) + 1
-        assert f"{len(spoilt)} of {len(dataset)} images set aside" in warnings[-1]
+        assert f"{len(spoilt)} of {len(dataset)} images left out" in warnings[-1]
 
 
 def test_a_bad_file_that_becomes_readable_is_taken_back(tmp_path):
@@ -193,7 +193,12 @@ def test_too_many_bad_files_are_an_error_that_names_them_and_the_setting(on_dema
     with pytest.raises(UserError) as caught:
         open_images(world, 8, folder, max_bad_fraction=0.01)
     text = str(caught.value)
-    assert "5 of 200" in text and "world 10 is spoilt" in text and "2 more" in text and "data.max_bad_fraction" in text
+    assert (
+        "5 of 200" in text
+        and "world 10 is spoilt" in text
+        and "2 more" in text
+        and text.startswith("max_bad_fraction: ")
+    )
     assert "1.0%" in text and "2.5%" in text and "\n" not in text
     assert len(open_images(World(version="2", bad=world.bad), 8, folder, max_bad_fraction=0.05)) == 195
     with pytest.raises(UserError):  # the limit holds for a cache that is there, too
@@ -276,7 +281,7 @@ CHILD = textwrap.dedent("""
             return super().read(index, size)
     world = Slow()
     print("begin", flush=True)
-    pictures = open_images(world, 8, Path(sys.argv[2]), workers=1)
+    pictures = open_images(world, 8, Path(sys.argv[2]), num_threads=1)
     test_cache.expect(world, pictures)
     print("reads", len(world.reads), flush=True)
 """)
@@ -323,11 +328,11 @@ def test_memory_does_not_grow_with_the_data_set(tmp_path, monkeypatch):
         def read(self, index, size):
             return np.full((size, size, 3), index % 256, np.uint8)
 
-    append = cache._Writer.append  # a slow disk, which the threads could run ahead of
-    monkeypatch.setattr(cache._Writer, "append", lambda self, pictures: (time.sleep(0.01), append(self, pictures)))
+    append = cache._FileWriter.append  # a slow disk, which the threads could run ahead of
+    monkeypatch.setattr(cache._FileWriter, "append", lambda self, pictures: (time.sleep(0.01), append(self, pictures)))
     tracemalloc.start()
     try:
-        pictures = open_images(Flat(4000), 64, tmp_path, workers=2)
+        pictures = open_images(Flat(4000), 64, tmp_path, num_threads=2)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -350,7 +355,7 @@ def test_the_log_has_lines_and_no_bar_without_a_terminal(tmp_path, caplog, capsy
     lines = [record.getMessage() for record in caplog.records]
     assert any("200 images, a 100, b 100" in line for line in lines)
     assert any(line.startswith("data: decoding 200 images to 8 px") for line in lines)
-    assert any("images/s" in line and "0 set aside" in line for line in lines)
+    assert any("images/s" in line and "0 unreadable" in line for line in lines)
     assert capsys.readouterr().err == ""
 
 

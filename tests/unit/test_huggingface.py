@@ -153,7 +153,7 @@ def test_bad_pictures_are_set_aside(tmp_path: Path) -> None:
     (tmp_path / "train" / "dog" / "000.png").unlink()
     pictures = open_images(opened(tmp_path), 8, None, max_bad_fraction=0.3, progress=False)
     assert len(pictures) == 9
-    assert [reason for _, reason in pictures.bad] == ["is empty (0 bytes)", "is not a picture in a known format"]
+    assert [reason for _, reason in pictures.bad] == ["is empty (0 bytes)", "is not an image in a known format"]
 
 
 def test_rows_without_a_picture_are_set_aside(tmp_path: Path) -> None:

@@ -249,8 +249,8 @@ def test_truncated_files_are_refused_with_a_reason(suffix, share, tmp_path):
     ("content", "reason"),
     [
         (b"", "is empty"),
-        (b"<html>not found</html>", "not a picture in a known format"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "not a picture in a known format"),
+        (b"<html>not found</html>", "not an image in a known format"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "not an image in a known format"),
         (None, "no such file"),
     ],
 )
@@ -348,7 +348,7 @@ def test_halves_of_a_file_are_cut_in_the_middle():
 
 @pytest.mark.parametrize("width", [1, 3, 511])
 def test_an_odd_width_has_no_halves(width):
-    with pytest.raises(ImageError, match=f"is {width} pixels wide, which are not two pictures of equal width"):
+    with pytest.raises(ImageError, match=f"is {width} pixels wide, so it is not two images of equal width"):
         cut_half(Image.new("RGB", (width, 8)), "left")
 
 
@@ -356,7 +356,7 @@ def test_an_open_file_is_read_as_a_path_is(tmp_path):
     Image.fromarray(scene(20, 20)).save(tmp_path / "x.png")
     content = (tmp_path / "x.png").read_bytes()
     assert (read_image(io.BytesIO(content), 16) == read_image(tmp_path / "x.png", 16)).all()
-    for broken, reason in ((b"", "is empty"), (b"no picture", "not a picture"), (content[:-30], "cannot be")):
+    for broken, reason in ((b"", "is empty"), (b"no picture", "not an image"), (content[:-30], "cannot be")):
         with pytest.raises(ImageError, match=reason):
             read_image(io.BytesIO(broken), 16)
 

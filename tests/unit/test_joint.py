@@ -12,10 +12,11 @@ from translate.data.cache import open_images
 from translate.data.datasets.critters import Critters
 from translate.data.datasets.joint import Joint
 from translate.data.module import DataModule, Shard
-from translate.data.views import VIEWS, Feed
+from translate.data.views.base import ViewInputs
 from translate.data.views.labelled import LabelledBatch
 from translate.errors import UserError
 from translate.evaluation import classifier_scores
+from translate.registry.registry import VIEWS
 
 FACES = {"name": "critters", "num_images": 24, "num_val_images": 12, "domains": ["bear", "cat"], "labels": "attributes"}
 KINDS = {"name": "critters", "num_images": 40, "num_val_images": 20, "world_seed": 1, "labels": "domain"}
@@ -115,7 +116,7 @@ def test_images_keep_their_labels() -> None:
 
 def test_every_part_comes_in_epochs_of_its_own() -> None:
     data = module()
-    view = VIEWS["labelled"].of(Feed(data.train, np.arange(64), 6, 0, None, 0))
+    view = VIEWS.get("labelled")(ViewInputs(data.train, np.arange(64), 6, 0, None, 0))
     for number, (first, count) in enumerate(((0, 24), (24, 40))):
         epochs = [view.draw(np.arange(k * count, (k + 1) * count))[number].image for k in range(2)]
         assert all(sorted(rows) == list(range(first, first + count)) for rows in epochs)

@@ -133,7 +133,7 @@ def test_an_odd_width_is_set_aside_with_both_halves(tmp_path: Path) -> None:
     pictures = open_images(found, 4, None, max_bad_fraction=0.2, progress=False)
     assert len(pictures) == 18
     assert [name for name, _ in pictures.bad] == [found.describe(18), found.describe(19)]
-    with pytest.raises(UserError, match="not two pictures of equal width"):
+    with pytest.raises(UserError, match="not two images of equal width"):
         open_images(found, 4, None, max_bad_fraction=0.05, progress=False)
 
 

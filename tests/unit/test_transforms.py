@@ -21,7 +21,7 @@ from translate.data.transforms import (
     crop_box,
     crop_flip,
     flip,
-    plain,
+    identity,
     resize_crop_flip,
     sample_box,
     stored_side,
@@ -31,7 +31,7 @@ from translate.data.transforms import (
 WHOLE = [0.0, 0.0, 1.0, 1.0]
 
 
-def chances(count: int, seed: int = 0) -> Tensor:
+def uniforms(count: int, seed: int = 0) -> Tensor:
     return torch.rand(count, NUM_UNIFORMS, generator=torch.Generator().manual_seed(seed))
 
 
@@ -91,16 +91,16 @@ def published_boxes(count: int) -> np.ndarray:
 
 
 def test_half_of_the_images_are_cropped() -> None:
-    boxes = crop_box(chances(40_000))
+    boxes = crop_box(uniforms(40_000))
     cropped = (boxes != torch.tensor(WHOLE)).any(1).float().mean().item()
     assert abs(cropped - CROP_PROBABILITY) < 5 * math.sqrt(0.25 / 40_000)
 
 
 def test_boxes_have_the_published_distribution() -> None:
     count = 60_000
-    chance = chances(count)
-    chance[:, 0] = 0.0
-    found, wanted = crop_box(chance).double().numpy(), published_boxes(count)
+    uniform = uniforms(count)
+    uniform[:, 0] = 0.0
+    found, wanted = crop_box(uniform).double().numpy(), published_boxes(count)
 
     def figures(boxes: np.ndarray) -> dict[str, np.ndarray]:
         left, top, width, height = boxes.T
@@ -134,7 +134,7 @@ def test_nothing_drawn_is_the_picture_itself(name: str) -> None:
     nothing = torch.full((3, NUM_UNIFORMS), 0.99)  # no crop, no flip
     found = AUGMENTATIONS[name](RawImages(pixels, nothing), 32)
     if name == "crop_flip":
-        assert torch.allclose(found, plain(RawImages(pixels, nothing), 32), atol=1e-4)
+        assert torch.allclose(found, identity(RawImages(pixels, nothing), 32), atol=1e-4)
     else:
         assert found.equal(to_float(pixels))
 
@@ -142,8 +142,8 @@ def test_nothing_drawn_is_the_picture_itself(name: str) -> None:
 @pytest.mark.parametrize("augmentation", [flip, crop_flip])
 def test_flip_mirrors_left_and_right(augmentation) -> None:
     pixels = noise(2, 32)
-    chance = torch.tensor([[0.99] * 5 + [0.0], [0.99] * 5 + [0.99]])
-    found, images = augmentation(RawImages(pixels, chance), 32), to_float(pixels)
+    uniform = torch.tensor([[0.99] * 5 + [0.0], [0.99] * 5 + [0.99]])
+    found, images = augmentation(RawImages(pixels, uniform), 32), to_float(pixels)
     assert torch.allclose(found[0], images[0].flip(2), atol=1e-4)
     assert torch.allclose(found[1], images[1], atol=1e-4)
     if augmentation is flip:
@@ -153,13 +153,13 @@ def test_flip_mirrors_left_and_right(augmentation) -> None:
 def test_half_of_the_images_are_flipped() -> None:
     pixels = noise(1, 8).expand(4_000, 8, 8, 3)
     images = to_float(pixels)
-    flipped = (flip(RawImages(pixels, chances(4_000)), 8) != images).flatten(1).any(1).float().mean().item()
+    flipped = (flip(RawImages(pixels, uniforms(4_000)), 8) != images).flatten(1).any(1).float().mean().item()
     assert abs(flipped - 0.5) < 5 * math.sqrt(0.25 / 4_000)
 
 
 def test_a_flipped_box_is_the_mirror_of_the_box() -> None:
     images = to_float(noise(4, 40))
-    boxes = crop_box(chances(4) * torch.tensor([0.0, 1, 1, 1, 1, 1]))
+    boxes = crop_box(uniforms(4) * torch.tensor([0.0, 1, 1, 1, 1, 1]))
     straight = sample_box(images, boxes, torch.zeros(4, dtype=torch.bool), 32)
     mirrored = sample_box(images, boxes, torch.ones(4, dtype=torch.bool), 32)
     assert torch.allclose(straight.flip(3), mirrored, atol=1e-3)
@@ -199,18 +199,18 @@ def test_a_box_shows_that_part_of_the_world() -> None:
 
 
 def test_an_image_is_augmented_by_its_own_chances_alone() -> None:
-    pixels, chance = noise(5, 40), chances(5)
-    whole = crop_flip(RawImages(pixels, chance), 32)
+    pixels, uniform = noise(5, 40), uniforms(5)
+    whole = crop_flip(RawImages(pixels, uniform), 32)
     order = torch.tensor([3, 1, 4])
-    assert torch.allclose(crop_flip(RawImages(pixels[order], chance[order]), 32), whole[order], atol=1e-5)
+    assert torch.allclose(crop_flip(RawImages(pixels[order], uniform[order]), 32), whole[order], atol=1e-5)
     assert whole.shape == (5, 3, 32, 32)
     assert whole.abs().max() <= 1 + 1e-5
 
 
-@pytest.mark.parametrize("augmentation", [plain, flip])
+@pytest.mark.parametrize("augmentation", [identity, flip])
 def test_a_wrong_stored_side_is_our_mistake(augmentation) -> None:
     with pytest.raises(AssertionError):
-        augmentation(RawImages(noise(1, 40), chances(1)), 32)
+        augmentation(RawImages(noise(1, 40), uniforms(1)), 32)
 
 
 # The augmentation of CycleGAN and pix2pix
@@ -222,10 +222,10 @@ def test_a_larger_picture_is_stored_as_published(size: int, side: int) -> None:
 
 
 def test_a_crop_is_a_part_of_the_picture_to_the_pixel() -> None:
-    pixels, chance = noise(20, 40), chances(20)
-    found, images = resize_crop_flip(RawImages(pixels, chance), 32), to_float(pixels)
+    pixels, uniform = noise(20, 40), uniforms(20)
+    found, images = resize_crop_flip(RawImages(pixels, uniform), 32), to_float(pixels)
     assert found.shape == (20, 3, 32, 32)
-    for image, numbers, crop in zip(images, chance.tolist(), found, strict=True):
+    for image, numbers, crop in zip(images, uniform.tolist(), found, strict=True):
         left, top = int(numbers[3] * 9), int(numbers[4] * 9)
         wanted = image[:, top : top + 32, left : left + 32]
         assert crop.equal(wanted.flip(2) if numbers[5] < 0.5 else wanted)
@@ -235,9 +235,9 @@ def test_every_place_of_a_crop_is_as_likely() -> None:
     count, places = 20_000, 6
     ramp = torch.arange(13).repeat(13, 1)  # pixel values are columns; the other two channels rows
     pixels = torch.stack([ramp, ramp.T, ramp.T], dim=2).byte()[None].expand(count, 13, 13, 3)
-    chance = chances(count)
-    chance[:, 5] = 0.9
-    corner = ((resize_crop_flip(RawImages(pixels, chance), 8)[:, :2, 0, 0] + 1) * 127.5).round().long()
+    uniform = uniforms(count)
+    uniform[:, 5] = 0.9
+    corner = ((resize_crop_flip(RawImages(pixels, uniform), 8)[:, :2, 0, 0] + 1) * 127.5).round().long()
     cells = torch.bincount(corner[:, 0] * places + corner[:, 1], minlength=places**2).double()
     assert len(cells) == places**2
     chi_square = ((cells - count / places**2) ** 2 / (count / places**2)).sum().item()
@@ -246,29 +246,29 @@ def test_every_place_of_a_crop_is_as_likely() -> None:
 
 def test_the_last_place_of_a_crop_is_inside() -> None:
     pixels = noise(2, 286)
-    chance = torch.full((2, NUM_UNIFORMS), np.nextafter(np.float32(1), np.float32(0)).item())
-    assert resize_crop_flip(RawImages(pixels, chance), 256).equal(to_float(pixels)[:, :, 30:, 30:])
+    uniform = torch.full((2, NUM_UNIFORMS), np.nextafter(np.float32(1), np.float32(0)).item())
+    assert resize_crop_flip(RawImages(pixels, uniform), 256).equal(to_float(pixels)[:, :, 30:, 30:])
 
 
 def test_the_pictures_of_a_pair_are_cropped_alike() -> None:
-    pixels, chance = noise(8, 36), chances(8)
-    inverted = resize_crop_flip(RawImages(255 - pixels, chance), 32)
-    assert torch.allclose(resize_crop_flip(RawImages(pixels, chance), 32), -inverted, atol=1e-6)
+    pixels, uniform = noise(8, 36), uniforms(8)
+    inverted = resize_crop_flip(RawImages(255 - pixels, uniform), 32)
+    assert torch.allclose(resize_crop_flip(RawImages(pixels, uniform), 32), -inverted, atol=1e-6)
 
 
 def test_a_picture_that_is_too_small_is_our_mistake() -> None:
     with pytest.raises(AssertionError):
-        resize_crop_flip(RawImages(noise(1, 24), chances(1)), 32)
+        resize_crop_flip(RawImages(noise(1, 24), uniforms(1)), 32)
 
 
 @pytest.mark.parametrize("size", [32, 64, 128, 256, 512])
 def test_stored_side_enlarges_no_crop(size: int) -> None:
     side = stored_side("crop_flip", size)
-    chance = chances(20_000, seed=size)
-    chance[:, 0] = 0
-    chance[:200, 1] = 0  # the smallest area
-    chance[:100, 2], chance[100:200, 2] = 0, 1 - 1e-6
-    smallest = (crop_box(chance)[:, 2:] * side).min().item()
+    uniform = uniforms(20_000, seed=size)
+    uniform[:, 0] = 0
+    uniform[:200, 1] = 0  # the smallest area
+    uniform[:100, 2], uniform[100:200, 2] = 0, 1 - 1e-6
+    smallest = (crop_box(uniform)[:, 2:] * side).min().item()
     assert smallest >= size - 1e-3, (side, smallest)
     assert side <= 1.3 * size + 8  # nor is much stored that nobody looks at
     assert stored_side("none", size) == stored_side("flip", size) == size

@@ -7,14 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from translate.data.views import VIEWS, Draw, ReferenceRows, ReferenceView, balanced_rows
-from translate.registry.registry import MODELS
+from properties.worlds import Numbers
+from translate.data.module import balanced_rows
+from translate.data.streams import FIRST_PLUGIN_STREAM, Stream
+from translate.data.views.base import ViewInputs, image_streams
+from translate.data.views.reference import ReferenceBatch, ReferenceView
+from translate.registry.registry import MODELS, VIEWS
 
 UNEVEN = np.repeat([0, 1, 2], [500, 40, 3])
 
 
 def view_of(domain: np.ndarray, seed: int = 0, latent_size: int = 4) -> ReferenceView:
-    return ReferenceView(domain, int(domain.max()) + 1, latent_size, seed)
+    return ReferenceView(ViewInputs(Numbers(domain), np.arange(len(domain)), 1, latent_size, None, seed))
 
 
 @st.composite
@@ -25,7 +29,7 @@ def domains(draw: st.DrawFn) -> np.ndarray:
     return labels[draw(st.permutations(range(len(labels))))]
 
 
-def same(first: ReferenceRows, second: ReferenceRows) -> bool:
+def same(first: ReferenceBatch, second: ReferenceBatch) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
@@ -95,9 +99,9 @@ def test_any_chunk_draws_the_same(domain, seed, start, count, data) -> None:
     whole = view_of(domain, seed).draw(positions)
     cut = data.draw(st.integers(0, count))
     halves = [view_of(domain, seed).draw(part) for part in (positions[:cut], positions[cut:])]
-    assert same(ReferenceRows(*map(np.concatenate, zip(*halves, strict=True))), whole)
+    assert same(ReferenceBatch(*map(np.concatenate, zip(*halves, strict=True))), whole)
     order = data.draw(st.permutations(range(count)))
-    assert same(view_of(domain, seed).draw(positions[order]), ReferenceRows(*(column[order] for column in whole)))
+    assert same(view_of(domain, seed).draw(positions[order]), ReferenceBatch(*(column[order] for column in whole)))
 
 
 def test_seeds_give_other_streams() -> None:
@@ -107,7 +111,7 @@ def test_seeds_give_other_streams() -> None:
 
 def test_streams_keep_their_numbers() -> None:
     """A stream that gets another number changes every run of that seed."""
-    assert [(draw.name, int(draw)) for draw in Draw] == [
+    assert [(draw.name, int(draw)) for draw in Stream] == [
         ("DOMAIN", 0),
         ("ITEM", 1),
         ("TARGET", 2),
@@ -121,7 +125,7 @@ def test_streams_keep_their_numbers() -> None:
         ("ORDER", 10),
         ("ITEM_B", 11),
         ("AUGMENT_B", 12),
-        ("MIX", 13),
+        ("INTERPOLATION", 13),
         ("POOL", 14),
     ]
 
@@ -136,9 +140,11 @@ def test_drawn_rows_of_seed_0_are_these() -> None:
     assert rows.reference2.tolist() == [541, 542, 522, 290, 239, 94]
 
 
-@pytest.mark.parametrize("name", VIEWS)
+@pytest.mark.parametrize("name", VIEWS.names())
 def test_every_view_says_what_it_needs_and_is_used(name: str) -> None:
-    assert {word for need in VIEWS[name].needs for word in need.split("|")} <= {"domain", "attributes", "partner"}
+    facts = VIEWS.facts(name)
+    assert all(stream < FIRST_PLUGIN_STREAM for stream in image_streams(facts).values())
+    assert {word for need in facts["needs"] for word in need.split("|")} <= {"domain", "attributes", "partner"}
     assert any(MODELS.facts(model).get("batch") == name for model in MODELS.names())
 
 

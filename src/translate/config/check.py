@@ -22,7 +22,8 @@ from translate.registry.signatures import Entry, described, misses
 # What build hands to a constructor by itself, hence what no configuration may say.
 INJECTED_INTO_DATASET = ("split", "domains")
 INJECTED_INTO_OPTIMIZER = ("params",)
-INJECTED = {"models": INJECTED_INTO_MODEL, "datasets": INJECTED_INTO_DATASET}
+INJECTED_INTO_VIEW = ("inputs",)
+INJECTED = {"models": INJECTED_INTO_MODEL, "datasets": INJECTED_INTO_DATASET, "views": INJECTED_INTO_VIEW}
 
 SHARED = ("image_size", "num_domains", "num_labels")
 """Quantities that the data owns: an argument of a network by that name must agree with `data`."""

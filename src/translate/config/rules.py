@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from translate.errors import UserError, among
-from translate.registry.registry import DATASETS, MODELS
+from translate.registry.registry import DATASETS, MODELS, VIEWS
 
 OPTIONAL = ("sample_every", "evaluate_every", "threads", "hang_timeout")  # of what is counted, what may be null
 
@@ -62,44 +62,46 @@ def batch_is_divisible(values: Mapping[str, Any]) -> Iterator[str]:
 
 def data_serves_model(values: Mapping[str, Any]) -> Iterator[str]:
     """The data set gives what the model's batch needs."""
-    from translate.data.views import VIEWS, serves
+    from translate.data.views.base import missing_needs
 
     model, data = values.get("model") or {}, values.get("data") or {}
     if model.get("name") not in MODELS.index() or data.get("name") not in DATASETS.index():
         return
     batch = MODELS.facts(model["name"]).get("batch")
-    gives = DATASETS.facts(data["name"]).get("provides")
-    if batch is None or gives is None:
+    provides = DATASETS.facts(data["name"]).get("provides")
+    if batch is None or provides is None:
         return
-    if batch not in VIEWS:
-        yield f"model: {model['name']!r} wants the batch {batch!r}, which no view makes{among(batch, VIEWS)}"
+    if batch not in VIEWS.index():
+        yield f"model: {model['name']!r} wants the batch {batch!r}, which no view makes{among(batch, VIEWS.names())}"
         return
-    missing = serves(VIEWS[batch], gives)
+    needs = VIEWS.facts(batch)["needs"]
+    missing = missing_needs(needs, provides)
     if missing:
         serving = [
-            name for name in DATASETS.names() if not serves(VIEWS[batch], DATASETS.facts(name).get("provides", ()))
+            name for name in DATASETS.names() if not missing_needs(needs, DATASETS.facts(name).get("provides", ()))
         ]
         yield (
             f"model={model['name']} needs the {' and the '.join(missing)} of every image, but "
-            f"data={data['name']} gives only {', '.join(gives) or 'images'}; data sets that serve: "
+            f"data={data['name']} provides only {', '.join(provides) or 'images'}; data sets that serve: "
             f"{', '.join(serving) or 'none yet'}"
         )
 
 
 def domains_are_as_many_as_needed(values: Mapping[str, Any]) -> Iterator[str]:
     """A model that translates between domains has as many as it needs, each named once."""
-    from translate.data.views import VIEWS
-
     model, data = values.get("model") or {}, values.get("data") or {}
     domains = data.get("domains")
     if not isinstance(domains, list):
         return
     for name in sorted({d for d in domains if domains.count(d) > 1}):
         yield f"data.domains: {name!r} stands there twice; name every domain once"
-    view = VIEWS.get(MODELS.facts(model["name"]).get("batch", "")) if model.get("name") in MODELS.index() else None
-    if view is None or not _counts_domains(view.needs, data) or _lacks(view, data):
+    batch = MODELS.facts(model["name"]).get("batch") if model.get("name") in MODELS.index() else None
+    if batch not in VIEWS.index():
         return
-    least, most = view.num_domains_needed
+    view = VIEWS.facts(batch)
+    if not _counts_domains(view["needs"], data) or _lacks(view["needs"], data):
+        return
+    least, most = view["num_domains"]
     if len(domains) < least:
         found = f"only {domains[0]!r}" if domains else "none"
         yield (
@@ -112,12 +114,12 @@ def domains_are_as_many_as_needed(values: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
-def _lacks(view: Any, data: Mapping[str, Any]) -> bool:
+def _lacks(needs: tuple[str, ...], data: Mapping[str, Any]) -> bool:
     """Return whether the data set does not give what a view needs, which `data_serves_model` says."""
-    from translate.data.views import serves
+    from translate.data.views.base import missing_needs
 
-    gives = DATASETS.facts(data["name"]).get("provides") if data.get("name") in DATASETS.index() else None
-    return gives is not None and bool(serves(view, gives))
+    provides = DATASETS.facts(data["name"]).get("provides") if data.get("name") in DATASETS.index() else None
+    return provides is not None and bool(missing_needs(needs, provides))
 
 
 def _counts_domains(needs: tuple[str, ...], data: Mapping[str, Any]) -> bool:

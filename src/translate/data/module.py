@@ -185,7 +185,7 @@ class DataModule(pl.LightningDataModule):
                 )
 
     def _facts(self, split: str) -> list[str]:
-        """Describe in words the properties of "train" or "val" that all processes must see alike, the simplest first."""
+        """Return the properties of "train" or "val" that all processes must see alike, in words, simplest first."""
         dataset = self._dataset(split)
         labels = digest([dataset.domain, dataset.partner, self.label_table(split)])
         return [

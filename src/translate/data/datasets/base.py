@@ -34,7 +34,7 @@ class Dataset:
     same whenever it is asked for. It knows nothing of batches, targets or augmentation. A *view*
     (translate.data.views) makes items into the batch that a model declares: it draws items, references and
     targets for every position of the sample stream. So a data set is written once and serves every model
-    whose view needs no more than it gives (the registry's fact `gives`: domain, attributes, partner).
+    whose view needs no more than the set provides (its fact `provides`: domain, attributes, partner).
 
     A subclass takes its own keywords and then `*, split: "train" | "val", domains: Sequence[str] | None`,
     sets the labels below, and defines `__len__`, `read`, `describe` and `fingerprint`. Constructing one lists

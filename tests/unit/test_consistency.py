@@ -1,4 +1,4 @@
-"""Processes that see different data are told so, by a sentence that names the rank and what it found."""
+"""Processes that see different data raise an error with the rank and the first difference."""
 
 import os
 import shutil
@@ -9,14 +9,14 @@ import pytest
 from PIL import Image
 
 from translate.data import module
-from translate.data.consistency import agree
+from translate.data.consistency import check_consistency
 from translate.data.datasets.folder import Folder
 from translate.data.module import DataModule
 from translate.errors import UserError
 
 
 def test_what_is_alike_is_passed_over() -> None:
-    agree(["2 train images"], lambda mine: [mine, ("elsewhere", ["2 train images"])])
+    check_consistency(["2 train images"], lambda mine: [mine, ("elsewhere", ["2 train images"])])
 
 
 def test_every_rank_that_differs_is_named_with_the_plainest_of_what_it_found() -> None:
@@ -26,21 +26,21 @@ def test_every_rank_that_differs_is_named_with_the_plainest_of_what_it_found() -
         ("c", ["7 images", "labels x"]),
     ]
     with pytest.raises(UserError) as caught:
-        agree(["9 train images", "labels x"], lambda mine: [("a", mine[1]), *others, others[2]])
+        check_consistency(["9 train images", "labels x"], lambda mine: [("a", mine[1]), *others, others[2]])
     said = str(caught.value)
-    assert "rank 2 of 5 processes (on b) found labels y, but rank 0 (on a) found labels x" in said
-    assert "ranks 3, 4 of 5 processes (on c) found 7 images, but rank 0 (on a) found 9 train images" in said
+    assert "labels y on rank 2 of 5 (host b), labels x on rank 0 (host a)" in said
+    assert "7 images on ranks 3, 4 of 5 (host c), 9 train images on rank 0 (host a)" in said
     assert "rank 1" not in said
 
 
 def facts(root: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """Return what a process among several tells the others of a folder of pictures, before and after reading them."""
-    told: list[list[str]] = []
+    """Return the facts of a folder of images that a process sends to the others, before and after reading them."""
+    gathered: list[list[str]] = []
     monkeypatch.setattr(module, "alone", lambda: False)
-    monkeypatch.setattr(module, "agree", told.append)
+    monkeypatch.setattr(module, "check_consistency", gathered.append)
     train, val = (Folder(root=str(root), split=split, domains=None) for split in ("train", "val"))
     DataModule(train, val, image_size=16, batch_size=2, max_bad_fraction=0.5).setup()
-    return told
+    return gathered
 
 
 def remove(root: Path) -> None:
@@ -86,7 +86,7 @@ def test_copies_of_a_folder(
     for first, second in zip(facts(one, monkeypatch), facts(two, monkeypatch), strict=True):
         if first != second:
             assert found is not None
-            with pytest.raises(UserError, match=f"rank 1 of 2 processes .* found {found}"):
-                agree(first, lambda mine, other=second: [mine, ("b", other)])
+            with pytest.raises(UserError, match=rf"{found}.* on rank 1 of 2 \(host b\)"):
+                check_consistency(first, lambda mine, other=second: [mine, ("b", other)])
             return
     assert found is None
