@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from translate.commands.download import Order, training_command
 from translate.config.compose import load
 from translate.config.search_path import groups
 from translate.data.datasets.unpaired import COLLECTIONS
+from translate.downloads.download import Order, training_command
 from translate.downloads.sources import Source, read_all
 
 TRAINED = {tuple(w for w in s.train if not w.startswith("data.collection=")): s for s in read_all().values() if s.train}

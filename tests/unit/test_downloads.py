@@ -18,11 +18,11 @@ import pytest
 
 from archives import MAKERS, make_tar, make_zip, tree
 from serving import CONTENT, Answer, Server
-from translate.commands import download
-from translate.commands.download import Order, obtain, parse, training_command
+from translate.commands.download import parse
+from translate.downloads import download, partial_file
 from translate.downloads import fetch as fetch_module
-from translate.downloads import partial_file
 from translate.downloads import progress as progress_module
+from translate.downloads.download import Order, obtain, training_command
 from translate.downloads.fetch import RetryPolicy, Unavailable, fetch, remembered
 from translate.downloads.progress import Progress, disk, in_units
 from translate.downloads.sources import File, Source, find, read, read_all
@@ -781,7 +781,7 @@ def test_a_linked_folder_stays_linked(order: Order, tmp_path: Path) -> None:
         (["data="], "data is given no value"),
         (["data=afhq", "data=maps"], "data is given twice"),
         (["data=afhq", "rot=x"], "there is no key 'rot'; did you mean 'root'?"),
-        (["data=afhq", "root=a", "data.root=b"], "not both"),
+        (["data=afhq", "root=a", "data.root=b"], "exclude each other"),
         (["data=afhq", "keep=perhaps"], "keep: expected true or false, found 'perhaps'"),
         (["data=critters"], "there is no source for data=critters"),
         (["data=afhq", "mirror=nowhere"], "mirror=nowhere: there is no such folder"),
