@@ -13,6 +13,7 @@ from translate.config import check as checks
 from translate.config.binding import bind_fields
 from translate.config.compose import compose, plain
 from translate.config.schema import read_yaml
+from translate.console import setup_logging
 from translate.errors import ConfigError, UserError
 from translate.runs.folder import RunFolder
 
@@ -89,13 +90,11 @@ def run(words: Sequence[str]) -> int:
     config = configuration(words)
     folder = Path(config.run).expanduser()
     name, path = RunFolder(folder).require_run().choose(config.checkpoint)
-    from translate.training.run import say_plainly
-
     with _processes(config.device) as device:
         from translate.evaluation.processes import together
 
         group = together()
-        say_plainly(group.first)
+        setup_logging(verbose=group.first)
         for told in _measure(config, folder, name, path, device, group):
             if group.first:
                 print(told)

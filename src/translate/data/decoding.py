@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import Protocol
 import numpy as np
 from tqdm import tqdm
 
+from translate.console import is_interactive
 from translate.data.datasets.base import Dataset
 from translate.data.images import ImageError
 from translate.errors import Phrase, UserError
@@ -48,7 +48,7 @@ class Decoder:
     def run(self, writer: Writer | None) -> list[Unreadable]:
         """Decode every item, hand the images to the writer, and return the items that do not decode."""
         total = len(self.dataset)
-        terminal = self.progress and sys.stderr.isatty()
+        terminal = self.progress and is_interactive()
         if not terminal:
             _log.info("data: decoding %s images to %d px with %d threads", f"{total:,}", self.size, self.num_threads)
         begin = time.perf_counter()

@@ -12,6 +12,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from translate.console import is_interactive
 from translate.errors import UserError
 
 LINE_EVERY = 10.0  # seconds between lines where no bar can be drawn
@@ -50,7 +51,7 @@ class Progress:
         self._began = self._said = time.monotonic()
 
     def __enter__(self) -> "Progress":
-        if sys.stderr.isatty():
+        if is_interactive():
             self._bar = tqdm(desc=self.label, total=self.total, unit="B", unit_scale=True, dynamic_ncols=True)
         return self
 

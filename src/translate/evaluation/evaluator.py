@@ -3,7 +3,6 @@
 import hashlib
 import logging
 import math
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from translate.console import is_interactive
 from translate.data.module import DataModule
 from translate.errors import UserError
 from translate.evaluation import classifier_scores, pretrained, results
@@ -195,7 +195,7 @@ class Evaluator:
             log.info("protocol %s: %d of %d are done already", protocol, len(done), len(work))
         num_outputs = PROTOCOLS[protocol].num_outputs
         total = sum(len(route.sources) * (num_outputs if guide else 1) for route, _, guide in left)
-        shown = self.group.first and sys.stderr.isatty()
+        shown = self.group.first and is_interactive()
         with tqdm(total=total, unit="img", desc=protocol, disable=not shown, dynamic_ncols=True) as bar:
             for route, mode, guide in left:
                 if any(self.group.collect(stop())):

@@ -15,13 +15,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from translate.config.schema import RunConfig, to_mapping
+from translate.console import setup_logging
 from translate.errors import UserError
 from translate.models.base import TranslationModel
 from translate.profiling import memory
 from translate.profiling.spans import Spans, watched
 from translate.runs.environment import environment
 from translate.training import build, cpu_process
-from translate.training.run import say_plainly
 
 WATCHED = 2  # iterations in which the parts are timed; they are slower, so they do not count for the speed
 MATRIX = {"cpu": 1024, "cuda": 8192}
@@ -107,7 +107,7 @@ def measure(config: RunConfig, plan: Plan) -> dict[str, Any]:
         raise UserError(
             f"trainer.devices: found {config.trainer.devices}, expected 1: a benchmark is of one process on one device"
         )
-    say_plainly(first=True)
+    setup_logging()
     cpu_process.prepare(config.trainer)
     before = _resident()
     model = build.build_model(config)

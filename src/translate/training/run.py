@@ -4,16 +4,14 @@ import errno
 import logging
 import os
 import shlex
-import sys
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TextIO
 
 import torch
 
 from translate.config.schema import RESULT_NEUTRAL_KEYS, RunConfig, experiment, to_mapping, to_yaml
+from translate.console import setup_logging
 from translate.data.module import DataModule
 from translate.errors import UserError
 from translate.evaluation import classifier_scores, results
@@ -42,7 +40,7 @@ RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")  # set
 def train(config: RunConfig, folder: Path, resume_from: Path | None, overrides: Sequence[str]) -> int:
     """Train, measure, and return the exit code: 0 done, 1 stopped by numbers, 128 + n by signal n."""
     first = all(int(os.environ.get(name, "0")) == 0 for name in RANKS)
-    say_plainly(first)
+    setup_logging(verbose=first)
     cpu_process.prepare(config.trainer)
     place = RunFolder(folder)
     if not first:
@@ -249,28 +247,3 @@ def _check_fits(config: RunConfig, checkpoint: checkpoints.Checkpoint) -> None:
                 before.get(key),
                 now.get(key),
             )
-
-
-class Terminal(logging.StreamHandler[TextIO]):
-    """Where a person reads the log: the bare message."""
-
-
-def say_plainly(first: bool) -> None:
-    """Send our log to the terminal and keep Lightning's remarks on choices that are ours out of it."""
-    logger = logging.getLogger("translate")
-    logger.setLevel(logging.INFO if first else logging.WARNING)
-    logger.propagate = False
-    for old in [h for h in logger.handlers if isinstance(h, Terminal)]:
-        logger.removeHandler(old)  # its stream may be that of a notebook cell or test that has ended
-    logger.addHandler(Terminal(sys.stderr))
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
-    for remark in (
-        "does not have many workers",
-        "Missing logger folder",
-        "`training_step` returned `None`",
-        "in eval mode at",
-        "LeafSpec",
-        "smaller than the logging interval",
-    ):
-        warnings.filterwarnings("ignore", message=f".*{remark}.*")

@@ -1,13 +1,13 @@
 """Show how far a run is: a bar on a terminal or in a notebook, plain lines in a log."""
 
 import logging
-import sys
 import time
 from typing import Any
 
 import pytorch_lightning as pl
 from tqdm.auto import tqdm
 
+from translate.console import is_interactive
 from translate.distributed.collectives import process_rank
 from translate.models.base import TranslationModel
 from translate.training.callbacks.metric_logging import MetricLogging
@@ -28,7 +28,7 @@ class Progress(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw the bar, where one can be drawn."""
         self._began = self._said = time.monotonic()
-        if process_rank() == 0 and (sys.stderr.isatty() or "ipykernel" in sys.modules):
+        if process_rank() == 0 and is_interactive():
             self._bar = tqdm(total=self.stop, initial=self.start, unit="it", dynamic_ncols=True, smoothing=0.05)
 
     def on_train_batch_end(
