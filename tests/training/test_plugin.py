@@ -5,22 +5,32 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from torch import Tensor
 
 from translate.config.experiments import header
+from translate.data.module import DataModule, Shard
+from translate.data.views.base import missing_needs
+from translate.registry import plugins
+from translate.registry.registry import DATASETS, MODELS, VIEWS
 from translate.runs import checkpoints
 from translate.runs.folder import RunFolder
 
 PLUGIN = Path(__file__).parents[1] / "plugin_example"
 
 
-@pytest.fixture(scope="module")
-def answer(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path]:
-    place = tmp_path_factory.mktemp("outside")
+Answer = tuple[subprocess.CompletedProcess[str], Path]
+
+
+def run(experiment: str, place: Path) -> Answer:
+    """Run the command of an experiment's header, in an empty folder; return the process and its run folder."""
     path = os.pathsep.join(filter(None, [str(PLUGIN), os.environ.get("PYTHONPATH", "")]))
-    words = shlex.split(header(PLUGIN / "my_lab/conf/experiments/my_lab/first.yaml")["Command"])
+    words = shlex.split(header(PLUGIN / f"my_lab/conf/experiments/my_lab/{experiment}.yaml")["Command"])
     assert words[:3] == ["python", "-m", "translate"]
     further = ["metrics=none", "trainer.threads=1", f"folder={place / 'run'}"]
     done = subprocess.run(
@@ -35,7 +45,22 @@ def answer(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.Complet
     return done, place / "run"
 
 
-def test_it_trains_to_its_end(answer: tuple[subprocess.CompletedProcess[str], Path]) -> None:
+@pytest.fixture(scope="module")
+def answer(tmp_path_factory: pytest.TempPathFactory) -> Answer:
+    return run("first", tmp_path_factory.mktemp("outside"))
+
+
+@pytest.fixture
+def plugin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let the plug-in take part in this process."""
+    monkeypatch.syspath_prepend(str(PLUGIN))
+    before = list(plugins._activated)
+    plugins.activate(["my_lab"])
+    yield
+    plugins._activated[:] = before
+
+
+def test_it_trains_to_its_end(answer: Answer) -> None:
     done, folder = answer
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
@@ -45,7 +70,7 @@ def test_it_trains_to_its_end(answer: tuple[subprocess.CompletedProcess[str], Pa
     assert {"discriminator/real", "discriminator/fake", "generator/adversarial", "generator/cycle"} <= set(recorded[0])
 
 
-def test_its_checkpoints_are_like_ours(answer: tuple[subprocess.CompletedProcess[str], Path]) -> None:
+def test_its_checkpoints_are_like_ours(answer: Answer) -> None:
     _, folder = answer
     assert [path.stem for path in RunFolder(folder).checkpoints().values()] == ["000002", "000004"]
     last = checkpoints.newest(folder)
@@ -55,7 +80,7 @@ def test_its_checkpoints_are_like_ours(answer: tuple[subprocess.CompletedProcess
     assert "enter.weight" in last.part("network.generator")
 
 
-def test_its_weights_are_exported_and_loaded(answer: tuple[subprocess.CompletedProcess[str], Path]) -> None:
+def test_its_weights_are_exported_and_loaded(answer: Answer) -> None:
     """By the example's own translation, in a process that does not import Lightning."""
     _, folder = answer
     code = (
@@ -90,7 +115,7 @@ def test_its_weights_are_exported_and_loaded(answer: tuple[subprocess.CompletedP
     assert loaded == "False", done.stderr
 
 
-def test_its_run_can_be_shown_without_the_plugin(answer: tuple[subprocess.CompletedProcess[str], Path]) -> None:
+def test_its_run_can_be_shown_without_the_plugin(answer: Answer) -> None:
     _, folder = answer
     shown = subprocess.run(
         [sys.executable, "-m", "translate", "show", f"run={folder}"],
@@ -102,3 +127,41 @@ def test_its_run_can_be_shown_without_the_plugin(answer: tuple[subprocess.Comple
     )
     assert shown.returncode == 0, shown.stderr
     assert shown.stdout == (folder / "config.yaml").read_text()
+
+
+def test_a_model_trains_on_its_view_and_batch_type(tmp_path: Path) -> None:
+    done, folder = run("darkness", tmp_path)
+    assert done.returncode == 0, done.stderr
+    losses = [json.loads(line)["generator/l1"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert len(losses) == 150
+    assert losses[0] > 0.3
+    assert max(losses[-10:]) < 0.1
+
+
+def test_its_view_is_a_function_of_seed_and_iteration(plugin: None) -> None:
+    def data(batch_size: int, seed: int = 0) -> DataModule:
+        dots = [DATASETS.get("my_lab_dots")(num_images=24, split=split) for split in ("train", "val")]
+        return DataModule(*dots, 16, batch_size, view="my_lab_darkness", augment="flip", seed=seed)
+
+    def fields(batch: Any) -> list[Tensor]:
+        return [*batch.image, batch.darkness]
+
+    batches = [data(8).iterations()[k] for k in range(3)]
+    assert type(batches[0]).__name__ == "DarknessBatch"
+    assert batches[0].image.pixels.shape == (8, 16, 16, 3)
+    assert ((batches[0].darkness >= 0) & (batches[0].darkness < 1)).all()
+    halves = [fields(data(8).iterations(Shard(rank, 2))[1]) for rank in range(2)]
+    assert all(torch.cat(pair).equal(whole) for *pair, whole in zip(*halves, fields(batches[1]), strict=True))
+    images = torch.cat([batch.image.pixels for batch in batches]).flatten(1).unique(dim=0)
+    assert len(images) == 24  # three batches of eight are one epoch
+    assert not data(8, seed=1).iterations()[0].darkness.equal(batches[0].darkness)
+    augmented = data(8).augment(batches[0])
+    assert augmented.image.shape == (8, 3, 16, 16)
+    assert augmented.darkness.equal(batches[0].darkness)
+
+
+def test_its_model_fits_every_data_set(plugin: None) -> None:
+    """The facts of its view, read from the source, decide what the check of a configuration refuses."""
+    facts = VIEWS.facts(MODELS.facts("my_lab_darkener")["batch"])
+    assert VIEWS.entry("my_lab_darkness").module == "my_lab.views"
+    assert not any(missing_needs(facts["needs"], DATASETS.facts(name)["provides"]) for name in DATASETS.names())

@@ -1,1 +1,1 @@
-"""A plug-in of translate: a network, a data set and a model."""
+"""A plug-in of translate: networks, a data set, a view with its batch type, and two models."""

@@ -24,7 +24,7 @@ from translate.registry.registry import MODELS
     terms={"discriminator": ("real", "fake"), "generator": ("adversarial", "cycle")},
 )
 class PainterGAN(TranslationModel):
-    """Translate between domains by one generator that is told the target; one result an image."""
+    """Translate between domains by one generator that takes the target domain; one result an image."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class PainterGAN(TranslationModel):
         self.adversarial = losses["adversarial"]
         self.latent_size = latent_size  # the view draws codes, which this model does not use
 
-    def step(self, batch: ReferenceBatch) -> None:
+    def step(self, batch: ReferenceBatch[Tensor]) -> None:
         """Do one iteration: the discriminator, the generator, the average."""
         generator, discriminator = self.network("generator"), self.network("discriminator")
         x, y, y_new = batch.image, batch.domain, batch.target

@@ -21,3 +21,17 @@ class Painter(nn.Module):
         """Return images (B, 3, S, S) in the colours of their target domains (B,)."""
         hidden = torch.relu(self.enter(x)) + self.colour(target)[:, :, None, None]
         return x + self.leave(torch.relu(self.inside(hidden)))
+
+
+@NETWORKS.register("my_lab_shade", image_size={"minimum": 1})
+class Shade(nn.Module):
+    """Scale and shift every pixel by amounts that are affine functions of a number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.affine = nn.Linear(1, 2)
+
+    def forward(self, x: Tensor, darkness: Tensor) -> Tensor:
+        """Return images (B, 3, S, S) changed by their darkness (B,)."""
+        scale, shift = self.affine(darkness[:, None])[:, :, None, None, None].unbind(1)
+        return scale * x + shift

@@ -9,11 +9,23 @@ from translate.registry.registry import TRANSLATIONS
 
 @TRANSLATIONS.register("my_lab_painter_gan")
 class Painting(Translation):
-    """One generator that is told the target; one result an image."""
+    """One generator that takes the target domain; one result an image."""
 
     roles = ("generator",)
 
     @torch.no_grad()
     def __call__(self, x: Tensor, target: Tensor) -> Tensor:
         """Translate images (B, 3, S, S) to domains (B,)."""
+        return self.networks["generator"](x, target)
+
+
+@TRANSLATIONS.register("my_lab_darkener")
+class Darkening(Translation):
+    """Images darkened by a given amount; one result an image."""
+
+    roles = ("generator",)
+
+    @torch.no_grad()
+    def __call__(self, x: Tensor, target: Tensor) -> Tensor:
+        """Return images (B, 3, S, S) darkened by ``target`` (B,) in [0, 1]."""
         return self.networks["generator"](x, target)
