@@ -8,7 +8,7 @@ parts from the registries' static index. A test compares the files with what `ge
 
 import ast
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from itertools import pairwise
 from pathlib import Path
@@ -220,7 +220,8 @@ def _part(entry: Entry, handed: Sequence[str]) -> str:
             lines.append(f"- `{parameter.name}`: {words}{default}")
     elif takes:
         lines.append(f"- a function of {', '.join(f'`{parameter.name}`' for parameter in takes)}")
-    lines += [f"- {_fact_words(name)} {_fact_value(value)}" for name, value in entry.facts.items()]
+    special = {"images": _streams, "num_domains": _range} if entry.kind == "view" else {}
+    lines += [f"- {_fact_words(name)} {special.get(name, _fact_value)(value)}" for name, value in entry.facts.items()]
     return "\n".join([lines[0], *(["", *lines[1:]] if len(lines) > 1 else [])])
 
 
@@ -233,12 +234,21 @@ def _fact_words(name: str) -> str:
         "terms": "weighs the terms",
         "provides": "provides for every image",
         "needs": "needs for every image",
-        "num_domains": "takes a number of domains from and to",
-        "images": "has the image fields, with the streams of their augmentation,",
+        "num_domains": "number of domains:",
+        "images": "image fields, and the streams of their augmentation:",
         "fetches": "may be downloaded when it is opened:",
         "image_size": "takes an image size of",
     }
     return words.get(name, name)
+
+
+def _streams(images: Mapping[str, str | int]) -> str:
+    return ", ".join(f"`{field}` (`{stream}`)" for field, stream in images.items())
+
+
+def _range(limits: tuple[int, int | None]) -> str:
+    least, most = limits
+    return f"{least}" if least == most else f"{least} or more" if most is None else f"{least} to {most}"
 
 
 def _fact_value(value: object) -> str:
