@@ -18,7 +18,7 @@ from training.tiny import tiny
 from translate.cli import main
 from translate.config.schema import to_mapping, to_yaml
 from translate.errors import UserError
-from translate.export.model_card import card
+from translate.export import model_card
 from translate.runs import checkpoints
 from translate.runs.folder import RunFolder
 from translate.training import build
@@ -121,7 +121,7 @@ def test_weights_go_up_and_come_down(hub: Hub, call: Call, run: Path, tmp_path: 
         "pipeline_tag: image-to-image",
         "- Domains: bear, cat, rabbit",
         "| domain accuracy, latent | 0.875 | 1 |",
-        "## Measured by the protocol `clean`",
+        "## Scores by the protocol `clean`",
         "| | these weights | real |",
         "| FID, latent | 12.25 |  |",
         "| KID |  | 1 |",
@@ -174,7 +174,7 @@ def test_the_library_s_login_opens_what_is_private(hub: Hub, call: Call, run: Pa
     call("export", f"run={run}", "to=hf://me/critters", "private=true")
     said = refused(fetched(call, token=""))
     assert "no repository me/critters on http://127.0.0.1" in said
-    assert "log in by: hf auth login" in said
+    assert "log in: hf auth login" in said
     (tmp_path / "token").write_text(TOKEN)
     assert fetched(call, token="").code == 0
 
@@ -194,17 +194,17 @@ def test_without_a_connection_the_cache_serves(hub: Hub, call: Call, run: Path, 
         assert fetched(call, **away).code == 0
         begun = time.monotonic()
         said = refused(fetched(call, HF_HUB_CACHE=str(tmp_path / "new"), **away))
-        assert "cannot be reached and the file is not in the cache; check the connection" in said
+        assert "cannot be reached and the file is not in the cache. Fix: check the connection" in said
         assert time.monotonic() - begun < 15  # the library would try for half a minute
     said = refused(call("export", f"run={run}", "to=hf://me/critters", ENDPOINT="http://127.0.0.1:9"))
-    assert "cannot be reached; check the connection" in said
+    assert "cannot be reached. Fix: check the connection" in said
 
 
 MISTAKES: list[tuple[tuple[str, ...], str, str]] = [
-    (("weights=hf://me/cats",), TOKEN, "has no file 'model.safetensors'; name one: hf://me/cats/FILE"),
+    (("weights=hf://me/cats",), TOKEN, "has no file 'model.safetensors'. Fix: name one: hf://me/cats/FILE"),
     (("weights=hf://me/cats@old/README.md",), TOKEN, "the repository me/cats has no revision 'old'"),
-    (("weights=hf://you/gated",), "hf_other", "its owner gives access on request; ask on"),
-    (("weights=hf://me/cats/README.md",), TOKEN, "it is not read, since that could execute what is in it"),
+    (("weights=hf://you/gated",), "hf_other", "the owner grants access on request. Fix: ask on"),
+    (("weights=hf://me/cats/README.md",), TOKEN, "it is not loaded, since that could execute code"),
     (("to=hf://me/cats",), "hf_wrong", "refused with status 401 (Invalid username or"),
     (("to=hf://me/new", "licence=my own"), TOKEN, 'Invalid metadata in README.md. - "license" must be'),
     (("to=hf://me/a..b",), TOKEN, "Cannot have -- or .. in repo_id"),
@@ -246,13 +246,13 @@ def test_other_addresses_are_refused(place: str) -> None:
 
 def test_the_library_is_optional(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(UserError, match=r"huggingface_hub is not installed; .*translate-gan\[hub\]"):
+    with pytest.raises(UserError, match=r"huggingface_hub is not installed.*translate-gan\[hub\]"):
         hub_module.fetch("hf://me/cats")
 
 
 def test_the_card_of_weights_that_say_little(run: Path) -> None:
     little = replace(of_run(run), metrics=(), data={}, iteration=None, domains=(), label_sets=())
-    told = card(little, Address("me/cats", "a.safetensors"), "python -m translate export")
+    told = model_card.text(little, Address("me/cats", "a.safetensors"), "python -m translate export")
     assert "license" not in told
     assert "Licence: not stated" in told
     assert "Measured" not in told

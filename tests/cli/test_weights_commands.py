@@ -110,10 +110,10 @@ BAD_EXPORTS: list[tuple[tuple[str, ...], str]] = [
     (("run=RUN", "checkpoint=first"), "checkpoint: found 'first', expected last, best or an iteration"),
     (("run=RUN", "to=x.pt"), "to: found x.pt, expected a name that ends in .safetensors"),
     (("run=RUN", "to=hf://me"), "hf://me: expected hf://owner/name"),
-    (("run=RUN", "format=publishd"), "format: found 'publishd'; did you mean 'published'?"),
-    (("run=RUN", "format=published"), "to is missing; write to=FOLDER"),
-    (("run=RUN", "format=published", "to=x.ckpt"), "to: found x.ckpt, expected a folder"),
-    (("run=RUN", "format=published", "to=hf://me/x"), "expected a folder, since published weights are several files"),
+    (("run=RUN", "format=publishd"), "format: found 'publishd'. Known: translate, official"),
+    (("run=RUN", "format=official"), "to is missing; write to=FOLDER"),
+    (("run=RUN", "format=official", "to=x.ckpt"), "to: found x.ckpt, expected a folder"),
+    (("run=RUN", "format=official", "to=hf://me/x"), "expected a folder, since the official layout is several files"),
     (("run=RUN", "with=some"), "with: found 'some'"),
     (("run=RUN", "private=true"), "private is for a repository on the Hub"),
     (("weights=nothing.safetensors", "to=x.safetensors"), "weights: there is no file nothing.safetensors"),
@@ -144,7 +144,7 @@ def test_import_then_export_is_the_identity(capsys: Out, place: Path) -> None:
     told = done(capsys, "import", "weights=100000_nets_ema.ckpt", "to=faces.safetensors", "licence=cc-by-nc-4.0")
     assert told == "faces.safetensors: stargan_v2 at 32 px, generator, mapping, style_encoder, masks\n"
     assert format.read(place / "faces.safetensors").licence == "cc-by-nc-4.0"
-    done(capsys, "export", "weights=faces.safetensors", "format=published", "to=out")
+    done(capsys, "export", "weights=faces.safetensors", "format=official", "to=out")
     written = torch.load(place / "out" / "100000_nets_ema.ckpt", weights_only=True)
     assert differences(written, content) == []
 
@@ -154,7 +154,7 @@ def test_import_makes_a_run_that_resumes(capsys: Out, run: Path, place: Path) ->
     words = [*tiny.data, "metrics=none", "trainer=cpu", "trainer.threads=1"]
     told = done(capsys, "import", "weights=w.safetensors", "to=runs/fine", *words)
     assert "a run of stargan_v2 with the weights of generator, mapping, style_encoder" in told
-    assert "not in the file, initialised from seed 0: discriminator" in told
+    assert "not in the file, initialized from seed 0: discriminator" in told
     assert told.endswith("train on: python -m translate resume=runs/fine\n")
     config = resumed(place / "runs" / "fine", ["iterations=3"])
     assert config.model.networks["generator"]["base_width"] == 4
@@ -174,7 +174,10 @@ BAD_IMPORTS: list[tuple[tuple[str, ...], str]] = [
     (("weights=a.ckpt", "to=x.safetensors", "dropout=no"), "dropout: found 'no'"),
     (("weights=a.ckpt", "to=x.safetensors", "model=cycle_gan"), "did you mean 'cyclegan'?"),
     (("weights=a.ckpt", "to=x.safetensors"), "have no known layout"),
-    (("weights=ours.safetensors", "to=x.safetensors", "domains=[a]"), "says itself what it holds"),
+    (
+        ("weights=ours.safetensors", "to=x.safetensors", "domains=[a]"),
+        "is a weights file, which describes itself. Fix: give no option but licence",
+    ),
     (("weights=ours.safetensors", "to=new", "data=critters", "data.domains=[cat,fox]"), "but data.num_domains is 2"),
     (("weights=ours.safetensors", "to=new", "data=folder"), "data.root: you must give this"),
 ]
@@ -235,7 +238,7 @@ def test_every_command_and_program_of_the_page_runs(
                 exec(program, names)
     assert "me/critters" in hub.repositories
     assert (place / "translated.png").is_file()
-    assert sorted(path.name for path in (place / "published").iterdir()) == [
+    assert sorted(path.name for path in (place / "official").iterdir()) == [
         "000700_nets.ckpt",
         "000700_nets_ema.ckpt",
         "100000_nets_ema.ckpt",
@@ -257,4 +260,4 @@ def test_the_page_names_what_the_header_holds() -> None:
     keys = {
         key for line in re.findall(r"^\| (`[a-z_`, ]+`) \|", PAGE, re.MULTILINE) for key in re.findall(r"`(\w+)`", line)
     }
-    assert keys == {"format", "averaged", *(item.name for item in fields(format.Weights))} - {"tensors"}
+    assert keys == {"format", "ema", *(item.name for item in fields(format.Weights))} - {"tensors"}

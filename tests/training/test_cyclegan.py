@@ -319,7 +319,7 @@ def test_resumed_run_equals_an_uninterrupted_one_pools_included(tmp_path: Path, 
     assert run.train(tiny_cyclegan("iterations=7"), whole, None, []) == 0
     assert run.train(tiny_cyclegan(f"iterations={interrupted}"), parts, None, []) == 0
     kept = checkpoints.newest(parts)
-    assert len(kept.tensors["memory.pool_a.images"]) == min(4 * interrupted, 5)
+    assert len(kept.tensors["state.pool_a.images"]) == min(4 * interrupted, 5)
     assert run.train(resumed(parts, ["iterations=7"]), parts, parts, []) == 0
     assert differences(checkpoints.newest(whole), checkpoints.newest(parts)) == []
 

@@ -40,7 +40,7 @@ WHOLE = [*SMOOTH, *FEATURES, "iterations=4", "sample_every=2", "checkpoint_every
 def assert_near(found: checkpoints.Checkpoint, wanted: checkpoints.Checkpoint) -> None:
     assert found.iteration == wanted.iteration
     for name, tensor in wanted.tensors.items():
-        if name.startswith(("network", "average")):
+        if name.startswith(("network", "ema")):
             torch.testing.assert_close(
                 found.tensors[name], tensor, rtol=1e-4, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}"
             )

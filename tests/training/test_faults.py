@@ -419,10 +419,10 @@ NO_CHECKPOINTS: dict[str, tuple[Callable[[bytes, Path], bytes], str]] = {
         "'translate checkpoint 9'",
     ),
     "without an iteration": (lambda *_: save(TENSORS, header(iteration="two")), "damaged: "),
-    "with a bit turned round": (lambda whole, _: turned(whole), "what is written of network does not fit its checksum"),
+    "with a bit turned round": (lambda whole, _: turned(whole), "wrong checksum of network"),
     "of another iteration by its header": (
         lambda whole, _: whole.replace(b'"iteration":"2"', b'"iteration":"1"'),
-        "what is written of header does not fit its checksum",
+        "wrong checksum of header",
     ),
     "without a configuration": (lambda *_: save(TENSORS, header(config="{")), "damaged: "),
 }

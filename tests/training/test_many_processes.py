@@ -124,7 +124,7 @@ def test_there_was_something_to_compare(one: Path, name: str) -> None:
             begun = model.network(role).state_dict()
             moves = [(ended[f"network.{role}.{key}"] - tensor).abs().max() for key, tensor in begun.items()]
             assert max(moves) > least, (precision, role)
-        assert any(key.startswith("average") for key in ended)
+        assert any(key.startswith("ema") for key in ended)
     if name == "cyclegan":
-        images = ended["memory.pool_b.images"]
+        images = ended["state.pool_b.images"]
         assert min((a - b).abs().max() for i, a in enumerate(images) for b in images[:i]) > 0.1

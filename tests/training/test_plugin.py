@@ -77,7 +77,7 @@ def test_its_checkpoints_are_like_ours(answer: Answer) -> None:
     assert last.domains == ("blue", "red", "yellow")
     assert last.config["model"]["networks"]["generator"]["name"] == "my_lab_painter"
     assert last.config["plugins"] == ["my_lab"]
-    assert "enter.weight" in last.part("network.generator")
+    assert "enter.weight" in last.group("network.generator")
 
 
 def test_its_weights_are_exported_and_loaded(answer: Answer) -> None:

@@ -115,8 +115,8 @@ def test_an_exported_file_says_what_it_holds(name: str, tmp_path: Path) -> None:
     assert set(found.networks) == set(translation_of(name).roles)
     assert found.metrics == (measured,)
     assert found.data["train"] == {"images": len(build.build_data(config).train), "fingerprint": fingerprint(config)}
-    assert set(found.averaged) == set(model.ema.networks)
-    assert {key.split(".")[0] for key in found.tensors} == ({"average"} if found.averaged else {"network"})
+    assert set(found.ema_roles) == set(model.ema.networks)
+    assert {key.split(".")[0] for key in found.tensors} == ({"ema"} if found.ema_roles else {"network"})
 
 
 def fingerprint(config: Any) -> str:
@@ -126,7 +126,7 @@ def fingerprint(config: Any) -> str:
 @pytest.mark.parametrize("name", NAMES)
 def test_all_networks_can_be_exported(name: str, tmp_path: Path) -> None:
     begun(name, tmp_path / "run")
-    export_weights.export(tmp_path / "run", str(tmp_path / "all.safetensors"), everything=True)
+    export_weights.export(tmp_path / "run", str(tmp_path / "all.safetensors"), all_networks=True)
     wanted, found = of_run(tmp_path / "run"), format.read(tmp_path / "all.safetensors")
     assert found.networks == wanted.networks
     assert found.tensors.keys() == wanted.tensors.keys()
@@ -137,7 +137,7 @@ def test_all_networks_can_be_exported(name: str, tmp_path: Path) -> None:
 def test_own_weights_survive_the_published_layout(name: str, tmp_path: Path) -> None:
     """What a run has learned goes out as the authors' programs read it and comes back, tensor for tensor."""
     begun(name, tmp_path / "run")
-    export_weights.export(tmp_path / "run", str(tmp_path / "out"), published=True, everything=True)
+    export_weights.export(tmp_path / "run", str(tmp_path / "out"), format="official", all_networks=True)
     before, files = of_run(tmp_path / "run"), sorted((tmp_path / "out").iterdir())
     labels = [labels["kind"] for labels in before.label_sets]
     said: dict[str, Any] = {"domains": before.domains}
@@ -149,8 +149,8 @@ def test_own_weights_survive_the_published_layout(name: str, tmp_path: Path) -> 
     for role, node in before.networks.items():
         again = after.networks[role]
         assert again["name"] == node["name"]
-        for key, tensor in before.learned(role).items():
-            assert after.learned(role)[key].equal(tensor)
+        for key, tensor in before.inference_state(role).items():
+            assert after.inference_state(role)[key].equal(tensor)
     assert (after.model, after.image_size) == (name, before.image_size)
 
 
@@ -167,7 +167,7 @@ def test_a_run_begins_with_the_weights(name: str, tmp_path: Path) -> None:
     checkpoint = checkpoints.newest(folder)
     assert checkpoint.iteration == 0
     for role in weights.networks:
-        for key, tensor in weights.learned(role).items():
+        for key, tensor in weights.inference_state(role).items():
             assert checkpoint.tensors[f"network.{role}.{key}"].equal(tensor)
     assert run.train(resumed(folder, []), folder, folder, []) == 0
     after = checkpoints.newest(folder)
@@ -193,7 +193,7 @@ def test_a_run_begins_with_published_weights(name: str, tmp_path: Path) -> None:
     assert run.train(resumed(tmp_path / "run", []), tmp_path / "run", tmp_path / "run", []) == 0
     after = of_run(tmp_path / "run")
     for role in weights.networks:
-        assert after.part("network", role).keys() == weights.learned(role).keys()
+        assert after.group("network", role).keys() == weights.inference_state(role).keys()
 
 
 def test_a_run_does_not_begin_where_something_is(tmp_path: Path) -> None:
@@ -235,6 +235,6 @@ def test_models_that_register_no_translation_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=said):
         Translator(other)
     with pytest.raises(UserError, match="with=all"):
-        export_weights.needed(other)
-    with pytest.raises(UserError, match="has no published layout"):
+        export_weights.inference_weights(other)
+    with pytest.raises(UserError, match="has no official layout"):
         detect.write(other, tmp_path / "out")

@@ -1,7 +1,7 @@
 """Checkpoints: exact for every kind of state, plain to read, and nothing else passes for one."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -135,19 +135,19 @@ def test_names_and_header_can_be_read_by_anyone(tmp_path: Path) -> None:
     assert json.loads(header["domains"]) == ["cat", "Löwe"]
     assert json.loads(header["config"]) == config
     assert set(json.loads(header["optimizers"])) == {"generator", "discriminator"}
-    assert {name.split(".")[0] for name in names} == {"network", "average", "optimizer"}
+    assert {name.split(".")[0] for name in names} == {"network", "ema", "optimizer"}
     assert {".".join(name.split(".")[:2]) for name in names} == {
         "network.generator",
         "network.discriminator",
         "network.fixed",
-        "average.generator",
+        "ema.generator",
         "optimizer.generator",
         "optimizer.discriminator",
     }
     found = checkpoints.read(path)
     assert (found.iteration, found.domains, found.config) == (2, ("cat", "Löwe"), config)
-    assert set(found.part("network.fixed")) == {"weight", "bias"}
-    assert found.part("network.fix") == {}
+    assert set(found.group("network.fixed")) == {"weight", "bias"}
+    assert found.group("network.fix") == {}
 
 
 def test_nothing_of_the_file_is_executed(tmp_path: Path) -> None:
@@ -207,3 +207,63 @@ def test_a_network_of_another_shape_is_not_filled_by_half() -> None:
     other.generator[2] = nn.Conv2d(4, 3, 3)
     with pytest.raises(RuntimeError, match="size mismatch"):
         checkpoints.restore(other, kept)
+
+
+class Pool:
+    """State of a model beside its networks."""
+
+    def __init__(self, value: float) -> None:
+        self.images = torch.full((2, 3), value)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {"images": self.images}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        self.images = state["images"]
+
+
+def as_format_1(path: Path) -> None:
+    """Rewrite a checkpoint as the version before this one wrote it: other words for two groups of tensors."""
+    with safe_open(path, framework="pt") as file:
+        header = {key: word for key, word in file.metadata().items() if key != checkpoints.CHECKSUMS}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    words = {"ema": "average", "state": "memory"}
+    old = {}
+    for name, tensor in tensors.items():
+        group, _, rest = name.partition(".")
+        old[f"{words.get(group, group)}.{rest}"] = tensor
+    header["format"] = "translate checkpoint 1"
+    header[checkpoints.CHECKSUMS] = json.dumps(checkpoints.checksums(old, header))
+    save_file(old, path, metadata=header)
+
+
+def test_a_checkpoint_of_format_1_is_restored_exactly(tmp_path: Path) -> None:
+    model = go(make(0), 0, 3)
+    model.memories["pool"] = Pool(0.5)
+    path = RunFolder(tmp_path).checkpoint(3)
+    checkpoints.write(checkpoints.capture(model, ("a", "b"), {"seed": 1}), path)
+    new = checkpoints.read(path)
+    as_format_1(path)
+    with safe_open(path, framework="pt") as file:
+        assert {name.partition(".")[0] for name in file.keys()} == {"network", "average", "optimizer", "memory"}  # noqa: SIM118
+    old = checkpoints.read(path)
+    assert (old.iteration, old.domains, old.config, old.optimizers) == (3, ("a", "b"), {"seed": 1}, new.optimizers)
+    assert differing(old.tensors, new.tensors) == []
+    assert checkpoints.read(path, ("ema",)).tensors.keys() == {name for name in new.tensors if name.startswith("ema.")}
+    other = make(1)
+    other.memories["pool"] = Pool(0.0)
+    checkpoints.restore(other, old)
+    assert differing(state(model), state(other)) == []
+    assert other.memories["pool"].state_dict()["images"].equal(torch.full((2, 3), 0.5))
+    assert differing(state(go(model, 3, 6)), state(go(other, 3, 6))) == []
+
+
+def test_a_damaged_checkpoint_of_format_1_is_refused(tmp_path: Path) -> None:
+    path = RunFolder(tmp_path).checkpoint(1)
+    checkpoints.write(checkpoints.capture(go(make(0), 0, 1), (), {}), path)
+    as_format_1(path)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(UserError, match="wrong checksum of"):
+        checkpoints.read(path)

@@ -27,7 +27,7 @@ def example(**more: Any) -> Weights:
     """Return a whole StarGAN v1 generator of two classes, with everything that a header can say."""
     state = format.build(NODE).state_dict()
     tensors = {f"network.generator.{key}": tensor for key, tensor in state.items()}
-    tensors |= {f"average.generator.{key}": tensor + 1 for key, tensor in state.items()}
+    tensors |= {f"ema.generator.{key}": tensor + 1 for key, tensor in state.items()}
     tensors["extra.network.G.main.1.running_mean"] = torch.arange(3, dtype=torch.int64)
     labels = {"kind": "classes", "names": ["day", "night"]}
     found = Weights(
@@ -43,7 +43,7 @@ def example(**more: Any) -> Weights:
         data={"crop": "none", "train": {"images": 5, "fingerprint": "ab"}},
         licence="cc0-1.0",
         metrics=({"protocol": "clean", "figures": {"FID": 9.5}},),
-        published={"layout": "yunjey/stargan", "names": {"generator": "G"}, "absent": []},
+        official={"layout": "yunjey/stargan", "names": {"generator": "G"}, "absent": []},
     )
     return replace(found, **more)
 
@@ -74,21 +74,25 @@ def test_the_header_is_plain_to_read(tmp_path: Path) -> None:
     format.write(example(), tmp_path / "w.safetensors")
     with safe_open(tmp_path / "w.safetensors", framework="pt") as file:
         header = file.metadata()
-    assert header["format"] == "translate weights 1"
+    assert header["format"] == "translate weights 2"
     assert header["version"] == __version__
     assert json.loads(header["networks"]) == {"generator": NODE}
-    assert json.loads(header["averaged"]) == ["generator"]
+    assert json.loads(header["ema"]) == ["generator"]
     assert json.loads(header["config"])["seed"] == 3
 
 
 def test_the_average_translates_where_there_is_one() -> None:
     weights = example()
-    assert weights.averaged == ("generator",)
-    assert weights.learned("generator").keys() == weights.part("network", "generator").keys()
-    assert weights.learned("generator")["main.1.bias"].equal(weights.part("network", "generator")["main.1.bias"] + 1)
-    trained = weights.without("average", "extra")
-    assert trained.averaged == ()
-    assert trained.learned("generator")["main.1.bias"].equal(weights.part("network", "generator")["main.1.bias"])
+    assert weights.ema_roles == ("generator",)
+    assert weights.inference_state("generator").keys() == weights.group("network", "generator").keys()
+    assert weights.inference_state("generator")["main.1.bias"].equal(
+        weights.group("network", "generator")["main.1.bias"] + 1
+    )
+    trained = weights.without("ema", "extra")
+    assert trained.ema_roles == ()
+    assert trained.inference_state("generator")["main.1.bias"].equal(
+        weights.group("network", "generator")["main.1.bias"]
+    )
 
 
 def header(**changes: str | None) -> Callable[[Path], None]:
@@ -112,9 +116,15 @@ BAD: dict[str, tuple[Callable[[Path], None], str]] = {
     "nothing": (lambda path: None, "no such file"),
     "text": (lambda path: path.write_text("hello") and None, "not a readable safetensors file"),
     "cut short": (lambda path: (checkpoint(path), path.write_bytes(path.read_bytes()[:40]))[0], "not a readable"),
-    "a checkpoint": (checkpoint, "this is a checkpoint; load its run folder, or write run=RUN_FOLDER"),
-    "bare tensors": (lambda path: save_file({"a": torch.ones(1)}, path), "found 'no format name' in the header"),
-    "another version": (header(format="translate weights 2"), "found 'translate weights 2' in the header, expected"),
+    "a checkpoint": (checkpoint, "this is a checkpoint, not a weights file. Fix: load its run folder"),
+    "bare tensors": (
+        lambda path: save_file({"a": torch.ones(1)}, path),
+        "this is not a weights file; found no format name, expected 'translate weights 2' in the header",
+    ),
+    "another version": (
+        header(format="translate weights 3"),
+        "found 'translate weights 3', expected 'translate weights 2' in the header",
+    ),
     "a word too few": (header(networks=None), "the header's 'networks' is missing or damaged"),
     "no JSON": (header(domains="[cat"), "the header's 'domains' is missing or damaged"),
     "another type": (header(networks="[1]"), "the header does not describe weights"),
@@ -136,7 +146,10 @@ def test_what_is_no_file_of_weights_is_refused(name: str, tmp_path: Path) -> Non
 
 UNFIT: dict[str, tuple[dict[str, Any], str]] = {
     "unknown network": ({"networks": {"generator": {"name": "stargan_v1_genrator"}}}, "did you mean 'stargan_v1_gen"),
-    "unknown argument": ({"networks": {"generator": {**NODE, "colour": 1}}}, "cannot be built as the file says"),
+    "unknown argument": (
+        {"networks": {"generator": {**NODE, "colour": 1}}},
+        "cannot be built with the arguments in the file",
+    ),
     "other sizes": ({"networks": {"generator": {**NODE, "base_width": 8}}}, "the weights of 'generator' do not fit"),
     "unknown model": ({"model": "stargan_v9"}, "no translation is registered for the model 'stargan_v9'"),
 }
@@ -173,7 +186,46 @@ def test_run_folders_without_what_is_wanted_are_refused(tmp_path: Path) -> None:
 
 def test_optimizers_are_not_read(tmp_path: Path) -> None:
     path = RunFolder(tmp_path).checkpoint(1)
-    tensors = {"network.a.b": torch.ones(1), "optimizer.a.0.c": torch.ones(1), "memory.pool.d": torch.ones(1)}
+    tensors = {"network.a.b": torch.ones(1), "optimizer.a.0.c": torch.ones(1), "state.pool.d": torch.ones(1)}
     checkpoints.write(checkpoints.Checkpoint(tensors, 1, (), {}), path)
-    assert checkpoints.read(path, ("network", "average")).tensors.keys() == {"network.a.b"}
+    assert checkpoints.read(path, ("network", "ema")).tensors.keys() == {"network.a.b"}
     assert checkpoints.read(path).tensors.keys() == tensors.keys()
+
+
+def as_format_1(path: Path) -> None:
+    """Rewrite a file as the version before this one wrote it: other words for the EMA and the official layout."""
+    with safe_open(path, framework="pt") as file:
+        words = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    words["format"] = "translate weights 1"
+    words["averaged"] = words.pop("ema")
+    words["published"] = words.pop("official").replace('"ema.', '"average.')
+    words["networks"] = words["networks"].replace("num_downsamplings", "num_halvings")
+    renamed = {
+        name.replace("extra.ema.", "extra.average.")
+        if name.startswith("extra")
+        else name.replace("ema.", "average.", 1): t
+        for name, t in tensors.items()
+    }
+    save_file(renamed, path, metadata=words)
+
+
+def test_files_of_format_1_are_read_by_the_names_of_today(tmp_path: Path) -> None:
+    weights = example()
+    weights.networks["other"] = {"name": "unet_generator", "num_downsamplings": 5}
+    weights.tensors["extra.ema.fan.a"] = torch.ones(1)
+    weights.official["absent"] = ["ema.generator.hpf.filter"]  # type: ignore[index]
+    path = tmp_path / "w.safetensors"
+    format.write(weights, path)
+    as_format_1(path)
+    with safe_open(path, framework="pt") as file:
+        assert {"average.generator.main.0.weight", "extra.average.fan.a"} <= set(file.keys())
+        assert "num_halvings" in file.metadata()["networks"]
+    found = format.read(path)
+    for item in fields(Weights):
+        if item.name != "tensors":
+            assert getattr(found, item.name) == getattr(weights, item.name), item.name
+    assert found.tensors.keys() == weights.tensors.keys()
+    assert all(tensor.equal(weights.tensors[name]) for name, tensor in found.tensors.items())
+    assert load(path).domains == ("day", "night")
+    assert format.is_weights_file(path)

@@ -1,4 +1,4 @@
-"""Published files: what they are of is recognised, and what is written again is what was read, tensor for tensor."""
+"""Official layouts: files are detected, and importing then exporting returns the same tensors."""
 
 import os
 import pickle
@@ -92,7 +92,7 @@ def pixel() -> State:
     }
 
 
-# name -> files by name, as published
+# name -> files by name, as released
 Files = Callable[[], dict[str, Content]]
 PUBLISHED: dict[str, Files] = {
     "v2": lambda: {"100000_nets_ema.ckpt": small_v2()},
@@ -145,7 +145,7 @@ def put(folder: Path, files: dict[str, Content], kind: str = "zip") -> list[Path
 
 
 def again(weights: format.Weights, folder: Path) -> dict[str, Content]:
-    """Return what is written in the published layout, by file name, after a way through a file of ours."""
+    """Return the files of the official layout, by name, written from a weights file."""
     format.write(weights, folder / "ours.safetensors")
     written = detect.write(format.read(folder / "ours.safetensors"), folder / "written")
     return {path.name: torch.load(path, weights_only=True) for path in written}
@@ -176,8 +176,8 @@ def test_a_wrapper_s_prefix_is_stripped(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("w_hpf", "count", "blocks"), [(0.0, 108, 6), (1.0, 125 - 1, 7)])
-def test_the_layout_written_out_here_is_the_published_one(w_hpf: float, count: int, blocks: int) -> None:
-    """At 256 px the generator has so many tensors and blocks; the filter, the 125th, is not in the published file."""
+def test_the_layout_written_out_here_is_the_official_one(w_hpf: float, count: int, blocks: int) -> None:
+    """At 256 px the generator has so many tensors and blocks; the filter, the 125th, is not in the released file."""
     generator = stargan_v2(256, w_hpf, 2, width=8, widest=64)["generator"]
     assert len(generator) == count
     assert len({key.split(".")[1] for key in generator if key.startswith("encode")}) == blocks
@@ -186,8 +186,8 @@ def test_the_layout_written_out_here_is_the_published_one(w_hpf: float, count: i
 # --- what is read from shapes ---------------------------------------------------------------------------------
 
 
-def read(folder: Path, files: dict[str, Content], **wishes: Any) -> format.Weights:
-    return detect.read(put(folder, files), ImportOptions(**wishes))
+def read(folder: Path, files: dict[str, Content], **options: Any) -> format.Weights:
+    return detect.read(put(folder, files), ImportOptions(**options))
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def read(folder: Path, files: dict[str, Content], **wishes: Any) -> format.Weigh
 def test_stargan_v2_tells_its_sizes(size: int, w_hpf: float, domains: int, names: tuple, tmp_path: Path) -> None:
     found = read(tmp_path, {"020000_nets_ema.ckpt": small_v2(w_hpf, size, domains)})
     assert (found.model, found.image_size, found.domains, found.iteration) == ("stargan_v2", size, names, 20_000)
-    assert found.averaged == ("generator", "mapping", "style_encoder")
+    assert found.ema_roles == ("generator", "mapping", "style_encoder")
     assert found.arguments == {"latent_size": 16}
     assert found.networks["generator"] == {
         "name": "stargan_v2_generator",
@@ -216,14 +216,14 @@ def test_the_filter_tells_w_hpf(tmp_path: Path) -> None:
     found = read(tmp_path, files)
     assert found.networks["generator"]["w_hpf"] == 3.0
     assert differences(again(found, tmp_path)["000000_nets_ema.ckpt"], files["a_nets_ema.ckpt"]) == []
-    with pytest.raises(UserError, match="w_hpf: found 2, but the file's filter is that of 3"):
+    with pytest.raises(UserError, match=r"w_hpf: found 2\.0, expected 3, the file's filter"):
         read(tmp_path, files, w_hpf=2.0)
 
 
 def test_w_hpf_can_be_said(tmp_path: Path) -> None:
     found = read(tmp_path, {"nets_ema.ckpt": small_v2(1.0)}, w_hpf=0.5)
     assert found.networks["generator"]["w_hpf"] == 0.5
-    assert found.learned("generator")["hpf.filter"][1, 1].item() == 16.0
+    assert found.inference_state("generator")["hpf.filter"][1, 1].item() == 16.0
 
 
 def test_stargan_v1_tells_its_labels(tmp_path: Path) -> None:
@@ -260,10 +260,10 @@ def test_cyclegan_and_pix2pix_tell_their_options(name: str, role: str, wanted: d
     assert found.domains == ("a", "b")
 
 
-def test_the_published_discriminator_of_a_judges_the_second_domain(tmp_path: Path) -> None:
+def test_the_official_discriminator_of_a_is_that_of_the_second_domain(tmp_path: Path) -> None:
     found = read(tmp_path, PUBLISHED["cyclegan"]())
     for role, name in {"generator_ba": "G_B", "discriminator_b": "D_A", "discriminator_a": "D_B"}.items():
-        assert differences(found.learned(role), cyclegan(name)) == []
+        assert differences(found.inference_state(role), cyclegan(name)) == []
 
 
 def test_whose_a_generator_is_can_be_said(tmp_path: Path) -> None:
@@ -275,12 +275,12 @@ def test_whose_a_generator_is_can_be_said(tmp_path: Path) -> None:
 # --- what our own weights become ------------------------------------------------------------------------------
 
 
-def test_what_the_published_programs_expect_is_filled_in(tmp_path: Path) -> None:
-    """Without extra tensors, what they own and never read is written as it begins, so that they find all names."""
+def test_unused_tensors_that_the_official_programs_load_are_filled_in(tmp_path: Path) -> None:
+    """Without extra tensors, the tensors that they load and never read are written with initial values."""
     for name, fills in (("v2 of CelebA-HQ", "conv1x1.weight"), ("v1, the generator alone", "running_var")):
         files = PUBLISHED[name]()
-        stripped = weights.needed(detect.read(put(tmp_path / name, files), NONE))
-        assert stripped.part("extra") == {}
+        stripped = weights.inference_weights(detect.read(put(tmp_path / name, files), NONE))
+        assert stripped.group("extra") == {}
         found = again(stripped, tmp_path)
         (file,) = files
         wanted = files[file]
@@ -330,20 +330,20 @@ BAD: dict[str, tuple[Callable[[], object], str]] = {
     "a list": (lambda: [torch.ones(1)], "found list, expected tensors by name"),
     "nothing": (dict, "holds no tensors"),
     "a training state": (lambda: {"epoch": 3, "model": {"a": torch.ones(1)}}, "found {'epoch': int, 'model': dict}"),
-    "another network": (lambda: {"layer.weight": torch.ones(1)}, "found the tensors layer.weight, which have no known"),
-    "other networks": (lambda: {"net_G": {"a": torch.ones(1)}}, "found the networks net_G, which have no known"),
+    "another network": (lambda: {"layer.weight": torch.ones(1)}, "no known layout; found the tensors layer.weight"),
+    "other networks": (lambda: {"net_G": {"a": torch.ones(1)}}, "no known layout; found the networks net_G"),
     "a network too many": (lambda: {**small_v2(), "classifier": {"a": torch.ones(1)}}, "unknown network 'classifier'"),
     "a tensor too many": (
         lambda: {**small_v2(), "generator": {**small_v2()["generator"], "encode.0.conv9.weight": torch.ones(2)}},
-        "generator.encode.0.conv9.weight, 2, has no place in stargan_v2_generator",
+        "stargan_v2_generator has no tensor for generator.encode.0.conv9.weight (2)",
     ),
     "a shortcut that is read": (
         lambda: {**small_v2(), "generator": {**small_v2()["generator"], "decode.0.conv1x1.weight": torch.ones(2)}},
-        "generator.decode.0.conv1x1.weight, 2, has no place",
+        "has no tensor for generator.decode.0.conv1x1.weight (2)",
     ),
     "a tensor too few": (
         lambda: {**small_v2(), "generator": without(small_v2()["generator"], "decode.0.conv1.bias")},
-        "generator lacks the tensor decode.0.conv1.bias, expected one of",
+        "generator lacks the tensor decode.0.conv1.bias (8)",
     ),
     "a tensor that tells a size too few": (
         lambda: {**small_v2(), "generator": without(small_v2()["generator"], "from_rgb.weight")},
@@ -351,7 +351,7 @@ BAD: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "another shape": (
         lambda: {**small_v2(), "generator": {**small_v2()["generator"], "to_rgb.0.bias": torch.ones(3)}},
-        "generator.to_rgb.0.bias is 3, expected 4",
+        "the tensor generator.to_rgb.0.bias does not fit; found 3, expected 4",
     ),
     "a blurring network": (lambda: {**cyclegan(), "model.7.filt": torch.ones(3, 3)}, "a network of CUT"),
 }
@@ -368,30 +368,42 @@ def test_what_cannot_be_placed_is_refused(name: str, tmp_path: Path) -> None:
 
 
 WRONG: dict[str, tuple[dict[str, Content], dict[str, Any], str]] = {
-    "names": ({"nets_ema.ckpt": small_v2()}, {"domains": ("a", "b", "c")}, "found 3 names, but the file has 2 domains"),
-    "size": ({"nets_ema.ckpt": small_v2()}, {"image_size": 64}, "found 64, but the file is for 32 px"),
-    "model": ({"nets_ema.ckpt": small_v2()}, {"model": "cyclegan"}, "is of clovaai/stargan-v2, expected stargan_v2"),
+    "names": (
+        {"nets_ema.ckpt": small_v2()},
+        {"domains": ("a", "b", "c")},
+        "domains: found 3 names, expected 2: the file",
+    ),
+    "size": ({"nets_ema.ckpt": small_v2()}, {"image_size": 64}, "image_size: found 64, expected 32, the size"),
+    "model": (
+        {"nets_ema.ckpt": small_v2()},
+        {"model": "cyclegan"},
+        "clovaai/stargan-v2; found 'cyclegan', expected stargan_v2",
+    ),
     "twice": ({"a.ckpt": small_v2(), "b.ckpt": small_v2()}, {}, "two files of one kind"),
     "mixed": ({"a.ckpt": small_v2(), "b.ckpt": v1("generator")}, {}, "or do not belong together"),
     "v1 discriminator": ({"D.ckpt": v1("discriminator")}, {}, "name the generator's file too"),
-    "v1 twice": ({"a.ckpt": v1("generator"), "b.ckpt": v1("generator")}, {}, "the network G is given twice"),
+    "v1 twice": ({"a.ckpt": v1("generator"), "b.ckpt": v1("generator")}, {}, "a second file of the network G"),
     "joint names": ({"G.ckpt": v1("generator", "stargan_v1_joint64")}, {"domains": tuple("abc")}, "two data sets"),
     "cyclegan discriminator": ({"latest_net_D_A.pth": cyclegan("D_A")}, {}, "name the generator's file too"),
-    "pix2pix name": ({"latest_net_G_A.pth": pix2pix()}, {"model": "pix2pix"}, "this is no file of pix2pix"),
+    "pix2pix name": (
+        {"latest_net_G_A.pth": pix2pix()},
+        {"model": "pix2pix"},
+        "of pix2pix; expected latest_net_G.pth or",
+    ),
 }
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_wishes_that_do_not_fit_are_refused(name: str, tmp_path: Path) -> None:
-    files, wishes, sentence = WRONG[name]
+def test_options_that_do_not_fit_are_refused(name: str, tmp_path: Path) -> None:
+    files, options, sentence = WRONG[name]
     with pytest.raises(UserError, match=sentence):
-        read(tmp_path, files, **wishes)
+        read(tmp_path, files, **options)
 
 
 def test_unknown_numbers_of_labels_want_names(tmp_path: Path) -> None:
     generator = v1("generator")
     generator["main.0.weight"] = torch.randn(16, 3 + 3, 7, 7)
-    with pytest.raises(UserError, match=r"the file has 3 labels; name them by domains=\[...\]"):
+    with pytest.raises(UserError, match="a file with 3 labels and no names, expected a name for each"):
         read(tmp_path, {"G.ckpt": generator})
     found = read(tmp_path, {"G.ckpt": generator}, domains=("x", "y", "z"), labels="attributes")
     assert found.label_sets == ({"kind": "attributes", "names": ["x", "y", "z"]},)

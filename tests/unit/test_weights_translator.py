@@ -29,7 +29,7 @@ def translator() -> Translator:
     """Return a StarGAN v2 so small that an image takes a millisecond."""
     torch.manual_seed(0)
     networks = {name.removeprefix("stargan_v2_"): {"name": name, **shape} for name, shape in SHAPES.items()}
-    tensors = {f"average.{r}.{k}": t for r, node in networks.items() for k, t in build(node).state_dict().items()}
+    tensors = {f"ema.{r}.{k}": t for r, node in networks.items() for k, t in build(node).state_dict().items()}
     arguments = {"latent_size": 5, "ema_decay": 0.9}
     return Translator(Weights(tensors, "stargan_v2", networks, SIZE, arguments, DOMAINS, data={"crop": "square"}))
 

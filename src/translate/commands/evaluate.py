@@ -113,7 +113,7 @@ def _measure(config: EvaluateConfig, folder: Path, name: str, path: Path, device
     made = replace(made, trainer=replace(made.trainer, devices=1, num_nodes=1))  # one process has one whole model
     data = build.build_data(made)
     model = build.build_model(made)
-    with checkpoints.fitting(str(path)):
+    with checkpoints.explain_mismatch(str(path)):
         checkpoints.restore_networks(model, checkpoint)
     model.iteration = checkpoint.iteration
     model.to(device)

@@ -1,5 +1,6 @@
 """The commands `export` and `import`: what they are asked, checked before torch is loaded."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ EXPORT = {
     "checkpoint": "last, best or an iteration",
     "to": "FILE.safetensors, FOLDER or hf://owner/name",
     "licence": "a tag such as cc-by-4.0",
-    "format": "translate or published",
+    "format": "translate or official",
     "with": "needed or all",
     "private": "true or false",
 }
@@ -38,7 +39,7 @@ HELP = {
   checkpoint=N               of which iteration; last (the default) is the newest that is kept, best that of best=...
   to=FILE.safetensors        where to; by default weights_<iteration>.safetensors in the run folder
   to=hf://owner/name         on the Hugging Face Hub, with a model card; log in first: hf auth login
-  format=published to=FOLDER in the files that the authors' own programs read
+  format=official to=FOLDER  in the files that the official programs read
   with=all                   all networks, not only those that translate
   licence=TAG                what others may do with them, such as cc-by-4.0
   private=true               a new repository on the Hub that nobody else sees
@@ -68,7 +69,12 @@ SWITCH = {"true": True, "false": False}
 def export(words: Sequence[str]) -> int:
     """Write the weights of a run, or of a file of ours; return the exit code."""
     values, _ = reading.read("export", words, EXPORT)
-    published = reading.choice("export", "format", values, ("translate", "published"), "translate") == "published"
+    if values.get("format") == "published":
+        warnings.warn(
+            "format=published is called format=official now; the old name works in this release", stacklevel=2
+        )
+        values["format"] = "official"
+    official = reading.choice("export", "format", values, ("translate", "official"), "translate") == "official"
     if ("run" in values) == ("weights" in values):
         raise UserError("export: expected either run=RUN_FOLDER or weights=FILE.safetensors")
     source, which = _source(values)
@@ -76,13 +82,15 @@ def export(words: Sequence[str]) -> int:
     private = (
         SWITCH[reading.choice("export", "private", values, tuple(SWITCH), "false")] if "private" in values else None
     )
-    to = _destination(values, source, which, published)
+    to = _destination(values, source, which, official)
     if private is not None and not to.startswith(HUB):
         raise UserError("export: private is for a repository on the Hub, to=hf://owner/name")
+    from translate.export.weights import Format
     from translate.export.weights import export as write
 
-    told = write(source, to, which, values.get("licence"), published, everything == "all", private, words)
-    print("\n".join(told))
+    form: Format = "official" if official else "translate"
+    lines = write(source, to, which, values.get("licence"), form, everything == "all", private, words)
+    print("\n".join(lines))
     return 0
 
 
@@ -98,23 +106,23 @@ def _source(values: dict[str, str]) -> tuple[Path, str | int]:
     return folder, chosen
 
 
-def _destination(values: dict[str, str], source: Path, which: str | int, published: bool) -> str:
+def _destination(values: dict[str, str], source: Path, which: str | int, official: bool) -> str:
     """Return where the weights go; by default a file in the run folder that is named by the checkpoint."""
     to = values.get("to")
     if to is None:
-        if published or not source.is_dir():
-            raise UserError(f"export: to is missing; write to={'FOLDER' if published else 'FILE' + SUFFIX}")
+        if official or not source.is_dir():
+            raise UserError(f"export: to is missing; write to={'FOLDER' if official else 'FILE' + SUFFIX}")
         if which == BEST:
             return str(source / f"weights_{BEST}{SUFFIX}")
         newest = RunFolder(source).newest_iteration()
         return str(source / f"weights_{newest if which == LAST else int(which):06d}{SUFFIX}")
-    if published and (to.startswith(HUB) or Path(to).suffix or Path(to).is_file()):
-        raise UserError(f"export: to: found {to}, expected a folder, since published weights are several files")
+    if official and (to.startswith(HUB) or Path(to).suffix or Path(to).is_file()):
+        raise UserError(f"export: to: found {to}, expected a folder, since the official layout is several files")
     if to.startswith(HUB):
         from translate.weights import hub
 
         hub.parse(to)
-    elif not published and not to.endswith(SUFFIX):
+    elif not official and not to.endswith(SUFFIX):
         raise UserError(f"export: to: found {to}, expected a name that ends in {SUFFIX}, or hf://owner/name")
     return to
 
@@ -141,7 +149,11 @@ def import_weights(words: Sequence[str]) -> int:
 
     weights = importer.read(places, ImportOptions(**wishes))
     if as_run:
-        print("\n".join(importer.begin_run(weights, Path(to).expanduser(), overrides)))
+        run = importer.begin_run(weights, Path(to).expanduser(), overrides)
+        print(f"{run.folder}: a run of {weights.model} with the weights of {', '.join(run.imported)}")
+        if run.initialized:
+            print(f"not in the file, initialized from seed {run.seed}: {', '.join(run.initialized)}")
+        print(f"to train on: python -m translate resume={run.folder}")
         return 0
     path = Path(to).expanduser()
     format.write(weights, path)

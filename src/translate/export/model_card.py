@@ -1,4 +1,4 @@
-"""The model card of weights on the Hugging Face Hub."""
+"""Generate the model card of weights on the Hugging Face Hub."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -8,8 +8,8 @@ from translate.weights.format import Weights
 from translate.weights.hub import CARD_MARK, FILE, Address
 
 
-def card(weights: Weights, address: Address, command: str) -> str:
-    """Return the text of README.md: what the model is, how it is used, what was measured, how it was made."""
+def text(weights: Weights, address: Address, command: str) -> str:
+    """Return the text of README.md: model, use, scores, data, and the ``command`` that exported the weights."""
     return "\n".join([*_front_matter(weights), "", *_body(weights, address, command)]) + "\n"
 
 
@@ -34,18 +34,19 @@ def _body(weights: Weights, address: Address, command: str) -> Iterator[str]:
     yield f"- Iterations: {when}"
     networks = [f"{role} (`{node['name']}`)" for role, node in weights.networks.items()]
     yield f"- Networks: {', '.join(networks)}"
-    if weights.published is not None:
-        yield f"- Brought in from the published layout of {weights.published['layout']}"
+    if weights.official is not None:
+        yield f"- Imported from the official layout of {weights.official['layout']}"
     yield f"- Licence: {weights.licence or 'not stated'}"
     yield from ("", "## Use", "", "```python", "import translate", "", f'translator = translate.load("{place}")')
     yield from (f'images = translator.translate("photo.jpg", target={json.dumps(_example(weights))})', "```", "")
-    yield from ("The result is a float tensor (1, 3, H, W) in [-1, 1]. It takes `pip install translate-gan[hub]`.", "")
-    for measured in weights.metrics:
-        yield from _figures(measured)
-    yield from ("## How it was made", "")
-    for part in ("train", "val"):
-        if isinstance(found := weights.data.get(part), Mapping):
-            yield f"- Data, {part}: {found.get('images')} images, fingerprint `{found.get('fingerprint')}`"
+    yield "The result is a float tensor (1, 3, H, W) in [-1, 1]."
+    yield from ("Install the package first: `pip install translate-gan[hub]`.", "")
+    for evaluation in weights.metrics:
+        yield from _scores(evaluation)
+    yield from ("## Training", "")
+    for split in ("train", "val"):
+        if isinstance(notes := weights.data.get(split), Mapping):
+            yield f"- Data, {split}: {notes.get('images')} images, fingerprint `{notes.get('fingerprint')}`"
     yield f"- Written by translate-gan {weights.version}; the file's header holds the whole configuration"
     yield from ("", "```", command, "```")
 
@@ -65,15 +66,15 @@ def _example(weights: Weights) -> str | int:
     return weights.label_sets[0]["names"][0] if weights.label_sets else 1
 
 
-def _figures(measured: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the figures of a protocol as a table: a column of these weights, and others to compare with."""
-    figures, others = measured.get("figures"), measured.get("columns") or {}
-    if not isinstance(figures, Mapping) or not figures:
+def _scores(evaluation: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the scores of one evaluation as a table: a column of these weights, and columns to compare with."""
+    scores, references = evaluation.get("figures"), evaluation.get("columns") or {}
+    if not isinstance(scores, Mapping) or not scores:
         return
-    nested = all(isinstance(column, Mapping) for column in figures.values())
-    columns: dict[str, Mapping[str, Any]] = dict(figures) if nested else {"these weights": figures, **others}
-    yield from (f"## Measured by the protocol `{measured.get('protocol')}`", "")
-    yield f"At iteration {measured.get('iteration')}, seed {measured.get('seed', 0)}, on images not trained on."
+    nested = all(isinstance(column, Mapping) for column in scores.values())
+    columns: dict[str, Mapping[str, Any]] = dict(scores) if nested else {"these weights": scores, **references}
+    yield from (f"## Scores by the protocol `{evaluation.get('protocol')}`", "")
+    yield f"At iteration {evaluation.get('iteration')}, seed {evaluation.get('seed', 0)}, on held-out images."
     yield from ("", f"| | {' | '.join(columns)} |", "| --- |" + " --- |" * len(columns))
     for name in dict.fromkeys(name for column in columns.values() for name in column):
         cells = (_number(column.get(name)) for column in columns.values())

@@ -1,84 +1,89 @@
-"""Write the weights of a run for others: our file, the published layout, or the Hugging Face Hub."""
+"""Write the weights of a run: to a weights file, in the official layout, or to the Hugging Face Hub."""
 
 import shlex
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from translate.errors import UserError
-from translate.export.model_card import card
+from translate.export import model_card
 from translate.inference.base import translation_of
 from translate.registry.registry import TRANSLATIONS
+from translate.runs.checkpoints import EMA, NETWORK
 from translate.runs.folder import LAST
-from translate.weights import format, hub
-from translate.weights.format import AVERAGE, EXTRA, NETWORK, Weights
+from translate.weights import hub
+from translate.weights.format import EXTRA, Weights, read, write
 from translate.weights.load import of_run
 from translate.weights.published import detect
 
 MEGABYTE = 1e6
 
+Format = Literal["translate", "official"]
+
 
 def export(
     source: Path,
     to: str,
-    which: str | int = LAST,
+    checkpoint: str | int = LAST,
     licence: str | None = None,
-    published: bool = False,
-    everything: bool = False,
+    format: Format = "translate",
+    all_networks: bool = False,
     private: bool | None = None,
-    words: Sequence[str] = (),
+    arguments: Sequence[str] = (),
 ) -> list[str]:
-    """Write weights and return, in sentences, what was written.
+    """Write weights; return one line for each file and page that was written.
 
-    ``source`` is a run folder, of which a checkpoint ("last", "best" or an iteration) is taken, or a file of ours.
-    ``to`` is a file, an address on the Hub, or, with ``published``, a folder. ``everything`` takes all networks that
-    there are, else those that translate. ``words`` are the command line, for the model card.
+    ``source`` is a run folder, of which ``checkpoint`` is taken ("last", "best" or an iteration), or a weights file.
+    ``to`` is a file, an address on the Hub, or a folder for the format "official". ``all_networks`` includes networks
+    that do not translate. ``arguments`` are those of the command line, for the model card.
     """
-    weights = of_run(source, which) if source.is_dir() else format.read(source)
+    weights = of_run(source, checkpoint) if source.is_dir() else read(source)
     if licence is not None:
         weights = replace(weights, licence=licence)
-    if not everything:
-        weights = needed(weights)
-    if published:
-        return [_told(path, weights) for path in detect.write(weights, Path(to).expanduser())]
+    if not all_networks:
+        weights = inference_weights(weights)
+    if format == "official":
+        return [_summary(path, weights) for path in detect.write(weights, Path(to).expanduser())]
     if not hub.is_address(to):
         path = Path(to).expanduser()
-        format.write(weights, path)
-        return [_told(path, weights)]
+        write(weights, path)
+        return [_summary(path, weights)]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / hub.FILE
-        format.write(weights, path)
-        command = shlex.join(["python", "-m", "translate", "export", *words])
-        page = hub.publish(to, path, card(weights, hub.parse(to), command), private)
-        return [_told(path, weights).replace(str(path), to), page]
+        write(weights, path)
+        command = shlex.join(["python", "-m", "translate", "export", *arguments])
+        page = hub.publish(to, path, model_card.text(weights, hub.parse(to), command), private)
+        return [_summary(path, weights).replace(str(path), to), page]
 
 
-def needed(weights: Weights) -> Weights:
-    """Return the networks that translate, each as it does so: the average where there is one.
+def inference_weights(weights: Weights) -> Weights:
+    """Return the networks that translate, each by its EMA where it has one.
 
-    UserError for a model of which no translation is registered.
+    UserError for a model without a registered translation.
     """
     if weights.model not in TRANSLATIONS.index():
         raise UserError(
-            f"with: what the model {weights.model!r} translates by is not known here, since no translation is "
-            "registered under its name; take all networks: with=all"
+            f"no translation is registered for the model {weights.model!r}, so the networks that it needs are unknown",
+            key="with",
+            fix="export all networks: with=all",
         )
     cls = translation_of(weights.model)
     roles = [role for role in (*cls.roles, *cls.optional_roles) if role in weights.networks]
-    kinds = {role: AVERAGE if role in weights.averaged else NETWORK for role in roles}
+    groups = {role: EMA if role in weights.ema_roles else NETWORK for role in roles}
     tensors = {
-        f"{kind}.{role}.{key}": tensor
-        for role, kind in kinds.items()
-        for key, tensor in weights.part(kind, role).items()
+        f"{group}.{role}.{key}": tensor
+        for role, group in groups.items()
+        for key, tensor in weights.group(group, role).items()
     }
     networks = {role: weights.networks[role] for role in roles}
-    kept = replace(weights, tensors=tensors, networks=networks)
-    # without its extra tensors a published file cannot be written as it was
-    return replace(kept, published=None) if weights.part(EXTRA) else kept
+    reduced = replace(weights, tensors=tensors, networks=networks)
+    # an official file cannot be written again without its extra tensors
+    return replace(reduced, official=None) if weights.group(EXTRA) else reduced
 
 
-def _told(path: Path, weights: Weights) -> str:
+def _summary(path: Path, weights: Weights) -> str:
     size = f", {path.stat().st_size / MEGABYTE:.1f} MB"
     when = "" if weights.iteration is None else f" of iteration {weights.iteration}"
     return f"{path}{size}: {weights.model}{when}, {', '.join(weights.networks)}"

@@ -1,8 +1,9 @@
 """Checkpoints: one safetensors file each, written atomically, read without executing anything.
 
-Tensors are named by what they are: ``network.<role>.<key>``, ``average.<role>.<key>``,
-``optimizer.<role>.<number>.<key>``, ``memory.<name>.<key>``. The header carries
-everything else as JSON: iteration, domain names, configuration, the optimizers' settings, and checksums.
+The group of a tensor is the first word of its name: ``network.<role>.<key>``, ``ema.<role>.<key>``,
+``optimizer.<role>.<number>.<key>`` and ``state.<name>.<key>``. The header holds the rest as JSON: iteration, domain
+names, configuration, the optimizers' settings, and checksums. Files of format 1, which had other names for two groups,
+are renamed when they are read.
 """
 
 import hashlib
@@ -20,12 +21,18 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from translate import __version__
-from translate.errors import UserError
+from translate.errors import Phrase, UserError
 from translate.files import atomic_write
 from translate.runs.folder import LAST, RunFolder
 
-FORMAT = "translate checkpoint 1"
+FORMAT = "translate checkpoint 2"
+FORMAT_1 = "translate checkpoint 1"
 CHECKSUMS = "checksums"
+NETWORK, EMA, OPTIMIZER, STATE = "network", "ema", "optimizer", "state"
+"""The groups of tensors: trained networks, their moving averages, optimizer states, and other state such as pools."""
+
+GROUPS_OF_FORMAT_1 = {EMA: "average", STATE: "memory"}
+"""Group -> the word by which files of format 1 call it, where it differs."""
 
 
 class Stateful(Protocol):
@@ -40,7 +47,7 @@ class Stateful(Protocol):
         ...
 
 
-class Averages(Protocol):
+class MovingAverages(Protocol):
     """Moving averages of networks by role."""
 
     networks: nn.ModuleDict
@@ -55,7 +62,7 @@ class CheckpointedModel(Protocol):
     memories: dict[str, Stateful]
 
     @property
-    def ema(self) -> Averages:
+    def ema(self) -> MovingAverages:
         """Return the moving averages."""
         ...
 
@@ -70,7 +77,7 @@ class CheckpointedModel(Protocol):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file holds."""
+    """The content of a checkpoint file."""
 
     tensors: dict[str, Tensor]
     iteration: int
@@ -78,29 +85,34 @@ class Checkpoint:
     config: dict[str, Any]
     optimizers: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # role -> parameter groups
 
-    def part(self, prefix: str) -> dict[str, Tensor]:
-        """Return the tensors below a prefix, without it."""
-        start = prefix + "."
+    def group(self, *prefix: str) -> dict[str, Tensor]:
+        """Return the tensors whose names begin with the words of ``prefix``, by the rest of their names."""
+        start = ".".join(prefix) + "."
         return {name.removeprefix(start): t for name, t in self.tensors.items() if name.startswith(start)}
 
 
 def capture(model: CheckpointedModel, domains: tuple[str, ...], config: Mapping[str, Any]) -> Checkpoint:
-    """Return all that a model needs to go on exactly: networks, averages, memories, optimizers, iteration."""
+    """Return the whole state of a model: networks, EMA, other state, optimizers and iteration."""
     tensors: dict[str, Tensor] = {}
     optimizers: dict[str, list[dict[str, Any]]] = {}
     for role in model.roles:
-        tensors.update({f"network.{role}.{k}": v for k, v in model.network(role).state_dict().items()})
+        tensors.update(_named(model.network(role).state_dict(), NETWORK, role))
     for role in model.ema.networks:
-        tensors.update({f"average.{role}.{k}": v for k, v in model.ema.networks[role].state_dict().items()})
-    for name, memory in model.memories.items():
-        tensors.update({f"memory.{name}.{k}": v for k, v in memory.state_dict().items()})
+        tensors.update(_named(model.ema.networks[role].state_dict(), EMA, role))
+    for name, stateful in model.memories.items():
+        tensors.update(_named(stateful.state_dict(), STATE, name))
     for role in model.trained:
         state = model.optimizer(role).state_dict()
         optimizers[role] = [_settings(group) for group in state["param_groups"]]
         for number, entries in state["state"].items():
-            tensors.update({f"optimizer.{role}.{number}.{k}": torch.as_tensor(v) for k, v in entries.items()})
+            tensors.update(_named({k: torch.as_tensor(v) for k, v in entries.items()}, OPTIMIZER, role, str(number)))
     tensors = {name: t.detach().to("cpu", memory_format=torch.contiguous_format) for name, t in tensors.items()}
     return Checkpoint(tensors, model.iteration, domains, dict(config), optimizers)
+
+
+def _named(tensors: Mapping[str, Tensor], *prefix: str) -> dict[str, Tensor]:
+    start = ".".join(prefix)
+    return {f"{start}.{key}": tensor for key, tensor in tensors.items()}
 
 
 def _settings(group: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,13 +120,13 @@ def _settings(group: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def restore(model: CheckpointedModel, checkpoint: Checkpoint) -> None:
-    """Put a checkpoint's networks, averages, memories, optimizers and iteration into a model, exactly."""
+    """Put the whole state of a checkpoint into a model, so that training continues exactly."""
     restore_networks(model, checkpoint)
-    for name, memory in model.memories.items():
-        memory.load_state_dict(checkpoint.part(f"memory.{name}"))
+    for name, stateful in model.memories.items():
+        stateful.load_state_dict(checkpoint.group(STATE, name))
     for role in model.trained:
         state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in checkpoint.part(f"optimizer.{role}").items():
+        for name, tensor in checkpoint.group(OPTIMIZER, role).items():
             number, key = name.split(".", 1)
             state.setdefault(int(number), {})[key] = tensor
         groups = [{k: tuple(v) if k == "betas" else v for k, v in g.items()} for g in checkpoint.optimizers[role]]
@@ -123,27 +135,30 @@ def restore(model: CheckpointedModel, checkpoint: Checkpoint) -> None:
         for parameter, entries in optimizer.state.items():
             for key, value in entries.items():
                 if isinstance(value, Tensor) and value.shape == parameter.shape:
-                    # a fused optimizer walks the memory: moments must lie as their parameter does
+                    # a fused optimizer reads raw memory, so a moment needs the strides of its parameter
                     entries[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
     model.iteration = checkpoint.iteration
 
 
 def restore_networks(model: CheckpointedModel, checkpoint: Checkpoint) -> None:
-    """Put a checkpoint's networks and averages into a model: all that translating takes."""
+    """Put the networks and the EMA of a checkpoint into a model, which is enough to translate."""
     for role in model.roles:
-        model.network(role).load_state_dict(checkpoint.part(f"network.{role}"))
+        model.network(role).load_state_dict(checkpoint.group(NETWORK, role))
     for role in model.ema.networks:
-        model.ema.networks[role].load_state_dict(checkpoint.part(f"average.{role}"))
+        model.ema.networks[role].load_state_dict(checkpoint.group(EMA, role))
 
 
 @contextmanager
-def fitting(where: str) -> Iterator[None]:
-    """Make one sentence, which begins with ``where``, of what is raised when a checkpoint does not fit a model."""
+def explain_mismatch(where: str) -> Iterator[None]:
+    """Turn the exception of a checkpoint that does not fit a model into a UserError with ``where`` as its key."""
     try:
         yield
     except (RuntimeError, LookupError, ValueError) as error:
-        said = str(error).strip().splitlines()[-1].strip()
-        raise UserError(f"{where}: the checkpoint does not fit this configuration's networks ({said})") from error
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise UserError(f"the checkpoint does not fit this configuration's networks ({reason})", key=where) from error
+
+
+# --- file ---------------------------------------------------------------------------------------------------
 
 
 def write(checkpoint: Checkpoint, path: Path) -> None:
@@ -161,65 +176,88 @@ def write(checkpoint: Checkpoint, path: Path) -> None:
 
 
 def checksums(tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> dict[str, str]:
-    """Return the SHA-256 of what a header says without its checksums, and of the tensors of each kind."""
-    said = {key: value for key, value in header.items() if key != CHECKSUMS}
-    found = {"header": hashlib.sha256(json.dumps(said, sort_keys=True).encode())}
+    """Return the SHA-256 of a header without its checksums, and of each group of tensors."""
+    content = {key: value for key, value in header.items() if key != CHECKSUMS}
+    digests = {"header": hashlib.sha256(json.dumps(content, sort_keys=True).encode())}
     for name in sorted(tensors):
         tensor = tensors[name]
-        of_kind = found.setdefault(_kind(name), hashlib.sha256())
-        of_kind.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        of_kind.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return {kind: of_kind.hexdigest() for kind, of_kind in found.items()}
+        digest = digests.setdefault(_group_of(name), hashlib.sha256())
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return {group: digest.hexdigest() for group, digest in digests.items()}
 
 
-def _kind(name: str) -> str:
+def _group_of(name: str) -> str:
     return name.partition(".")[0]
 
 
-def read(path: Path, parts: Collection[str] | None = None) -> Checkpoint:
-    """Read a checkpoint; UserError for a file that is none, is cut short, or is not what was written.
+def read(path: Path, groups: Collection[str] | None = None) -> Checkpoint:
+    """Read a checkpoint; UserError for a file that is not one, is cut short, or differs from its checksums.
 
-    ``parts`` are the kinds of tensors that are wanted, such as ("network", "average"); None: all.
+    ``groups`` selects groups of tensors, such as ("network", "ema"); None: all.
     """
     if not path.is_file():
-        raise UserError(f"{path}: no such checkpoint")
+        raise UserError("no such checkpoint", key=str(path))
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-            names = [n for n in file.keys() if parts is None or _kind(n) in parts]  # noqa: SIM118 - no dict
+            stored = _stored_groups(header, path)
+            wanted = None if groups is None else {stored.get(group, group) for group in groups}
+            names = [name for name in file.keys() if wanted is None or _group_of(name) in wanted]  # noqa: SIM118
             tensors = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError) as error:
-        raise UserError(
-            f"{path}: not a readable checkpoint ({error}); delete it to go on from the one before"
-        ) from error
-    if header.get("format") != FORMAT:
-        found = header.get("format", "no format name")
-        raise UserError(f"{path}: found {found!r} in the header, expected {FORMAT!r}")
+        raise _unreadable(path, str(error)) from error
     try:
-        _check(tensors, header, parts)
+        _verify(tensors, header, wanted)
         return Checkpoint(
-            tensors,
+            _renamed(tensors, stored),
             int(header["iteration"]),
             tuple(json.loads(header["domains"])),
             dict(json.loads(header["config"])),
             dict(json.loads(header["optimizers"])),
         )
     except (KeyError, ValueError, TypeError) as error:
-        raise UserError(
-            f"{path}: not a readable checkpoint (damaged: {error}); delete it to go on from the one before"
-        ) from error
+        raise _unreadable(path, f"damaged: {error}") from error
 
 
-def _check(tensors: Mapping[str, Tensor], header: Mapping[str, str], parts: Collection[str] | None) -> None:
-    """Raise ValueError if what was read is not what was written; a file without checksums is taken as it is."""
+def _stored_groups(header: Mapping[str, str], path: Path) -> dict[str, str]:
+    """Return the groups whose names differ in a file; UserError if its format is unknown."""
+    if header.get("format") == FORMAT:
+        return {}
+    if header.get("format") == FORMAT_1:
+        return GROUPS_OF_FORMAT_1
+    found = header.get("format", Phrase("no format name"))
+    raise UserError("this is not a checkpoint", key=str(path), found=found, expected=f"{FORMAT!r} in the header")
+
+
+def _renamed(tensors: Mapping[str, Tensor], stored: Mapping[str, str]) -> dict[str, Tensor]:
+    """Return tensors by today's names; ``stored`` maps a group to its name in the file."""
+    names = {old: new for new, old in stored.items()}
+    return {
+        f"{names.get(group, group)}.{rest}": tensor
+        for name, tensor in tensors.items()
+        for group, _, rest in [name.partition(".")]
+    }
+
+
+def _unreadable(path: Path, reason: str) -> UserError:
+    return UserError(
+        f"not a readable checkpoint ({reason})",
+        key=str(path),
+        fix="delete the file to continue from the checkpoint before it",
+    )
+
+
+def _verify(tensors: Mapping[str, Tensor], header: Mapping[str, str], groups: Collection[str] | None) -> None:
+    """Raise ValueError if tensors or header differ from their checksums; a file without checksums passes."""
     if CHECKSUMS not in header:
         return
     written = json.loads(header[CHECKSUMS])
-    wanted = {kind: sum_ for kind, sum_ in written.items() if parts is None or kind == "header" or kind in parts}
-    found = checksums(tensors, header)
-    differing = sorted(kind for kind in wanted.keys() | found.keys() if wanted.get(kind) != found.get(kind))
+    expected = {group: sum_ for group, sum_ in written.items() if groups is None or group in ("header", *groups)}
+    actual = checksums(tensors, header)
+    differing = sorted(group for group in expected.keys() | actual.keys() if expected.get(group) != actual.get(group))
     if differing:
-        raise ValueError(f"what is written of {', '.join(differing)} does not fit its checksum")
+        raise ValueError(f"wrong checksum of {', '.join(differing)}")
 
 
 def newest(folder: Path) -> Checkpoint:

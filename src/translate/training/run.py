@@ -114,7 +114,7 @@ def _train(config: RunConfig, place: RunFolder, resume_from: Path | None, first:
     if resume_from is not None:
         checkpoint = checkpoints.newest(resume_from)
         _check_fits(config, checkpoint)
-        with checkpoints.fitting("resume"):
+        with checkpoints.explain_mismatch("resume"):
             checkpoints.restore(model, checkpoint)
         if first:
             place.rewind(model.iteration)

@@ -1,9 +1,9 @@
-"""Our file of weights: one safetensors file with all that translating takes, read without executing anything.
+"""The weights file: one safetensors file with all that translating needs, read without executing anything.
 
-Tensors are named as in checkpoints, ``network.<role>.<key>`` and ``average.<role>.<key>``; where a role has both, the
-average is what translates. ``extra.<published name>`` are tensors of a published file that our networks do not have,
-kept so that the file can be written again. The header is safetensors metadata: ``format``, ``version`` (of this
-package), and the other fields of `Weights` as JSON.
+Tensors are named as in checkpoints, ``network.<role>.<key>`` and ``ema.<role>.<key>``. A role with both translates by
+its EMA. ``extra.<group>.<official name>`` are tensors of an official file that our networks lack; they are kept so that
+the official file can be written again. The header is safetensors metadata: ``format``, ``version`` (of this package),
+and the other fields of `Weights` as JSON. Files of format 1 are read with their names brought up to date.
 """
 
 import json
@@ -18,65 +18,73 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from translate import __version__
-from translate.errors import UserError
+from translate.errors import Phrase, UserError
 from translate.files import atomic_write
 from translate.registry.registry import NETWORKS
-from translate.runs.checkpoints import FORMAT as CHECKPOINT_FORMAT
-from translate.runs.checkpoints import Checkpoint
+from translate.runs import checkpoints
+from translate.runs.checkpoints import EMA, GROUPS_OF_FORMAT_1, NETWORK, Checkpoint
 
-FORMAT = "translate weights 1"
-NETWORK, AVERAGE, EXTRA = "network", "average", "extra"
+FORMAT = "translate weights 2"
+FORMAT_1 = "translate weights 1"
+EXTRA = "extra"
+"""The group of tensors that our networks lack."""
+
+FIELDS_OF_FORMAT_1 = {"official": "published"}
+ARGUMENTS_OF_FORMAT_1 = {"num_halvings": "num_downsamplings"}  # of networks, old name -> new name
 
 Node = dict[str, Any]
-"""A part with its arguments, as in a configuration: {name: ..., ...}."""
+"""A registered part with its arguments, as in a configuration: {name: ..., ...}."""
 
 
 @dataclass(frozen=True)
 class Weights:
-    """What a file holds. Only `model`, `networks`, `image_size` and the tensors are needed to translate."""
+    """The content of a weights file. `model`, `networks`, `image_size` and the tensors are enough to translate."""
 
     tensors: dict[str, Tensor]
     model: str  # key of MODELS and TRANSLATIONS
-    networks: dict[str, Node]  # of every role that the file holds
+    networks: dict[str, Node]  # of every role in the file
     image_size: int  # height and width in pixels
     arguments: Node = field(default_factory=dict)  # of the model, such as latent_size
     domains: tuple[str, ...] = ()
     label_sets: tuple[Node, ...] = ()  # {kind: attributes or classes, names} of each data set, as in data.label_sets
     iteration: int | None = None
     config: Node | None = None  # the whole configuration of the run, as in its config.yaml
-    data: Node = field(default_factory=dict)  # crop: how pictures become squares; train, val: images and fingerprint
+    data: Node = field(default_factory=dict)  # crop: how images become squares; train, val: images and fingerprint
     licence: str | None = None  # a tag such as cc-by-4.0
-    metrics: tuple[Node, ...] = ()  # what was measured of them: each a protocol, figures, and how they were made
-    published: Node | None = None  # layout: its name; absent: tensors that the published file did not have
+    metrics: tuple[Node, ...] = ()  # evaluations of these weights: protocol, scores, and how they were computed
+    official: Node | None = None  # layout: its name; names: role -> name; absent: tensors that the official file lacked
     version: str = __version__
 
     @property
-    def averaged(self) -> tuple[str, ...]:
-        """Return the roles that have an average."""
-        return tuple(role for role in self.networks if any(k.startswith(f"{AVERAGE}.{role}.") for k in self.tensors))
+    def ema_roles(self) -> tuple[str, ...]:
+        """Return the roles that have an EMA."""
+        return tuple(role for role in self.networks if any(k.startswith(f"{EMA}.{role}.") for k in self.tensors))
 
-    def part(self, *prefix: str) -> dict[str, Tensor]:
-        """Return the tensors below a prefix, without it."""
+    def group(self, *prefix: str) -> dict[str, Tensor]:
+        """Return the tensors whose names begin with the words of ``prefix``, by the rest of their names."""
         start = ".".join(prefix) + "."
         return {name.removeprefix(start): t for name, t in self.tensors.items() if name.startswith(start)}
 
-    def learned(self, role: str) -> dict[str, Tensor]:
-        """Return the tensors of a role as they translate: the average where there is one."""
-        return self.part(AVERAGE, role) or self.part(NETWORK, role)
+    def inference_state(self, role: str) -> dict[str, Tensor]:
+        """Return the tensors by which a role translates: its EMA, or the trained network where there is no EMA."""
+        return self.group(EMA, role) or self.group(NETWORK, role)
 
-    def without(self, *kinds: str) -> "Weights":
-        """Return the same without some kinds of tensors."""
-        return replace(self, tensors={n: t for n, t in self.tensors.items() if n.partition(".")[0] not in kinds})
+    def without(self, *groups: str) -> "Weights":
+        """Return the same weights without some groups of tensors."""
+        return replace(self, tensors={n: t for n, t in self.tensors.items() if n.partition(".")[0] not in groups})
 
 
 def of_checkpoint(checkpoint: Checkpoint, data: Node | None = None, metrics: Sequence[Node] = ()) -> Weights:
-    """Return the weights of all networks in a checkpoint; ``data`` and ``metrics`` are what its run has noted."""
+    """Return the weights of all networks in a checkpoint.
+
+    ``data`` are the notes of its run on the data, ``metrics`` the evaluations of this checkpoint.
+    """
     model, description = checkpoint.config["model"], checkpoint.config["data"]
     common = ("name", "networks", "optimizers", "losses", "weights")
     return Weights(
-        tensors={n: t for n, t in checkpoint.tensors.items() if n.partition(".")[0] in (NETWORK, AVERAGE)},
+        tensors={n: t for n, t in checkpoint.tensors.items() if n.partition(".")[0] in (NETWORK, EMA)},
         model=model["name"],
-        networks=model["networks"],
+        networks={role: _current(node) for role, node in model["networks"].items()},
         image_size=description["image_size"],
         arguments={key: value for key, value in model.items() if key not in common},
         domains=checkpoint.domains,
@@ -88,67 +96,115 @@ def of_checkpoint(checkpoint: Checkpoint, data: Node | None = None, metrics: Seq
     )
 
 
+def _current(node: Node) -> Node:
+    """Return a network's node with arguments that an earlier version called otherwise by their names of today."""
+    return {ARGUMENTS_OF_FORMAT_1.get(key, key): value for key, value in node.items()}
+
+
 # --- file ---------------------------------------------------------------------------------------------------
 
 
 def write(weights: Weights, path: Path) -> None:
-    """Write a file; what lies at ``path`` is always whole."""
-    header = {"format": FORMAT, "averaged": json.dumps(weights.averaged)}
+    """Write a weights file, whole and durable, see `translate.files.atomic_write`."""
+    header = {"format": FORMAT, "ema": json.dumps(weights.ema_roles)}
     for item in fields(weights):
         if item.name not in ("tensors", "version"):
             header[item.name] = json.dumps(getattr(weights, item.name))
-    atomic_write(path, save(_apart(weights.tensors), metadata=header | {"version": weights.version}), durable=True)
+    atomic_write(path, save(_unshared(weights.tensors), metadata=header | {"version": weights.version}), durable=True)
 
 
-def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return tensors on the CPU, each with memory of its own: files of torch may hold two names of one memory."""
-    found: dict[str, Tensor] = {}
+def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors on the CPU, each with its own memory: safetensors refuses two tensors that share one."""
+    result: dict[str, Tensor] = {}
     seen: set[int] = set()
     for name, tensor in tensors.items():
         plain = tensor.detach().cpu().contiguous()
         memory = plain.untyped_storage().data_ptr()
-        found[name] = plain.clone() if memory in seen else plain
+        result[name] = plain.clone() if memory in seen else plain
         seen.add(memory)
-    return found
+    return result
 
 
 def header_of(path: Path) -> dict[str, str]:
-    """Return the metadata of a safetensors file; UserError for a file that is none, or is cut short."""
+    """Return the metadata of a safetensors file; UserError for any other file, and for one that is cut short."""
     if not path.is_file():
-        raise UserError(f"{path}: no such file")
+        raise UserError("no such file", key=str(path))
     try:
         with safe_open(path, framework="pt") as file:
             return dict(file.metadata() or {})
     except (SafetensorError, OSError) as error:
-        raise UserError(f"{path}: not a readable safetensors file ({error})") from error
+        raise UserError(f"not a readable safetensors file ({error})", key=str(path)) from error
+
+
+def is_weights_file(path: Path) -> bool:
+    """Return whether a file has the header of a weights file; UserError for a damaged safetensors file."""
+    return path.suffix == ".safetensors" and header_of(path).get("format") in (FORMAT, FORMAT_1)
 
 
 def read(path: Path) -> Weights:
-    """Read a file that `write` has written; UserError for anything else."""
+    """Read a weights file of this or an earlier format; UserError for any other file."""
     header = header_of(path)
-    found = header.get("format")
-    if found == CHECKPOINT_FORMAT:
-        raise UserError(f"{path}: this is a checkpoint; load its run folder, or write run=RUN_FOLDER to export")
-    if found != FORMAT:
-        raise UserError(
-            f"{path}: found {found or 'no format name'!r} in the header, expected {FORMAT!r}; published weights are "
-            "brought in by: python -m translate import weights=FILE to=FILE.safetensors"
-        )
+    _require_format(header.get("format"), path)
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    is_old = header["format"] == FORMAT_1
     values: Node = {}
     for item in fields(Weights):
         if item.name not in ("tensors", "version"):
+            key = FIELDS_OF_FORMAT_1.get(item.name, item.name) if is_old else item.name
             try:
-                values[item.name] = json.loads(header[item.name])
+                values[item.name] = json.loads(header[key])
             except (KeyError, ValueError) as error:
-                raise UserError(
-                    f"{path}: the header's {item.name!r} is missing or damaged; get the file again"
-                ) from error
+                raise _damaged(f"the header's {key!r} is missing or damaged", path) from error
     _check(values, path)
     for name in ("domains", "label_sets", "metrics"):
         values[name] = tuple(values[name])
-    return Weights(tensors, version=header.get("version", "unknown"), **values)
+    weights = Weights(tensors, version=header.get("version", "unknown"), **values)
+    return _from_format_1(weights) if is_old else weights
+
+
+def _require_format(found: str | None, path: Path) -> None:
+    """Raise UserError, with the way out, unless a header's format is that of a weights file."""
+    if found in (FORMAT, FORMAT_1):
+        return
+    if found in (checkpoints.FORMAT, checkpoints.FORMAT_1):
+        raise UserError(
+            "this is a checkpoint, not a weights file",
+            key=str(path),
+            fix="load its run folder, or make a weights file: python -m translate export run=RUN_FOLDER",
+        )
+    raise UserError(
+        "this is not a weights file",
+        key=str(path),
+        found=found or Phrase("no format name"),
+        expected=f"{FORMAT!r} in the header",
+        fix="for released weights of a paper: python -m translate import weights=FILE to=FILE.safetensors",
+    )
+
+
+def _damaged(statement: str, path: Path) -> UserError:
+    return UserError(statement, key=str(path), fix="download or export the file again")
+
+
+def _from_format_1(weights: Weights) -> Weights:
+    """Return weights of format 1 by today's names of groups, network arguments and official tensors."""
+    names = {old: new for new, old in GROUPS_OF_FORMAT_1.items()}
+
+    def renamed(name: str) -> str:
+        words = name.split(".")
+        place = 1 if words[0] == EXTRA and len(words) > 1 else 0
+        words[place] = names.get(words[place], words[place])
+        return ".".join(words)
+
+    official = weights.official
+    if official is not None:
+        official = {**official, "absent": [renamed(name) for name in official.get("absent", [])]}
+    return replace(
+        weights,
+        tensors={renamed(name): tensor for name, tensor in weights.tensors.items()},
+        networks={role: _current(node) for role, node in weights.networks.items()},
+        official=official,
+    )
 
 
 _TYPES: dict[str, type | tuple[type, ...]] = {
@@ -163,18 +219,18 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "data": dict,
     "licence": (str, type(None)),
     "metrics": list,
-    "published": (dict, type(None)),
+    "official": (dict, type(None)),
 }
 
 
 def _check(values: Mapping[str, Any], path: Path) -> None:
-    """Raise UserError where the header does not hold what `write` writes: a file may come from anywhere."""
+    """Raise UserError if a value of the header has another type than `write` gives it: files come from anywhere."""
     good = all(isinstance(values[name], kind) for name, kind in _TYPES.items())
     good = good and all(
         isinstance(node, dict) and isinstance(node.get("name"), str) for node in values["networks"].values()
     )
     good = good and all(isinstance(name, str) for name in values["domains"])
-    good = good and all(isinstance(measured, dict) for measured in values["metrics"])
+    good = good and all(isinstance(evaluation, dict) for evaluation in values["metrics"])
     good = good and all(
         isinstance(labels, dict)
         and labels.get("kind") in ("attributes", "classes")
@@ -182,16 +238,16 @@ def _check(values: Mapping[str, Any], path: Path) -> None:
         for labels in values["label_sets"]
     )
     if not good:
-        raise UserError(f"{path}: the header does not describe weights; get the file again")
+        raise _damaged("the header does not describe weights", path)
 
 
 # --- networks -----------------------------------------------------------------------------------------------
 
 
 def build(node: Mapping[str, Any]) -> nn.Module:
-    """Return the network that a node names, built with the node's arguments, initialised anyhow.
+    """Return the network that a node names, built with the node's arguments; its weights are arbitrary.
 
-    The random state is left as it was. UserError for an unknown name, or arguments that it does not take.
+    The random state stays as it was. UserError for an unknown network, and for arguments that it does not have.
     """
     cls = NETWORKS.get(node["name"])
     arguments = {key: value for key, value in node.items() if key != "name"}
@@ -199,22 +255,24 @@ def build(node: Mapping[str, Any]) -> nn.Module:
         try:
             network = cls(**arguments)
         except (TypeError, ValueError) as error:
-            raise UserError(f"the network {node['name']!r} cannot be built as the file says: {error}") from error
+            raise UserError(
+                f"the network {node['name']!r} cannot be built with the arguments in the file ({error})"
+            ) from error
     assert isinstance(network, nn.Module), node
     return network
 
 
 def networks_of(weights: Weights, roles: tuple[str, ...]) -> dict[str, nn.Module]:
-    """Return those of the roles that the file holds as networks with their learned weights, ready to translate."""
-    found = {}
+    """Return the networks of those ``roles`` that the file has, with their inference weights, frozen, in eval mode."""
+    networks = {}
     for role in roles:
         if role not in weights.networks:
             continue
         network = build(weights.networks[role])
         try:
-            network.load_state_dict(weights.learned(role))
+            network.load_state_dict(weights.inference_state(role))
         except RuntimeError as error:
-            first_line = str(error).strip().splitlines()[-1].strip()
-            raise UserError(f"the weights of {role!r} do not fit its network: {first_line}") from error
-        found[role] = network.requires_grad_(False).eval().to(memory_format=torch.channels_last)
-    return found
+            reason = str(error).strip().splitlines()[-1].strip()
+            raise UserError(f"the weights of {role!r} do not fit its network ({reason})") from error
+        networks[role] = network.requires_grad_(False).eval().to(memory_format=torch.channels_last)
+    return networks

@@ -1,4 +1,4 @@
-"""Find weights: a file of ours, a checkpoint of a run folder, or the Hugging Face Hub."""
+"""Find weights: a weights file, a checkpoint of a run folder, or a file on the Hugging Face Hub."""
 
 import json
 import os
@@ -17,7 +17,7 @@ LEFT_OUT = ("environment", "routes", "doubts")  # of scores: what is long, and t
 
 
 def weights_of(path: str | os.PathLike[str]) -> Weights:
-    """Return the weights in a file of ours, of a run folder's newest checkpoint, or on the Hub."""
+    """Return the weights of a weights file, of a run folder's newest checkpoint, or of an address on the Hub."""
     if hub.is_address(path):
         return format.read(hub.fetch(str(path)))
     place = Path(path).expanduser()
@@ -25,16 +25,16 @@ def weights_of(path: str | os.PathLike[str]) -> Weights:
 
 
 def of_run(folder: Path, which: str | int = LAST) -> Weights:
-    """Return the weights of a run folder's newest checkpoint ("last"), of its best, or of the one of an iteration."""
+    """Return the weights of a run folder's checkpoint: "last", "best" or an iteration; UserError if it is missing."""
     return _of_checkpoint(folder, RunFolder(folder).choose(which)[1])
 
 
 def _of_checkpoint(folder: Path, path: Path) -> Weights:
-    """Return the weights in a checkpoint, with the run's notes on its data and the figures of this iteration.
+    """Return the weights in a checkpoint, with the run's notes on its data and the scores of this iteration.
 
-    The plug-ins that the run was made with take part from now on, as when it is resumed.
+    The plug-ins of the run are activated, as on a resume.
     """
-    checkpoint = checkpoints.read(path, (format.NETWORK, format.AVERAGE))
+    checkpoint = checkpoints.read(path, (checkpoints.NETWORK, checkpoints.EMA))
     plugins.activate(checkpoint.config.get("plugins") or [])
     files = [folder / "metrics.json", *sorted(RunFolder(folder).scores.glob("*.json"))]
     measured = [_noted(file) for file in files if file.is_file() and not file.name.endswith(UNFINISHED)]

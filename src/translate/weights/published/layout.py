@@ -1,4 +1,4 @@
-"""What the published layouts have in common: files of networks by name, placed in ours, and written again."""
+"""The base of official layouts: files of networks by name, brought into our weights and written again."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,14 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from translate.errors import UserError
-from translate.weights.format import EXTRA, NETWORK, Node, Weights, build
-from translate.weights.published.files import PublishedFile, State
+from translate.errors import Phrase, UserError
+from translate.weights.format import EXTRA, Node, Weights, build
+from translate.weights.published.files import OfficialFile, State
 
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """What a file does not say of itself, as far as the user says it. None: what was published."""
+    """Facts that an official file does not contain, as far as the user gives them. None: as in the official release."""
 
     model: str | None = None
     domains: tuple[str, ...] | None = None
@@ -27,117 +27,123 @@ class ImportOptions:
 
 
 @dataclass(frozen=True)
-class Part:
-    """A network of a published file: whose it is there and here."""
+class TensorGroup:
+    """One network of an official file: its official name, our role, and our group of tensors."""
 
-    published: str  # its name in the layout
-    role: str | None  # its role here; None: we have no such network, and it is kept as it is
-    kind: str = NETWORK  # or AVERAGE
+    name: str  # in the layout
+    role: str | None  # here; None: we have no such network, and its tensors are kept as extra ones
+    group: str  # NETWORK or EMA
 
     @property
-    def source(self) -> str:
-        """Return what its names begin with in a header's `absent` and behind `extra`."""
-        return f"{self.kind}.{self.published}"
+    def prefix(self) -> str:
+        """Return the prefix of its tensors in a header's `absent` list and below the group `extra`."""
+        return f"{self.group}.{self.name}"
 
 
 class Layout(ABC):
-    """How the weights of some models are published.
+    """The files in which the authors of a paper release its weights.
 
-    A subclass recognises files (`fits`), describes them in our words (`describe`) and names the files that are written
-    (`files`). What our networks lack is kept as extra tensors, so that writing gives what was read, tensor for tensor.
+    A subclass recognizes files (`fits`), describes their content (`describe`) and names the files to write
+    (`tensor_groups`). Tensors that our networks lack are kept as extra ones: written files equal the files that were
+    read, tensor for tensor.
     """
 
     name: str
     models: tuple[str, ...]
-    bare: bool = True  # a file holds one network, without its name
+    single_network: bool = True  # a file holds one network, without its name
 
     @abstractmethod
-    def fits(self, files: Sequence[PublishedFile]) -> bool:
+    def fits(self, files: Sequence[OfficialFile]) -> bool:
         """Return whether the files look like this layout's."""
 
     @abstractmethod
     def describe(
-        self, files: Sequence[PublishedFile], wishes: ImportOptions
-    ) -> tuple[Weights, list[tuple[Part, State]]]:
-        """Return the weights, without tensors, and whose the tensors are; UserError for what cannot be placed."""
+        self, files: Sequence[OfficialFile], options: ImportOptions
+    ) -> tuple[Weights, list[tuple[TensorGroup, State]]]:
+        """Return the weights without tensors, and the tensors of each group; UserError for unexpected content."""
 
     def optional(self, node: Node, key: str) -> bool:
-        """Return whether a published network has a tensor that ours lacks, so that it is kept as an extra one."""
+        """Return whether an official network has a tensor that ours lacks, so that it is kept as an extra one."""
         del node, key
         return False
 
     def derived(self, node: Node, key: str) -> bool:
-        """Return whether a tensor of ours follows from the arguments, so that a file may lack it."""
+        """Return whether a tensor of ours follows from the network's arguments, so that a file may lack it."""
         del node, key
         return False
 
-    def filled(self, node: Node, state: State) -> State:
-        """Return tensors that a published network owns but never reads, as its program expects to find them."""
+    def unused_tensors(self, node: Node, state: State) -> State:
+        """Return tensors that the official program loads but never reads."""
         del node, state
         return {}
 
     @abstractmethod
-    def parts(self, weights: Weights) -> list[tuple[str, Part]]:
+    def tensor_groups(self, weights: Weights) -> list[tuple[str, TensorGroup]]:
         """Return the networks to write, each with the name of its file."""
 
-    # --- in ----------------------------------------------------------------------------------------------------
+    # --- reading -----------------------------------------------------------------------------------------------
 
-    def read(self, files: Sequence[PublishedFile], wishes: ImportOptions) -> Weights:
-        """Return the weights in the files; UserError for what cannot be placed."""
-        described, parts = self.describe(files, wishes)
+    def read(self, files: Sequence[OfficialFile], options: ImportOptions) -> Weights:
+        """Return the weights in official files; UserError for unexpected content."""
+        described, groups = self.describe(files, options)
         tensors: dict[str, Tensor] = {}
         absent: list[str] = []
-        for part, state in parts:
-            if part.role is None:
-                tensors |= _below(f"{EXTRA}.{part.source}", state)
+        for group, state in groups:
+            if group.role is None:
+                tensors |= _below(f"{EXTRA}.{group.prefix}", state)
                 continue
-            own, extra, lacking = self._placed(part, described.networks[part.role], state)
-            tensors |= _below(f"{part.kind}.{part.role}", own) | _below(f"{EXTRA}.{part.source}", extra)
-            absent += [f"{part.source}.{key}" for key in lacking]
-        names = {part.role: part.published for part, _ in parts if part.role is not None}
-        published = {"layout": self.name, "names": names, "absent": absent}
-        return replace(described, tensors=tensors, published=published, licence=wishes.licence)
+            own, extra, missing = self._matched(group, described.networks[group.role], state)
+            tensors |= _below(f"{group.group}.{group.role}", own) | _below(f"{EXTRA}.{group.prefix}", extra)
+            absent += [f"{group.prefix}.{key}" for key in missing]
+        names = {group.role: group.name for group, _ in groups if group.role is not None}
+        official = {"layout": self.name, "names": names, "absent": absent}
+        return replace(described, tensors=tensors, official=official, licence=options.licence)
 
-    def _placed(self, part: Part, node: Node, state: State) -> tuple[State, State, list[str]]:
-        """Return a network's tensors, those that ours does not have, and the names of those that the file lacks."""
-        wanted = build(node).state_dict()
+    def _matched(self, group: TensorGroup, node: Node, state: State) -> tuple[State, State, list[str]]:
+        """Return a network's tensors, the tensors that our network lacks, and the names that the file lacks."""
+        reference = build(node).state_dict()
         own: State = {}
-        lacking = []
-        for key, ours in wanted.items():
-            found = state.get(key)
-            if found is None and self.derived(node, key):
+        missing = []
+        for key, ours in reference.items():
+            tensor = state.get(key)
+            if tensor is None and self.derived(node, key):
                 own[key] = ours
-                lacking.append(key)
-            elif found is None:
-                raise UserError(f"{self.name}: {part.published} lacks the tensor {key}, expected one of {_shape(ours)}")
-            elif found.shape != ours.shape:
-                raise UserError(f"{self.name}: {part.published}.{key} is {_shape(found)}, expected {_shape(ours)}")
+                missing.append(key)
+            elif tensor is None:
+                raise UserError(f"{group.name} lacks the tensor {key} ({_shape(ours)})", key=self.name)
+            elif tensor.shape != ours.shape:
+                raise UserError(
+                    f"the tensor {group.name}.{key} does not fit",
+                    key=self.name,
+                    found=Phrase(_shape(tensor)),
+                    expected=_shape(ours),
+                )
             else:
-                own[key] = found
-        extra = {key: tensor for key, tensor in state.items() if key not in wanted}
+                own[key] = tensor
+        extra = {key: tensor for key, tensor in state.items() if key not in reference}
         for key in extra:
             if not self.optional(node, key):
                 raise UserError(
-                    f"{self.name}: {part.published}.{key}, {_shape(extra[key])}, has no place in {node['name']}"
+                    f"{node['name']} has no tensor for {group.name}.{key} ({_shape(extra[key])})", key=self.name
                 )
-        return own, extra, lacking
+        return own, extra, missing
 
-    # --- out ---------------------------------------------------------------------------------------------------
+    # --- writing -----------------------------------------------------------------------------------------------
 
     def write(self, weights: Weights) -> dict[str, dict[str, State]]:
-        """Return the networks of each file by published name; weights that came in this layout go out as they came."""
-        read = weights.published if weights.published and weights.published["layout"] == self.name else None
+        """Return the networks of each file by official name; weights read in this layout are written unchanged."""
+        origin = weights.official if weights.official and weights.official["layout"] == self.name else None
         files: dict[str, dict[str, State]] = {}
-        for file, part in self.parts(weights):
-            extra = weights.part(EXTRA, part.kind, part.published)
+        for file, group in self.tensor_groups(weights):
+            extra = weights.group(EXTRA, group.group, group.name)
             state: State = {}
-            if part.role is not None:
-                state = weights.part(part.kind, part.role)
-                if read is None:
-                    extra = self.filled(weights.networks[part.role], state)
+            if group.role is not None:
+                state = weights.group(group.group, group.role)
+                if origin is None:
+                    extra = self.unused_tensors(weights.networks[group.role], state)
                 else:
-                    state = {k: t for k, t in state.items() if f"{part.source}.{k}" not in read["absent"]}
-            files.setdefault(file, {})[part.published] = state | extra
+                    state = {k: t for k, t in state.items() if f"{group.prefix}.{k}" not in origin["absent"]}
+            files.setdefault(file, {})[group.name] = state | extra
         return files
 
 
@@ -149,21 +155,25 @@ def _shape(tensor: Tensor) -> str:
     return " x ".join(map(str, tensor.shape)) or "a number"
 
 
-def published_name(weights: Weights, role: str, default: str) -> str:
-    """Return what a role was called where it came from, or is called in the layout."""
-    names: Any = (weights.published or {}).get("names", {})
+def official_name(weights: Weights, role: str, default: str) -> str:
+    """Return the name of a role in the file that the weights come from, or its default name in the layout."""
+    names: Any = (weights.official or {}).get("names", {})
     return str(names.get(role, default))
 
 
-def named(
-    wishes: ImportOptions, count: int, known: Mapping[int, Sequence[str]], what: str = "domains"
+def domain_names(
+    options: ImportOptions, count: int, known: Mapping[int, Sequence[str]], what: str = "domains"
 ) -> tuple[str, ...]:
-    """Return the names of ``count`` domains: those wished, else those known for this number, else d0, d1, ..."""
-    if wishes.domains is None:
+    """Return the names of ``count`` domains: the user's, else the official ones for this number, else d0, d1, ..."""
+    if options.domains is None:
         return tuple(known.get(count, [f"d{number}" for number in range(count)]))
-    if len(wishes.domains) != count:
-        raise UserError(f"domains: found {len(wishes.domains)} names, but the file has {count} {what}")
-    return wishes.domains
+    if len(options.domains) != count:
+        raise UserError(
+            key="domains",
+            found=Phrase(f"{len(options.domains)} names"),
+            expected=f"{count}: the file has {count} {what}",
+        )
+    return options.domains
 
 
 def numbers(state: Iterable[str], start: str, end: str) -> list[int]:
@@ -172,10 +182,12 @@ def numbers(state: Iterable[str], start: str, end: str) -> list[int]:
     >>> numbers(["encode.0.conv1.weight", "encode.1.conv1.weight"], "encode.", ".conv1.weight")
     [0, 1]
     """
-    found = {key.removeprefix(start).removesuffix(end) for key in state if key.startswith(start) and key.endswith(end)}
-    return sorted(int(number) for number in found if number.isdigit())
+    middles = {
+        key.removeprefix(start).removesuffix(end) for key in state if key.startswith(start) and key.endswith(end)
+    }
+    return sorted(int(number) for number in middles if number.isdigit())
 
 
 def constant(shape: Sequence[int], value: float = 0.0, like: Tensor | None = None) -> Tensor:
-    """Return a tensor of one value, in the type of another."""
+    """Return a tensor filled with ``value``, of the dtype of ``like``."""
     return torch.full(tuple(shape), value, dtype=None if like is None else like.dtype)

@@ -1,19 +1,20 @@
-"""The layout of StarGAN v2 as published: a file of networks by name, of the averages or of the trained ones.
+"""The official layout of StarGAN v2: a file of networks by name, either their EMA or the trained networks.
 
-The published files hold the averages (`100000_nets_ema.ckpt`: generator, mapping_network, style_encoder, and the
-landmark network fan); training also writes `100000_nets.ckpt`, with the discriminator. Sizes are read from shapes. With
-high-pass skip connections the generator has one more block; ``w_hpf`` itself is in the file only as the filter, which
-the published file of CelebA-HQ lacks: then it is 1, as published, unless the user says otherwise.
+The released files hold the EMA (`100000_nets_ema.ckpt`: generator, mapping_network, style_encoder, and the landmark
+network fan); training also writes `100000_nets.ckpt`, with the discriminator. Sizes follow from shapes. With high-pass
+skip connections the generator has one more block. ``w_hpf`` itself is in a file only as the filter, which the released
+file of CelebA-HQ lacks: then ``w_hpf`` is 1, as in the paper, unless the user gives it.
 """
 
 import math
 import re
 from collections.abc import Sequence
 
-from translate.errors import UserError
-from translate.weights.format import AVERAGE, EXTRA, NETWORK, Node, Weights
-from translate.weights.published.files import PublishedFile, State
-from translate.weights.published.layout import ImportOptions, Layout, Part, constant, named, numbers
+from translate.errors import Phrase, UserError
+from translate.runs.checkpoints import EMA, NETWORK
+from translate.weights.format import EXTRA, Node, Weights
+from translate.weights.published.files import OfficialFile, State
+from translate.weights.published.layout import ImportOptions, Layout, TensorGroup, constant, domain_names, numbers
 
 ROLES = {
     "generator": "generator",
@@ -21,13 +22,13 @@ ROLES = {
     "style_encoder": "style_encoder",
     "discriminator": "discriminator",
 }
-"""Our role of every published network."""
+"""Our role of every official network."""
 
 NEEDED = {"generator", "mapping_network", "style_encoder"}
-UNUSED = "fan"  # the landmark network, which the files of all data sets hold
+LANDMARKS = "fan"  # the landmark network, which the files of all data sets hold and we do not use
 DOMAINS = {2: ("female", "male"), 3: ("cat", "dog", "wild")}
 NUM_BOTTLENECK = 2
-FINAL_SIDE = 4  # of the style encoder's features before they become a vector
+FINAL_SIDE = 4  # pixels: of the style encoder's last feature map
 
 
 class StarGANv2Layout(Layout):
@@ -35,36 +36,43 @@ class StarGANv2Layout(Layout):
 
     name = "clovaai/stargan-v2"
     models = ("stargan_v2",)
-    bare = False
+    single_network = False
 
-    def fits(self, files: Sequence[PublishedFile]) -> bool:
-        """Return whether each file holds the networks by name."""
+    def fits(self, files: Sequence[OfficialFile]) -> bool:
+        """Return whether each file holds the needed networks by name."""
         return all(set(file.networks) >= NEEDED for file in files)
 
     def describe(
-        self, files: Sequence[PublishedFile], wishes: ImportOptions
-    ) -> tuple[Weights, list[tuple[Part, State]]]:
-        """Return the weights without tensors, and whose the tensors are."""
-        parts: list[tuple[Part, State]] = []
+        self, files: Sequence[OfficialFile], options: ImportOptions
+    ) -> tuple[Weights, list[tuple[TensorGroup, State]]]:
+        """Return the weights without tensors, and the tensors of each group."""
+        groups: list[tuple[TensorGroup, State]] = []
         iteration = None
         for file in files:
-            kind = NETWORK if "discriminator" in file.networks else AVERAGE
+            group = NETWORK if "discriminator" in file.networks else EMA
             for name, state in file.networks.items():
-                if name not in ROLES and name != UNUSED:
-                    raise UserError(f"{file.path}: unknown network {name!r}, expected {', '.join(ROLES)} or {UNUSED}")
-                parts.append((Part(name, ROLES.get(name), kind), state))
-            found = re.match(r"(\d+)_nets", file.path.name)
-            iteration = int(found[1]) if found else iteration
-        if len({part.kind for part, _ in parts}) < len(files):
+                if name not in ROLES and name != LANDMARKS:
+                    raise UserError("unknown network", key=str(file.path), found=name, known=[*ROLES, LANDMARKS])
+                groups.append((TensorGroup(name, ROLES.get(name), group), state))
+            match = re.match(r"(\d+)_nets", file.path.name)
+            iteration = int(match[1]) if match else iteration
+        if len({group.group for group, _ in groups}) < len(files):
             raise UserError(
-                f"{self.name}: found two files of one kind, expected one *_nets.ckpt and one *_nets_ema.ckpt"
+                key=self.name,
+                found=Phrase("two files of one kind"),
+                expected="one *_nets.ckpt and one *_nets_ema.ckpt",
             )
-        states = {part.published: state for part, state in parts}
-        domains = named(wishes, len(numbers(states["style_encoder"], "unshared.", ".weight")), DOMAINS)
+        states = {group.name: state for group, state in groups}
+        domains = domain_names(options, len(numbers(states["style_encoder"], "unshared.", ".weight")), DOMAINS)
         image_size = FINAL_SIDE * 2 ** len(numbers(states["style_encoder"], "shared.", ".conv1.weight"))
-        if wishes.image_size not in (None, image_size):
-            raise UserError(f"image_size: found {wishes.image_size}, but the file is for {image_size} px; leave it out")
-        networks = _networks(states, image_size, len(domains), wishes.w_hpf)
+        if options.image_size not in (None, image_size):
+            raise UserError(
+                key="image_size",
+                found=options.image_size,
+                expected=f"{image_size}, the size of the file's networks",
+                fix="leave image_size out",
+            )
+        networks = _networks(states, image_size, len(domains), options.w_hpf)
         described = Weights(
             {},
             "stargan_v2",
@@ -73,49 +81,51 @@ class StarGANv2Layout(Layout):
             arguments={"latent_size": networks["mapping"]["latent_size"]},
             domains=domains,
             iteration=iteration,
-            data={"crop": "none"},  # published: pictures are squeezed to squares
+            data={"crop": "none"},  # the official code squeezes images to squares
         )
-        return described, parts
+        return described, groups
 
     def optional(self, node: Node, key: str) -> bool:
         """Return whether a tensor is a shortcut of the decoder, which high-pass skip connections replace."""
         return node.get("w_hpf", 0) > 0 and re.fullmatch(r"decode\.\d+\.conv1x1\.weight", key) is not None
 
     def derived(self, node: Node, key: str) -> bool:
-        """Return whether a tensor is the filter of w_hpf; the published file of CelebA-HQ does not hold it."""
+        """Return whether a tensor is the filter of w_hpf, which the released file of CelebA-HQ lacks."""
         del node
         return key == "hpf.filter"
 
-    def filled(self, node: Node, state: State) -> State:
-        """Return the shortcuts that nothing reads, as zeros."""
+    def unused_tensors(self, node: Node, state: State) -> State:
+        """Return the shortcuts that the official program loads but never reads, as zeros."""
         if not node.get("w_hpf", 0) > 0:
             return {}
-        found = {}
+        tensors = {}
         for number in numbers(state, "decode.", ".conv1.weight"):
             weight = state[f"decode.{number}.conv1.weight"]
             if weight.shape[0] != weight.shape[1]:
-                found[f"decode.{number}.conv1x1.weight"] = constant((*weight.shape[:2], 1, 1), like=weight)
-        return found
+                tensors[f"decode.{number}.conv1x1.weight"] = constant((*weight.shape[:2], 1, 1), like=weight)
+        return tensors
 
-    def parts(self, weights: Weights) -> list[tuple[str, Part]]:
-        """Return a file of averages, and one of trained networks where the discriminator is among them."""
-        kept = {name for name, role in ROLES.items() if role in weights.networks}
-        found: list[tuple[str, Part]] = []
-        for kind, ending in ((AVERAGE, "nets_ema"), (NETWORK, "nets")):
+    def tensor_groups(self, weights: Weights) -> list[tuple[str, TensorGroup]]:
+        """Return a file of the EMA, and a file of the trained networks if they include all that the layout needs."""
+        present = [name for name, role in ROLES.items() if role in weights.networks]
+        result: list[tuple[str, TensorGroup]] = []
+        for group, ending in ((EMA, "nets_ema"), (NETWORK, "nets")):
             file = f"{weights.iteration or 0:06d}_{ending}.ckpt"
-            names = [n for n in ROLES if n in kept and weights.part(kind, ROLES[n])]
+            names = [name for name in present if weights.group(group, ROLES[name])]
             if set(names) >= NEEDED:
-                found += [(file, Part(name, ROLES[name], kind)) for name in names]
-                if weights.part(EXTRA, kind, UNUSED):
-                    found.append((file, Part(UNUSED, None, kind)))
-        return found
+                result += [(file, TensorGroup(name, ROLES[name], group)) for name in names]
+                if weights.group(EXTRA, group, LANDMARKS):
+                    result.append((file, TensorGroup(LANDMARKS, None, group)))
+        return result
 
 
-def _networks(states: dict[str, State], image_size: int, num_domains: int, wished: float | None) -> dict[str, Node]:
-    """Return our networks of the published shapes."""
+def _networks(
+    states: dict[str, State], image_size: int, num_domains: int, w_hpf_option: float | None
+) -> dict[str, Node]:
+    """Return the nodes of our networks, with arguments from the shapes of an official file."""
     generator, mapping, encoder = (states[name] for name in ("generator", "mapping_network", "style_encoder"))
     style_size = encoder["unshared.0.weight"].shape[0]
-    w_hpf, num_bottleneck = _depth(generator, image_size, wished)
+    w_hpf, num_bottleneck = _depth(generator, image_size, w_hpf_option)
     networks: dict[str, Node] = {
         "generator": {
             "name": "stargan_v2_generator",
@@ -145,7 +155,7 @@ def _networks(states: dict[str, State], image_size: int, num_domains: int, wishe
         },
     }
     if w_hpf > 0:
-        networks["masks"] = {"name": "face_oval"}  # the published masks come from the landmark network
+        networks["masks"] = {"name": "face_oval"}  # the official masks come from the landmark network
     if "discriminator" in states:
         discriminator = states["discriminator"]
         networks["discriminator"] = {
@@ -158,23 +168,23 @@ def _networks(states: dict[str, State], image_size: int, num_domains: int, wishe
     return networks
 
 
-def _depth(generator: State, image_size: int, wished: float | None) -> tuple[float, int]:
-    """Return w_hpf and the number of bottleneck blocks, of which only the sum of blocks is in the file."""
+def _depth(generator: State, image_size: int, option: float | None) -> tuple[float, int]:
+    """Return w_hpf and the number of bottleneck blocks; ``option`` is the user's w_hpf."""
     blocks = len(numbers(generator, "encode.", ".conv1.weight")) - int(math.log2(image_size)) + 4
     if "hpf.filter" in generator:
         w_hpf = float(f"{8 / generator['hpf.filter'][1, 1].item():.6g}")
-        if wished not in (None, w_hpf):
-            raise UserError(f"w_hpf: found {wished:g}, but the file's filter is that of {w_hpf:g}; leave it out")
-    elif wished is not None:
-        w_hpf = wished
+        if option not in (None, w_hpf):
+            raise UserError(key="w_hpf", found=option, expected=f"{w_hpf:g}, the file's filter", fix="leave w_hpf out")
+    elif option is not None:
+        w_hpf = option
     else:
         w_hpf = 1.0 if blocks == NUM_BOTTLENECK + 1 else 0.0
     num_bottleneck = blocks - (w_hpf > 0)
     if num_bottleneck < 1:
-        raise UserError(f"w_hpf: the generator has too few blocks for {image_size} px and w_hpf {w_hpf:g}")
+        raise UserError(f"the generator has too few blocks for {image_size} px", key="w_hpf", found=w_hpf)
     return w_hpf, num_bottleneck
 
 
 def _widest(state: State, start: str) -> int:
-    """Return the greatest number of channels that a block gives."""
+    """Return the largest number of output channels of the blocks."""
     return max(t.shape[0] for key, t in state.items() if key.startswith(start) and key.endswith(".conv2.weight"))
