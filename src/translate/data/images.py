@@ -199,7 +199,7 @@ def _first(value: object) -> int | None:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Apply the EXIF orientation; a damaged EXIF block is ignored, since the picture itself is sound."""
+    """Apply the EXIF orientation; a damaged EXIF block is ignored, since the pixels are not affected."""
     try:
         method = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
     except Exception:

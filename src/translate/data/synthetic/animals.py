@@ -1,4 +1,4 @@
-"""The species: head, ears, muzzle, and what else tells one from the others."""
+"""The species of the built-in world: head, ears, muzzle and other parts that distinguish them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from translate.data.synthetic.sheet import Sheet, Window
 
 
 class Animal:
-    """A species: what tells it from the others. The rest is common to all."""
+    """The parts of one species that distinguish it; `translate.data.synthetic.painting` paints the common parts."""
 
     eye = (0.40, -0.12)  # place of the right eye
     mouth = 0.48  # height of the mouth
@@ -18,26 +18,26 @@ class Animal:
     reach = 1.06  # half side of a square that holds the head at any tilt
 
     def ears_behind(self, sheet: Sheet, colours: Colours) -> None:
-        """Paint what the head hides."""
+        """Paint the ears that are behind the head."""
 
     def head(self, w: Window) -> np.ndarray:
-        """Return the distance of the head; a round one, where a species does not say otherwise."""
+        """Return the distance to the outline of the head in pixels (n, height, width); the default head is round."""
         return w.ellipse(0, 0.02, 1.0, 0.89)
 
     def marks(self, w: Window, colours: Colours, inside: np.ndarray) -> None:
-        """Paint the colours of the face, in the window of the head; `inside` is the coverage of the head."""
+        """Paint the colours of the face in the window of the head; ``inside`` is the coverage of the head."""
 
     def muzzle(self, w: Window, colours: Colours) -> None:
-        """Paint muzzle and nose, in the window of the lower face."""
+        """Paint muzzle and nose in the window of the lower face."""
 
     def teeth(self, w: Window) -> None:
-        """Paint what comes over the mouth."""
+        """Paint the teeth over the mouth."""
 
     def whiskers(self, face: Sheet, colours: Colours) -> None:
-        """Paint what leaves the head."""
+        """Paint the whiskers, which extend beyond the head."""
 
     def ears_front(self, sheet: Sheet, colours: Colours) -> None:
-        """Paint what hides the head."""
+        """Paint the ears that are in front of the head."""
 
 
 class _Bear(Animal):

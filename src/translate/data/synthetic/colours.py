@@ -1,4 +1,4 @@
-"""The colours of the built-in world: those of every picture, and those that follow from a picture's factors."""
+"""The colours of the built-in world: constants, and the colours that follow from the factors of an image."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from translate.data.synthetic.factors import Factors
 
 
 def rgb(red: float, green: float, blue: float) -> np.ndarray:
-    """Return a colour, (1, 3) float32."""
+    """Return a colour (1, 3) float32 in sRGB, from components in [0, 1]."""
     return np.array([[red, green, blue]], np.float32)
 
 
@@ -22,7 +22,7 @@ TEAR = rgb(0.50, 0.78, 1.0)
 
 
 class Colours:
-    """The colours of a sheet, (n, 3) each."""
+    """The colours of the images of a sheet, each (n, 3) float32 in sRGB."""
 
     def __init__(self, factors: Factors) -> None:
         self.coat, self.second, self.accent = factors.coat, factors.second, factors.accent

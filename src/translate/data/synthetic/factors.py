@@ -1,4 +1,4 @@
-"""What a picture is made of: the factors of every index, and the binary attributes that follow from them."""
+"""The factors of the built-in world, a pure function of (seed, index), and the attributes that follow from them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from translate.data.philox import uniform
 
 WORLD_VERSION = 1
-"""Goes up whenever a picture or a factor of any index changes."""
+"""Increases whenever an image or a factor of any index changes."""
 
 SPECIES = ("bear", "cat", "dog", "fox", "pig", "rabbit")
 EXPRESSIONS = ("calm", "happy", "sad", "surprised")
@@ -25,13 +25,13 @@ ATTRIBUTES = (
 CONTENT = ("x", "y", "scale", "tilt", "gaze_x", "gaze_y", "expression", "background")
 STYLE = ("coat", "second", "accent", "iris", "pattern", "accessory", "ear_size", "side")
 
-_STREAM = 0x63726974  # "crit": a stream of its own, so that an index shares nothing with a position of the sampler
+_STREAM = 0x63726974  # "crit": no stream of training or evaluation has this number
 _COLUMNS = 40
 
 
 @dataclass(frozen=True)
 class Factors:
-    """Everything that a picture is made of; all arrays have one row a picture.
+    """All that an image depends on; every array has one row an image.
 
     Domain: `species` (N,), an index into SPECIES.
     Content: `x`, `y` offset of the head as a fraction of the image side; `scale` 0.8 to 1.1; `tilt` radians,
@@ -64,14 +64,14 @@ class Factors:
         return len(self.species)
 
     def take(self, indices: np.ndarray | slice | Sequence[int]) -> Self:
-        """Return the chosen rows, in that order."""
+        """Return the rows at ``indices`` (n,), in this order."""
         chosen = indices if isinstance(indices, slice) else np.asarray(indices)
         if isinstance(chosen, np.ndarray) and not chosen.size:
             chosen = chosen.astype(np.int64)  # an empty list has no type of its own
         return type(self)(**{name: values[chosen] for name, values in vars(self).items()})
 
     def replace(self, **values: np.ndarray | float | int) -> Self:
-        """Return a copy with some factors changed; values are broadcast to the shape of the old ones."""
+        """Return a copy with some factors replaced; each value is broadcast to the shape of its factor."""
         changed = dict(vars(self))
         for name, value in values.items():
             old = changed[name]
@@ -79,16 +79,16 @@ class Factors:
         return type(self)(**changed)
 
     @classmethod
-    def concatenate(cls, parts: Iterable[Factors]) -> Self:
-        """Return the rows of all parts, one after the other."""
-        parts = list(parts)
+    def concatenate(cls, tables: Iterable[Factors]) -> Self:
+        """Return the rows of several tables, one after the other."""
+        tables = list(tables)
         return cls(
-            **{field.name: np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)}
+            **{field.name: np.concatenate([getattr(table, field.name) for table in tables]) for field in fields(cls)}
         )
 
 
 def _oklch(lightness: np.ndarray, chroma: np.ndarray, hue: np.ndarray) -> np.ndarray:
-    """Convert OKLCH (Ottosson 2020; hue in degrees) to (N, 3) float32 sRGB, clipped to [0, 1]."""
+    """Return sRGB (N, 3) float32, clipped to [0, 1], from OKLCH (Ottosson 2020; hue in degrees)."""
     a, b = chroma * np.cos(np.radians(hue)), chroma * np.sin(np.radians(hue))
     long = (lightness + 0.3963377774 * a + 0.2158037573 * b) ** 3
     middle = (lightness - 0.1055613458 * a - 0.0638541728 * b) ** 3
@@ -119,30 +119,30 @@ _NATURAL = np.array(
 )
 
 
-def _pick(u: np.ndarray, *shares: float) -> np.ndarray:
-    """Turn uniform numbers into indices with these shares (which sum to 1)."""
-    return np.searchsorted(np.cumsum(shares)[:-1], u, side="right").astype(np.int64)
+def _pick(u: np.ndarray, *probabilities: float) -> np.ndarray:
+    """Return indices (N,) int64 with these probabilities, which sum to 1, from uniform numbers (N,)."""
+    return np.searchsorted(np.cumsum(probabilities)[:-1], u, side="right").astype(np.int64)
 
 
 def _hue(u: np.ndarray) -> np.ndarray:
-    """Turn uniform numbers into hues; the greenish yellows, which look sickly when shaded, are left out."""
+    """Return hues in degrees from uniform numbers (N,), without greenish yellows, which look sickly in shade."""
     return (128 + 327 * u) % 360
 
 
 def _light(hue: np.ndarray) -> np.ndarray:
-    """Return how much lighter than others a hue is when vivid, -1 to 1: yellow is light, violet is dark."""
+    """Return the relative lightness of a vivid hue in [-1, 1]: yellow is light, violet is dark."""
     return np.asarray(np.cos(np.radians(hue - 95)))
 
 
 def _coats(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Choose the main and the second colour from (N, 8) uniform numbers."""
+    """Return the main and the second colour (N, 3) from uniform numbers (N, 8)."""
     natural = _NATURAL[(u[:, 0] * len(_NATURAL)).astype(np.int64)]
     hue = _hue(u[:, 1])
     vivid = np.stack([0.73 + 0.11 * _light(hue), 0.125 + 0.03 * u[:, 2], hue], axis=-1)
     lch = np.where(u[:, 3:4] < 0.42, natural + (u[:, 4:7] - 0.5) * (0.07, 0.02, 16), vivid)
     lightness, chroma, hue = lch.T
     coat = _oklch(lightness, chroma.clip(0), hue)
-    # A pale tint of the coat or a cream; a pale coat gets a caramel or a pink, to be told from it.
+    # A pale tint of the coat or a cream; on a pale coat a caramel or a pink, for contrast.
     pale = lightness > 0.86
     tint = np.where(u[:, 7] < 0.6, hue + 40 * (u[:, 7] / 0.6 - 0.5), 70 + 30 * u[:, 2])
     second = _oklch(
@@ -156,8 +156,7 @@ def _coats(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def draw(seed: int, indices: np.ndarray, species: np.ndarray | None = None) -> Factors:
     """Return the factors of every index: a pure function of (seed, index).
 
-    `indices` (N,) are integers >= 0. `species` (N,), where given, takes the place of the drawn species and
-    changes nothing else.
+    ``indices`` (N,) are integers >= 0. ``species`` (N,) replaces the drawn species and changes nothing else.
     """
     u = uniform(seed, _STREAM, np.asarray(indices), _COLUMNS)
 
@@ -194,7 +193,7 @@ def draw(seed: int, indices: np.ndarray, species: np.ndarray | None = None) -> F
 
 
 def attributes(factors: Factors) -> np.ndarray:
-    """Return the (N, A) uint8 table of the binary ATTRIBUTES."""
+    """Return the table of the binary ATTRIBUTES (N, A) uint8, 0 or 1."""
     luminance = factors.coat @ np.array([0.2126, 0.7152, 0.0722], np.float32)
     columns = {
         "smiling": factors.expression == EXPRESSIONS.index("happy"),

@@ -1,6 +1,6 @@
-"""Quadratic forms in head units, of which shapes are made, and their way to pixels.
+"""Quadratic forms in head units, which define shapes, and their conversion to pixels.
 
-A shape's form is a symmetric 3 x 3 matrix S, flattened: z S z is its value at z = (u, v, 1).
+The form of a shape is a symmetric 3 x 3 matrix S, flattened to (9,). Its value at z = (u, v, 1) is ``z S z``.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from functools import lru_cache
 
 import numpy as np
 
-Number = float | np.ndarray  # one for all pictures or (n,)
+Number = float | np.ndarray  # one for all images or (n,)
 
 
 @lru_cache(maxsize=1024)
 def _fixed(*values: float) -> np.ndarray:
-    """Return the form of a shape that is the same in every picture, as most are."""
+    """Return the form (9,) of a shape that is the same in every image, from a cache."""
     return np.asarray(_varied(*(np.array([float(value)]) for value in values))[0])
 
 
@@ -30,7 +30,10 @@ def _varied(u: Number, v: Number, angle: Number, for_p: Number, for_q: Number, c
 
 
 def quadratic(u: Number, v: Number, angle: Number, for_p: Number, for_q: Number, constant: Number) -> np.ndarray:
-    """Return for_p^2 p^2 + for_q^2 q^2 + constant, (p, q) being (u, v) about a place, turned."""
+    """Return the form for_p^2 p^2 + for_q^2 q^2 + constant: (9,) or (n, 9).
+
+    (p, q) are the coordinates about (u, v), rotated by ``angle``.
+    """
     values = u, v, angle, for_p, for_q, constant
     if any(isinstance(value, np.ndarray) for value in values):
         return _varied(*values)
@@ -52,12 +55,12 @@ _TIMES = np.array([1.0, 2.0, 1.0, 0.0, 2.0, 2.0, 0.0, 0.0, 1.0])
 
 
 def to_pixels(cos: np.ndarray, sin: np.ndarray, unit: np.ndarray) -> np.ndarray:
-    """Return what takes a form in head units to the coefficients of its value in pixels squared."""
+    """Return matrices (n, 9, 9) that convert a form in head units to coefficients of its value in pixels squared."""
     turn = np.zeros((len(unit), 3, 3))
     turn[:, 0, 0], turn[:, 0, 1], turn[:, 1, 0], turn[:, 1, 1], turn[:, 2, 2] = cos, sin, -sin, cos, 1
     turn *= unit[:, None, None]
-    both = turn.swapaxes(1, 2)[:, :, None, :, None] * turn.swapaxes(1, 2)[:, None, :, None, :]
-    both = both.reshape(-1, 9, 9)
+    products = turn.swapaxes(1, 2)[:, :, None, :, None] * turn.swapaxes(1, 2)[:, None, :, None, :]
+    products = products.reshape(-1, 9, 9)
     # A straight form is in S[0, 2] only, not in S[2, 0] too: hence the sum over both halves.
-    both = both + both.reshape(-1, 3, 3, 9).swapaxes(1, 2).reshape(-1, 9, 9)
-    return (both[:, _PLACES] * (0.5 * _TIMES)[:, None]).reshape(-1, 9, 9)
+    products = products + products.reshape(-1, 3, 3, 9).swapaxes(1, 2).reshape(-1, 9, 9)
+    return (products[:, _PLACES] * (0.5 * _TIMES)[:, None]).reshape(-1, 9, 9)

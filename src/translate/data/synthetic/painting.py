@@ -1,4 +1,4 @@
-"""From factors to pictures: what all heads have, in the order in which it is painted."""
+"""Paint images from factors: the parts that all heads have, in the order of painting."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from translate.data.synthetic.forms import Number, to_pixels
 from translate.data.synthetic.sheet import LINE, SPAN, STROKE, Sheet, Window, column
 
 _MIDDLE = 0.57  # height of the head's centre, at y = 0
-_CHUNK = 64  # images of 64 px painted together: enough to forget the interpreter
+_CHUNK = 64  # images of 64 px painted together: enough to amortize the interpreter
 
 
 def _paint_body(sheet: Sheet, colours: Colours) -> None:
-    """Shoulders, which do not tilt with the head, and the scarf around the neck."""
+    """Paint the shoulders, which do not tilt with the head, and the scarf."""
     body = sheet.moved(0.0, 0.80, upright=True)
     with body.window(0, 0.62, 0.90, 0.78) as w:
         d = w.ellipse(0, 1.00, 0.80, 1.04)
@@ -39,7 +39,7 @@ _SPOTS = (  # u, v, radius
 
 
 def _paint_head(sheet: Sheet, animal: Animal, colours: Colours) -> None:
-    """The head with its pattern, which the outline cuts off, and the colours of the face."""
+    """Paint the head with its pattern, cut by the outline, and the colours of the face."""
     with sheet.window(0, 0, animal.reach) as w:
         d = animal.head(w)
         inside = w.coverage(d)
@@ -98,7 +98,7 @@ def _blush(w: Window, animal: Animal, colours: Colours) -> None:
 
 
 def _paint_lower_face(face: Sheet, animal: Animal, colours: Colours) -> None:
-    """Muzzle, nose and the mouth of each expression."""
+    """Paint muzzle, nose, and the mouth of each expression."""
     m, width = animal.mouth, animal.mouth_width
     with face.window(0, 0.48, 0.60) as w:
         animal.muzzle(w, colours)
@@ -126,7 +126,7 @@ def _paint_lower_face(face: Sheet, animal: Animal, colours: Colours) -> None:
 
 
 def _paint_eyes(face: Sheet, animal: Animal, colours: Colours) -> None:
-    """Eyes with lids, gaze and brows, and the tear of the sad."""
+    """Paint eyes with lids, gaze and brows, and the tear of a sad face."""
     factors = face.factors
 
     def by_expression(*values: float) -> np.ndarray:
@@ -145,7 +145,7 @@ def _paint_eyes(face: Sheet, animal: Animal, colours: Colours) -> None:
     gaze_u, gaze_v = 0.07 * factors.gaze_x, v + 0.075 * factors.gaze_y
 
     def both(w: Window, du: float, dv: float, radius: Number) -> np.ndarray:
-        """The same circle in both eyes, which look in one direction."""
+        """Return the distance to the same circle in both eyes, which look in one direction."""
         d = w.ellipse(gaze_u - u + du, gaze_v + dv, radius, radius)
         np.minimum(d, w.ellipse(gaze_u + u + du, gaze_v + dv, radius, radius), out=d)
         return d
@@ -202,7 +202,7 @@ def _paint_accessories(sheet: Sheet, face: Sheet, animal: Animal) -> None:
 
 
 def _paint(pixels: np.ndarray, factors: Factors, animal: Animal, ink: bool) -> None:
-    """Paint pictures of one species, (n, 3, size, size)."""
+    """Paint images of one species (n, 3, size, size) float32, in place."""
     size = pixels.shape[-1]
     place = (0.5 + factors.x) * size, (_MIDDLE + factors.y) * size, SPAN * size * factors.scale
     x, y, unit, cos, sin = (a.astype(np.float64) for a in (*place, np.cos(factors.tilt), np.sin(factors.tilt)))
@@ -227,7 +227,7 @@ def _paint(pixels: np.ndarray, factors: Factors, animal: Animal, ink: bool) -> N
     _paint_accessories(sheet, face, animal)
 
 
-def _pictures(factors: Factors, size: int, ink: bool) -> np.ndarray:
+def _images(factors: Factors, size: int, ink: bool) -> np.ndarray:
     result = np.empty((len(factors), size, size, 3), np.uint8)
     chunk = max(1, _CHUNK * 64 * 64 // (size * size))
     canvas = np.empty((min(chunk, len(factors)), 3, size, size), np.float32)
@@ -244,10 +244,10 @@ def _pictures(factors: Factors, size: int, ink: bool) -> np.ndarray:
 
 
 def render(factors: Factors, size: int) -> np.ndarray:
-    """Paint the pictures: (N, size, size, 3) uint8 RGB, the same on every call."""
-    return _pictures(factors, size, ink=False)
+    """Return the painted images (N, size, size, 3) uint8 RGB, the same at every call."""
+    return _images(factors, size, ink=False)
 
 
 def outline(factors: Factors, size: int) -> np.ndarray:
-    """Draw the same heads as black lines on white: (N, size, size, 3) uint8 RGB."""
-    return _pictures(factors, size, ink=True)
+    """Return the same heads as black lines on white (N, size, size, 3) uint8 RGB."""
+    return _images(factors, size, ink=True)

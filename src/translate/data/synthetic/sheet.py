@@ -1,4 +1,4 @@
-"""Sheets of pictures, and windows on them in which shapes are measured and laid on one another."""
+"""Sheets of images, and windows on them in which shapes are measured and layered."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _BLOCK = 16  # images mixed together: few enough for the second-level cache
 
 
 def column(value: Number) -> Number:
-    """Make (n,) numbers broadcast against (n, height, width)."""
+    """Return numbers (n,) as (n, 1, 1) float32, to broadcast against (n, height, width); one number as it is."""
     return value.astype(np.float32)[:, None, None] if isinstance(value, np.ndarray) else value
 
 
 class Sheet:
-    """Pictures being painted, rows of (N, 3, size, size) float32 in [0.5, 255.5], and their axes."""
+    """Images under construction, rows of (N, 3, size, size) float32 in [0.5, 255.5], and their axes."""
 
     def __init__(
         self, pixels: np.ndarray, rows: np.ndarray, factors: Factors, axes: tuple[np.ndarray, ...], ink: bool
@@ -34,7 +34,7 @@ class Sheet:
         return len(self.rows)
 
     def where(self, mask: np.ndarray) -> Sheet:
-        """Return the pictures where the mask holds."""
+        """Return the images where a mask (n,) is true."""
         chosen = np.flatnonzero(mask)
         return Sheet(
             self.pixels,
@@ -45,7 +45,7 @@ class Sheet:
         )
 
     def moved(self, u: Number, v: Number, upright: bool = False) -> Sheet:
-        """Return the same pictures with the origin at (u, v), and with untilted axes if upright."""
+        """Return the same images with the origin at (u, v) in head units, and with untilted axes if ``upright``."""
         x = self.x + self.unit * (self.cos * u - self.sin * v)
         y = self.y + self.unit * (self.sin * u + self.cos * v)
         axes = x, y, self.unit, self.cos, self.sin, self.changes
@@ -55,17 +55,17 @@ class Sheet:
         return Sheet(self.pixels, self.rows, self.factors, axes, self.ink)
 
     def window(self, u: Number, v: Number, reach: float, height: float | None = None) -> Window:
-        """Open the rectangle of half sides `reach`, `height` about (u, v), in a `with` statement."""
+        """Open the rectangle of half sides ``reach``, ``height`` about (u, v), in a `with` statement."""
         return Window(self, u, v, (reach, reach if height is None else height))
 
 
 class Window:
-    """A rectangle of each picture of a sheet. Layers are collected, bottom first, and painted at the end."""
+    """A rectangle of each image of a sheet; its layers are collected, bottom first, and painted at the end."""
 
     def __init__(self, sheet: Sheet, u: Number, v: Number, halves: tuple[float, float]) -> None:
         count, size = len(sheet), sheet.pixels.shape[-1]
-        # As large as the largest scale needs, not the largest head at hand: a matrix product may differ in
-        # the last bit between sizes, and a picture must not depend on its company.
+        # The size follows from the largest possible scale, not from the images at hand: a matrix product may differ
+        # in the last bit between sizes, and an image must not depend on the other images.
         unit = max(1.1 * SPAN * size, float(sheet.unit.max()))
         width, height = (min(size, int(np.ceil(2 * half * unit)) + 2) for half in halves)
         self.shape = height, width
@@ -91,7 +91,7 @@ class Window:
         self.unit = unit.astype(np.float32)[:, None, None]
 
     def where(self, chosen: np.ndarray) -> Self:
-        """Return a window on the chosen pictures, for measuring shapes only."""
+        """Return a window on chosen images (n,), to measure shapes only."""
         part = object.__new__(type(self))
         part.shape = self.shape
         part._powers_x, part._powers_y = self._powers_x[chosen], self._powers_y[chosen]
@@ -106,7 +106,7 @@ class Window:
             self._paint()
 
     def _paint(self) -> None:
-        """Sum all layers and the ground, each times what the layers above let through."""
+        """Sum all layers and the ground, each times the transmittance of the layers above."""
         count, depth, area = len(self._views), len(self._layers), self.shape[0] * self.shape[1]
         alphas = [alpha.reshape(count, area) for alpha, _ in self._layers]
         colours = np.empty((count, 3, depth), np.float32)
@@ -151,13 +151,13 @@ class Window:
         return values
 
     def slope(self, along_u: Number, along_v: Number, constant: Number) -> np.ndarray:
-        """Return along_u * u + along_v * v + constant, in pixels: a half plane where the slope is 1."""
+        """Return along_u * u + along_v * v + constant in pixels; the distance to a half plane if the slope is 1."""
         return self._straight(linear(along_u, along_v, constant))
 
     def ellipse(
         self, u: Number, v: Number, a: Number, b: Number, angle: Number = 0.0, apart: float = 0.0
     ) -> np.ndarray:
-        """An ellipse that is nearly a circle (exact on its edge only), or two of them, at p = +-apart."""
+        """Return the distance to a nearly circular ellipse (exact on its edge only), or to two, at p = +-apart."""
         mean = 2 * a * b / (a + b)
         d = self._square(quadratic(u, v, angle, mean / a, mean / b, (mean / a * apart) ** 2 if apart else 1e-6))
         if apart:
@@ -171,7 +171,7 @@ class Window:
         return d
 
     def oval(self, u: Number, v: Number, a: Number, b: Number, angle: Number = 0.0) -> np.ndarray:
-        """A long ellipse: divided by the length of its gradient, so that a line around it has one width."""
+        """Return the distance to a long ellipse, divided by its gradient so that its line has one width."""
         d: np.ndarray = np.sqrt(self._square(quadratic(u, v, angle, 1 / a, 1 / b, 1e-4)))
         steep = np.sqrt(self._square(quadratic(u, v, angle, 1 / a**2, 1 / b**2, 1e-4 / (a * b))))
         ratio = np.divide(d, steep, out=steep)
@@ -182,7 +182,7 @@ class Window:
     def leaf(
         self, u: Number, v: Number, width: float, length: Number, angle: Number = 0.0, blunt: float = 0.05
     ) -> np.ndarray:
-        """Two arcs that meet in points at q = +-length, 2 * width thick; `blunt` rounds the points."""
+        """Return the distance to two arcs that join at q = +-length, 2 * width thick; ``blunt`` rounds the tips."""
         radius = (length * length + width * width) / (2 * width)
         beside = radius - width
         p = np.sqrt(self._square(quadratic(u, v, angle, 2 * beside, 0.0, (2 * blunt * beside) ** 2)))
@@ -194,7 +194,7 @@ class Window:
         return d
 
     def _pair(self, u: Number, v: Number, angle: Number, apart: float) -> tuple[np.ndarray, np.ndarray]:
-        """Return (p, q) in pixels; with `apart`, p is mirrored and counted from there."""
+        """Return (p, q) in pixels; with ``apart``, p is mirrored and its origin is there."""
         cos, sin = np.cos(angle), np.sin(angle)
         p = self._straight(linear(cos, sin, -cos * u - sin * v))
         q = self._straight(linear(-sin, cos, sin * u - cos * v))
@@ -213,7 +213,7 @@ class Window:
         angle: Number = 0.0,
         apart: float = 0.0,
     ) -> np.ndarray:
-        """A rectangle with round corners; `width` and `height` are half sides."""
+        """Return the distance to a rectangle with round corners; ``width`` and ``height`` are half sides."""
         p, q = self._pair(u, v, angle, apart)
         unit = self.unit
         if apart:
@@ -237,9 +237,9 @@ class Window:
         apart: float = 0.0,
         slant: Number = 0.0,
     ) -> np.ndarray:
-        """A stroke, 2 * thickness wide, along a parabola: q is 0 at p = +-width and `rise` at 0.
+        """Return the distance to a stroke, 2 * thickness wide, along a parabola: q = 0 at p = +-width, ``rise`` at 0.
 
-        `slant` shears it: where the stroke is twice, at p = +-apart, the two slant towards each other.
+        ``slant`` shears it; two strokes, at p = +-apart, slant towards each other.
         """
         p, q = self._pair(u, v, 0.0, apart)
         unit = self.unit
@@ -259,7 +259,7 @@ class Window:
         return d
 
     def joined(self, a: np.ndarray, b: np.ndarray, softness: float) -> np.ndarray:
-        """Join two shapes with a fillet of about this size (Quilez's polynomial smooth minimum)."""
+        """Return the union of two shapes with a fillet of about ``softness`` (Quilez's polynomial smooth minimum)."""
         unit = np.float32(softness) * self.unit
         h = np.abs(a - b)
         h *= -1 / unit
@@ -274,14 +274,14 @@ class Window:
     # Layers.
 
     def coverage(self, distance: np.ndarray, grow: float = 0.0) -> np.ndarray:
-        """Return the share of every pixel that the shape covers, after growing it by head units."""
+        """Return the fraction of every pixel that the shape covers, after growing the shape by ``grow`` head units."""
         edge = np.float32(0.5) + np.float32(grow) * self.unit if grow else np.float32(0.5)
         alpha = edge - distance
         np.clip(alpha, 0, 1, out=alpha)
         return alpha
 
     def lay(self, alpha: np.ndarray, colour: np.ndarray) -> None:
-        """Put a layer of one colour, (n, 3) or (1, 3), on top."""
+        """Put a layer of one colour (n, 3) or (1, 3) on top; ``alpha`` is its coverage."""
         self._layers.append((alpha, colour))
 
     def fill(
@@ -293,10 +293,10 @@ class Window:
         opacity: float = 1.0,
         drawn: str = "",
     ) -> None:
-        """Put a shape on top, with a line around it where `line` is a colour.
+        """Put a shape on top, with a line around it if ``line`` is a colour.
 
-        `within` is a coverage that cuts it off. A drawing shows what has a line or is `drawn="line"` as a
-        line, what is `drawn="solid"` in black, and leaves out the rest.
+        ``within`` is a coverage that cuts the shape. An ink drawing has a line for a shape with ``line`` or
+        ``drawn="line"``, black for ``drawn="solid"``, and omits all other shapes.
         """
         if self.ink:
             if drawn == "solid":
@@ -314,7 +314,7 @@ class Window:
             self.lay(alpha, shown)
 
     def shadow(self, alpha: np.ndarray, colour: np.ndarray) -> None:
-        """Put a soft layer on top that a drawing leaves out."""
+        """Put a soft layer on top, which an ink drawing omits."""
         if not self.ink:
             self.lay(alpha, colour)
 
