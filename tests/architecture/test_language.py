@@ -68,6 +68,7 @@ def test_banned_words(path: Path) -> None:
         f"{path.relative_to(ROOT)}:{number}: {match[1]!r}, say {BANNED[match[1].lower()]}: {line.strip()[:100]}"
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
         for match in PATTERN.finditer(line)
+        if match[1] != "is None"  # an expression of Python
     ]
     assert hits == [], "\n".join(hits)
 
