@@ -40,8 +40,6 @@ GROUPS = {
         "not chosen on the command line. `~recipe` leaves it out."
     ),
     "trainer": "Where it runs.",
-    "memory": "What lets the published sizes fit on a GPU; off unless chosen. See [memory.md](memory.md).",
-    "fit": "What `memory` changes for a model. The option `<memory>-<model>` is taken by itself if there is one.",
     "logger": (
         "Who is told, beside metrics.jsonl in the run folder. Each key is a name of your choice; `_target_` is the "
         "import path of a Lightning logger, the rest are its arguments. `save_dir` is the run folder."
@@ -188,7 +186,7 @@ def _group_sections() -> Iterator[str]:
         for path in sorted((CONF / group).rglob("*.yaml")):
             option = path.relative_to(CONF / group).with_suffix("").as_posix()
             told, body = _comment_and_body(path)
-            yield f"### {group}={option}" if group not in ("recipe", "fit") else f"### {option}"
+            yield f"### {group}={option}" if group != "recipe" else f"### {option}"
             if told:
                 yield told
             yield f"```yaml\n{body}\n```"

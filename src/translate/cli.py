@@ -103,7 +103,7 @@ def _train_help() -> str:
     from translate.config.search_path import groups
     from translate.console import wrapped
 
-    found = {name: options for name, options in groups().items() if name not in ("recipe", "fit")}
+    found = {name: options for name, options in groups().items() if name != "recipe"}
     width = max(map(len, found))
     lines = [wrapped(f"  {name:<{width}}  ", ", ".join(options) or "(none yet)") for name, options in found.items()]
     return "\n".join(
@@ -199,7 +199,6 @@ def _show_help() -> str:
     return """
   --memory             instead: parameters, activations and the peak of memory of training it
   trainer=gpu          for a GPU, also on a machine without one
-  memory=12gb          with what makes the published sizes fit: 8gb, 12gb, 24gb, 80gb
 
   For its memory the model trains a round of iterations on tensors without numbers; what is alive at the peak is told by
   kind. Of several processes it is the memory of each."""

@@ -73,7 +73,7 @@ def test_help_without_a_command_is_the_training_commands(capsys: Out) -> None:
     assert main(["seed=3", "--help"]) == 0
     said = capsys.readouterr().out
     assert "[train]" in said
-    assert all(f"  {group} " in said for group in groups() if group not in ("recipe", "fit"))
+    assert all(f"  {group} " in said for group in groups() if group != "recipe")
 
 
 def test_unknown_commands_are_answered_with_a_near_one(capsys: Out) -> None:

@@ -10,9 +10,7 @@ from translate.config.search_path import groups, shipped
 from translate.errors import ConfigError
 
 SHIPPED = groups()
-CHOICES = [
-    (group, option) for group, options in SHIPPED.items() for option in options if group not in ("recipe", "fit")
-]
+CHOICES = [(group, option) for group, options in SHIPPED.items() for option in options if group != "recipe"]
 PAIRS = [(model, data) for model in SHIPPED.get("model", {}) for data in SHIPPED.get("data", {})]
 EXPERIMENTS = list(SHIPPED["experiments"].items())
 

@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Sequence
 
+from translate.config.renamed import renamed_word
 from translate.downloads.download import ROOT, Order, obtain, order_of, training_command
 from translate.downloads.progress import in_units
 from translate.downloads.sources import read_all
@@ -24,7 +25,7 @@ def run(words: Sequence[str]) -> int:
 def parse(words: Sequence[str]) -> Order | None:
     """Return what the words ask for, None if there are none; UserError for what they should not say."""
     given: dict[str, str] = {}
-    for word in words:
+    for word in map(renamed_word, words):
         key, equals, value = word.partition("=")
         if not equals:
             raise UserError(f"download: found {word!r}, expected key=value, as in data={word}")

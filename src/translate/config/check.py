@@ -11,6 +11,7 @@ from typing import Any
 
 from translate import schedules
 from translate.config.binding import Problems, bind_entry, bind_fields, entry_of, fitted, mapping, same_keys
+from translate.config.renamed import rename_saved
 from translate.config.rules import RULES
 from translate.config.schema import INJECTED_INTO_MODEL, DataConfig, ModelConfig, RunConfig, TrainerConfig
 from translate.config.types import MISSING, UNKNOWN, holds_unknown
@@ -35,7 +36,7 @@ def check(tree: Mapping[str, Any]) -> RunConfig:
     The data set is not looked at (see `compose.finish`); domains that are still null count as unknown.
     """
     problems: Problems = []
-    config = parse(tree, problems)
+    config = parse(rename_saved(tree), problems)
     if problems:
         raise ConfigError(problems)
     assert config is not None

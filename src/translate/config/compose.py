@@ -28,6 +28,7 @@ from translate.config.overrides import (
     mistaken_choices,
     read,
 )
+from translate.config.renamed import rename_in_tree
 from translate.config.schema import RunConfig
 from translate.config.search_path import EXPERIMENTS, groups, shipped
 from translate.config.types import MISSING, UNKNOWN, holds_unknown
@@ -123,6 +124,7 @@ def _compose_once(
     except HydraProblem as error:
         problems.append(explain(error))
         return None
+    rename_in_tree(tree)
     for key in FOUND:  # so that what is written in terms of them can be read and set before the data is seen
         if isinstance(tree.get("data"), DictConfig) and key not in tree.data:
             OmegaConf.update(tree, f"data.{key}", None, force_add=True)

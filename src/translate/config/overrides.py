@@ -13,6 +13,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from translate.config.check import INJECTED
+from translate.config.renamed import removed, renamed_word
 from translate.errors import among, nearest, suggest
 from translate.registry import registry
 
@@ -30,7 +31,8 @@ def read(overrides: Sequence[str], problems: list[str]) -> list[Override]:
     """Return the parsed overrides of a single run; sweeps and what cannot be read are reported instead."""
     parser = OverridesParser.create()
     parsed = []
-    for text in overrides:
+    for word in overrides:
+        text = renamed_word(word)
         if not text.partition("=")[0].strip("+~ "):
             problems.append(_EXPECTED.format(text))
             continue
@@ -39,7 +41,9 @@ def read(overrides: Sequence[str], problems: list[str]) -> list[Override]:
         except HydraException as error:
             problems.append(_bad_syntax(text, error))
             continue
-        if override.key_or_group == "hydra":
+        if gone := removed(override.key_or_group):
+            problems.append(str(gone))
+        elif override.key_or_group == "hydra":
             problems.append(f"{text}: Hydra's settings are set one by one, for example hydra.sweep.dir=runs/mine")
         elif override.key_or_group == "hydra.verbose" and not _names_loggers(override.value()):
             problems.append(f"{text}: expected true, false, or names of loggers")

@@ -10,6 +10,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from translate.config.renamed import rename_saved
 from translate.registry.registry import MODELS, NETWORKS, Registry
 
 INJECTED_INTO_MODEL = ("networks", "optimizers", "losses", "weights", "seed")
@@ -174,7 +175,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
     tree = OmegaConf.to_container(OmegaConf.load(path))
     assert isinstance(tree, dict)
-    found = {str(key): value for key, value in tree.items()}
+    found = rename_saved({str(key): value for key, value in tree.items()})
     if isinstance(trainer := found.get("trainer"), dict):
         found["trainer"] = {f.name: f.default for f in fields(TrainerConfig) if f.default is not MISSING} | trainer
     return found
@@ -182,7 +183,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def _spelt_out(tree: Mapping[str, Any]) -> dict[str, Any]:
     """Return a configuration with the defaults of model and networks, which it need not say or could not yet."""
-    found = dict(tree)
+    found = rename_saved(tree)
     if isinstance(model := found.get("model"), dict):
         found["model"] = _defaults(MODELS, model, INJECTED_INTO_MODEL) | model
         if isinstance(networks := model.get("networks"), dict):

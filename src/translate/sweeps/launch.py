@@ -42,6 +42,7 @@ from translate.config.compose import (
 )
 from translate.config.hydra_search import join_search_path
 from translate.config.overrides import HydraProblem, explain, in_quotes
+from translate.config.renamed import rename_in_tree, renamed_word
 from translate.config.resume import (
     finished,
     going_on,
@@ -177,6 +178,7 @@ class _Runs:
         try:
             config = self.checked.get(overrides)
             if config is None:  # a sweeper has thought of it just now
+                rename_in_tree(tree)
                 fill_name(tree, context.runtime.choices)
                 config = finish(tree)
                 assert config is not None
@@ -327,6 +329,7 @@ def _with_runs(problem: str, where: list[str], total: int) -> str:
 
 def _spelled_out(word: str) -> str:
     """Return `experiments=a/b/c,d` as `experiments=a/b/c,a/b/d`, the short way to name those of a folder."""
+    word = renamed_word(word)
     key, _, value = word.partition("=")
     if key != EXPERIMENTS or "," not in value or any(sign in value for sign in "()[]{}'\""):
         return word

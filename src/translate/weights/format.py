@@ -18,6 +18,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from translate import __version__
+from translate.config.renamed import rename_network, rename_saved
 from translate.errors import Phrase, UserError
 from translate.files import atomic_write
 from translate.registry.registry import NETWORKS
@@ -30,7 +31,6 @@ EXTRA = "extra"
 """The group of tensors that our networks lack."""
 
 FIELDS_OF_FORMAT_1 = {"official": "published"}
-ARGUMENTS_OF_FORMAT_1 = {"num_halvings": "num_downsamplings"}  # of networks, old name -> new name
 
 Node = dict[str, Any]
 """A registered part with its arguments, as in a configuration: {name: ..., ...}."""
@@ -79,26 +79,22 @@ def of_checkpoint(checkpoint: Checkpoint, data: Node | None = None, metrics: Seq
 
     ``data`` are the notes of its run on the data, ``metrics`` the evaluations of this checkpoint.
     """
-    model, description = checkpoint.config["model"], checkpoint.config["data"]
+    config = rename_saved(checkpoint.config)
+    model, description = config["model"], config["data"]
     common = ("name", "networks", "optimizers", "losses", "weights")
     return Weights(
         tensors={n: t for n, t in checkpoint.tensors.items() if n.partition(".")[0] in (NETWORK, EMA)},
         model=model["name"],
-        networks={role: _current(node) for role, node in model["networks"].items()},
+        networks=model["networks"],
         image_size=description["image_size"],
         arguments={key: value for key, value in model.items() if key not in common},
         domains=checkpoint.domains,
         label_sets=tuple(description.get("label_sets") or ()),
         iteration=checkpoint.iteration,
-        config=checkpoint.config,
+        config=config,
         data={"crop": description.get("crop"), **(data or {})},
         metrics=tuple(metrics),
     )
-
-
-def _current(node: Node) -> Node:
-    """Return a network's node with arguments that an earlier version called otherwise by their names of today."""
-    return {ARGUMENTS_OF_FORMAT_1.get(key, key): value for key, value in node.items()}
 
 
 # --- file ---------------------------------------------------------------------------------------------------
@@ -202,7 +198,8 @@ def _from_format_1(weights: Weights) -> Weights:
     return replace(
         weights,
         tensors={renamed(name): tensor for name, tensor in weights.tensors.items()},
-        networks={role: _current(node) for role, node in weights.networks.items()},
+        networks={role: rename_network(node) for role, node in weights.networks.items()},
+        config=None if weights.config is None else rename_saved(weights.config),
         official=official,
     )
 
