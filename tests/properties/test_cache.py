@@ -26,17 +26,17 @@ shares = st.floats(0, 1) | st.just(1.0)
 
 
 def opened(dataset: Numbers, size: int, folder: Path | None, share: float = 1.0) -> tuple[list[int], Any] | str:
-    """Return (items, their pictures), or the sentence with which the data set is refused."""
+    """Return (items, their images), or the sentence with which the data set is refused."""
     try:
-        pictures = open_images(dataset, size, folder, max_bad_fraction=share, num_threads=2, progress=False)
+        images = open_images(dataset, size, folder, max_bad_fraction=share, num_threads=2, progress=False)
     except UserError as error:
         assert len(str(error).splitlines()) == 1
         return str(error)
-    found = pictures.take(np.arange(len(pictures)))
-    assert found.shape == (len(pictures), size, size, 3)
-    assert (items_of(found) == pictures.indices).all()
-    assert [name for name, _ in pictures.bad] == [dataset.describe(item) for item in sorted(dataset.bad)]
-    return pictures.indices.tolist(), found.tobytes()
+    found = images.take(np.arange(len(images)))
+    assert found.shape == (len(images), size, size, 3)
+    assert (items_of(found) == images.indices).all()
+    assert [name for name, _ in images.bad] == [dataset.describe(item) for item in sorted(dataset.bad)]
+    return images.indices.tolist(), found.tobytes()
 
 
 @examples(50)
@@ -58,9 +58,9 @@ def test_rows_may_be_taken_in_any_order(dataset, size, data) -> None:
     with TemporaryDirectory() as folder:
         if isinstance(opened(dataset, size, Path(folder)), str):
             return
-        pictures = open_images(dataset, size, Path(folder), max_bad_fraction=1.0, progress=False)
-        rows = np.array(data.draw(st.lists(st.integers(0, len(pictures) - 1), max_size=20)), np.int64)
-        assert (items_of(pictures.take(rows)) == pictures.indices[rows]).all()
+        images = open_images(dataset, size, Path(folder), max_bad_fraction=1.0, progress=False)
+        rows = np.array(data.draw(st.lists(st.integers(0, len(images) - 1), max_size=20)), np.int64)
+        assert (items_of(images.take(rows)) == images.indices[rows]).all()
 
 
 @examples(60)
@@ -81,8 +81,8 @@ KEYS = ("layout", "size", "items", "bad")
 
 @st.composite
 def damages(draw: st.DrawFn) -> Any:
-    """Draw what befalls the two files of a cache: a function of the file of pictures."""
-    kind = draw(st.sampled_from(["no pictures", "cut", "longer", "no notes", "bytes", "text", "value", "key", "items"]))
+    """Draw what befalls the two files of a cache: a function of the file of images."""
+    kind = draw(st.sampled_from(["no images", "cut", "longer", "no notes", "bytes", "text", "value", "key", "items"]))
     share, junk, value = draw(st.floats(0, 1, exclude_max=True)), draw(st.binary(max_size=40)), draw(values)
     key = draw(st.sampled_from(KEYS))
     items = draw(st.lists(st.tuples(values, values) | values, min_size=6, max_size=9))
@@ -90,7 +90,7 @@ def damages(draw: st.DrawFn) -> Any:
     def befall(path: Path) -> None:
         notes = path.with_suffix(".json")
         match kind:
-            case "no pictures":
+            case "no images":
                 path.unlink()
             case "cut":
                 path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])

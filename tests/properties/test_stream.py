@@ -21,7 +21,7 @@ seeds = st.integers(0, 2**64 - 1)
 
 
 def module(view: str, domain: np.ndarray, **options: Any) -> DataModule:
-    """Return the data of a run whose pictures are numbers; pairs have one item a domain in turn."""
+    """Return the data of a run whose images are numbers; pairs have one item a domain in turn."""
     if view == "paired":
         domain = np.arange(2 * len(domain)) % 2
     dataset = Numbers(domain, num_attributes=3 * (view == "labelled"), paired=view == "paired")

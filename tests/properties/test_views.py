@@ -60,7 +60,7 @@ def test_reference(data, iteration) -> None:
     if batch is None:
         return
     dataset, count = data.train, data.batch_size
-    shown = [items_of(picture.pixels.numpy()) for picture in (batch.image, batch.reference, batch.reference2)]
+    shown = [items_of(image.pixels.numpy()) for image in (batch.image, batch.reference, batch.reference2)]
     assert all(good(items, dataset, count) for items in shown)
     assert (dataset.domain[shown[0]] == batch.domain.numpy()).all()
     for references in shown[1:]:
@@ -115,8 +115,8 @@ def test_unpaired(data, iteration) -> None:
     batch = batch_of(data, iteration)
     if batch is None:
         return
-    for number, picture in enumerate((batch.a, batch.b)):
-        items = items_of(picture.pixels.numpy())
+    for number, image in enumerate((batch.a, batch.b)):
+        items = items_of(image.pixels.numpy())
         assert good(items, data.train, data.batch_size)
         assert (data.train.domain[items] == number).all()
 
@@ -127,7 +127,7 @@ def test_paired(data, iteration) -> None:
     batch = batch_of(data, iteration)
     if batch is None:
         return
-    source, target = (items_of(picture.pixels.numpy()) for picture in (batch.source, batch.target))
+    source, target = (items_of(image.pixels.numpy()) for image in (batch.source, batch.target))
     assert good(source, data.train, data.batch_size) and good(target, data.train, data.batch_size)
     assert (data.train.domain[source] == 0).all()
     assert (data.train.partner[source] == target).all()

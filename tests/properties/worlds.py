@@ -1,4 +1,4 @@
-"""Data sets of any shape, of numbers instead of pictures."""
+"""Data sets of any shape, of numbers instead of images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from translate.data.images import ImageError
 
 
 class Numbers(Dataset):
-    """Items whose picture is their number, in domains of any sizes; those in `bad` cannot be read.
+    """Items whose image is their number, in domains of any sizes; those in `bad` cannot be read.
 
     With `paired`, item 2k belongs to item 2k + 1, and the two are in the first and the second domain.
     """
@@ -48,7 +48,7 @@ class Numbers(Dataset):
 
 
 def items_of(pixels: np.ndarray) -> np.ndarray:
-    """Return the items (n,) that pictures (n, size, size, 3) of `Numbers` are of."""
+    """Return the items (n,) that images (n, size, size, 3) of `Numbers` are of."""
     return pixels[:, 0, 0].astype(np.int64) @ [1 << 16, 1 << 8, 1]
 
 

@@ -1,4 +1,4 @@
-"""The picture cache: what is read is what was on the disk, whatever happens to files, disks and processes."""
+"""The image cache: what is read is what was on the disk, whatever happens to files, disks and processes."""
 
 import json
 import logging
@@ -39,9 +39,9 @@ class World(Dataset):
         self.reads.append(index)
         if index in self.bad:
             raise ImageError("is spoilt")
-        return self.picture(index, size)
+        return self.image(index, size)
 
-    def picture(self, index, size):
+    def image(self, index, size):
         return np.random.default_rng(index).integers(0, 256, (size, size, 3), dtype=np.uint8)
 
     def describe(self, index):
@@ -61,48 +61,48 @@ def files(root, bad=0, count=60):
     return root
 
 
-def expect(world, pictures, size=8):
-    """All pictures, in any order, are those of the world."""
-    rows = np.random.default_rng(0).permutation(len(pictures))[:50]
-    found = pictures.take(rows)
+def expect(world, images, size=8):
+    """All images, in any order, are those of the world."""
+    rows = np.random.default_rng(0).permutation(len(images))[:50]
+    found = images.take(rows)
     assert found.dtype == np.uint8 and found.shape == (len(rows), size, size, 3) and type(found) is np.ndarray
-    for row, picture in zip(rows, found, strict=True):
-        assert (picture == world.picture(pictures.indices[row], size)).all()
+    for row, image in zip(rows, found, strict=True):
+        assert (image == world.image(images.indices[row], size)).all()
 
 
 @pytest.mark.parametrize("workers", [None, 1, 3])
 @pytest.mark.parametrize("on_demand", [False, True])
-def test_take_returns_the_pictures(on_demand, workers, tmp_path):
+def test_take_returns_the_images(on_demand, workers, tmp_path):
     world = World(bad=[0, 77])
-    pictures = open_images(world, 8, None if on_demand else tmp_path, num_threads=workers)
+    images = open_images(world, 8, None if on_demand else tmp_path, num_threads=workers)
     assert sorted(world.reads[:200]) != [] and set(world.reads) == set(range(200))
-    assert pictures.indices.tolist() == [index for index in range(200) if index not in (0, 77)]
-    assert pictures.bad == [("world 0", "is spoilt"), ("world 77", "is spoilt")] and len(pictures) == 198
+    assert images.indices.tolist() == [index for index in range(200) if index not in (0, 77)]
+    assert images.bad == [("world 0", "is spoilt"), ("world 77", "is spoilt")] and len(images) == 198
     world.reads.clear()
-    expect(world, pictures)
+    expect(world, images)
     assert bool(world.reads) == on_demand
-    found = pictures.take(np.array([3, 3]))
+    found = images.take(np.array([3, 3]))
     found[0] = 0
-    assert (pictures.take(np.array([3]))[0] == world.picture(4, 8)).all()  # a copy: the cache is untouched
+    assert (images.take(np.array([3]))[0] == world.image(4, 8)).all()  # a copy: the cache is untouched
     with pytest.raises(IndexError):
-        pictures.take(np.array([198]))
+        images.take(np.array([198]))
 
 
 def test_a_second_opening_decodes_nothing(tmp_path):
     open_images(World(), 8, tmp_path)
     world = World()
-    pictures = open_images(world, 8, tmp_path)
+    images = open_images(world, 8, tmp_path)
     assert world.reads == []
-    expect(world, pictures)
+    expect(world, images)
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", ".lock", ".u8"]
 
 
 def test_a_data_set_that_cannot_fail_is_not_scanned(tmp_path):
     world = World()
     world.may_fail = False
-    pictures = open_images(world, 8, None)
-    assert world.reads == [] and len(pictures) == 200
-    expect(world, pictures)
+    images = open_images(world, 8, None)
+    assert world.reads == [] and len(images) == 200
+    expect(world, images)
 
 
 def test_size_and_fingerprint_make_another_cache(tmp_path):
@@ -152,10 +152,10 @@ def test_damaged_caches_are_rebuilt(damage, tmp_path):
         case "alien notes":
             notes.write_text("[1, 2]")
     world = World(bad=[3])
-    pictures = open_images(world, 8, tmp_path)
+    images = open_images(world, 8, tmp_path)
     assert set(world.reads) == set(range(200))
-    expect(world, pictures)
-    assert path.read_bytes() == content and 3 not in pictures.indices
+    expect(world, images)
+    assert path.read_bytes() == content and 3 not in images.indices
     again = World(bad=[3])
     open_images(again, 8, tmp_path)
     assert set(again.reads) == {3}
@@ -168,8 +168,8 @@ def test_bad_files_are_named_and_counted_at_every_start(tmp_path, caplog):
     for folder in (tmp_path / "cache", tmp_path / "cache", None):
         caplog.clear()
         with caplog.at_level(logging.INFO, "translate"):
-            pictures = open_images(Folder(str(root), split="train"), 8, folder, max_bad_fraction=0.1)
-        assert [name for name, _ in pictures.bad] == [str(root / name) for name in spoilt] and spoilt
+            images = open_images(Folder(str(root), split="train"), 8, folder, max_bad_fraction=0.1)
+        assert [name for name, _ in images.bad] == [str(root / name) for name in spoilt] and spoilt
         warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
         for line, name in zip(warnings, spoilt, strict=False):
             assert f"{root / name} is not an image" in line
@@ -180,9 +180,9 @@ def test_bad_files_are_named_and_counted_at_every_start(tmp_path, caplog):
 def test_a_bad_file_that_becomes_readable_is_taken_back(tmp_path):
     open_images(World(bad=[5, 6]), 8, tmp_path)
     mended = World(bad=[6])
-    pictures = open_images(mended, 8, tmp_path)
-    assert pictures.bad == [("world 6", "is spoilt")] and 5 in pictures.indices
-    expect(mended, pictures)
+    images = open_images(mended, 8, tmp_path)
+    assert images.bad == [("world 6", "is spoilt")] and 5 in images.indices
+    expect(mended, images)
 
 
 @pytest.mark.parametrize("on_demand", [False, True])
@@ -218,11 +218,11 @@ def test_a_folder_that_cannot_be_written_means_on_demand(tmp_path, caplog):
     (tmp_path / "file").write_text("x")
     world = World(bad=[3])
     with caplog.at_level(logging.INFO, "translate"):
-        pictures = open_images(world, 8, tmp_path / "file" / "cache")
+        images = open_images(world, 8, tmp_path / "file" / "cache")
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len([line for line in warnings if "on demand" in line]) == 1
-    assert pictures.path is None and 3 not in pictures.indices
-    expect(world, pictures)
+    assert images.path is None and 3 not in images.indices
+    expect(world, images)
 
 
 @pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="the system has no such call")
@@ -232,10 +232,10 @@ def test_a_full_disk_is_noticed_before_the_scan(tmp_path, monkeypatch, caplog):
 
     monkeypatch.setattr(os, "posix_fallocate", full)
     world = World()
-    pictures = open_images(world, 8, tmp_path)
-    assert pictures.path is None and len(world.reads) == 200
+    images = open_images(world, 8, tmp_path)
+    assert images.path is None and len(world.reads) == 200
     assert any("no space left" in record.getMessage() for record in caplog.records)
-    expect(world, pictures)
+    expect(world, images)
     assert not [path for path in tmp_path.iterdir() if path.suffix != ".lock"]
 
 
@@ -246,10 +246,10 @@ def test_a_disk_that_fills_up_on_the_way_costs_no_second_scan(tmp_path, monkeypa
 
     monkeypatch.setattr(cache, "_reserve", fill)
     world = World(bad=[9])
-    pictures = open_images(world, 8, tmp_path)
-    assert pictures.path is None and len(set(world.reads)) == 200 and len(world.reads) < 300
+    images = open_images(world, 8, tmp_path)
+    assert images.path is None and len(set(world.reads)) == 200 and len(world.reads) < 300
     assert [record for record in caplog.records if "no space left" in record.getMessage()]
-    expect(world, pictures)
+    expect(world, images)
     assert not [path for path in tmp_path.iterdir() if path.suffix != ".lock"]
 
 
@@ -257,7 +257,7 @@ def test_an_interrupted_build_leaves_no_cache(tmp_path, monkeypatch):
     def stop(self, index, size):
         if index == 150:
             raise KeyboardInterrupt
-        return World.picture(self, index, size)
+        return World.image(self, index, size)
 
     with monkeypatch.context() as patch:
         patch.setattr(World, "read", stop)
@@ -281,8 +281,8 @@ CHILD = textwrap.dedent("""
             return super().read(index, size)
     world = Slow()
     print("begin", flush=True)
-    pictures = open_images(world, 8, Path(sys.argv[2]), num_threads=1)
-    test_cache.expect(world, pictures)
+    images = open_images(world, 8, Path(sys.argv[2]), num_threads=1)
+    test_cache.expect(world, images)
     print("reads", len(world.reads), flush=True)
 """)
 
@@ -316,10 +316,10 @@ def test_a_killed_build_is_done_again_and_swept_up(tmp_path):
 
 def test_pictures_travel_to_workers_without_their_bytes(tmp_path):
     world = World(2000)
-    pictures = open_images(world, 16, tmp_path)
+    images = open_images(world, 16, tmp_path)
     world.reads.clear()
-    sent = pickle.dumps(pictures)
-    assert len(sent) < pictures.path.stat().st_size / 10
+    sent = pickle.dumps(images)
+    assert len(sent) < images.path.stat().st_size / 10
     expect(world, pickle.loads(sent), 16)
 
 
@@ -329,24 +329,24 @@ def test_memory_does_not_grow_with_the_data_set(tmp_path, monkeypatch):
             return np.full((size, size, 3), index % 256, np.uint8)
 
     append = cache._FileWriter.append  # a slow disk, which the threads could run ahead of
-    monkeypatch.setattr(cache._FileWriter, "append", lambda self, pictures: (time.sleep(0.01), append(self, pictures)))
+    monkeypatch.setattr(cache._FileWriter, "append", lambda self, images: (time.sleep(0.01), append(self, images)))
     tracemalloc.start()
     try:
-        pictures = open_images(Flat(4000), 64, tmp_path, num_threads=2)
+        images = open_images(Flat(4000), 64, tmp_path, num_threads=2)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < pictures.path.stat().st_size / 4  # 49 MB in all, about 5 MB of chunks in flight
-    assert pictures.take(np.array([3999]))[0, 0, 0, 0] == 3999 % 256
+    assert peak < images.path.stat().st_size / 4  # 49 MB in all, about 5 MB of chunks in flight
+    assert images.take(np.array([3999]))[0, 0, 0, 0] == 3999 % 256
 
 
 def test_a_file_lost_during_the_run_is_named(tmp_path):
     root = files(tmp_path)
-    pictures = open_images(Folder(str(root), split="train"), 8, None)
-    gone = root / pictures.dataset.names[7]
+    images = open_images(Folder(str(root), split="train"), 8, None)
+    gone = root / images.dataset.names[7]
     gone.unlink()
     with pytest.raises(UserError, match=str(gone)):
-        pictures.take(np.arange(20))
+        images.take(np.arange(20))
 
 
 def test_the_log_has_lines_and_no_bar_without_a_terminal(tmp_path, caplog, capsys):
@@ -380,3 +380,11 @@ def test_a_terminal_gets_a_bar(tmp_path, monkeypatch):
     written.clear()
     open_images(World(version="2"), 8, tmp_path, progress=False)
     assert written == []
+
+
+def test_a_cache_that_is_removed_during_the_run_is_an_error(tmp_path):
+    images = open_images(World(), 8, tmp_path)
+    in_a_worker = pickle.loads(pickle.dumps(images))
+    images.path.unlink()
+    with pytest.raises(UserError, match=f"the cache {images.path} was removed during the run"):
+        in_a_worker.take(np.arange(3))

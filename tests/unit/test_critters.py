@@ -1,4 +1,4 @@
-"""The built-in world: its factors are what it is asked for, and its pictures show them."""
+"""The built-in world: its factors are what it is asked for, and its images show them."""
 
 import pickle
 from dataclasses import fields
@@ -122,17 +122,17 @@ def test_attributes_follow_from_the_factors() -> None:
     assert factors.ear_size[column("big_ears")].min() > factors.ear_size[~column("big_ears")].max()
 
 
-# ------------------------------------------------------------------------------------------------ pictures
+# ------------------------------------------------------------------------------------------------ images
 
 
 @pytest.mark.parametrize("paint", [render, outline])
 @pytest.mark.parametrize("size", [32, 45, 128, 512])
 def test_pictures_have_any_size(paint, size: int) -> None:  # type: ignore[no-untyped-def]
     factors = draw(0, np.arange(len(SPECIES)), np.arange(len(SPECIES)))
-    pictures = paint(factors, size)
-    assert pictures.shape == (len(SPECIES), size, size, 3)
-    assert pictures.dtype == np.uint8
-    assert all(picture.std() > 20 for picture in pictures)
+    images = paint(factors, size)
+    assert images.shape == (len(SPECIES), size, size, 3)
+    assert images.dtype == np.uint8
+    assert all(image.std() > 20 for image in images)
     assert paint(factors.take([]), size).shape == (0, size, size, 3)
 
 
@@ -206,8 +206,8 @@ def test_the_gaze_can_be_measured() -> None:
 
     def dark(gaze: float) -> np.ndarray:
         row, column = pixel(factors, 0.40, -0.16, 128)
-        pictures = render(factors.replace(gaze_x=gaze, gaze_y=0), 128)
-        eyes = np.stack([p[r - 7 : r + 8, c - 9 : c + 10] for p, r, c in zip(pictures, row, column, strict=True)])
+        images = render(factors.replace(gaze_x=gaze, gaze_y=0), 128)
+        eyes = np.stack([p[r - 7 : r + 8, c - 9 : c + 10] for p, r, c in zip(images, row, column, strict=True)])
         weight = (eyes.max(axis=-1) < 90).astype(float)
         return np.asarray((weight * np.arange(19)).sum(axis=(1, 2)) / weight.sum(axis=(1, 2)))
 
@@ -215,13 +215,13 @@ def test_the_gaze_can_be_measured() -> None:
 
 
 def test_a_drawing_is_black_lines_on_white() -> None:
-    pictures = outline(draw(0, np.arange(30)), 128)
-    assert np.array_equal(pictures[..., 0], pictures[..., 1])
-    assert np.array_equal(pictures[..., 0], pictures[..., 2])
-    black = (pictures[..., 0] < 128).mean(axis=(1, 2))
+    images = outline(draw(0, np.arange(30)), 128)
+    assert np.array_equal(images[..., 0], images[..., 1])
+    assert np.array_equal(images[..., 0], images[..., 2])
+    black = (images[..., 0] < 128).mean(axis=(1, 2))
     assert black.min() > 0.02
     assert black.max() < 0.35
-    assert ((pictures < 30) | (pictures > 225)).mean() > 0.9
+    assert ((images < 30) | (images > 225)).mean() > 0.9
 
 
 def test_a_drawing_does_not_tell_the_colours() -> None:

@@ -37,19 +37,19 @@ def test_items_are_pairs_of_the_same_head() -> None:
     assert found.domain.tolist() == [0, 1] * 6
     assert found.partner.tolist() == [1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10]
     assert not found.may_fail
-    pictures = found.read_many(np.arange(12), 32)
-    assert np.array_equal(pictures[::2], outline(found.factors.take(np.arange(0, 12, 2)), 32))
-    assert np.array_equal(pictures[1::2], render(found.factors.take(np.arange(1, 12, 2)), 32))
+    images = found.read_many(np.arange(12), 32)
+    assert np.array_equal(images[::2], outline(found.factors.take(np.arange(0, 12, 2)), 32))
+    assert np.array_equal(images[1::2], render(found.factors.take(np.arange(1, 12, 2)), 32))
     for name, values in vars(found.factors).items():
         assert np.array_equal(values[::2], values[1::2]), name
 
 
 def test_outlines_are_lines_that_a_child_could_colour_in() -> None:
-    pictures = made(120).read_many(np.arange(0, 120, 2), 128).astype(float)
-    assert (pictures.max(axis=3) == pictures.min(axis=3)).all()  # grey
-    assert (pictures > 250).mean() > 0.7  # mostly empty
-    assert 0.05 < (pictures < 64).mean() < 0.25  # with lines
-    assert ((pictures > 64) & (pictures < 192)).mean() < 0.08  # sharp
+    images = made(120).read_many(np.arange(0, 120, 2), 128).astype(float)
+    assert (images.max(axis=3) == images.min(axis=3)).all()  # grey
+    assert (images > 250).mean() > 0.7  # mostly empty
+    assert 0.05 < (images < 64).mean() < 0.25  # with lines
+    assert ((images > 64) & (images < 192)).mean() < 0.08  # sharp
 
 
 def test_the_lines_are_where_the_drawing_changes() -> None:
@@ -91,13 +91,13 @@ def test_one_by_one_is_many_at_once() -> None:
     found = made()
     items = [7, 0, 7, 2, 5]
     together = found.read_many(items, 24)
-    assert all(np.array_equal(picture, found.read(item, 24)) for picture, item in zip(together, items, strict=True))
+    assert all(np.array_equal(image, found.read(item, 24)) for image, item in zip(together, items, strict=True))
 
 
 def test_parts_and_seeds_give_other_heads() -> None:
     def heads(**arguments: Any) -> set[bytes]:
         found = made(12, 12, **arguments)
-        return {picture.tobytes() for picture in found.read_many(np.arange(12), 16)}
+        return {image.tobytes() for image in found.read_many(np.arange(12), 16)}
 
     assert not heads() & heads(split="val")
     assert not heads() & heads(world_seed=1)

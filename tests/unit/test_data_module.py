@@ -59,12 +59,12 @@ def batches() -> list[ReferenceBatch]:
 
 
 def test_batch_has_the_declared_shapes(batches: list[ReferenceBatch]) -> None:
-    for picture in (batches[0].image, batches[0].reference, batches[0].reference2):
-        assert picture.pixels.shape == (4, SIDE, SIDE, 3)
-        assert picture.pixels.dtype == torch.uint8
-        assert picture.uniform.shape == (4, 6)
-        assert picture.uniform.dtype == torch.float32
-        assert (picture.uniform < 1).all()
+    for image in (batches[0].image, batches[0].reference, batches[0].reference2):
+        assert image.pixels.shape == (4, SIDE, SIDE, 3)
+        assert image.pixels.dtype == torch.uint8
+        assert image.uniform.shape == (4, 6)
+        assert image.uniform.dtype == torch.float32
+        assert (image.uniform < 1).all()
     ready = module().augment(batches[0])
     for image in (ready.image, ready.reference, ready.reference2):
         assert image.shape == (4, 3, 32, 32)
@@ -144,10 +144,10 @@ def test_images_are_those_of_their_domains(batches: list[ReferenceBatch]) -> Non
     data = module(augment="none")
     batch = data.iterations()[0]
     train = data.train
-    pictures = {train.read(i, 32).tobytes(): int(train.domain[i]) for i in range(len(train))}
+    images = {train.read(i, 32).tobytes(): int(train.domain[i]) for i in range(len(train))}
 
-    def labels(picture: RawImages) -> list[int]:
-        return [pictures[pixels.numpy().tobytes()] for pixels in picture.pixels]
+    def labels(image: RawImages) -> list[int]:
+        return [images[pixels.numpy().tobytes()] for pixels in image.pixels]
 
     assert labels(batch.image) == batch.domain.tolist()
     assert labels(batch.reference) == labels(batch.reference2) == batch.target.tolist()
@@ -181,8 +181,24 @@ def test_rows_of_train_come_at_the_image_size() -> None:
     assert domain.tolist() == [2, 0]
     assert items.tolist() == [20, 3]
     exact = module(augment="none").rows("train", [20, 3]).image
-    assert (images - exact).abs().mean() < 0.1  # drawn larger and made smaller, and the same picture
+    assert (images - exact).abs().mean() < 0.1  # drawn larger and made smaller, and the same image
 
 
 def test_domains_are_those_of_the_data() -> None:
     assert module().domains == tuple(DOMAINS)
+
+
+class Lost(Critters):
+    """A data set that cannot be read."""
+
+    def read_many(self, indices: Any, size: int) -> np.ndarray:
+        raise FileNotFoundError("photos/3.png")
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_an_error_in_a_worker_keeps_its_type(num_workers: int) -> None:
+    """It does not look like the death of the worker, which closes the channel to it."""
+    data = module(train=Lost(24, 12, split="train", domains=DOMAINS), num_workers=num_workers, stop=1)
+    (batch,) = data.train_dataloader()
+    with pytest.raises(FileNotFoundError, match=r"photos/3\.png"):
+        data.on_after_batch_transfer(batch, 0)

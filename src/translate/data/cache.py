@@ -62,7 +62,12 @@ class StoredImages:
         if self.path is None:
             return self._read(items)
         if self._map is None:  # in another process
-            self._map = self._mapped(self.path)
+            try:
+                self._map = self._mapped(self.path)
+            except FileNotFoundError as error:
+                raise UserError(
+                    f"the cache {self.path} was removed during the run", fix="resume the run, which builds it again"
+                ) from error
         return self._map[items]
 
     def _mapped(self, path: Path) -> np.ndarray:

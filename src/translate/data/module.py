@@ -84,17 +84,25 @@ class Iterations(TorchDataset[Any]):
         return type(rows)(**{name: value(name, array) for name, array in rows._asdict().items()})
 
 
+CHANNEL_ERRORS = (ConnectionError, EOFError, FileNotFoundError)
+"""Errors of the channel between the main process and a worker that has died."""
+
+
 class ErrorForwardingDataset(TorchDataset[Any]):
-    """Batches by iteration number; a UserError is returned as a batch, since a worker would hide it in a traceback."""
+    """Batches by iteration number; an error may be returned as a batch, which raises it in the main process.
+
+    A worker would hide a UserError in a traceback. An error of the types of the channel would look like the worker's
+    death.
+    """
 
     def __init__(self, iterations: Iterations) -> None:
         self.iterations = iterations
 
     def __getitem__(self, iteration: int) -> Any:
-        """Return a batch, or the UserError that making it has raised."""
+        """Return a batch, or the error that making it has raised."""
         try:
             return self.iterations[iteration]
-        except UserError as error:
+        except (UserError, *CHANNEL_ERRORS) as error:
             return error
 
 
@@ -105,8 +113,8 @@ class Loader(DataLoader[Any]):
         """Yield batches."""
         try:
             yield from super().__iter__()
-        except (ConnectionError, EOFError, FileNotFoundError) as error:
-            if not self.num_workers or str(error).startswith("Caught "):  # the worker is alive and has raised it
+        except CHANNEL_ERRORS as error:
+            if not self.num_workers:
                 raise
             raise RuntimeError(f"DataLoader worker exited unexpectedly: {error or type(error).__name__}") from error
 
@@ -217,9 +225,11 @@ class DataModule(pl.LightningDataModule):
         )
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Augment on the device and convert to the precision of the run; raise a UserError that came as a batch."""
+        """Augment on the device and convert to the precision of the run; raise an error that came as a batch."""
         if isinstance(batch, UserError):
             raise batch.inside("data")
+        if isinstance(batch, Exception):
+            raise batch
         assert self.trainer is not None, "only a Trainer calls this hook"
         return self.trainer.precision_plugin.convert_input(self.augment(batch))
 

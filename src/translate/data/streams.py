@@ -15,6 +15,10 @@ FIRST_EVALUATION_STREAM = 0xE000_0000
 """Streams of evaluation begin here, two a translation task; training never reaches them."""
 
 
+SYNTHETIC_WORLD = 0x63726974  # "crit"
+"""The stream of the factors of the built-in world, at the positions of its indices; training never reaches it."""
+
+
 class Stream(IntEnum):
     """The streams of training: views draw the samples, `translate.data.module` the augmentation, steps the last two."""
 

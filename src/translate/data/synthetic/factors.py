@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 
 from translate.data.philox import uniform
+from translate.data.streams import SYNTHETIC_WORLD
 
 WORLD_VERSION = 1
 """Increases whenever an image or a factor of any index changes."""
@@ -25,7 +26,6 @@ ATTRIBUTES = (
 CONTENT = ("x", "y", "scale", "tilt", "gaze_x", "gaze_y", "expression", "background")
 STYLE = ("coat", "second", "accent", "iris", "pattern", "accessory", "ear_size", "side")
 
-_STREAM = 0x63726974  # "crit": no stream of training or evaluation has this number
 _COLUMNS = 40
 
 
@@ -158,7 +158,7 @@ def draw(seed: int, indices: np.ndarray, species: np.ndarray | None = None) -> F
 
     ``indices`` (N,) are integers >= 0. ``species`` (N,) replaces the drawn species and changes nothing else.
     """
-    u = uniform(seed, _STREAM, np.asarray(indices), _COLUMNS)
+    u = uniform(seed, SYNTHETIC_WORLD, np.asarray(indices), _COLUMNS)
 
     def between(column: int, low: float, high: float) -> np.ndarray:
         return (low + (high - low) * u[:, column]).astype(np.float32)
