@@ -132,7 +132,10 @@ def test_models_say_what_differs(module: Module) -> None:
 @pytest.mark.parametrize(
     ("statement", "absent"),
     [
-        ("import translate.data.datasets.folder, translate.data.views, translate.data.cache", ("torch", "hydra")),
+        (
+            "import translate.data.datasets.folder, translate.data.views.reference, translate.data.cache",
+            ("torch", "hydra"),
+        ),
         ("import translate.cli, translate.__main__", ("torch", "hydra", "omegaconf", "numpy")),
         ("import translate; dir(translate)", ("torch", "hydra", "numpy", "translate.weights")),
         ("import translate; translate.load", ("pytorch_lightning", "hydra", "omegaconf", "huggingface_hub")),

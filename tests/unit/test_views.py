@@ -12,6 +12,7 @@ from translate.data.module import balanced_rows
 from translate.data.streams import FIRST_PLUGIN_STREAM, Stream
 from translate.data.views.base import ViewInputs, image_streams
 from translate.data.views.reference import ReferenceBatch, ReferenceView
+from translate.errors import UserError
 from translate.registry.registry import MODELS, VIEWS
 
 UNEVEN = np.repeat([0, 1, 2], [500, 40, 3])
@@ -146,6 +147,11 @@ def test_every_view_says_what_it_needs_and_is_used(name: str) -> None:
     assert all(stream < FIRST_PLUGIN_STREAM for stream in image_streams(facts).values())
     assert {word for need in facts["needs"] for word in need.split("|")} <= {"domain", "attributes", "partner"}
     assert any(MODELS.facts(model).get("batch") == name for model in MODELS.names())
+
+
+def test_an_unknown_stream_of_a_plugins_view_is_named() -> None:
+    with pytest.raises(UserError, match=r"images\.mask: unknown stream 'AUGMENTS'. Did you mean 'AUGMENT'\?"):
+        image_streams({"images": {"image": "AUGMENT", "mask": "AUGMENTS"}})
 
 
 @settings(deadline=None, max_examples=80)

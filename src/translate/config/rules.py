@@ -74,7 +74,7 @@ def data_serves_model(values: Mapping[str, Any]) -> Iterator[str]:
     if batch not in VIEWS.index():
         yield f"model: {model['name']!r} wants the batch {batch!r}, which no view makes{among(batch, VIEWS.names())}"
         return
-    needs = VIEWS.facts(batch)["needs"]
+    needs = VIEWS.facts(batch).get("needs", ())
     missing = missing_needs(needs, provides)
     if missing:
         serving = [
@@ -99,9 +99,10 @@ def domains_are_as_many_as_needed(values: Mapping[str, Any]) -> Iterator[str]:
     if batch not in VIEWS.index():
         return
     view = VIEWS.facts(batch)
-    if not _counts_domains(view["needs"], data) or _lacks(view["needs"], data):
+    needs = view.get("needs", ())
+    if not _counts_domains(needs, data) or _lacks(needs, data):
         return
-    least, most = view["num_domains"]
+    least, most = view.get("num_domains", (0, None))
     if len(domains) < least:
         found = f"only {domains[0]!r}" if domains else "none"
         yield (

@@ -5,10 +5,10 @@ a sample is drawn from (seed, stream, position), so any process can make any bat
 
 A view is registered with three facts, which are literals, so that a configuration is checked without an import:
 
-- ``needs``: the labels that a data set must provide, all of them; ``"domain|attributes"`` is either.
-- ``num_domains``: the least and the greatest number of domains; None for no limit.
+- ``needs``: the labels that a data set must provide, all of them; ``"domain|attributes"`` is either. Default: none.
+- ``num_domains``: the least and the greatest number of domains; None for no limit. Default: any number.
 - ``images``: field of the batch -> stream of its augmentation, the name of a `Stream` or the number of a plug-in's own.
-  Fields that share a stream are cropped and mirrored alike.
+  Fields that share a stream are cropped and mirrored alike. Default: no field is an image.
 
 The batch type is declared once, as a generic named tuple: ``Batch[np.ndarray]`` has the rows of the data set in its
 image fields, ``Batch[Tensor]`` the images. The first is what ``draw`` returns, the second what the model's step takes.
@@ -24,6 +24,7 @@ import numpy as np
 from translate.data.datasets.base import Dataset
 from translate.data.philox import uniform
 from translate.data.streams import Stream
+from translate.errors import UserError
 
 Array = TypeVar("Array")
 """The type of a batch's fields: `numpy.ndarray` in a view, `torch.Tensor` in a model."""
@@ -65,14 +66,17 @@ class View(Protocol):
 
 
 def image_streams(facts: Mapping[str, Any]) -> dict[str, int]:
-    """Return field -> number of the augmentation's stream, from the facts of a view.
+    """Return field -> number of the augmentation's stream, from the facts of a view; UserError for an unknown name.
 
     >>> image_streams({"images": {"image": "AUGMENT", "mask": 500}})
     {'image': 7, 'mask': 500}
     """
-    return {
-        field: int(Stream[stream] if isinstance(stream, str) else stream) for field, stream in facts["images"].items()
-    }
+    streams = {}
+    for field, stream in facts.get("images", {}).items():
+        if isinstance(stream, str) and stream not in Stream.__members__:
+            raise UserError("unknown stream", key=f"images.{field}", found=stream, known=list(Stream.__members__))
+        streams[field] = int(Stream[stream] if isinstance(stream, str) else stream)
+    return streams
 
 
 def missing_needs(needs: Sequence[str], provides: Sequence[str]) -> list[str]:
