@@ -183,7 +183,7 @@ def show(words: Sequence[str]) -> int:
         return 0
     from translate.profiling import memory  # torch is imported now that the configuration is good
 
-    print(memory.table(config, memory.plan(config)))
+    print(memory.table(config, memory.estimate(config)))
     return 0
 
 

@@ -30,8 +30,8 @@ def test_figures_of_a_configuration(tmp_path: Path) -> None:
     assert 0 <= found["data_wait_share"] < 1
     assert found["environment"]["packages"]["torch"]
     assert "discriminator: backward" in found["parts"]
-    assert found["planned_bytes"] > 12 * sum(found["parameters"].values())  # weights and two moments, and more
-    assert " planned)" in done.stdout
+    assert found["estimated_bytes"] > 12 * sum(found["parameters"].values())  # weights and two moments, and more
+    assert " estimated)" in done.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["found.json"]  # no run folder
 
 

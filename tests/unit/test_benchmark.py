@@ -10,15 +10,16 @@ from training.tiny import tiny
 from translate.commands import benchmark
 from translate.errors import UserError
 from translate.profiling import compare
-from translate.profiling.report import against
-from translate.profiling.spans import BACKWARD, OPTIMIZER, OUTSIDE, REST, Spans, watched
+from translate.profiling.compare import Measurement
+from translate.profiling.report import comparison
+from translate.profiling.spans import BACKWARD, OPTIMIZER, OUTSIDE, REST, Spans, measured
 from translate.profiling.timing import Operations
 from translate.training import build
 
 
 def test_time_counts_for_the_innermost_span() -> None:
     spans = Spans()
-    with spans.span("outer", phase="p"):
+    with spans.span("outer", update="p"):
         time.sleep(0.02)
         with spans.span("inner"):
             time.sleep(0.06)
@@ -38,7 +39,7 @@ def test_watching_changes_no_number_and_leaves_no_trace() -> None:
     plain, seen = build.build_model(config), build.build_model(config)
     plain.training_step(batch, 0)
     spans = Spans()
-    with watched(seen, spans):
+    with measured(seen, spans):
         seen.training_step(batch, 0)
     assert {name: value.item() for name, value in plain.terms.items()} == {
         name: value.item() for name, value in seen.terms.items()
@@ -96,17 +97,19 @@ def test_mistakes_are_told(words: list[str], sentence: str) -> None:
 
 
 def test_ratios_are_of_a_round() -> None:
-    found = [(0, 0, {"s": 2.0}), (0, 1, {"s": 1.0}), (1, 1, {"s": 4.0}), (1, 0, {"s": 4.0}), (2, 0, {"s": 9.0})]
-    assert compare.ratios(found, "s") == [0.5, 1.0]
-    assert compare.middle_and_spread([1.0, 5.0, 2.0]) == (2.0, 2.0)
+    seconds = [(0, 0, 2.0), (0, 1, 1.0), (1, 1, 4.0), (1, 0, 4.0), (2, 0, 9.0)]
+    measurements = [Measurement(number, side, {"s": value}) for number, side, value in seconds]
+    assert compare.ratios(measurements, "s") == [0.5, 1.0]
+    assert compare.median_and_spread([1.0, 5.0, 2.0]) == (2.0, 2.0)
 
 
-def test_the_order_turns_round(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compare, "_measured", lambda side, own: {"words": side.words})
+def test_the_order_alternates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compare, "_measure", lambda side, settings: {"arguments": side.arguments})
     first, second = compare.sides(["a"], ["b", "commit=x"], {"x": Path("there")})
     assert second == compare.Side(("a", "b"), Path("there"))
-    order = [(number, which) for number, which, _ in compare.in_turns(first, second, 3, [])]
-    assert order == [(0, 0), (0, 1), (1, 1), (1, 0), (2, 0), (2, 1)]
+    measurements = list(compare.alternate(first, second, 3, []))
+    assert [(m.round, m.side) for m in measurements] == [(0, 0), (0, 1), (1, 1), (1, 0), (2, 0), (2, 1)]
+    assert all(m.results["arguments"] == (("a",), ("a", "b"))[m.side] for m in measurements)
 
 
 def test_a_table_of_both_sides() -> None:
@@ -119,7 +122,7 @@ def test_a_table_of_both_sides() -> None:
         "share_of_machine": 0.1,
     }
     halved = {key: value / 2 for key, value in figures.items()}
-    lines = against([(0, 0, figures), (0, 1, halved)], {"A": "this", "B": "that"}).splitlines()
+    lines = comparison([Measurement(0, 0, figures), Measurement(0, 1, halved)], {"A": "this", "B": "that"}).splitlines()
     assert lines[:2] == ["A: this", "B: that"]
     assert all(line.split()[-3:] == ["0.500", "+-", "0"] for line in lines[3:9])
     assert "peak memory, GiB" in lines[6]

@@ -75,27 +75,26 @@ def configured(words: Sequence[str], total: int) -> "RunConfig":
 
 def _alone(words: Sequence[str], settings: dict[str, int]) -> dict[str, Any]:
     config = configured(words, settings["warmup"] + settings["iterations"] + 10)
-    from translate.profiling.report import alone
-    from translate.profiling.timing import Plan, measure
+    from translate.profiling.report import single
+    from translate.profiling.timing import Length, measure
 
-    figures = measure(config, Plan(settings["warmup"], settings["iterations"]))
-    print(alone(figures))
+    figures = measure(config, Length(settings["warmup"], settings["iterations"]))
+    print(single(figures))
     return figures
 
 
 def _against(words: Sequence[str], changes: Sequence[str], settings: dict[str, int]) -> dict[str, Any]:
-    from translate.profiling.report import against
+    from translate.profiling.report import comparison
 
     configured([*words, *(word for word in changes if not word.startswith(f"{compare.COMMIT}="))], 100)
     own = [f"benchmark.{name}={settings[name]}" for name in ("iterations", "warmup")]
     found = []
     with compare.checked_out(changes) as places:
         first, second = compare.sides(words, changes, places)
-        for number, which, figures in compare.in_turns(first, second, settings["rounds"], own):
-            found.append((number, which, figures))
-            print(
-                f"round {number + 1}, {'AB'[which]}: {figures['seconds_per_iteration']:.4g} s an iteration", flush=True
-            )
+        for measurement in compare.alternate(first, second, settings["rounds"], own):
+            found.append(measurement)
+            seconds = measurement.results["seconds_per_iteration"]
+            print(f"round {measurement.round + 1}, {'AB'[measurement.side]}: {seconds:.4g} s an iteration", flush=True)
     named = {"A": " ".join(words) or "(no words)", "B": f"A with {' '.join(changes)}"}
-    print(against(found, named))
-    return {"sides": named, "rounds": [{"round": k, "side": "AB"[which], **figures} for k, which, figures in found]}
+    print(comparison(found, named))
+    return {"sides": named, "rounds": [{"round": m.round, "side": "AB"[m.side], **m.results} for m in found]}

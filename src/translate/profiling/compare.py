@@ -1,4 +1,4 @@
-"""Compare two command lines, or two commits: in turns, each time in a process of its own."""
+"""Compare two command lines, or two commits: alternately, each time in a process of its own."""
 
 import json
 import os
@@ -19,83 +19,101 @@ COMMIT = "commit"
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two that are compared: the words of its command, and the source tree that it runs from."""
+    """One side of a comparison: the arguments of its command, and the source tree that it runs from."""
 
-    words: tuple[str, ...]
-    source: Path | None = None  # None: the one that runs now
-
-
-def sides(words: Sequence[str], changes: Sequence[str], places: dict[str, Path]) -> tuple[Side, Side]:
-    """Return both sides: the words alone, and with the changes; `commit=REV` among these runs that commit's code."""
-    commits = [word.partition("=")[2] for word in changes if word.startswith(f"{COMMIT}=")]
-    others = [word for word in changes if not word.startswith(f"{COMMIT}=")]
-    source = places[commits[-1]] if commits else None
-    return Side(tuple(words)), Side((*words, *others), source)
+    arguments: tuple[str, ...]
+    source: Path | None = None  # None: the source that runs now
 
 
-def in_turns(first: Side, second: Side, rounds: int, own: Sequence[str]) -> Iterator[tuple[int, int, dict[str, Any]]]:
-    """Yield (round, side, figures), the sides in turns and the order turned round in every other round."""
+@dataclass(frozen=True)
+class Measurement:
+    """The result of one process: its round, its side (0 or 1), and its results as `benchmark` writes them."""
+
+    round: int
+    side: int
+    results: dict[str, Any]
+
+
+def sides(arguments: Sequence[str], changes: Sequence[str], checkouts: dict[str, Path]) -> tuple[Side, Side]:
+    """Return both sides: the arguments alone, and with the changes; `commit=REV` selects the code of a commit."""
+    commits = commits_among(changes)
+    overrides = [word for word in changes if not word.startswith(f"{COMMIT}=")]
+    source = checkouts[commits[-1]] if commits else None
+    return Side(tuple(arguments)), Side((*arguments, *overrides), source)
+
+
+def commits_among(changes: Sequence[str]) -> list[str]:
+    """Return the revisions of the changes `commit=REV`."""
+    return [word.partition("=")[2] for word in changes if word.startswith(f"{COMMIT}=")]
+
+
+def alternate(first: Side, second: Side, rounds: int, settings: Sequence[str]) -> Iterator[Measurement]:
+    """Measure both sides once a round, in reversed order in every other round; ``settings`` are those of benchmark."""
     for number in range(rounds):
-        for which in (0, 1) if number % 2 == 0 else (1, 0):
-            yield number, which, _measured((first, second)[which], own)
+        for side in (0, 1) if number % 2 == 0 else (1, 0):
+            yield Measurement(number, side, _measure((first, second)[side], settings))
 
 
-def _measured(side: Side, own: Sequence[str]) -> dict[str, Any]:
+def _measure(side: Side, settings: Sequence[str]) -> dict[str, Any]:
     environment = dict(os.environ)
     if side.source is not None:
-        environment["PYTHONPATH"] = os.pathsep.join(
-            filter(None, [str(side.source / "src"), os.environ.get("PYTHONPATH")])
-        )
+        paths = [str(side.source / "src"), os.environ.get("PYTHONPATH")]
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "figures.json")
-        command = [sys.executable, "-m", "translate", "benchmark", *side.words, *own, f"benchmark.json={path}"]
+        path = Path(folder, "results.json")
+        command = [sys.executable, "-m", "translate", "benchmark", *side.arguments, *settings, f"benchmark.json={path}"]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode or not path.is_file():
             last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
-            raise UserError(" ".join(["benchmark:", *side.words, f"ended with exit code {done.returncode}:", *last]))
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+            raise UserError(
+                " ".join([f"the process ended with exit code {done.returncode};", *last]),
+                key=" ".join(["benchmark", *side.arguments]),
+            )
+        results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return results
 
 
-def ratios(figures: Sequence[tuple[int, int, dict[str, Any]]], key: str) -> list[float]:
-    """Return for every round the second side's figure divided by the first's."""
+def ratios(measurements: Sequence[Measurement], key: str) -> list[float]:
+    """Return, for every round, a result of the second side divided by that of the first."""
     by_round: dict[int, dict[int, float]] = {}
-    for number, which, found in figures:
-        by_round.setdefault(number, {})[which] = float(found[key])
+    for measurement in measurements:
+        by_round.setdefault(measurement.round, {})[measurement.side] = float(measurement.results[key])
     return [values[1] / values[0] for values in by_round.values() if len(values) == 2]
 
 
-def middle_and_spread(values: Sequence[float]) -> tuple[float, float]:
-    """Return the median and half the distance from the smallest to the largest value."""
+def median_and_spread(values: Sequence[float]) -> tuple[float, float]:
+    """Return the median, and half the difference between the largest and the smallest value."""
     return statistics.median(values), (max(values) - min(values)) / 2
 
 
 @contextmanager
 def checked_out(changes: Sequence[str]) -> Iterator[dict[str, Path]]:
-    """Give a checkout of every commit among the changes, by its name, for as long as it is wanted."""
-    names = [word.partition("=")[2] for word in changes if word.startswith(f"{COMMIT}=")]
+    """Check out every commit among the changes; yield the folders by revision, and remove them at the end."""
     here = Path(__file__).parent
-    places: dict[str, Path] = {}
+    checkouts: dict[str, Path] = {}
     with tempfile.TemporaryDirectory() as folder:
         try:
-            for number, name in enumerate(names):
-                places[name] = Path(folder, str(number))
-                _git(here, "worktree", "add", "--detach", str(places[name]), name)
-                if not (places[name] / "src" / "translate" / "commands" / "benchmark.py").is_file():
-                    raise UserError(f"benchmark: the code of commit {name} has no command benchmark yet")
-            yield places
+            for number, name in enumerate(commits_among(changes)):
+                checkouts[name] = Path(folder, str(number))
+                _git(here, "worktree", "add", "--detach", str(checkouts[name]), name)
+                if not _has_benchmark(checkouts[name] / "src" / "translate"):
+                    raise UserError("the code of this commit has no command benchmark", key=f"{COMMIT}={name}")
+            yield checkouts
         finally:
-            for place in places.values():
-                subprocess.run(
-                    ["git", "-C", str(here), "worktree", "remove", "--force", str(place)], capture_output=True
-                )
+            for checkout in checkouts.values():
+                command = ["git", "-C", str(here), "worktree", "remove", "--force", str(checkout)]
+                subprocess.run(command, capture_output=True)
+
+
+def _has_benchmark(package: Path) -> bool:
+    """Return whether a source tree has the command benchmark; earlier commits have it in a folder of its own."""
+    return any((package / name).is_file() for name in ("commands/benchmark.py", "benchmark/command.py"))
 
 
 def _git(here: Path, *words: str) -> None:
     try:
         done = subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True, check=False)
     except FileNotFoundError as error:
-        raise UserError("benchmark: commit=... needs git, which is not found") from error
+        raise UserError("git is not installed", key=f"{COMMIT}={words[-1]}") from error
     if done.returncode:
-        last = done.stderr.strip().splitlines()[-1:]
-        raise UserError(f"benchmark: commit={words[-1]}: {' '.join(last)}")
+        raise UserError(" ".join(done.stderr.strip().splitlines()[-1:]), key=f"{COMMIT}={words[-1]}")

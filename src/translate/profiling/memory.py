@@ -1,14 +1,14 @@
-"""How much memory a configuration will need, found without needing it.
+"""Estimate the memory of a configuration without allocating it.
 
-The real model trains on fake tensors (torch's FakeTensorMode), which have a shape and a size and no numbers; what is
-alive is counted at every operation. So whatever is registered is planned, by the steps that it will take.
+The real model trains on fake tensors (torch's FakeTensorMode), which have shapes and sizes but no numbers. Every
+operation updates a count of the bytes alive. So every registered model can be estimated, by its real training steps.
 """
 
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,23 +29,26 @@ from translate.models.image_pool import ImagePool
 from translate.networks.layers.device import assume_device
 from translate.training import build
 
-PARAMETERS, GRADIENTS, OPTIMIZERS, AVERAGES = "parameters", "gradients", "optimizer states", "averages"
-POOLS, BATCH, ACTIVATIONS = "pools of images", "batch", "activations"
-KINDS = (PARAMETERS, GRADIENTS, OPTIMIZERS, AVERAGES, POOLS, BATCH, ACTIVATIONS)
+PARAMETERS, GRADIENTS, OPTIMIZERS, EMA = "parameters", "gradients", "optimizer states", "EMA"
+POOLS, BATCH, ACTIVATIONS = "image pools", "batch", "activations"
+KINDS = (PARAMETERS, GRADIENTS, OPTIMIZERS, EMA, POOLS, BATCH, ACTIVATIONS)
 
 OUTSIDE = "outside updates"
-GPU_BLOCK = 512  # bytes; torch's allocator gives out multiples of it
-GPU_SHARE, GPU_FIXED = 0.10, 2**30
-"""What a GPU needs beside tensors: a share of them, lost between blocks, and CUDA itself with cuDNN's workspaces."""
+GPU_BLOCK = 512  # bytes; torch's allocator rounds sizes up to a multiple of it
+GPU_FRACTION, GPU_FIXED = 0.10, 2**30
+"""What a GPU needs beside tensors: a fraction lost between blocks, and CUDA itself with cuDNN's workspaces."""
 
-LONGEST_ROUND = 100  # iterations, in which every network that is trained must have learnt
+MAX_ITERATIONS = 100  # within which every trained network must have been updated
+
+CARDS = (8, 12, 24, 80)
+"""Sizes of GPU memory, in GB (10^9 bytes), for which the fitting settings are listed."""
 
 
 @dataclass(frozen=True)
 class Peak:
-    """The moment of an iteration at which most is alive."""
+    """The moment of an iteration at which most bytes are alive."""
 
-    during: str  # the roles that learn in this update
+    during: str  # the roles that this update trains
     kinds: Counter[str]  # bytes alive, by kind
 
     @property
@@ -55,23 +58,23 @@ class Peak:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The memory that each process of a run will need."""
+class MemoryEstimate:
+    """The memory that each process of a run needs."""
 
     peak: Peak
-    parameters: dict[str, int]  # role -> how many
+    parameters: dict[str, int]  # role -> number of parameters
     on_gpu: bool
     num_processes: int
     batch_size: int  # of a process
 
     @property
     def needed(self) -> int:
-        """Return the bytes that the device should have: on a GPU more than those of tensors."""
-        return round(self.peak.total * (1 + GPU_SHARE)) + GPU_FIXED if self.on_gpu else self.peak.total
+        """Return the bytes that the device needs: on a GPU more than those of the tensors."""
+        return round(self.peak.total * (1 + GPU_FRACTION)) + GPU_FIXED if self.on_gpu else self.peak.total
 
 
 class MemoryTracker(TorchDispatchMode):
-    """Count the bytes of all tensors, from the operation that makes them until they are gone.
+    """Count the bytes of all tensors, from the operation that creates them until they are freed.
 
     A storage counts once, whatever the number of tensors that share it, as a multiple of ``block`` bytes.
     """
@@ -86,22 +89,22 @@ class MemoryTracker(TorchDispatchMode):
         self._known: dict[int, tuple[Any, int, str]] = {}  # id of a storage -> weak reference to it, bytes, kind
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Do an operation and count what it has made."""
-        found = func(*args, **(kwargs or {}))
-        for tensor in _tensors(found):
+        """Run an operation and count its results."""
+        result = func(*args, **(kwargs or {}))
+        for tensor in _tensors(result):
             if id(storage := tensor.untyped_storage()) not in self._known:
                 self._add(storage, ACTIVATIONS)
-        return found
+        return result
 
-    def call(self, tensors: Iterable[Tensor | None], kind: str) -> None:
-        """Count tensors as of a kind, also those that were made before."""
+    def label(self, tensors: Iterable[Tensor | None], kind: str) -> None:
+        """Count tensors as a kind, including tensors created before."""
         for tensor in tensors:
             if tensor is not None:
                 self._drop(id(storage := tensor.untyped_storage()))
                 self._add(storage, kind)
 
-    def forget_peak(self) -> None:
-        """Look for the peak from now on."""
+    def reset_peak(self) -> None:
+        """Record the peak from now on."""
         self.peak = Peak(self.during, self.alive.copy())
 
     def _add(self, storage: torch.UntypedStorage, kind: str) -> None:
@@ -123,54 +126,54 @@ def _tensors(value: Any) -> Iterator[Tensor]:
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, tuple | list):
-        for part in value:
-            yield from _tensors(part)
+        for element in value:
+            yield from _tensors(element)
 
 
 # --- a run on fake tensors ----------------------------------------------------------------------------------
 
 
-def plan(config: RunConfig) -> Plan:
-    """Return the memory that a checked configuration needs on its accelerator, which need not be there."""
+def estimate(config: RunConfig) -> MemoryEstimate:
+    """Return the memory that a checked configuration needs on its accelerator, which this machine need not have."""
     on_gpu = _on_gpu(config)
     num_processes = build.count_processes(config.trainer)
     images, layout = _images(config, num_processes), _layout(config)
     precision = config.trainer.precision
     with torch.device("meta"):
-        model = build.build_model(config)  # not compiled: what compiled networks need is not known before
+        model = build.build_model(config)  # not compiled: the memory of compiled code is not known in advance
     _plugin(precision).convert_module(model)
     with ExitStack() as stack:
-        stack.enter_context(Fakes(allow_non_fake_inputs=True))
+        stack.enter_context(PartlyFakeTensorMode(allow_non_fake_inputs=True))
         _give_memory(model)
         batch = _plugin(precision).convert_input(_allocated(images, config.data.image_size, layout))
         if on_gpu:
             stack.enter_context(assume_device("cuda"))
             if precision == "bf16-mixed":
                 stack.enter_context(_casts_of_a_gpu())
-        peak = count(model, batch, precision, num_processes, GPU_BLOCK if on_gpu else 1)
+        peak = measure_peak(model, batch, precision, num_processes, GPU_BLOCK if on_gpu else 1)
     parameters = {role: sum(p.numel() for p in model.network(role).parameters()) for role in model.roles}
-    return Plan(peak, parameters, on_gpu, num_processes, config.data.batch_size // num_processes)
+    return MemoryEstimate(peak, parameters, on_gpu, num_processes, config.data.batch_size // num_processes)
 
 
-class Fakes(FakeTensorMode):
-    """Makes all tensors fake but those that come of real ones alone: a step may look at numbers that it has drawn."""
+class PartlyFakeTensorMode(FakeTensorMode):
+    """Fake all tensors except results of real tensors alone: a step may read numbers that it has drawn."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Do an operation, on what it is about or on the shapes of that."""
-        given = list(_tensors((args, tuple((kwargs or {}).values()))))
-        if given and not any(isinstance(tensor, FakeTensor) for tensor in given):
+        """Run an operation on numbers if all of its inputs are real, else on shapes."""
+        inputs = list(_tensors((args, tuple((kwargs or {}).values()))))
+        if inputs and not any(isinstance(tensor, FakeTensor) for tensor in inputs):
             return func(*args, **(kwargs or {}))
         return super().__torch_dispatch__(func, types, args, kwargs)
 
 
 def _on_gpu(config: RunConfig) -> bool:
     if config.trainer.accelerator == "tpu":
-        raise UserError("trainer.accelerator: found tpu, whose memory is not planned; use cpu or gpu to plan for those")
+        raise UserError(key="trainer.accelerator", found="tpu", expected="cpu or gpu, whose memory can be estimated")
     return build.trains_on_gpu(config.trainer)
 
 
-class _Unread(StoredImages):
-    """The pictures of a data set, none of which is read: a pixel each."""
+class _BlankImages(StoredImages):
+    """The images of a data set, none of which is read: one pixel each."""
 
     def take(self, rows: np.ndarray) -> np.ndarray:
         """Return (n, 1, 1, 3) uint8 for any rows."""
@@ -178,13 +181,13 @@ class _Unread(StoredImages):
 
 
 def _images(config: RunConfig, num_processes: int) -> Any:
-    """Return the first batch of the first process, but for what the pictures show."""
+    """Return the first batch of the first process; its pixels are blank."""
     data = build.build_data(config)
-    return data.iterations(Shard(0, num_processes), _Unread(data.train, 1, [], None))[0]
+    return data.iterations(Shard(0, num_processes), _BlankImages(data.train, 1, [], None))[0]
 
 
 def _layout(config: RunConfig) -> torch.memory_format:
-    """Return how images lie in memory when they have been augmented."""
+    """Return the memory format of augmented images."""
     size, augment = config.data.image_size, config.data.augment
     side = stored_side(augment, size)
     raw = RawImages(torch.zeros(1, side, side, 3, dtype=torch.uint8), torch.zeros(1, NUM_UNIFORMS))
@@ -193,28 +196,28 @@ def _layout(config: RunConfig) -> torch.memory_format:
 
 
 def _allocated(value: Any, side: int, layout: torch.memory_format) -> Any:
-    """Return a batch as a model sees it, its tensors made where tensors are made now."""
+    """Return a batch as a model gets it, its tensors created on the current (fake) device."""
     if isinstance(value, RawImages):
         return torch.empty(len(value.pixels), 3, side, side, memory_format=layout)
     if isinstance(value, Tensor):
         return torch.empty(value.shape, dtype=value.dtype)
-    values = [_allocated(part, side, layout) for part in value]
+    values = [_allocated(element, side, layout) for element in value]
     return type(value)(*values) if hasattr(value, "_fields") else tuple(values)
 
 
 def _give_memory(model: nn.Module) -> None:
-    """Replace parameters and buffers by such that are made where tensors are made now; shared ones stay shared."""
-    made: dict[Tensor, Tensor] = {}
+    """Replace parameters and buffers by new ones on the current (fake) device; shared ones stay shared."""
+    created: dict[Tensor, Tensor] = {}
     for module in model.modules():
         tables: tuple[dict[str, Any], ...] = (module._parameters, module._buffers)
         for tensors in tables:
             for name, tensor in tensors.items():
-                if tensor is not None and tensor not in made:
-                    made[tensor] = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype)
+                if tensor is not None and tensor not in created:
+                    created[tensor] = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype)
                     if isinstance(tensor, nn.Parameter):
-                        made[tensor] = nn.Parameter(made[tensor], tensor.requires_grad)
+                        created[tensor] = nn.Parameter(created[tensor], tensor.requires_grad)
                 if tensor is not None:
-                    tensors[name] = made[tensor]
+                    tensors[name] = created[tensor]
 
 
 def _plugin(precision: str) -> Precision:
@@ -223,7 +226,7 @@ def _plugin(precision: str) -> Precision:
 
 @contextmanager
 def _casts_of_a_gpu() -> Iterator[None]:
-    """Let autocast keep normalisations in float32, as it does on a GPU, though the fake tensors are a CPU's."""
+    """Let autocast keep normalizations in float32, as on a GPU, although the fake tensors are on a CPU."""
 
     def group_norm(x: Tensor, groups: int, *arguments: Any) -> Tensor:
         with torch.autocast("cpu", enabled=False):
@@ -246,115 +249,161 @@ def _float(*arguments: Any) -> list[Any]:
     return [a.float() if isinstance(a, Tensor) and a.is_floating_point() else a for a in arguments]
 
 
-# --- counting, on fake tensors or on real ones --------------------------------------------------------------
+# --- measuring the peak, on fake or on real tensors ---------------------------------------------------------
 
 
-def count(model: TranslationModel, batch: Any, precision: str, num_processes: int = 1, block: int = 1) -> Peak:
-    """Return the peak of a model that trains on a batch of the CPU, once it has settled, and train it by that.
+def measure_peak(model: TranslationModel, batch: Any, precision: str, num_processes: int = 1, block: int = 1) -> Peak:
+    """Train a model on a batch of the CPU until every trained network has been updated; return the peak.
 
-    It counts for as many iterations as it takes until every network has learnt.
+    Optimizer states exist and image pools are full from the first iteration on, as they soon are in a run.
     """
-    ledger = MemoryTracker(block)
-    learnt: set[str] = set()
-    _call_what_stays(ledger, model, batch)
+    tracker = MemoryTracker(block)
+    updated: set[str] = set()
+    tracker.label([*model.parameters(), *model.buffers()], PARAMETERS)
+    tracker.label([*model.ema.parameters(), *model.ema.buffers()], EMA)
+    tracker.label(_tensors(batch), BATCH)
     with ExitStack() as stack:
         stack.enter_context(_plugin(precision).train_step_context())
         stack.enter_context(torch.autocast("cpu", torch.bfloat16, precision == "bf16-mixed", cache_enabled=False))
-        stack.enter_context(ledger)
-        stack.enter_context(_watched(model, ledger, learnt, num_processes))
-        _begin_optimizers(ledger, model)
-        _fill_pools(ledger, model, batch)
-        ledger.forget_peak()
-        for number in range(LONGEST_ROUND):
+        stack.enter_context(tracker)
+        stack.enter_context(_observed(model, tracker, updated, num_processes))
+        _create_optimizer_states(tracker, model)
+        _fill_pools(tracker, model, batch)
+        tracker.reset_peak()
+        for number in range(MAX_ITERATIONS):
             model.training_step(batch, number)
-            if learnt.issuperset(model.trained):
+            if updated.issuperset(model.trained):
                 break
-    return ledger.peak
-
-
-def _call_what_stays(ledger: MemoryTracker, model: TranslationModel, batch: Any) -> None:
-    """Tell the ledger what there is before training."""
-    ledger.call([*model.parameters(), *model.buffers()], PARAMETERS)
-    ledger.call([*model.ema.parameters(), *model.ema.buffers()], AVERAGES)
-    ledger.call(_tensors(batch), BATCH)
+    return tracker.peak
 
 
 @contextmanager
-def _watched(model: TranslationModel, ledger: MemoryTracker, learnt: set[str], num_processes: int) -> Iterator[None]:
-    """Tell the ledger of updates and gradients, and add the roles of each update to those that have learnt."""
-    update = model.update
+def _observed(model: TranslationModel, tracker: MemoryTracker, updated: set[str], num_processes: int) -> Iterator[None]:
+    """Let the tracker know the current update and label gradients; collect the roles that updates have trained."""
 
     @contextmanager
-    def told(*roles: str) -> Iterator[Callable[[Tensor], None]]:
-        with update(*roles) as minimize:
-            ledger.during = ", ".join(roles)
-            learnt.update(roles)
-            yield minimize
-            if num_processes > 1:  # all gradients travel to the other processes in one piece
-                torch.empty(sum(p.numel() for role in roles for p in model.network(role).parameters()))
-            ledger.during = OUTSIDE
+    def update(roles: tuple[str, ...]) -> Iterator[None]:
+        tracker.during = ", ".join(roles)
+        updated.update(roles)
+        yield
+        if num_processes > 1:  # one collective call sends all gradients as one tensor
+            torch.empty(sum(p.numel() for role in roles for p in model.network(role).parameters()))
+        tracker.during = OUTSIDE
+
+    def observer(phase: str, roles: tuple[str, ...]) -> AbstractContextManager[object]:
+        return update(roles) if phase == "update" else nullcontext()
 
     trained = [p for role in model.trained for p in model.network(role).parameters() if p.requires_grad]
-    hooks = [p.register_post_accumulate_grad_hook(lambda p: ledger.call([p.grad], GRADIENTS)) for p in trained]
-    object.__setattr__(model, "update", told)
+    hooks = [p.register_post_accumulate_grad_hook(lambda p: tracker.label([p.grad], GRADIENTS)) for p in trained]
+    before, model.observer = model.observer, observer
     try:
         yield
     finally:
-        object.__delattr__(model, "update")
+        model.observer = before
         for hook in hooks:
             hook.remove()
 
 
-def _begin_optimizers(ledger: MemoryTracker, model: TranslationModel) -> None:
-    """Let every optimizer make its states, by a step along gradients of zero."""
+def _create_optimizer_states(tracker: MemoryTracker, model: TranslationModel) -> None:
+    """Let every optimizer create its states, by a step with gradients of zero."""
     for role in model.trained:
         optimizer = model.optimizer(role)
         for parameter in model.network(role).parameters():
             parameter.grad = torch.zeros_like(parameter)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        ledger.call(
-            (v for state in optimizer.state.values() for v in state.values() if isinstance(v, Tensor)), OPTIMIZERS
-        )
+        states = (v for state in optimizer.state.values() for v in state.values() if isinstance(v, Tensor))
+        tracker.label(states, OPTIMIZERS)
 
 
-def _fill_pools(ledger: MemoryTracker, model: TranslationModel, batch: Any) -> None:
-    """Fill the pools of images, as they will be soon."""
+def _fill_pools(tracker: MemoryTracker, model: TranslationModel, batch: Any) -> None:
+    """Fill the image pools of a model."""
     images = next(tensor for tensor in _tensors(batch) if tensor.ndim == 4)
     for pool in model.memories.values():
         if isinstance(pool, ImagePool):
             pool.images = [torch.zeros_like(images[0]) for _ in range(pool.size)]
-            ledger.call(pool.images, POOLS)
+            tracker.label(pool.images, POOLS)
 
 
-# --- telling ------------------------------------------------------------------------------------------------
+# --- settings that need less --------------------------------------------------------------------------------
 
 
-def table(config: RunConfig, found: Plan) -> str:
-    """Return a plan as a table for the terminal."""
+@dataclass(frozen=True)
+class Fit:
+    """The settings with which a configuration fits a GPU; None if none of those tried fits."""
+
+    card: int  # GB
+    overrides: tuple[str, ...] | None
+    needed: int  # bytes, with these settings
+
+
+def fits(config: RunConfig, unchanged: MemoryEstimate, cards: Iterable[int] = CARDS) -> list[Fit]:
+    """Return, for each size of GPU, the first variant of a configuration that fits.
+
+    Variants keep the mathematics: as it is; then activation checkpointing; then more and more microbatches as well.
+    """
+    known = [((), unchanged.needed)]
+    untried = _variants(config, unchanged.batch_size)
+    result = []
+    for card in sorted(cards, reverse=True):
+        while known[-1][1] > card * 1e9 and (variant := next(untried, None)) is not None:
+            known.append(variant)
+        fitting = next(((overrides, needed) for overrides, needed in known if needed <= card * 1e9), None)
+        overrides, needed = fitting or (None, min(needed for _, needed in known))
+        result.append(Fit(card, overrides, needed))
+    return result[::-1]
+
+
+def _variants(config: RunConfig, batch_size: int) -> Iterator[tuple[tuple[str, ...], int]]:
+    """Yield (overrides, bytes needed) of variants that need less and less memory."""
+    trainer, overrides = config.trainer, ()
+    if not trainer.activation_checkpointing and not trainer.compile:
+        trainer, overrides = replace(trainer, activation_checkpointing=True), ("trainer.activation_checkpointing=true",)
+        yield overrides, estimate(replace(config, trainer=trainer)).needed
+    for accumulate in range(trainer.accumulate + 1, batch_size + 1):
+        if batch_size % accumulate == 0:
+            changed = replace(config, trainer=replace(trainer, accumulate=accumulate))
+            try:
+                needed = estimate(changed).needed
+            except UserError:  # batch norm cannot share its statistics between microbatches
+                return
+            yield (*overrides, f"trainer.accumulate={accumulate}"), needed
+
+
+# --- table --------------------------------------------------------------------------------------------------
+
+
+def table(config: RunConfig, result: MemoryEstimate) -> str:
+    """Return an estimate as a table for the terminal, on a GPU with the settings that fit common sizes."""
     trainer = config.trainer
-    how = [f"{config.data.image_size} px", f"batches of {found.batch_size}"]
-    how += [f"in each of {found.num_processes} processes"] * (found.num_processes > 1)
-    how += [f"{trainer.accumulate} parts"] * (trainer.accumulate > 1)
-    how += ["recomputed"] * trainer.activation_checkpointing
-    sizes = ", ".join(f"{role} {count / 1e6:.3g} M" for role, count in found.parameters.items() if count)
+    how = [f"{config.data.image_size} px", f"batches of {result.batch_size}"]
+    how += [f"in each of {result.num_processes} processes"] * (result.num_processes > 1)
+    how += [f"{trainer.accumulate} microbatches"] * (trainer.accumulate > 1)
+    how += ["activation checkpointing"] * trainer.activation_checkpointing
+    sizes = ", ".join(f"{role} {count / 1e6:.3g} M" for role, count in result.parameters.items() if count)
     lines = [
-        f"{config.model.name}, {', '.join(how)}, {trainer.precision}, on a {'GPU' if found.on_gpu else 'CPU'}",
+        f"{config.model.name}, {', '.join(how)}, {trainer.precision}, on a {'GPU' if result.on_gpu else 'CPU'}",
         f"{PARAMETERS}: {sizes}",
         "",
-        f"{'at the peak, ' + when(found.peak):<64}{'GB':>8}",
-        *(f"  {kind:<62}{found.peak.kinds[kind] / 1e9:8.3f}" for kind in KINDS if found.peak.kinds[kind]),
-        f"{'together':<64}{found.peak.total / 1e9:8.3f}",
+        f"{'at the peak, ' + when(result.peak):<64}{'GB':>8}",
+        *(f"  {kind:<62}{result.peak.kinds[kind] / 1e9:8.3f}" for kind in KINDS if result.peak.kinds[kind]),
+        f"{'together':<64}{result.peak.total / 1e9:8.3f}",
     ]
-    if found.on_gpu:
-        lines.append(
-            f"{f'to have, with {GPU_SHARE:.0%} between blocks and 1 GiB for CUDA':<64}{found.needed / 1e9:8.3f}"
-        )
+    if result.on_gpu:
+        label = f"needed, with {GPU_FRACTION:.0%} between blocks and 1 GiB for CUDA"
+        lines += [f"{label:<64}{result.needed / 1e9:8.3f}", "", *_fit_lines(fits(config, result))]
     return "\n".join(lines)
+
+
+def _fit_lines(entries: Iterable[Fit]) -> Iterator[str]:
+    for entry in entries:
+        if entry.overrides is None:
+            yield f"{entry.card} GB: too small; the settings that keep the mathematics need {entry.needed / 1e9:.1f} GB"
+        else:
+            how = f"with {' '.join(entry.overrides)}" if entry.overrides else "as it is"
+            yield f"{entry.card} GB: fits {how} ({entry.needed / 1e9:.1f} GB)"
 
 
 def when(peak: Peak) -> str:
     """Return the moment of a peak in words."""
-    return (
-        peak.during if peak.during == OUTSIDE else f"when {peak.during} {'learn' if ',' in peak.during else 'learns'}"
-    )
+    return peak.during if peak.during == OUTSIDE else f"in the update of {peak.during}"

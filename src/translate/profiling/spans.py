@@ -1,8 +1,8 @@
-"""Where the time of an iteration goes: spans that know which other spans they lie in."""
+"""Measure where the time of an iteration goes, by nested spans."""
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import wraps
 from typing import Any
 
@@ -11,11 +11,14 @@ from torch import nn
 from translate.models.base import TranslationModel
 
 OUTSIDE = "outside updates"
-BACKWARD, OPTIMIZER, AVERAGE, REST = "backward", "optimizer", "average", "losses and penalties"
+BACKWARD, OPTIMIZER, EMA, REST = "backward", "optimizer", "EMA", "losses and penalties"
+
+PARTS = {"step": REST, "update": REST, "minimize": BACKWARD, "optimizer": OPTIMIZER, "update_ema": EMA}
+"""Phase of `translate.models.base.Observer` -> the part of an iteration to which its time belongs."""
 
 
 class Spans:
-    """Seconds by (phase, part). Time counts for the innermost span alone; ``settle`` waits for the device."""
+    """Seconds by (update, part). Time belongs to the innermost span alone; ``settle`` waits for the device."""
 
     def __init__(self, settle: Callable[[], None] = lambda: None) -> None:
         self.seconds: dict[tuple[str, str], float] = {}
@@ -24,11 +27,11 @@ class Spans:
         self._since = 0.0
 
     @contextmanager
-    def span(self, part: str, phase: str | None = None) -> Iterator[None]:
-        """Measure what happens inside; without a ``phase`` it is of the phase around it."""
+    def span(self, part: str, update: str | None = None) -> Iterator[None]:
+        """Measure the time inside the block; without ``update`` it belongs to the update of the surrounding span."""
         self._count()
         around = self._open[-1][0] if self._open else OUTSIDE
-        self._open.append((phase or around, part))
+        self._open.append((update or around, part))
         try:
             yield
         finally:
@@ -55,41 +58,29 @@ class Spans:
 
 
 @contextmanager
-def watched(model: TranslationModel, spans: Spans) -> Iterator[None]:
-    """Measure the parts of a model's iterations: its updates, and in them networks, backward and optimizers."""
-    changed: list[tuple[Any, str]] = []
+def measured(model: TranslationModel, spans: Spans) -> Iterator[None]:
+    """Measure a model's iterations: updates, and in them networks, backward passes, optimizers and EMA."""
 
-    def replace(thing: Any, name: str, value: Any) -> None:
-        changed.append((thing, name))
-        object.__setattr__(thing, name, value)
+    def observer(phase: str, roles: tuple[str, ...]) -> AbstractContextManager[object]:
+        return spans.span(PARTS[phase], update="+".join(roles) if phase == "update" else None)
 
-    update = model.update
-
-    @contextmanager
-    def measured_update(*roles: str) -> Iterator[Callable[..., None]]:
-        with spans.span(REST, phase="+".join(roles)), update(*roles) as minimize:
-            yield minimize
-
-    replace(model, "update", measured_update)
-    replace(model, "_minimize", spans.timed(model._minimize, BACKWARD))
-    replace(model, "update_ema", spans.timed(model.update_ema, AVERAGE))
-    replace(model, "step", spans.timed(model.step, REST))
-    for role in model.trained:
-        optimizer = model.optimizer(role)
-        replace(optimizer, "step", spans.timed(optimizer.step, OPTIMIZER))
+    before, model.observer = model.observer, observer
+    changed: list[tuple[nn.Module, str]] = []
     for role in model.roles:
         network = model.network(role)
-        for name in _methods(network):
-            replace(network, name, spans.timed(getattr(network, name), role))
+        for name in _methods(network):  # networks are called by other methods than forward, which hooks do not see
+            changed.append((network, name))
+            object.__setattr__(network, name, spans.timed(getattr(network, name), role))
     try:
         yield
     finally:
-        for thing, name in changed:
-            object.__delattr__(thing, name)
+        model.observer = before
+        for network, name in changed:
+            object.__delattr__(network, name)
 
 
 def _methods(network: nn.Module) -> list[str]:
-    """Return the names of what a network computes: its public methods, apart from those that every module has."""
+    """Return the names of a network's own public methods, without those that every module has."""
     own = [kind for kind in type(network).__mro__ if issubclass(kind, nn.Module) and kind is not nn.Module]
     names = {name for kind in own for name, value in vars(kind).items() if callable(value) and name[0] != "_"}
     return sorted(name for name in names if name == "forward" or not hasattr(nn.Module, name))

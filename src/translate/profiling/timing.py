@@ -19,32 +19,32 @@ from translate.console import setup_logging
 from translate.errors import UserError
 from translate.models.base import TranslationModel
 from translate.profiling import memory
-from translate.profiling.spans import Spans, watched
+from translate.profiling.spans import Spans, measured
 from translate.runs.environment import environment
 from translate.training import build, cpu_process
 
-WATCHED = 2  # iterations in which the parts are timed; they are slower, so they do not count for the speed
+OBSERVED = 2  # iterations whose parts are timed; timing slows them, so they do not count for the speed
 MATRIX = {"cpu": 1024, "cuda": 8192}
-"""Side of the matrices whose product tells the machine's own rate."""
+"""Side of the matrices whose product measures the machine's own rate."""
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How many iterations are done: to warm up, and to be timed."""
+class Length:
+    """The numbers of iterations of a benchmark: for the warm-up, and timed."""
 
     warmup: int
     iterations: int
 
     @property
     def total(self) -> int:
-        """Return all iterations, those included in which parts are timed and operations counted."""
-        return self.warmup + self.iterations + WATCHED + 1
+        """Return the number of all iterations, including those that time parts and count operations."""
+        return self.warmup + self.iterations + OBSERVED + 1
 
 
 class Operations(TorchDispatchMode):
     """Count the multiplications and additions of convolutions and matrix products, backward and double backward too.
 
-    torch's own counter watches modules by hooks that `torch.autograd.grad`, hence every gradient penalty, refuses.
+    torch's own counter uses module hooks that `torch.autograd.grad`, hence every gradient penalty, refuses.
     """
 
     def __init__(self) -> None:
@@ -52,19 +52,19 @@ class Operations(TorchDispatchMode):
         self.count = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Do an operation and add what it costs."""
+        """Run an operation and add its cost."""
         kwargs = kwargs or {}
-        found = func(*args, **kwargs)
+        result = func(*args, **kwargs)
         if (cost := flop_registry.get(func._overloadpacket)) is not None:
-            self.count += cost(*args, **kwargs, out_val=found)
-        return found
+            self.count += cost(*args, **kwargs, out_val=result)
+        return result
 
 
 class Stopwatch(pl.Callback):
     """Time iterations and the wait for data before each; then time the parts of some, then count operations."""
 
-    def __init__(self, plan: Plan, settle: Callable[[], None]) -> None:
-        self.plan, self.settle = plan, settle
+    def __init__(self, length: Length, settle: Callable[[], None]) -> None:
+        self.length, self.settle = length, settle
         self.spans = Spans(settle)
         self.operations = Operations()
         self.seconds: list[float] = []
@@ -79,10 +79,10 @@ class Stopwatch(pl.Callback):
         """Start the clock."""
         assert isinstance(pl_module, TranslationModel)
         self._began = time.perf_counter()
-        timed = self.plan.warmup + self.plan.iterations
+        timed = self.length.warmup + self.length.iterations
         if self._done == timed:
-            self._stack.enter_context(watched(pl_module, self.spans))
-        elif self._done == timed + WATCHED:
+            self._stack.enter_context(measured(pl_module, self.spans))
+        elif self._done == timed + OBSERVED:
             self._stack.close()
             self._stack.enter_context(self.operations)
 
@@ -92,20 +92,23 @@ class Stopwatch(pl.Callback):
         """Stop the clock."""
         self.settle()
         now = time.perf_counter()
-        if self.plan.warmup <= self._done < self.plan.warmup + self.plan.iterations:
+        if self.length.warmup <= self._done < self.length.warmup + self.length.iterations:
             self.seconds.append(now - self._began)
             self.waits.append(self._began - self._ended)
         self._done += 1
-        if self._done == self.plan.total:
+        if self._done == self.length.total:
             self._stack.close()
         self._ended = now
 
 
-def measure(config: RunConfig, plan: Plan) -> dict[str, Any]:
-    """Return figures of a configuration's iterations, with all that is needed to measure them again."""
+def measure(config: RunConfig, length: Length) -> dict[str, Any]:
+    """Return the speed, memory and operations of a configuration's iterations, with the facts to reproduce them."""
     if build.count_processes(config.trainer) > 1:
         raise UserError(
-            f"trainer.devices: found {config.trainer.devices}, expected 1: a benchmark is of one process on one device"
+            "a benchmark is of one process on one device",
+            key="trainer.devices",
+            found=config.trainer.devices,
+            expected="1",
         )
     setup_logging()
     cpu_process.prepare(config.trainer)
@@ -119,42 +122,42 @@ def measure(config: RunConfig, plan: Plan) -> dict[str, Any]:
         if cuda.type == "cuda":
             torch.cuda.synchronize(cuda)
 
-    watch = Stopwatch(plan, settle)
-    trainer = build.build_trainer(config, [watch], [])
+    stopwatch = Stopwatch(length, settle)
+    trainer = build.build_trainer(config, [stopwatch], [])
     cuda = trainer.strategy.root_device
     if cuda.type == "cuda":
         torch.cuda.reset_peak_memory_stats(cuda)
     trainer.fit(model, datamodule=data)
     peak = torch.cuda.max_memory_allocated(cuda) if cuda.type == "cuda" else _resident() - before
-    seconds = statistics.median(watch.seconds)
-    operations = watch.operations.count
+    seconds = statistics.median(stopwatch.seconds)
+    operations = stopwatch.operations.count
     rates = machine_rates(cuda, config.trainer.precision)
     return {
         "seconds_per_iteration": seconds,
-        "seconds": watch.seconds,
+        "seconds": stopwatch.seconds,
         "images_per_second": config.data.batch_size / seconds,
-        "data_wait": statistics.median(watch.waits),
-        "data_wait_share": sum(watch.waits) / (sum(watch.waits) + sum(watch.seconds)),
+        "data_wait": statistics.median(stopwatch.waits),
+        "data_wait_share": sum(stopwatch.waits) / (sum(stopwatch.waits) + sum(stopwatch.seconds)),
         "peak_bytes": peak,
-        "planned_bytes": memory.plan(config).peak.total,
+        "estimated_bytes": memory.estimate(config).peak.total,
         "operations_per_iteration": operations,
         "operations_per_second": operations / seconds,
         "machine_operations_per_second": rates,
         "share_of_machine": operations / seconds / rates[max(rates, key=lambda name: rates[name])],
         "parts": {
-            f"{phase}: {part}": value / WATCHED
-            for (phase, part), value in sorted(watch.spans.seconds.items(), key=lambda item: -item[1])
+            f"{update}: {part}": value / OBSERVED
+            for (update, part), value in sorted(stopwatch.spans.seconds.items(), key=lambda item: -item[1])
         },
         "parameters": {role: sum(p.numel() for p in model.network(role).parameters()) for role in model.roles},
         "device": str(cuda),
-        "plan": {"warmup": plan.warmup, "iterations": plan.iterations},
+        "length": {"warmup": length.warmup, "iterations": length.iterations},
         "config": to_mapping(config),
         "environment": environment(config.seed),
     }
 
 
 def machine_rates(device: torch.device, precision: str) -> dict[str, float]:
-    """Return the operations a second of a matrix product, in float32 and, where it is trained so, in bfloat16."""
+    """Return the operations a second of a matrix product, in float32 and, for bf16 precision, in bfloat16."""
     dtypes = [torch.float32, *([torch.bfloat16] if precision.startswith("bf16") else [])]
     return {str(dtype).removeprefix("torch."): _rate(device, dtype) for dtype in dtypes}
 
@@ -180,6 +183,6 @@ def _settle(device: torch.device) -> None:
 
 
 def _resident() -> int:
-    """Return the largest memory that this process has ever held, in bytes."""
+    """Return the largest resident memory of this process so far, in bytes."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
