@@ -63,8 +63,8 @@ def begin_run(weights: Weights, folder: Path, overrides: Sequence[str]) -> Begun
         if role in model.ema:
             model.ema[role].load_state_dict(weights.inference_state(role))
     RunFolder(folder).begin(to_yaml(config), [*overrides], config.seed)
-    state = checkpoints.capture(model, tuple(config.data.domains or ()), to_mapping(config))
-    checkpoints.write(state, RunFolder(folder).checkpoint(0))
+    checkpoint = checkpoints.capture(model, tuple(config.data.domains or ()), to_mapping(config))
+    checkpoints.write(checkpoint, RunFolder(folder).checkpoint(0))
     return BegunRun(folder, tuple(imported), tuple(initialized), config.seed)
 
 

@@ -342,7 +342,7 @@ def fits(config: RunConfig, unchanged: MemoryEstimate, cards: Iterable[int] = CA
 
     Variants keep the mathematics: as it is; then activation checkpointing; then more and more microbatches as well.
     """
-    known = [((), unchanged.needed)]
+    known: list[tuple[tuple[str, ...], int]] = [((), unchanged.needed)]
     untried = _variants(config, unchanged.batch_size)
     result = []
     for card in sorted(cards, reverse=True):
@@ -356,7 +356,8 @@ def fits(config: RunConfig, unchanged: MemoryEstimate, cards: Iterable[int] = CA
 
 def _variants(config: RunConfig, batch_size: int) -> Iterator[tuple[tuple[str, ...], int]]:
     """Yield (overrides, bytes needed) of variants that need less and less memory."""
-    trainer, overrides = config.trainer, ()
+    trainer = config.trainer
+    overrides: tuple[str, ...] = ()
     if not trainer.activation_checkpointing and not trainer.compile:
         trainer, overrides = replace(trainer, activation_checkpointing=True), ("trainer.activation_checkpointing=true",)
         yield overrides, estimate(replace(config, trainer=trainer)).needed
