@@ -36,8 +36,9 @@ GROUPS = {
     "model": "What learns. The other keys of an option are the arguments of the model that `name` names.",
     "data": "What it learns from. The other keys of an option are the arguments of the data set that `name` names.",
     "recipe": (
-        "What a pair of model and data changes. The option `<model>-<data>` is taken by itself if there is one; it is "
-        "not chosen on the command line. `~recipe` leaves it out."
+        "What a model changes on a kind of data. A data set's file names its kind (`override /kind@_global_.kind: "
+        "unpaired`), and the files that begin with it inherit the kind. The option `<model>-<kind>` is included if it "
+        "exists; `~recipe` leaves it out."
     ),
     "trainer": "Where it runs.",
     "logger": (

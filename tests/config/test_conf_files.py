@@ -1,10 +1,11 @@
 """Every file of configuration that is shipped composes and checks, except for what the user must say."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from translate.config.compose import load
+from translate.config.compose import compose, load
 from translate.config.experiments import HEADER, header, header_problems
 from translate.config.search_path import groups, shipped
 from translate.errors import ConfigError
@@ -40,9 +41,31 @@ def test_every_pair_is_good(model: str, data: str) -> None:
     assert problems(f"model={model}", f"data={data}") == []
 
 
-@pytest.mark.parametrize("recipe", SHIPPED.get("recipe", {}))
-def test_recipes_belong_to_a_pair(recipe: str) -> None:
-    assert any(recipe == f"{model}-{data}" for model, data in PAIRS), f"no model and data are called {recipe}"
+def kind_of(data: str) -> str:
+    """Return the kind that a data set's file names, or the file that it begins with."""
+    text = SHIPPED["data"][data].read_text(encoding="utf-8")
+    if named := re.search(r"override /kind@_global_\.kind: (\w+)", text):
+        return named[1]
+    base = re.search(r"^defaults:\n  - (\w+)$", text, re.MULTILINE)
+    return kind_of(base[1]) if base else "other"
+
+
+def test_recipes_belong_to_a_model_and_a_kind_of_data() -> None:
+    recipes = {f"{model}-{kind_of(data)}" for model in SHIPPED["model"] for data in SHIPPED["data"]}
+    assert set(SHIPPED["recipe"]) <= recipes
+    assert "other" not in {recipe.partition("-")[2] for recipe in SHIPPED["recipe"]}
+
+
+def test_data_sets_of_a_kind_share_a_recipe(tmp_path: Path) -> None:
+    """A data set of the user inherits the recipe of the kind that it begins with."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "mine.yaml").write_text("defaults: [unpaired]\nroot: here\n")
+    (tmp_path / "data" / "plain.yaml").write_text("defaults: [huggingface]\npath: here\n")
+    words = ["model=cyclegan", "data.domains=[a,b]"]
+    for data, iterations in (("mine", "${epochs:200}"), ("plain", 100000)):
+        tree = compose([*words, f"data={data}"], config_dir=str(tmp_path))
+        assert tree is not None
+        assert tree._get_node("iterations")._value() == iterations
 
 
 @pytest.mark.parametrize(("option", "path"), EXPERIMENTS, ids=[option for option, _ in EXPERIMENTS])

@@ -14,7 +14,6 @@ from training.stub import SMALL, Place, calls_of, until
 from translate.cli import main
 from translate.errors import ConfigError, UserError
 from translate.sweeps import search_space
-from translate.sweeps.search_space import Choice, Range
 
 optuna = pytest.importorskip("optuna")
 
@@ -225,69 +224,6 @@ def test_mistakes_of_the_command_line(
         assert main(words) == 2
         assert sentence in capsys.readouterr().err
     assert not (tmp_path / "runs" / "a").exists()
-
-
-def test_the_file_of_a_wandb_sweep(tmp_path: Path) -> None:
-    text = """
-    program: train.py
-    method: bayes
-    name: theirs
-    run_cap: 7
-    metric: {name: quality, goal: maximize}
-    early_terminate: {type: hyperband, min_iter: 3, eta: 2}
-    parameters:
-      iterations: {value: 100}
-      logger: {value: null}
-      data.batch_size: {values: [4, 8]}
-      seed: {min: 0, max: 5}
-      model:
-        parameters:
-          rate: {distribution: log_uniform_values, min: 1.0e-5, max: 1.0e-2}
-          decay: {distribution: log_uniform, min: -2, max: 0}
-          weight: {min: 0.5, max: 2.0}
-          width: {distribution: q_uniform, min: 8, max: 64, q: 8}
-    """
-    (tmp_path / "w.yaml").write_text(text)
-    found = search_space.load(str(tmp_path / "w.yaml"), {"num_trials": "9"})
-    assert (found.name, found.sampler, found.num_trials) == ("theirs", "tpe", 9)
-    assert found.objectives == {"quality": "maximize"}
-    assert found.overrides == ["iterations=100", "logger=null"]
-    assert found.pruner == search_space.Pruner("hyperband", "quality", "maximize", min_iterations=3, reduction=2)
-    decay = found.space.pop("model.decay")
-    assert isinstance(decay, Range)
-    assert (decay.low, decay.high, decay.log) == (pytest.approx(0.1353353), 1.0, True)
-    assert found.space == {
-        "data.batch_size": Choice((4, 8)),
-        "seed": Range(0, 5),
-        "model.rate": Range(1e-5, 1e-2, log=True),
-        "model.weight": Range(0.5, 2.0),
-        "model.width": Range(8, 64, 8),
-    }
-
-
-def test_what_a_wandb_sweep_cannot_say_here(tmp_path: Path) -> None:
-    tree = {
-        "method": "hyper",
-        "parameters": {"a": {"distribution": "normal", "mu": 0}, "b": {"values": [1, 2], "probabilities": [0.9, 0.1]}},
-        "early_terminate": {"type": "envelope"},
-        "surprise": 1,
-    }
-    (tmp_path / "w.yaml").write_text(yaml.safe_dump(tree))
-    with pytest.raises(ConfigError) as caught:
-        search_space.load(str(tmp_path / "w.yaml"), {})
-    for part in ("found 'hyper'", "parameters.a: expected", "probabilities", "early_terminate", "surprise", "metric"):
-        assert part in str(caught.value)
-
-
-def test_a_wandb_grid_has_as_many_trials_as_values(tmp_path: Path) -> None:
-    tree = {
-        "method": "grid",
-        "metric": {"name": "a"},
-        "parameters": {"seed": {"min": 0, "max": 2}, "data.batch_size": {"values": [4, 8]}},
-    }
-    (tmp_path / "w.yaml").write_text(yaml.safe_dump(tree))
-    found = search_space.load(str(tmp_path / "w.yaml"), {})
-    assert (found.num_trials, len(list(search_space.grid(found)))) == (6, 6)
 
 
 # --- what runs have recorded ---------------------------------------------------------------------------------

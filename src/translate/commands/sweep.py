@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from translate.config.schema import RunConfig
 
 HELP = """\
-  sweep=NAME|FILE.yaml       objectives and search space; shipped: {names}; a file of W&B's works too
+  sweep=NAME|FILE.yaml       objectives and search space; shipped: {names}
   sweep.num_trials=40        of the whole study; the same command goes on where it was, killed or finished
   sweep.n_jobs=4             trials at once; sweep.gpus=[0,1,2,3]: each sees one
   sweep.storage=URL          of Optuna's: the same command on several machines works on one study

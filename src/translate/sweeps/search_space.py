@@ -23,7 +23,6 @@ import yaml
 
 from translate.config.search_path import conf_folders
 from translate.errors import ConfigError, UserError, among
-from translate.sweeps import wandb_file
 
 Value = bool | int | float | str | None
 
@@ -125,8 +124,6 @@ def load(named: str, changes: Mapping[str, str]) -> Settings:
     if not isinstance(tree, dict):
         raise UserError(f"sweep: {path} holds no mapping; expected the keys objectives and space")
     problems: list[str] = []
-    if wandb_file.is_one(tree):
-        tree = wandb_file.translated(tree, problems)
     for key, text in changes.items():
         if key in ("objectives", "space") or key not in {f.name for f in fields(Settings)}:
             settable = [f.name for f in fields(Settings) if f.name not in ("objectives", "space")]
@@ -182,7 +179,8 @@ def override(key: str, value: Value) -> str:
     >>> override("a.b", 1e-05), override("+c", True), override("d", None), override("data", "afhq")
     ('a.b=1e-05', '+c=true', 'd=null', 'data=afhq')
     """
-    return f"{key}={wandb_file.in_hydras_words(value)}"
+    text = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return f"{key}={text}"
 
 
 # --- checks -------------------------------------------------------------------------------------------------
