@@ -49,13 +49,13 @@ def test_stargan_v1(memory: torch.memory_format) -> None:
     torch.manual_seed(0)
     adam = partial(torch.optim.Adam, lr=RATE, betas=(0.5, 0.999), fused=True)
     model = StarGANv1(
-        {
+        networks={
             "generator": stargan_v1.Generator(4, base_width=4, num_blocks=2),
             "discriminator": stargan_v1.Discriminator(32, 4, base_width=4, num_layers=3),
         },
-        {"generator": adam, "discriminator": adam},
-        {"adversarial": Wasserstein()},
-        {
+        optimizers={"generator": adam, "discriminator": adam},
+        losses={"adversarial": Wasserstein()},
+        weights={
             "discriminator": {"real": 1.0, "fake": 1.0, "classification": 1.0, "gradient_penalty": 10.0},
             "generator": {"adversarial": 1.0, "classification": 1.0, "reconstruction": 10.0},
         },
@@ -81,10 +81,10 @@ def test_cyclegan(memory: torch.memory_format) -> None:
     networks |= {f"discriminator_{side}": PatchDiscriminator(base_width=4, num_layers=2) for side in SIDES}
     adam = partial(torch.optim.Adam, lr=RATE, betas=(0.5, 0.999), fused=True)
     model = CycleGAN(
-        networks,
-        dict.fromkeys(networks, adam),
-        {"adversarial": LeastSquares()},
-        {
+        networks=networks,
+        optimizers=dict.fromkeys(networks, adam),
+        losses={"adversarial": LeastSquares()},
+        weights={
             "generator": {
                 **{f"adversarial_{way}": 1.0 for way in ("ab", "ba")},
                 **{f"cycle_{side}": 10.0 for side in SIDES},

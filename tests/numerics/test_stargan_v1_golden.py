@@ -65,10 +65,10 @@ def make_model(golden: dict[str, Any]) -> StarGANv1:
     adam, lambdas = golden["adam"], golden["lambdas"]
     optimizer = partial(torch.optim.Adam, lr=adam["lr"], betas=tuple(adam["betas"]))
     return StarGANv1(
-        networks_of(golden),
-        {"generator": optimizer, "discriminator": optimizer},
-        {"adversarial": Wasserstein()},
-        {
+        networks=networks_of(golden),
+        optimizers={"generator": optimizer, "discriminator": optimizer},
+        losses={"adversarial": Wasserstein()},
+        weights={
             "discriminator": {
                 "real": 1.0,
                 "fake": 1.0,
@@ -77,7 +77,7 @@ def make_model(golden: dict[str, Any]) -> StarGANv1:
             },
             "generator": {"adversarial": 1.0, "classification": lambdas["cls"], "reconstruction": lambdas["rec"]},
         },
-        label_sets(golden),
+        label_sets=label_sets(golden),
         num_critic=golden["n_critic"],
     )
 
@@ -112,7 +112,7 @@ def test_forward_equals_published(tag: str) -> None:
     model = make_model(golden)
     number, batch = batch_of(golden, 0)
     with torch.no_grad():
-        fake = model.generator(batch.image, model.told(number, batch.target))
+        fake = model.generator(batch.image, model.condition(number, batch.target))
         patches, labels = model.discriminator(batch.image)
     for name, value in {"x_fake": fake, "src_real": patches, "cls_real": labels}.items():
         error = np.abs(value.numpy() - wanted[name]).max() / np.abs(wanted[name]).max()

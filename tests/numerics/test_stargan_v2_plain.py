@@ -30,10 +30,10 @@ def make_model() -> StarGANv2:
     }
     adam = partial(torch.optim.Adam, betas=(0.0, 0.99), weight_decay=1e-4, fused=True)
     model = StarGANv2(
-        networks,
-        {role: partial(adam, lr=rate) for role, rate in RATES.items()},
-        {"adversarial": NonSaturating()},
-        {
+        networks=networks,
+        optimizers={role: partial(adam, lr=rate) for role, rate in RATES.items()},
+        losses={"adversarial": NonSaturating()},
+        weights={
             "discriminator": {"real": 1.0, "fake": 1.0, "r1": 1.0},
             "generator": {"adversarial": 1.0, "style": 1.0, "diversity": 2.0, "cycle": 1.0},
         },

@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,6 @@ from torch import Tensor, nn
 from training.tiny import RUN, differences, tiny_cyclegan
 from translate.config.compose import load
 from translate.config.resume import resumed
-from translate.data.streams import Stream
 from translate.data.views.unpaired import UnpairedBatch
 from translate.distributed import collectives
 from translate.distributed.collectives import gather
@@ -284,25 +284,27 @@ def test_pools_of_several_processes_are_those_of_one(monkeypatch: pytest.MonkeyP
             assert torch.stack(one.pools["a"].images).equal(torch.stack(whole.pools["a"].images))
 
 
-def test_chances_are_of_the_place_in_the_stream() -> None:
+def test_draws_are_a_function_of_the_position_in_the_stream() -> None:
     model = known(seed=1)
     model.iteration = 6
-    whole = model.chances(Stream.POOL, "a", 4, 2)
+    whole, mixed = model.pool_draws("a", 4), model.interpolation_weights(0, 4).flatten().tolist()
     assert whole.shape == (4, 2)
-    model.iteration = 12  # the same places in batches of half the size
-    assert model.chances(Stream.POOL, "a", 2, 2).equal(whole[:2])
-    assert not model.chances(Stream.POOL, "b", 2, 2).equal(whole[:2])
-    assert not model.chances(Stream.INTERPOLATION, "a", 2, 2).equal(whole[:2])
-    assert not known(seed=2).chances(Stream.POOL, "a", 2, 2).equal(whole[:2])
+    model.iteration = 12  # the same positions in batches of half the size
+    assert (model.pool_draws("a", 2) == whole[:2]).all()
+    assert not (model.pool_draws("b", 2) == whole[:2]).any()
+    assert not (known(seed=2).pool_draws("a", 2) == whole[:2]).any()
+    assert model.interpolation_weights(0, 2).flatten().tolist() == mixed[:2]
+    assert not set(model.interpolation_weights(0, 2, column=1).flatten().tolist()) & set(mixed)
+    assert not set(mixed) & set(whole.flatten().tolist())
 
 
-def test_a_chance_is_below_one_to_the_last_bit() -> None:
-    """In float32 one in some thirty million would be 1, which is no place in a pool."""
-    assert known().chances(Stream.POOL, "a", 2, 2).dtype == torch.float64
+def test_pool_draws_are_below_one_to_the_last_bit() -> None:
+    """In float32 one in some thirty million would be 1, which is no slot of a pool."""
+    assert known().pool_draws("a", 2).dtype == np.float64
 
 
 def test_a_pool_has_no_negative_size() -> None:
-    with pytest.raises(UserError, match=r"model\.pool_size: found -1, expected 0, which is off, or more"):
+    with pytest.raises(UserError, match=r"pool_size: found -1, expected at least 0, which is no pool"):
         known(pool_size=-1)
 
 

@@ -56,8 +56,8 @@ def test_parts_make_the_updates_of_the_whole(name: str) -> None:
             torch.testing.assert_close(parts.state_dict()[key], tensor, rtol=1e-6, atol=1e-7, msg=key)
         for mine, wanted in zip(found, terms, strict=True):
             assert mine == pytest.approx(wanted, rel=1e-4, abs=1e-6)  # terms are kept in float32
-        for memory, kept in whole.memories.items():
-            mine_kept = parts.memories[memory].state_dict()
+        for memory, kept in whole.stateful.items():
+            mine_kept = parts.stateful[memory].state_dict()
             for key, tensor in kept.state_dict().items():
                 torch.testing.assert_close(mine_kept[key], tensor, rtol=1e-6, atol=1e-7)
 

@@ -165,7 +165,7 @@ def test_images_are_translated_across_data_sets() -> None:
     found = {}
     for name, x in (("first", first.image), ("second", second.image)):
         for number, labels in enumerate((first.target, second.target)):
-            found[name, number] = model.translate(x, model.told(number, labels))
+            found[name, number] = model.translate(x, model.condition(number, labels))
             assert found[name, number].shape == x.shape
             assert not found[name, number].requires_grad
     assert not found["first", 0].allclose(found["first", 1], atol=1e-3)

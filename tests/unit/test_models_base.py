@@ -1,6 +1,6 @@
 """The vocabulary of a step: update, descend, weighted, average, record."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from translate.errors import UserError
+from translate.inference.base import Translation
 from translate.models.base import TranslationModel
 
 WEIGHTS: dict[str, dict[str, Any]] = {
@@ -25,18 +26,19 @@ WEIGHTS: dict[str, dict[str, Any]] = {
 class Model(TranslationModel):
     """Three linear maps; ``what`` is done in a step."""
 
+    ema_roles = ("generator",)
     what: Callable[["Model", Any], None]
 
     def step(self, batch: Any) -> None:
         self.what(self, batch)
 
 
-def make(**arguments: Any) -> Model:
+def make(ema_decay: float = 0.999, **arguments: Any) -> Model:
     torch.manual_seed(0)
     networks = {role: nn.Linear(3, 3) for role in ("generator", "discriminator", "fixed")}
     networks["fixed"].requires_grad_(False)
     trained = dict.fromkeys(("generator", "discriminator"), partial(torch.optim.SGD, lr=0.1))
-    return Model(networks, trained, WEIGHTS, ("generator",), **arguments)
+    return Model(networks, trained, {}, WEIGHTS, ema_decay=ema_decay, **arguments)
 
 
 X = torch.tensor([[1.0, -2.0, 0.5], [0.3, 0.1, -1.0]])
@@ -203,7 +205,7 @@ def test_a_term_that_never_has_a_weight_may_be_left_out() -> None:
     model.iteration = 4  # the weight of diversity has fallen to zero: no reason not to measure it
     assert model.is_active("generator", "diversity")
     del given["diversity"]
-    with pytest.raises(ValueError, match="found weights for"):
+    with pytest.raises(ValueError, match=r"weights\.generator: the terms of the step must be those that have weights"):
         model.weighted("generator", given)
 
 
@@ -213,7 +215,7 @@ def test_a_term_that_is_measured_now_and_then_weighs_so_much_more() -> None:
     assert model.terms["generator/cycle"] == 3.0
     del given["cycle"]
     assert model.weighted("generator", given, every={"cycle": 4}).item() == 4 * 7
-    with pytest.raises(ValueError, match="found weights for"):
+    with pytest.raises(ValueError, match=r"weights\.generator: the terms of the step must be those that have weights"):
         model.weighted("generator", given, every={"cycle": 1})
 
 
@@ -228,13 +230,15 @@ def test_weights_follow_their_schedule() -> None:
     "given", [{"cycle": 1.0}, {"cycle": 1.0, "style": 1.0, "diversity": 1.0, "identity": 1.0}, {"cylce": 1.0}]
 )
 def test_weights_and_terms_must_be_the_same(given: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=r"weights\.generator: found weights for \['cycle', 'diversity', 'style'\]"):
+    with pytest.raises(
+        ValueError, match=r"weights\.generator: .* found weights of \['cycle', 'diversity', 'style'\] and terms"
+    ):
         make().weighted("generator", {name: torch.tensor(value) for name, value in given.items()})
 
 
 def test_wrong_weights_are_refused_when_the_model_is_made() -> None:
     with pytest.raises(UserError, match="linaer"):
-        Model({}, {}, {"generator": {"cycle": {"schedule": "linaer"}}})
+        Model({}, {}, {}, {"generator": {"cycle": {"schedule": "linaer"}}})
 
 
 # --- record, average, training_step -------------------------------------------------------------------------
@@ -318,9 +322,44 @@ def test_an_observer_sees_the_phases_of_an_iteration() -> None:
 
 
 def test_a_model_without_step_or_samples_says_so() -> None:
-    bare = TranslationModel({"generator": nn.Linear(1, 1)}, {}, {})
-    with pytest.raises(NotImplementedError, match=r"TranslationModel does not say what an iteration is.*step\(batch\)"):
+    bare = TranslationModel({"generator": nn.Linear(1, 1)}, {}, {}, {})
+    with pytest.raises(
+        NotImplementedError, match=r"TranslationModel defines no iteration: write a method step\(batch\)"
+    ):
         bare.training_step(None, 0)
     assert bare.iteration == 0
     with pytest.raises(NotImplementedError, match="sample_every=null"):
         bare.sample_grids(None)
+    with pytest.raises(NotImplementedError, match="TranslationModel defines no translation: set inference"):
+        bare.translate(X, X)
+    assert bare.style_inputs == ()
+
+
+def test_a_model_without_ema_roles_refuses_a_decay() -> None:
+    with pytest.raises(UserError, match=r"ema_decay: this model keeps no moving averages; found 0\.9, expected null"):
+        TranslationModel({}, {}, {}, {}, ema_decay=0.9)
+
+
+class Scale(Translation):
+    """Multiply by a number that is an argument of the model."""
+
+    style_inputs = ("code",)
+
+    def __init__(self, networks: Mapping[str, nn.Module], factor: float = 1.0) -> None:
+        super().__init__(networks)
+        self.factor = factor
+
+    def __call__(self, x: Tensor, target: Tensor, code: Tensor | None = None) -> Tensor:
+        assert code is not None
+        return self.factor * self.networks["generator"](x) + target + code
+
+
+def test_a_model_translates_by_its_inference_class() -> None:
+    model = make()
+    type(model).inference, model.factor = Scale, 2.0
+    try:
+        assert model.style_inputs == ("code",)
+        expected = 2.0 * model.ema["generator"](X) + 1 + X
+        torch.testing.assert_close(model.translate(X, torch.tensor(1.0), code=X), expected)
+    finally:
+        type(model).inference = None

@@ -1,7 +1,9 @@
-"""Two-sided adversarial losses on logits.
+"""Adversarial losses on logits.
 
-A two-sided loss is one object with three methods: what the discriminator pays on real and on fake images, and what the
-generator pays. Each returns the mean over all logits, in float32 at least.
+An adversarial loss is an object with three methods: the discriminator's loss on real images, the discriminator's loss
+on fake images, and the generator's loss. Each returns the mean over all logits, in float32 at least.
+
+Letters: D discriminator, G generator, x real image, E mean over the logits of a batch.
 """
 
 from typing import Protocol
@@ -14,27 +16,27 @@ from translate.registry.registry import LOSSES
 
 
 class AdversarialLoss(Protocol):
-    """What a model asks of a loss in its ``adversarial`` slot."""
+    """The interface of a loss in the slot ``adversarial`` of a model."""
 
     def real(self, logits: Tensor) -> Tensor:
-        """Return what the discriminator pays for the logits (any shape) of real images."""
+        """Return the discriminator's loss for the logits (any shape) of real images."""
         ...
 
     def fake(self, logits: Tensor) -> Tensor:
-        """Return what the discriminator pays for the logits (any shape) of fake images."""
+        """Return the discriminator's loss for the logits (any shape) of fake images."""
         ...
 
     def generator(self, logits: Tensor) -> Tensor:
-        """Return what the generator pays for the logits (any shape) of its fake images."""
+        """Return the generator's loss for the logits (any shape) of its fake images."""
         ...
 
 
 @LOSSES.register("non_saturating")
 class NonSaturating:
-    """Cross-entropy with the generator's target flipped (Goodfellow et al. 2014, section 3; StarGAN v2, eq. 1).
+    """Cross-entropy, non-saturating for the generator (Goodfellow et al. 2014, section 3; StarGAN v2, eq. 1).
 
-    Real ``softplus(-D(x))``, fake ``softplus(D(G))``, generator ``softplus(-D(G))``. The code of pix2pix calls it
-    vanilla.
+    ``L_D = E[softplus(-D(x))] + E[softplus(D(G))]`` and ``L_G = E[softplus(-D(G))]``, where
+    ``softplus(-D) = -log sigmoid(D)``. The official code of pix2pix calls this loss vanilla.
 
     >>> import torch
     >>> round(NonSaturating().real(torch.zeros(1)).item(), 4)
@@ -42,24 +44,24 @@ class NonSaturating:
     """
 
     def real(self, logits: Tensor) -> Tensor:
-        """Return the mean of ``softplus(-logits)``."""
+        """Return ``E[softplus(-D(x))]``."""
         return F.softplus(-precise(logits)).mean()
 
     def fake(self, logits: Tensor) -> Tensor:
-        """Return the mean of ``softplus(logits)``."""
+        """Return ``E[softplus(D(G))]``."""
         return F.softplus(precise(logits)).mean()
 
     def generator(self, logits: Tensor) -> Tensor:
-        """Return the mean of ``softplus(-logits)``."""
+        """Return ``E[softplus(-D(G))]``."""
         return F.softplus(-precise(logits)).mean()
 
 
 @LOSSES.register("least_squares")
 class LeastSquares:
-    """Squared distances to 1 for real and 0 for fake (LSGAN, Mao et al. 2017, eq. 9; CycleGAN, section 4).
+    """Squared distances to 1 for real and 0 for fake images (LSGAN, Mao et al. 2017, eq. 9; CycleGAN, section 4).
 
-    Real ``(D(x) - 1)^2``, fake ``D(G)^2``, generator ``(D(G) - 1)^2``. The factor 1/2 of what a discriminator pays is
-    its terms' weight.
+    ``L_D = E[(D(x) - 1)^2] + E[D(G)^2]`` and ``L_G = E[(D(G) - 1)^2]``. The papers' factor 1/2 of L_D is set by the
+    weights of its terms.
 
     >>> import torch
     >>> logits = torch.tensor([1.0, 3.0])
@@ -68,23 +70,23 @@ class LeastSquares:
     """
 
     def real(self, logits: Tensor) -> Tensor:
-        """Return the mean of ``(logits - 1)^2``."""
+        """Return ``E[(D(x) - 1)^2]``."""
         return (precise(logits) - 1).square().mean()
 
     def fake(self, logits: Tensor) -> Tensor:
-        """Return the mean of ``logits^2``."""
+        """Return ``E[D(G)^2]``."""
         return precise(logits).square().mean()
 
     def generator(self, logits: Tensor) -> Tensor:
-        """Return the mean of ``(logits - 1)^2``."""
+        """Return ``E[(D(G) - 1)^2]``."""
         return (precise(logits) - 1).square().mean()
 
 
 @LOSSES.register("wasserstein")
 class Wasserstein:
-    """A critic's scores as they are (Arjovsky et al. 2017, eq. 2; StarGAN v1, eq. 8): needs a gradient penalty.
+    """Scores of a critic, without a squashing function (Arjovsky et al. 2017, eq. 2; StarGAN v1, eq. 8).
 
-    Real ``-D(x)``, fake ``D(G)``, generator ``-D(G)``.
+    ``L_D = -E[D(x)] + E[D(G)]`` and ``L_G = -E[D(G)]``. This loss needs a gradient penalty on the critic.
 
     >>> import torch
     >>> scores = torch.tensor([1.0, 3.0])
@@ -93,13 +95,13 @@ class Wasserstein:
     """
 
     def real(self, logits: Tensor) -> Tensor:
-        """Return the mean of ``-logits``."""
+        """Return ``-E[D(x)]``."""
         return -precise(logits).mean()
 
     def fake(self, logits: Tensor) -> Tensor:
-        """Return the mean of ``logits``."""
+        """Return ``E[D(G)]``."""
         return precise(logits).mean()
 
     def generator(self, logits: Tensor) -> Tensor:
-        """Return the mean of ``-logits``."""
+        """Return ``-E[D(G)]``."""
         return -precise(logits).mean()

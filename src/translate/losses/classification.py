@@ -1,4 +1,7 @@
-"""What a discriminator pays for the labels that it reads in images."""
+"""Losses of the labels that a discriminator predicts.
+
+Letters: B batch, K labels, p_k predicted probability of label k, y_k the label, 0 or 1.
+"""
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -9,10 +12,11 @@ from translate.registry.registry import LOSSES
 
 @LOSSES.register("attribute_cross_entropy")
 def attribute_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the binary cross-entropy of attributes, summed over them, the mean over the batch (StarGAN v1, eq. 2).
+    """Return the binary cross-entropy of attributes: the sum over attributes, the mean over the batch.
 
-    ``logits`` (B, K), ``labels`` (B, K) of 0 and 1, float: any number of attributes holds. The published code sums over
-    attributes, so that more of them weigh more.
+    ``L_cls = E[-sum_k (y_k log p_k + (1 - y_k) log(1 - p_k))]`` (StarGAN v1, eq. 2) with ``p = sigmoid(logits)``.
+    ``logits`` (B, K), ``labels`` (B, K) float, 0 or 1, any number of them 1. The sum over attributes, as in the
+    official code, gives data sets with more attributes a larger loss.
 
     >>> import torch
     >>> round(attribute_cross_entropy(torch.zeros(4, 5), torch.ones(4, 5)).item(), 4)
@@ -23,9 +27,10 @@ def attribute_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
 @LOSSES.register("class_cross_entropy")
 def class_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the cross-entropy of classes, the mean over the batch (StarGAN v1, eq. 2).
+    """Return the cross-entropy of classes, the mean over the batch.
 
-    ``logits`` (B, K), ``labels`` (B, K) one-hot, float: one class holds.
+    ``L_cls = E[-sum_k y_k log p_k]`` (StarGAN v1, eq. 2) with ``p = softmax(logits)``. ``logits`` (B, K), ``labels``
+    (B, K) float, one-hot.
 
     >>> import torch
     >>> round(class_cross_entropy(torch.zeros(3, 8), torch.eye(8)[:3]).item(), 4)

@@ -1,14 +1,13 @@
-"""In which precision losses are computed, whatever the networks are computed in."""
+"""The precision of losses, which does not depend on the precision of the networks."""
 
 import torch
 from torch import Tensor
 
 
 def precise(x: Tensor) -> Tensor:
-    """Return a tensor in float32 if it has fewer bits, else as it is.
+    """Return a 16-bit tensor as float32, and any other tensor unchanged.
 
-    Under autocast networks give 16-bit logits and gradients, of which a mean or a square would lose what training is
-    after.
+    Under autocast, networks return 16-bit logits and gradients. Their means and squares need more digits.
 
     >>> [precise(torch.zeros(1, dtype=dtype)).dtype for dtype in (torch.bfloat16, torch.float64)]
     [torch.float32, torch.float64]

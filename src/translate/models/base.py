@@ -1,13 +1,14 @@
 """The vocabulary of a training step, shared by all models.
 
-A model writes its algorithm in ``step`` with four verbs: ``update`` (which networks learn now), ``descend`` (take the
-gradient step), ``weighted`` (sum and record named terms) and ``average`` (move the averaged networks).
+A model writes its algorithm in ``step`` with four verbs: ``update`` (which networks to train), ``minimize`` (backward
+pass and optimizer step), ``weighted`` (sum and record named terms) and ``update_ema`` (move the moving averages).
 """
 
 import copy
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytorch_lightning as pl
@@ -21,6 +22,8 @@ from translate.data.philox import uniform
 from translate.data.streams import Stream, stream_of_set
 from translate.distributed.collectives import all_reduce_mean, gather, process_rank, shard_count, shard_rank
 from translate.distributed.microbatches import current_microbatch, rendezvous, run_microbatches, split
+from translate.errors import Phrase, UserError
+from translate.inference.base import Translation
 from translate.models.ema import EMA
 from translate.runs.checkpoints import Stateful
 from translate.schedules import Constant, Schedule, parse
@@ -32,26 +35,42 @@ Observer = Callable[[str, tuple[str, ...]], AbstractContextManager[object]]
 
 Phases: "step", which holds all others; "update"; in it "minimize" (the backward pass and what follows) and in that
 "optimizer" (one optimizer, one role); "update_ema". With several microbatches the contexts of different microbatches
-overlap, except those of "optimizer".
+overlap, except those of "optimizer" and "update_ema".
 """
 
 
 class TranslationModel(pl.LightningModule):
-    """Base of every model: networks by role, an optimizer a trained role, weights by phase and term.
+    """Base of every model: networks by role, one optimizer for each trained role, weights by phase and term.
 
-    ``networks`` maps roles to modules, which become attributes of the model by that name. A role with an entry in
-    ``optimizers`` (role -> function of parameters) is trained. ``weights`` maps phase -> term -> number or schedule.
-    ``averaged`` names the roles that have a moving average, kept with ``ema_decay``. ``gradient_clip`` bounds the
-    total gradient norm of an update (null: no bound). ``seed`` keys the random draws inside a step.
+    ``networks`` maps roles to modules, which become attributes of the model by that name. ``optimizers`` maps the
+    trained roles to functions that make an optimizer from parameters. ``losses`` maps slots to loss functions.
+    ``weights`` maps phase -> term -> number or schedule. ``ema_decay`` is the fraction of the moving averages of
+    `ema_roles` that an update keeps (null: no averages). ``gradient_clip`` is the maximum of the total gradient norm of
+    an update (null: no maximum). ``seed`` is the key of the random draws inside a step.
     """
+
+    progress_terms: tuple[str, ...] = ()
+    """Names of the recorded terms that a progress bar shows."""
+
+    ema_roles: ClassVar[tuple[str, ...]] = ()
+    """Roles that have a moving average if ``ema_decay`` is set."""
+
+    double_backward_roles: ClassVar[tuple[str, ...]] = ("discriminator",)
+    """Roles whose networks a gradient penalty may differentiate twice."""
+
+    inference: ClassVar[type[Translation] | None] = None
+    """The class that translates with the trained networks, see `translate`."""
+
+    latent_size: int = 0
+    """The length of a latent code, for a model whose style input is a code (B, latent_size)."""
 
     def __init__(
         self,
         networks: Mapping[str, nn.Module],
         optimizers: Mapping[str, OptimizerFactory],
+        losses: Mapping[str, Any],
         weights: Mapping[str, Mapping[str, Any]],
-        averaged: Iterable[str] = (),
-        ema_decay: float = 0.999,
+        ema_decay: float | None = None,
         gradient_clip: float | None = None,
         seed: int = 0,
     ) -> None:
@@ -61,76 +80,46 @@ class TranslationModel(pl.LightningModule):
             self.add_module(role, network)
         self.roles = tuple(networks)
         self.trained = tuple(role for role in networks if role in optimizers)
-        self.ema = EMA({role: networks[role] for role in averaged}, ema_decay)
+        self.losses = dict(losses)
         self.weights: dict[str, dict[str, Schedule]] = {
             phase: {term: parse(value) for term, value in terms.items()} for phase, terms in weights.items()
         }
+        ema_roles = () if ema_decay is None else self.ema_roles
+        if ema_decay is not None and not ema_roles:
+            raise UserError(
+                "this model keeps no moving averages", key="ema_decay", found=ema_decay, expected="null, or no such key"
+            )
+        self.ema = EMA({role: networks[role] for role in ema_roles}, ema_decay or 0.0)
         self.gradient_clip = gradient_clip
         self.seed = seed
-        self.iteration = 0  # whole rounds of updates done; the only unit of time
-        self.num_microbatches = 1  # in which a process trains its batch, one after another, to need less memory
-        self.terms: dict[str, Tensor] = {}  # of the iteration just done, detached, on the device
-        self.memories: dict[str, Stateful] = {}  # kept in checkpoints by name
-        self.lr_schedules: dict[str, Schedule] = {}  # role -> learning rate, for roles whose rate is not constant
-        self.observer: Observer = lambda phase, roles: nullcontext()  # a profiler puts its own in place
+        self.iteration = 0  # complete rounds of updates; the only unit of time
+        self.num_microbatches = 1  # of the batch of a process; more need less memory
+        self.terms: dict[str, Tensor] = {}  # of the last iteration, detached, on the device
+        self.stateful: dict[str, Stateful] = {}  # state beside the networks, saved in checkpoints by name
+        self.lr_schedules: dict[str, Schedule] = {}  # role -> learning rate, for rates that are not constant
+        self.observer: Observer = lambda phase, roles: nullcontext()  # a profiler sets its own
         self._factories = dict(optimizers)
         self._optimizers: dict[str, Optimizer] = {}
-        self._recorded = [self.terms]  # of each part
-        self._scores: list[dict[str, Tensor]] = [{}]  # of each part: what accuracies are told by, (B, 2)
+        self._recorded = [self.terms]  # terms of each microbatch
+        self._scores: list[dict[str, Tensor]] = [{}]  # of each microbatch: logits of real and fake images, (B, 2)
 
     def network(self, role: str) -> nn.Module:
         """Return the trained network of a role."""
         return self.get_submodule(role)
 
-    def inference_networks(self) -> dict[str, nn.Module]:
-        """Return the network of every role as it is used after training: its average where there is one, in float32."""
-        networks = {role: self.ema[role] if role in self.ema else self.network(role) for role in self.roles}
-        if self.dtype == torch.float64:  # pictures come in float32, and so do codes
-            return {role: copy.deepcopy(network).float() for role, network in networks.items()}
-        return networks
-
-    progress_terms: tuple[str, ...] = ()
-    """Names of the recorded terms that a progress bar shows."""
-
-    style_inputs: tuple[str, ...] = ()
-    """What guides a translation beside the target: of "code" and "reference", keywords of `translate`."""
-
-    double_backward_roles: tuple[str, ...] = ("discriminator",)
-    """Roles whose networks a gradient penalty may differentiate twice."""
-
-    latent_size: int = 0
-    """The length of a code (B, latent_size), for a model that is guided by codes."""
-
-    def translate(self, x: Tensor, target: Tensor, *args: Any, **guide: Any) -> Tensor:
-        """Return images (B, 3, S, S) translated to ``target``, by the averaged networks where there are any.
-
-        ``target`` holds domains (B,); a model of the batch `labelled` takes labels (B, K) as well. A model with
-        `guides` takes one of them by keyword.
-        """
-        raise NotImplementedError(f"{type(self).__name__} does not say how to translate: define translate(x, target)")
-
     def step(self, batch: Any) -> None:
-        """Do one iteration, the model's whole round of updates, on a batch of its type."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what an iteration is: define step(batch)")
-
-    def sample_grids(self, held_out: HeldOut) -> dict[str, Tensor]:
-        """Return pictures (3, H, W) by name of what the model does to held-out images.
-
-        They are the same at every call of a run, the domains (or data sets) in turn.
-        """
-        raise NotImplementedError(
-            f"{type(self).__name__} draws no samples: define sample_grids, or set sample_every=null"
-        )
+        """Do one iteration, the model's complete round of updates, on a batch of its type."""
+        raise NotImplementedError(f"{type(self).__name__} defines no iteration: write a method step(batch)")
 
     # --- the verbs -------------------------------------------------------------------------------------------
 
     @contextmanager
     def update(self, *roles: str) -> Iterator[Callable[[Tensor], None]]:
-        """Let the networks of ``roles`` learn: freeze every other one, clear their gradients, restore on exit.
+        """Train the networks of ``roles``: freeze all others, clear their gradients, restore on exit.
 
-        A role that is not trained, such as a network without parameters, is passed over. Yields ``descend``. Freezing
-        saves the gradients that nobody would use: a generator's loss flows *through* the discriminator without
-        computing gradients *for* it.
+        Yields ``minimize(loss)``. Roles without an optimizer, such as networks without parameters, are skipped.
+        Freezing saves gradients that no optimizer reads: the generator's loss is differentiated *through* the
+        discriminator, not with respect to the discriminator's weights.
         """
         roles = tuple(role for role in roles if role in self.trained)
         with self.observer("update", roles):
@@ -142,7 +131,7 @@ class TranslationModel(pl.LightningModule):
                     parameter.requires_grad_(True)
 
     def _freeze_all_but(self, roles: tuple[str, ...]) -> list[nn.Parameter]:
-        """Make the other networks rest and clear the gradients of these; return what was frozen by it."""
+        """Freeze the networks of all other roles and clear the gradients of these; return the parameters frozen."""
         others = [role for role in self.trained if role not in roles]
         frozen = [p for role in others for p in self.network(role).parameters() if p.requires_grad]
         for parameter in frozen:
@@ -152,15 +141,15 @@ class TranslationModel(pl.LightningModule):
         return frozen
 
     def _minimize(self, loss: Tensor, roles: tuple[str, ...]) -> None:
-        """Take the gradient of ``loss``, average it over parts and processes, bound and record its norm, step."""
+        """Differentiate ``loss``, average gradients over microbatches and processes, clip, record the norm, step."""
         count = current_microbatch().count
         with self.observer("minimize", roles):
             (loss / count if count > 1 else loss).backward()
-            norm = rendezvous(None, lambda _: self._move(roles))
+            norm = rendezvous(None, lambda _: self._step_optimizers(roles))
             self.record(f"gradient_norm/{'+'.join(roles)}", norm)
 
-    def _move(self, roles: tuple[str, ...]) -> Tensor:
-        """Step along the gradients that have been taken, and return their norm before it was bounded."""
+    def _step_optimizers(self, roles: tuple[str, ...]) -> Tensor:
+        """Clip the accumulated gradients, step the optimizers, and return the gradient norm before clipping."""
         gradients = [p.grad for role in roles for p in self.network(role).parameters() if p.grad is not None]
         all_reduce_mean(gradients)
         norm = torch.nn.utils.get_total_norm(gradients)
@@ -174,17 +163,20 @@ class TranslationModel(pl.LightningModule):
     def weighted(
         self, phase: str, terms: Mapping[str, Tensor], variant: str = "", every: Mapping[str, int] | None = None
     ) -> Tensor:
-        """Return the weighted sum of a phase's terms and record each, unweighted, as ``phase/variant/term``.
+        """Return the weighted sum of a phase's terms, and record each term, unweighted, as ``phase/variant/term``.
 
-        The terms must be exactly those that the config gives weights for. A term of weight zero is measured and
-        recorded but takes no part in the sum; one whose weight is always zero may be left out, see `counts`. One in
-        ``every`` is measured in one of so many iterations, left out in the others, and weighs so many times more.
+        The names of the terms must equal those of the configured weights (UserError). A term of weight zero is recorded
+        but not added. A term whose weight is always zero may be left out, see `is_active`. A term in ``every`` is
+        computed in one of so many iterations only, with its weight multiplied by that number.
         """
         weights, every = self.weights[phase], every or {}
-        resting = {term for term, number in every.items() if number > 1}
-        if weights.keys() != terms.keys() | resting | {term for term in weights if not self.is_active(phase, term)}:
-            raise ValueError(
-                f"weights.{phase}: found weights for {sorted(weights)}, but the step has the terms {sorted(terms)}"
+        optional = {term for term, number in every.items() if number > 1}
+        optional |= {term for term in weights if not self.is_active(phase, term)}
+        if weights.keys() != terms.keys() | optional:
+            raise UserError(
+                "the terms of the step must be those that have weights",
+                key=f"weights.{phase}",
+                found=Phrase(f"weights of {sorted(weights)} and terms {sorted(terms)}"),
             )
         prefix = f"{phase}/{variant}/" if variant else f"{phase}/"
         total = torch.zeros((), device=next(iter(terms.values())).device)
@@ -195,63 +187,102 @@ class TranslationModel(pl.LightningModule):
         return total
 
     def is_active(self, phase: str, term: str) -> bool:
-        """Return whether a term ever has a weight; a step leaves out one that has none if it is dear to measure."""
+        """Return whether a term ever has a weight. A step need not compute an inactive term that is expensive."""
         return self.weights[phase].get(term, Constant(0.0)) != Constant(0.0)
 
     def update_ema(self) -> None:
-        """Move the averaged networks towards the trained ones."""
-        trained = {role: self.network(role) for role in self.ema.networks}
-        with self.observer("update_ema", tuple(trained)):
-            rendezvous(None, lambda _: self.ema.update(trained))
+        """Move the moving averages towards the trained networks."""
+        rendezvous(None, lambda _: self._update_ema())
+
+    def _update_ema(self) -> None:
+        with self.observer("update_ema", tuple(self.ema.networks)):
+            self.ema.update({role: self.network(role) for role in self.ema.networks})
 
     def record(self, name: str, value: Tensor) -> None:
-        """Keep a scalar of this iteration for the log, detached and without waiting for the device.
+        """Keep a scalar of this iteration for the log, detached, without waiting for the device.
 
-        A name recorded twice in an iteration (several updates of one network) keeps every value: the second is
-        ``name#2``, and so on.
+        A name that is recorded again in an iteration, by a second update of a network, becomes ``name#2`` and so on.
         """
         terms = self._recorded[current_microbatch().index]
         terms[unused(name, terms)] = value.detach().float()
 
     def record_discriminator_accuracy(self, name: str, real: Tensor, fake: Tensor) -> None:
-        """Record, as ``accuracy/name``, how well a discriminator tells real from fake by its logits (any shape).
+        """Record, as ``accuracy/name``, how well a discriminator separates real from fake by its logits (any shape).
 
-        It is the share of pairs of a real and a fake image that are ranked rightly, each image by the mean of its
-        logits: a measure that needs no threshold, so it serves every adversarial loss. 0.5 is a coin, 1 is no doubt.
-        Pairs are those of the whole batch, over all processes, so it is known when the iteration is over.
+        The accuracy is the fraction of pairs of a real and a fake image in which the real one has the higher mean
+        logit. It needs no threshold, so it serves every adversarial loss. 0.5 is chance, 1 is perfect separation. Pairs
+        are those of the global batch, so the accuracy is computed at the end of the iteration.
         """
         scores = self._scores[current_microbatch().index]
         means = [logits.detach().float().flatten(1).mean(1) if logits.ndim > 1 else logits for logits in (real, fake)]
         scores[unused(name, scores)] = torch.stack(means, dim=1).detach().float()
 
-    def interpolation_weights(self, number: int, count: int) -> Tensor:
-        """Return the shares (count, 1, 1, 1) of the real images in what a gradient penalty looks at, on the CPU.
+    def interpolation_weights(self, number: int, count: int, column: int = 0) -> Tensor:
+        """Return the weights (count, 1, 1, 1) of the real images in the interpolated images of a gradient penalty.
 
-        They are uniform on [0, 1), a function of (seed, ``number`` of the data set or of the update, place of the image
-        in the sample stream).
+        They are uniform on [0, 1), float64, on the CPU: a function of the seed, the position of each image in the
+        sample stream, and of ``number`` (of the data set or of the update) and ``column`` (0 to 3), which give
+        independent draws for the same images. See `translate.losses.penalties.interpolate`.
         """
         start = (self.iteration * shard_count() + shard_rank()) * count
         stream = stream_of_set(number, Stream.INTERPOLATION)
-        share = uniform(self.seed, stream, np.arange(start, start + count), 1).astype(np.float32)
-        return torch.from_numpy(share)[:, :, None, None]
+        weights = uniform(self.seed, stream, np.arange(start, start + count), column + 1)[:, column]
+        return torch.from_numpy(weights)[:, None, None, None]
 
-    # --- what Lightning asks ---------------------------------------------------------------------------------
+    # --- use after training ----------------------------------------------------------------------------------
+
+    @property
+    def style_inputs(self) -> tuple[str, ...]:
+        """Return the style inputs of a translation, keywords of `translate`: "code", "reference", both, or none."""
+        return () if self.inference is None else self.inference.style_inputs
+
+    def inference_networks(self) -> dict[str, nn.Module]:
+        """Return the network of each role for use after training, in float32: the moving average if there is one."""
+        networks = {role: self.ema[role] if role in self.ema else self.network(role) for role in self.roles}
+        if self.dtype == torch.float64:  # images and codes are float32
+            return {role: copy.deepcopy(network).float() for role, network in networks.items()}
+        return networks
+
+    def translate(self, x: Tensor, target: Tensor, *args: Any, **style: Any) -> Tensor:
+        """Return images (B, 3, H, W) translated to ``target`` by the class in `inference`.
+
+        ``target`` holds domains (B,), or labels (B, K) for a model of the batch type `labelled`. A model with
+        `style_inputs` takes one of them by keyword. The arguments of the class in `inference`, beside the networks, are
+        the attributes of the model by the same names.
+        """
+        if self.inference is None:
+            raise NotImplementedError(
+                f"{type(self).__name__} defines no translation: set inference to a class, or write translate(x, target)"
+            )
+        names = [name for name in inspect.signature(self.inference).parameters if name != "networks"]
+        arguments = {name: getattr(self, name) for name in names}
+        return self.inference(self.inference_networks(), **arguments)(x, target, *args, **style)
+
+    def sample_grids(self, held_out: HeldOut) -> dict[str, Tensor]:
+        """Return images (3, H, W) by name, each a grid of translations of held-out images.
+
+        The held-out images are the same at every call of a run. Domains, or data sets, alternate.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} defines no sample grids: write sample_grids(held_out), or set sample_every=null"
+        )
+
+    # --- Lightning's methods ---------------------------------------------------------------------------------
 
     def training_step(self, batch: Any, batch_idx: int) -> None:
-        """Run ``step`` with its random draws keyed by (seed, iteration, rank), and count the iteration."""
-        del batch_idx  # Lightning's own count starts anew on resume
+        """Run ``step`` with random draws keyed by (seed, iteration, rank), and count the iteration."""
+        del batch_idx  # Lightning's count begins at zero after a resume
         torch.manual_seed((self.seed * 1_000_003 + self.iteration) * 4_099 + process_rank())
         for role, rate in self.lr_schedules.items():
             for group in self.optimizer(role).param_groups:
                 group["lr"] = rate(self.iteration)
         self._recorded = [{} for _ in range(self.num_microbatches)]
         self._scores = [{} for _ in range(self.num_microbatches)]
-        run_microbatches(
-            self._observed_step, split(batch, self.num_microbatches) if self.num_microbatches > 1 else [batch]
-        )
-        self.terms = mean_of(self._recorded)
+        microbatches = split(batch, self.num_microbatches) if self.num_microbatches > 1 else [batch]
+        run_microbatches(self._observed_step, microbatches)
+        self.terms = mean_terms(self._recorded)
         for name in self._scores[0]:
-            self.terms[f"accuracy/{name}"] = ranked_rightly(gather(torch.cat([s[name] for s in self._scores])))
+            self.terms[f"accuracy/{name}"] = ranking_accuracy(gather(torch.cat([s[name] for s in self._scores])))
         self.iteration += 1
 
     def _observed_step(self, batch: Any) -> None:
@@ -263,28 +294,36 @@ class TranslationModel(pl.LightningModule):
         return [self.optimizer(role) for role in self.trained]
 
     def optimizer(self, role: str) -> Optimizer:
-        """Return the optimizer of a trained role, made on first use so that it sees parameters in their final place."""
+        """Return the optimizer of a trained role, made on first use, when parameters are on their final device."""
         if role not in self._optimizers:
             self._optimizers[role] = self._factories[role](self.network(role).parameters())
         return self._optimizers[role]
 
 
 def unused(name: str, taken: Mapping[str, Any]) -> str:
-    """Return a name that is not taken yet: ``name``, ``name#2`` and so on."""
-    found, count = name, 1
-    while found in taken:
+    """Return the first name of ``name``, ``name#2``, ``name#3`` ... that is not taken.
+
+    >>> unused("loss", {"loss": 0, "loss#2": 0})
+    'loss#3'
+    """
+    candidate, count = name, 1
+    while candidate in taken:
         count += 1
-        found = f"{name}#{count}"
-    return found
+        candidate = f"{name}#{count}"
+    return candidate
 
 
-def ranked_rightly(scores: Tensor) -> Tensor:
-    """Return the share of pairs, of scores (B, 2) of real and of fake images, in which the real one has the higher."""
-    return (scores[:, None, 0] > scores[:, 1]).float().mean()
+def ranking_accuracy(logits: Tensor) -> Tensor:
+    """Return the fraction of pairs of a real and a fake image, of logits (B, 2), in which the real one is higher.
+
+    >>> ranking_accuracy(torch.tensor([[2.0, 1.0], [0.0, -1.0]])).item()
+    0.75
+    """
+    return (logits[:, None, 0] > logits[:, 1]).float().mean()
 
 
-def mean_of(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Return the mean over parts of what each has recorded by the same names."""
-    if len(parts) == 1:
-        return dict(parts[0])
-    return {name: torch.stack([terms[name] for terms in parts]).mean(0) for name in parts[0]}
+def mean_terms(recorded: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Return the mean over microbatches of the terms that each has recorded under the same names."""
+    if len(recorded) == 1:
+        return dict(recorded[0])
+    return {name: torch.stack([terms[name] for terms in recorded]).mean(0) for name in recorded[0]}

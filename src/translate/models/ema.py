@@ -1,4 +1,4 @@
-"""Exponential moving averages of networks."""
+"""Exponential moving averages (EMA) of networks."""
 
 import copy
 
@@ -7,11 +7,10 @@ from torch import nn
 
 
 class EMA(nn.Module):
-    """Moving averages of named networks, always in eval mode, updated in place by one fused operation.
+    """Moving averages of networks by role, always in eval mode, updated in place by one fused operation.
 
-    ``decay`` is the share of the old average that an update keeps (StarGAN v2: 0.999 an iteration). Parameters are
-    averaged; buffers are copied. An averaged network is read by role, ``averaged["generator"](x, style)``, and is
-    never swapped with the trained one.
+    ``w_ema <- decay w_ema + (1 - decay) w`` for each parameter; buffers are copied. ``decay`` is 0.999 an iteration in
+    StarGAN v2. An EMA network is read by role, ``ema["generator"](x, style)``, and never swapped with the trained one.
     """
 
     def __init__(self, networks: dict[str, nn.Module], decay: float = 0.999) -> None:
@@ -22,25 +21,25 @@ class EMA(nn.Module):
         self.eval()
 
     def __getitem__(self, role: str) -> nn.Module:
-        """Return the averaged network of a role."""
+        """Return the EMA network of a role."""
         return self.networks[role]
 
     def __contains__(self, role: str) -> bool:
         return role in self.networks
 
     def train(self, mode: bool = True) -> "EMA":
-        """Stay in eval mode whatever is asked: an average is never trained."""
+        """Stay in eval mode: an average is never trained."""
         return super().train(False)
 
     @torch.no_grad()
     def update(self, networks: dict[str, nn.Module]) -> None:
-        """Move every average towards its network by ``1 - decay``."""
+        """Move each average towards the trained network of its role."""
         averages: list[torch.Tensor] = []
-        currents: list[torch.Tensor] = []
+        trained: list[torch.Tensor] = []
         for role, average in self.networks.items():
             averages += list(average.parameters())
-            currents += list(networks[role].parameters())
-            for kept, current in zip(average.buffers(), networks[role].buffers(), strict=True):
-                kept.copy_(current)
+            trained += list(networks[role].parameters())
+            for buffer, trained_buffer in zip(average.buffers(), networks[role].buffers(), strict=True):
+                buffer.copy_(trained_buffer)
         if averages:
-            torch._foreach_lerp_(averages, currents, 1 - self.decay)
+            torch._foreach_lerp_(averages, trained, 1 - self.decay)

@@ -1,4 +1,4 @@
-"""A memory of generated images, so that a discriminator also judges what generators made before."""
+"""A history of generated images, so that a discriminator also sees images of earlier generators."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,38 +9,40 @@ SWAP_PROBABILITY = 0.5
 
 
 class ImagePool:
-    """Up to ``size`` images, one of which is sometimes given out for a new one (Shrivastava et al., CVPR 2017).
+    """A pool of up to ``size`` generated images (Shrivastava et al., CVPR 2017, section 2.3).
 
-    The first ``size`` images are kept and given back. From then on an image is, with probability 0.5, kept in the place
-    of one drawn at random, which is given out for it; else it is given back and not kept. A pool of size 0 keeps none.
+    The first ``size`` images are stored and returned. Later, each image is exchanged with probability 0.5: it replaces
+    a stored image drawn at random, which is returned in its place. Otherwise the image itself is returned and not
+    stored. A pool of size 0 stores nothing.
     """
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.images: list[Tensor] = []  # of (C, S, S)
+        self.images: list[Tensor] = []  # each (C, H, W)
 
-    def query(self, images: Tensor, chance: Sequence[Sequence[float]]) -> Tensor:
-        """Return as many images as are given, (B, C, S, S), without gradients, and remember.
+    def query(self, images: Tensor, uniform_draws: Sequence[Sequence[float]]) -> Tensor:
+        """Return images (B, C, H, W) without gradients, some exchanged for stored ones, and update the pool.
 
-        ``chance`` has two numbers in [0, 1) for each image: whether it is exchanged, and for which.
+        ``uniform_draws`` has two numbers in [0, 1) for each image: the first decides whether the image is exchanged,
+        the second selects the stored image.
         """
         images = images.detach()
-        given = images.clone()
+        result = images.clone()
         if self.size == 0:
-            return given
-        for row, (swap, place) in enumerate(chance):
+            return result
+        for row, (swap, place) in enumerate(uniform_draws):
             if len(self.images) < self.size:
                 self.images.append(images[row].clone())
             elif swap < SWAP_PROBABILITY:
                 slot = int(place * self.size)
-                given[row] = self.images[slot]
+                result[row] = self.images[slot]
                 self.images[slot] = images[row].clone()
-        return given
+        return result
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return what is remembered: ``images`` (n, C, S, S), or nothing."""
+        """Return the stored images as ``images`` (n, C, H, W); an empty dict for an empty pool."""
         return {"images": torch.stack(self.images)} if self.images else {}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Remember what `state_dict` has returned."""
+        """Store the images that `state_dict` has returned."""
         self.images = list(state["images"].unbind()) if "images" in state else []

@@ -1,22 +1,21 @@
 """pix2pix (Isola et al., CVPR 2017, arXiv 1611.07004).
 
-Letters: x image of the first domain, y its partner in the second, ``fake`` what the generator makes of x. The
-discriminator sees x and y, or x and ``fake``, one above the other in the channels. The direction is the order of
-``data.domains``.
+Letters: x image of the first domain, y its partner in the second, ``fake`` the translation of x, G generator, D
+discriminator. The discriminator reads x and y, or x and ``fake``, concatenated along the channels. The direction is the
+order of ``data.domains``.
 
 Differences
-- From the paper and the published code: they translate by the statistics of the batch at hand, which is one image, and
-  leave dropout on, drawing anew every time. Here an image is normalised by its own statistics, which is the same at one
-  image and does not depend on the others, or by running ones (``statistics``; sensible after training with larger
-  batches). With ``noise`` dropout is on by a fixed mask, the same for all images: a translation is a function of the
-  image and draws nothing.
-- From the paper: it names a rate of 2e-4 and 6 to 200 epochs by data set; in the published code the rate stays for 100
-  epochs and falls, in steps of an epoch, for another 100, the last of which still has a hundred-and-first of it.
-- From both: an average of the generator may be kept (``ema_decay``); by default there is none, as published.
-- The dropped features in training depend on the number of processes, since each draws its own.
+- From the paper and the official code, in translation: they normalise by the statistics of the batch, which is one
+  image, and leave dropout on with new draws at every call. Here each image is normalised by its own statistics, which
+  is equal for one image and does not depend on other images, or by running statistics (``statistics``; use them after
+  training with larger batches). With ``noise`` dropout is on with a fixed mask for all images, so a translation is a
+  function of the image.
+- From the paper: it gives a learning rate of 2e-4 and 6 to 200 epochs by data set. The official code keeps the rate for
+  100 epochs and lowers it once per epoch for another 100. It ends at 1/101 of the initial rate, not at zero.
+- From both: a moving average of the generator can be kept (``ema_decay``); by default there is none, as in both.
+- The dropout masks in training depend on the number of processes, since each process draws its own.
 """
 
-from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
@@ -28,7 +27,7 @@ from translate.inference.grids import grid
 from translate.inference.pix2pix import Pix2PixTranslation
 from translate.losses.adversarial import AdversarialLoss
 from translate.losses.reconstruction import l1
-from translate.models.base import OptimizerFactory, TranslationModel
+from translate.models.base import TranslationModel
 from translate.registry.registry import MODELS
 
 NUM_SAMPLES = 8  # images in a sample grid
@@ -44,35 +43,25 @@ NUM_SAMPLES = 8  # images in a sample grid
 class Pix2Pix(TranslationModel):
     """A generator from one domain to the other and a discriminator of pairs.
 
-    ``statistics`` says what batch norms translate by: "image", as when trained at batch size 1, or "running".
-    ``noise`` leaves dropout on in translations.
+    ``statistics`` are those that batch norms use in translation: "image", as in training at batch size 1, or "running".
+    ``noise`` leaves dropout on in translation. ``ema_decay``: null for no moving average of the generator.
     """
 
     progress_terms = ("discriminator/real", "discriminator/fake", "generator/adversarial", "generator/l1")
+    ema_roles = ("generator",)
+    inference = Pix2PixTranslation
 
     generator: nn.Module
     discriminator: nn.Module
 
-    def __init__(
-        self,
-        networks: Mapping[str, nn.Module],
-        optimizers: Mapping[str, OptimizerFactory],
-        losses: Mapping[str, Any],
-        weights: Mapping[str, Mapping[str, Any]],
-        statistics: Literal["image", "running"] = "image",
-        noise: bool = True,
-        ema_decay: float | None = None,
-        gradient_clip: float | None = None,
-        seed: int = 0,
-    ) -> None:
-        averaged = () if ema_decay is None else ("generator",)
-        super().__init__(networks, optimizers, weights, averaged, ema_decay or 0.0, gradient_clip, seed)
-        self.adversarial: AdversarialLoss = losses["adversarial"]
+    def __init__(self, statistics: Literal["image", "running"] = "image", noise: bool = True, **common: Any) -> None:
+        super().__init__(**common)
+        self.adversarial: AdversarialLoss = self.losses["adversarial"]
         self.statistics = statistics
         self.noise = noise
 
     def step(self, batch: PairedBatch[Tensor]) -> None:
-        """Do one iteration: an update of the discriminator, then one of the generator, on the same translations."""
+        """Do one iteration: one discriminator update, then one generator update, on the same translations."""
         x, y = batch.source, batch.target
         fake = self.generator(x)
         with self.update("discriminator") as minimize:
@@ -82,32 +71,26 @@ class Pix2Pix(TranslationModel):
         self.update_ema()
 
     def discriminator_loss(self, x: Tensor, y: Tensor, fake: Tensor) -> Tensor:
-        """Return what the discriminator pays (eq. 1)."""
-        fake_logits, real_logits = self.judged(x, fake), self.judged(x, y)
+        """Return the loss of the discriminator (eq. 1): ``L_D = -E[log D(x, y)] - E[log(1 - D(x, fake))]``."""
+        fake_logits, real_logits = self.pair_logits(x, fake), self.pair_logits(x, y)
         self.record_discriminator_accuracy("discriminator", real_logits, fake_logits)
         terms = {"real": self.adversarial.real(real_logits), "fake": self.adversarial.fake(fake_logits)}
         return self.weighted("discriminator", terms)
 
     def generator_loss(self, x: Tensor, y: Tensor, fake: Tensor) -> Tensor:
-        """Return what the generator pays (eqs. 1, 3 and 4)."""
-        terms = {"adversarial": self.adversarial.generator(self.judged(x, fake)), "l1": l1(fake, y)}
+        """Return the loss of the generator (eqs. 1, 3 and 4): ``L_G = -E[log D(x, fake)] + lambda E[|y - fake|]``."""
+        terms = {"adversarial": self.adversarial.generator(self.pair_logits(x, fake)), "l1": l1(fake, y)}
         return self.weighted("generator", terms)
 
-    def judged(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return the logits that images y are the partners of images x."""
+    def pair_logits(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return the discriminator's logits for pairs of images x and y (B, 3, H, W)."""
         return self.discriminator(torch.cat([x, y], dim=1))
-
-    # --- use after training ----------------------------------------------------------------------------------
-
-    def translate(self, x: Tensor, target: Tensor) -> Tensor:
-        """Translate images (B, 3, S, S) of the first domain to the second, see `Pix2PixTranslation`."""
-        return Pix2PixTranslation(self.inference_networks(), self.statistics, self.noise)(x, target)
 
     @torch.no_grad()
     def sample_grids(self, held_out: HeldOut) -> dict[str, Tensor]:
-        """Return one picture: rows of sources, translations, and what was wanted."""
-        assert held_out.partner is not None  # the check has seen to it
+        """Return one grid: rows of sources, translations and true partners."""
+        assert held_out.partner is not None  # the checks refuse data without pairs
         rows = torch.nonzero(held_out.domain == 0)[:NUM_SAMPLES, 0]
-        x, wanted = held_out.image[rows], held_out.partner[rows]
-        found = self.translate(x, torch.ones_like(rows))
-        return {"translation": grid([list(row) for row in (x, found, wanted)])}
+        x, y = held_out.image[rows], held_out.partner[rows]
+        translations = self.translate(x, torch.ones_like(rows))
+        return {"translation": grid([list(row) for row in (x, translations, y)])}

@@ -319,7 +319,7 @@ def _create_optimizer_states(tracker: MemoryTracker, model: TranslationModel) ->
 def _fill_pools(tracker: MemoryTracker, model: TranslationModel, batch: Any) -> None:
     """Fill the image pools of a model."""
     images = next(tensor for tensor in _tensors(batch) if tensor.ndim == 4)
-    for pool in model.memories.values():
+    for pool in model.stateful.values():
         if isinstance(pool, ImagePool):
             pool.images = [torch.zeros_like(images[0]) for _ in range(pool.size)]
             tracker.label(pool.images, POOLS)

@@ -59,7 +59,7 @@ class CheckpointedModel(Protocol):
     roles: tuple[str, ...]
     trained: tuple[str, ...]
     iteration: int
-    memories: dict[str, Stateful]
+    stateful: dict[str, Stateful]
 
     @property
     def ema(self) -> MovingAverages:
@@ -99,7 +99,7 @@ def capture(model: CheckpointedModel, domains: tuple[str, ...], config: Mapping[
         tensors.update(_named(model.network(role).state_dict(), NETWORK, role))
     for role in model.ema.networks:
         tensors.update(_named(model.ema.networks[role].state_dict(), EMA, role))
-    for name, stateful in model.memories.items():
+    for name, stateful in model.stateful.items():
         tensors.update(_named(stateful.state_dict(), STATE, name))
     for role in model.trained:
         state = model.optimizer(role).state_dict()
@@ -122,7 +122,7 @@ def _settings(group: Mapping[str, Any]) -> dict[str, Any]:
 def restore(model: CheckpointedModel, checkpoint: Checkpoint) -> None:
     """Put the whole state of a checkpoint into a model, so that training continues exactly."""
     restore_networks(model, checkpoint)
-    for name, stateful in model.memories.items():
+    for name, stateful in model.stateful.items():
         stateful.load_state_dict(checkpoint.group(STATE, name))
     for role in model.trained:
         state: dict[int, dict[str, Tensor]] = {}

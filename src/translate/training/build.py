@@ -4,7 +4,8 @@ import importlib
 import logging
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -56,14 +57,24 @@ def _named(registry: Any, node: Mapping[str, Any]) -> Any:
     return thing(**arguments) if isinstance(thing, type) else partial(thing, **arguments) if arguments else thing
 
 
+@contextmanager
+def errors_inside(key: str) -> Iterator[None]:
+    """Put a configuration key in front of the keys of errors that a layer without configuration raises."""
+    try:
+        yield
+    except UserError as error:
+        raise error.inside(key) from error
+
+
 def build_model(config: RunConfig) -> TranslationModel:
     """Return the model, its networks initialised from the seed."""
     torch.manual_seed(config.seed)
     node = config.model
-    networks = {
-        role: _seeing_the_whole_batch(role, _named(NETWORKS, arguments), config.trainer)
-        for role, arguments in node.networks.items()
-    }
+    networks: dict[str, nn.Module] = {}
+    for role, arguments in node.networks.items():
+        with errors_inside(f"model.networks.{role}"):
+            network = _named(NETWORKS, arguments)
+        networks[role] = _seeing_the_whole_batch(role, network, config.trainer)
     optimizers: dict[str, Callable[..., Any]] = {}
     rates: dict[str, Schedule] = {}
     for role, arguments in node.optimizers.items():
@@ -73,14 +84,15 @@ def build_model(config: RunConfig) -> TranslationModel:
             settings["lr"] = rates[role](0)
         optimizers[role] = partial(_import(arguments["_target_"]), **settings)
     losses = {slot: _named(LOSSES, arguments) for slot, arguments in node.losses.items()}
-    model: TranslationModel = MODELS.get(node.name)(
-        networks=networks,
-        optimizers=optimizers,
-        losses=losses,
-        weights=node.weights,
-        seed=config.seed,
-        **node.arguments,
-    )
+    with errors_inside("model"):
+        model: TranslationModel = MODELS.get(node.name)(
+            networks=networks,
+            optimizers=optimizers,
+            losses=losses,
+            weights=node.weights,
+            seed=config.seed,
+            **node.arguments,
+        )
     model.lr_schedules = rates
     model.num_microbatches = config.trainer.accumulate
     if lies_channels_last(config.trainer):

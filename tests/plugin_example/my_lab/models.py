@@ -3,16 +3,15 @@
 Differences: none; it is nobody's publication.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from my_lab.translations import Painting
 from translate.data.views.reference import ReferenceBatch
 from translate.losses.reconstruction import l1
-from translate.models.base import OptimizerFactory, TranslationModel
+from translate.models.base import TranslationModel
 from translate.registry.registry import MODELS
 
 
@@ -26,19 +25,11 @@ from translate.registry.registry import MODELS
 class PainterGAN(TranslationModel):
     """Translate between domains by one generator that takes the target domain; one result an image."""
 
-    def __init__(
-        self,
-        networks: Mapping[str, nn.Module],
-        optimizers: Mapping[str, OptimizerFactory],
-        losses: Mapping[str, Any],
-        weights: Mapping[str, Mapping[str, Any]],
-        latent_size: int = 1,
-        ema_decay: float = 0.99,
-        gradient_clip: float | None = None,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(networks, optimizers, weights, ("generator",), ema_decay, gradient_clip, seed)
-        self.adversarial = losses["adversarial"]
+    ema_roles = ("generator",)
+
+    def __init__(self, latent_size: int = 1, ema_decay: float = 0.99, **common: Any) -> None:
+        super().__init__(ema_decay=ema_decay, **common)
+        self.adversarial = self.losses["adversarial"]
         self.latent_size = latent_size  # the view draws codes, which this model does not use
 
     def step(self, batch: ReferenceBatch[Tensor]) -> None:
