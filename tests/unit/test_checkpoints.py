@@ -31,7 +31,9 @@ OPTIMIZERS: dict[str, Callable[..., Any]] = {
 
 
 class Toy(TranslationModel):
-    """Two networks, one averaged, one that is not trained."""
+    """Two networks, one with a moving average, one that is not trained."""
+
+    ema_roles = ("generator",)
 
     def step(self, batch: Tensor) -> None:
         with self.update("generator") as minimize:
@@ -48,7 +50,7 @@ def make(seed: int, optimizer: Callable[..., Any] = OPTIMIZERS["adam"]) -> Toy:
         "discriminator": nn.Conv2d(3, 1, 3),
         "fixed": nn.Conv2d(3, 3, 1),
     }
-    model = Toy(networks, {"generator": optimizer, "discriminator": optimizer}, {}, ("generator",), 0.9)
+    model = Toy(networks, {"generator": optimizer, "discriminator": optimizer}, {}, {}, ema_decay=0.9)
     return model.to(memory_format=torch.channels_last)
 
 
@@ -239,7 +241,7 @@ def as_format_1(path: Path) -> None:
 
 def test_a_checkpoint_of_format_1_is_restored_exactly(tmp_path: Path) -> None:
     model = go(make(0), 0, 3)
-    model.memories["pool"] = Pool(0.5)
+    model.stateful["pool"] = Pool(0.5)
     path = RunFolder(tmp_path).checkpoint(3)
     checkpoints.write(checkpoints.capture(model, ("a", "b"), {"seed": 1}), path)
     new = checkpoints.read(path)
@@ -251,10 +253,10 @@ def test_a_checkpoint_of_format_1_is_restored_exactly(tmp_path: Path) -> None:
     assert differing(old.tensors, new.tensors) == []
     assert checkpoints.read(path, ("ema",)).tensors.keys() == {name for name in new.tensors if name.startswith("ema.")}
     other = make(1)
-    other.memories["pool"] = Pool(0.0)
+    other.stateful["pool"] = Pool(0.0)
     checkpoints.restore(other, old)
     assert differing(state(model), state(other)) == []
-    assert other.memories["pool"].state_dict()["images"].equal(torch.full((2, 3), 0.5))
+    assert other.stateful["pool"].state_dict()["images"].equal(torch.full((2, 3), 0.5))
     assert differing(state(go(model, 3, 6)), state(go(other, 3, 6))) == []
 
 
