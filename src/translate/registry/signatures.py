@@ -333,14 +333,14 @@ def _find_definition(name: str, module: str, depth: int) -> _Definition | None:
 
 
 def _find_in(name: str, source: _Source, depth: int) -> _Definition | None:
-    """Return the definition of a name of a module, following imports from the same top-level package."""
+    """Return the definition of a name of a module; follow imports from its own top-level package and from ours."""
     for node in _top_level(source.tree.body):
         if not isinstance(node, ast.ClassDef | ast.FunctionDef) or node.name != name:
             continue
         if not any(_last_name(d) == "overload" for d in node.decorator_list):
             return node, source
     for local, module, original in _imports(source):
-        if local == name and depth and module.partition(".")[0] == source.module.partition(".")[0]:
+        if local == name and depth and module.partition(".")[0] in (source.module.partition(".")[0], "translate"):
             return _find_definition(original, module, depth - 1)
     return None
 

@@ -5,15 +5,14 @@ Letters: x image in [-1, 1]; d darkness in [0, 1); G generator. The loss is ``E[
 Differences: none; it is nobody's publication.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from my_lab.translations import Darkening
 from my_lab.views import DarknessBatch
 from translate.losses.reconstruction import l1
-from translate.models.base import OptimizerFactory, TranslationModel
+from translate.models.base import TranslationModel
 from translate.registry.registry import MODELS
 
 
@@ -25,17 +24,6 @@ from translate.registry.registry import MODELS
 )
 class Darkener(TranslationModel):
     """Darken images by a given amount."""
-
-    def __init__(
-        self,
-        networks: Mapping[str, nn.Module],
-        optimizers: Mapping[str, OptimizerFactory],
-        losses: Mapping[str, Any],
-        weights: Mapping[str, Mapping[str, Any]],
-        seed: int = 0,
-    ) -> None:
-        super().__init__(networks, optimizers, weights, seed=seed)
-        assert not losses, losses
 
     def step(self, batch: DarknessBatch[Tensor]) -> None:
         """Do one iteration: one update of the generator."""
