@@ -6,6 +6,7 @@ import functools
 import itertools
 import os
 import random
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from translate.data.datasets.base import ImageFiles, Split, check_split, choose_attributes, choose_domains, find_root
 from translate.data.images import is_image
-from translate.errors import UserError, suggest
+from translate.errors import Phrase, UserError, suggest
 from translate.registry.registry import DATASETS
 
 PUBLISHED_ATTRIBUTES = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young")
@@ -116,10 +117,9 @@ def domain_names(attribute: str) -> tuple[str, str]:
 def read_table(path: str) -> tuple[list[str], list[str], np.ndarray]:
     """Read a table of numbers from -9 to 9 by file name: names (N), column names (C), values (N, C) int8.
 
-    Fields are divided by any white space or commas; a count line may precede the line of column names, which
-    may name the first column too or be absent (then there are no column names). Works on the bytes of the
-    whole file at once, since splitting the 8 million fields of CelebA takes seconds; a second reading in the
-    same process is free. Raises UserError for a damaged table.
+    White space, commas or both separate fields. A count line may precede the line of column names. That line may name
+    the first column too, or be absent: then there are no column names. A second reading in the same process is free.
+    UserError for a damaged table.
     """
     status = os.stat(path)
     return _read_table(path, status.st_size, status.st_mtime_ns)
@@ -127,119 +127,61 @@ def read_table(path: str) -> tuple[list[str], list[str], np.ndarray]:
 
 @functools.lru_cache(maxsize=2)
 def _read_table(path: str, size: int, mtime: int) -> tuple[list[str], list[str], np.ndarray]:
-    with open(path, "rb") as file:
-        content = file.read().removeprefix(b"\xef\xbb\xbf")
-    if not content.endswith(b"\n"):
-        content += b"\n"
-    count, columns, start, width = _head(path, content)
-    names, values = _even_rows(content, start, width) or _any_rows(path, content, start, width)
-    values.flags.writeable = False  # kept for the next reader
+    with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
+        lines = file.read().replace(",", " ").replace('"', " ").split("\n")
+    count, columns, start = _head(path, lines)
+    rows = [(*line.split(None, 1), "")[:2] for line in lines[start:] if line and not line.isspace()]
+    names, fields = [row[0] for row in rows], [row[1] for row in rows]
+    try:
+        values = np.loadtxt(fields, np.int8, comments=None, ndmin=2)
+    except ValueError as error:
+        raise _damage(path, lines, start) from error
+    characters = sum(map(len, fields)) - sum(sum(map(text.count, " \t\r\v\f")) for text in fields)
+    if values.shape != (len(rows), len(fields[0].split())) or characters != values.size + np.count_nonzero(values < 0):
+        raise _damage(path, lines, start)  # loadtxt skips empty rows, and reads +1 and 01
     if count is not None and count != len(names):
-        raise UserError(f"{path} says it has {count:,} rows and has {len(names):,}; it may be cut short, get it again")
+        rows_found = Phrase(f"{len(names):,} rows")
+        raise UserError(f"{path} is damaged", found=rows_found, expected=f"{count:,} as in line 1", fix="get it again")
     if len(set(names)) < len(names):
-        twice, _ = Counter(names).most_common(1)[0]
-        raise UserError(f"{path} has several rows for {twice}")
+        raise UserError(f"{path} has several rows for a file", found=Counter(names).most_common(1)[0][0])
+    values.flags.writeable = False  # kept for the next reader
     return names, columns, values
 
 
-def _even_rows(content: bytes, start: int, width: int) -> tuple[list[str], np.ndarray] | None:
-    """Read rows whose fields stand in the same places, as in the published table; None for any others."""
-    body = np.frombuffer(content, np.uint8, offset=start)
-    length = content.index(b"\n", start) + 1 - start
-    if len(body) % length or np.count_nonzero(body == _NEWLINE) != len(body) // length:
-        return None
-    rows = body.reshape(-1, length)
-    divider = _DIVIDES[rows[0]]
-    ends = np.flatnonzero(divider[1:] > divider[:-1])  # the last byte of every field
-    first, last = ends[0] + 1, ends[1:]
-    others = np.setdiff1d(np.arange(first, length), np.concatenate([last, last - 1]))
-    titles, digits, before = rows[:, :first], rows.take(last, axis=1), rows.take(last - 1, axis=1)
-    negative = before == _MINUS
-    if (
-        (rows[:, -1] != _NEWLINE).any()
-        or _DIVIDES[titles].any()
-        or not _DIVIDES.take(rows.take(others, axis=1)).all()
-        or not _is_digit(digits).all()
-        or not (_DIVIDES[before] | negative).all()
-        or (negative & (np.diff(ends) < 3)).any()  # no room for a sign and a divider
-    ):
-        return None
-    names = os.fsdecode(b"\n".join(np.ascontiguousarray(titles).view(f"S{first}")[:, 0])).split("\n")
-    return names, _signed(digits, negative)
-
-
-def _any_rows(path: str, content: bytes, start: int, width: int) -> tuple[list[str], np.ndarray]:
-    body = np.frombuffer(content, np.uint8, offset=start)
-    divider = _DIVIDES[body]
-    ends = np.flatnonzero(divider[1:] > divider[:-1])  # the last byte of every field
-    lines = np.flatnonzero(body == _NEWLINE)
-    if len(ends) % width:
-        raise UserError(_uneven(path, content, start, width))
-    fields_end = ends.reshape(-1, width)
-    first, last = fields_end[:, 0], fields_end[:, 1:]
-    line = np.searchsorted(lines, first)
-    if (line != np.searchsorted(lines, fields_end[:, -1])).any() or (line[1:] == line[:-1]).any():
-        raise UserError(_uneven(path, content, start, width))
-    begins = np.append(0, lines + 1)[line]
-    digits, before = body[last], body[last - 1]
-    negative = before == _MINUS
-    sound = _is_digit(digits) & (_DIVIDES[before] | (negative & divider[last - 2]))
-    if not sound.all():
-        row = int(np.argmin(sound.all(axis=1)))
-        fields = _fields(body[begins[row] : lines[line[row]]].tobytes())
-        found = fields[1 + int(np.argmin(sound[row]))].decode("utf-8", "replace")
-        raise UserError(f"{path}: the row of {os.fsdecode(fields[0])} has {found!r}, expected 1 or -1")
-    spans = zip((begins + start).tolist(), (first + start + 1).tolist(), strict=True)
-    names = [os.fsdecode(content[begin:end].strip(_DIVIDERS)) for begin, end in spans]
-    return names, _signed(digits, negative)
-
-
-def _is_digit(values: np.ndarray) -> np.ndarray:
-    return values - np.uint8(ord("0")) < 10  # smaller bytes wrap round
-
-
-def _signed(digits: np.ndarray, negative: np.ndarray) -> np.ndarray:
-    return (digits - np.uint8(ord("0"))).view(np.int8) * (1 - 2 * negative.view(np.int8))
-
-
-def _head(path: str, content: bytes) -> tuple[int | None, list[str], int, int]:
-    """Return the count line's number, the column names, where the rows start, and how many fields one has."""
-    count, columns, start = None, list[str](), 0
-    while start < len(content):
-        stop = content.index(b"\n", start)
-        fields = _fields(content[start:stop])
+def _head(path: str, lines: Sequence[str]) -> tuple[int | None, list[str], int]:
+    """Return the number in the count line, the column names, and the index of the first row."""
+    count, columns = None, list[str]()
+    for number, line in enumerate(lines):
+        fields = line.split()
+        if len(fields) > 1 and all(field.removeprefix("-").isdigit() for field in fields[1:]):
+            columns = columns[1:] if len(columns) == len(fields) else columns
+            if columns and len(columns) != len(fields) - 1:
+                raise _uneven(path, number, len(fields) - 1, f"{len(columns)} as column names")
+            return count, columns, number
         if len(fields) == 1 and fields[0].isdigit() and count is None and not columns:
             count = int(fields[0])
-        elif len(fields) > 1 and all(field.removeprefix(b"-").isdigit() for field in fields[1:]):
-            width = len(fields)
-            columns = columns[1:] if len(columns) == width else columns
-            if columns and len(columns) != width - 1:
-                raise UserError(f"{path}: the line of names has {len(columns)} names, the first row {width - 1} values")
-            return count, columns, start, width
         elif fields and not columns:
-            columns = [field.decode("utf-8", "replace") for field in fields]
+            columns = fields
         elif fields:
-            raise UserError(f"{path}: {fields[0].decode('utf-8', 'replace')} has no row of 1 and -1 beside it")
-        start = stop + 1
+            raise _uneven(path, number, len(fields) - 1, "a row of numbers")
     raise UserError(f"{path} has no rows")
 
 
-_DIVIDERS = b' \t\r\n\v\f,"'
-_DIVIDES = np.zeros(256, bool)
-_DIVIDES[list(_DIVIDERS)] = True
-_NEWLINE, _MINUS = ord("\n"), ord("-")
+def _damage(path: str, lines: Sequence[str], start: int) -> UserError:
+    """Return the error of the first line that is no row, or has another number of values than the first row."""
+    width = len(lines[start].split())
+    for number, line in enumerate(lines[start:], start):
+        fields = line.split()
+        if len(fields) not in (0, width):
+            return _uneven(path, number, len(fields) - 1, f"{width - 1} as in line {start + 1}")
+        for field in fields[1:]:
+            if not re.fullmatch(r"-?\d", field):
+                return UserError(f"line {number + 1} of {path} is damaged", found=field, expected="1 or -1")
+    return UserError(f"{path} cannot be read as a table of numbers")
 
 
-def _fields(line: bytes) -> list[bytes]:
-    return line.replace(b",", b" ").replace(b'"', b" ").split()
-
-
-def _uneven(path: str, content: bytes, start: int, width: int) -> str:
-    """Say which row has another number of fields than the first."""
-    for number, line in enumerate(content[start:].split(b"\n"), start=content.count(b"\n", 0, start) + 1):
-        if (found := len(_fields(line))) not in (0, width):
-            return f"{path}: line {number} has {max(found - 1, 0)} values, the first row has {width - 1}"
-    raise AssertionError("a table with even rows was refused")
+def _uneven(path: str, number: int, values: int, expected: str) -> UserError:
+    return UserError(f"line {number + 1} of {path} is damaged", found=Phrase(f"{values} values"), expected=expected)
 
 
 def _find(home: str, names: Sequence[str]) -> str | None:
