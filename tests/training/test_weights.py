@@ -232,7 +232,7 @@ def test_models_that_register_no_translation_are_named(tmp_path: Path) -> None:
     begun("stargan_v2", tmp_path / "run")
     weights = of_run(tmp_path / "run")
     other = Weights(weights.tensors, "my_model", weights.networks, 32, config={"plugins": ["my_lab"]})
-    said = r"'my_model', only for .* made with the plug-ins my_lab, .*activate\(\['my_lab'\]\)"
+    said = r"model 'my_model'\. Known: .* Fix: activate the plug-ins of the training run: .*activate\(\['my_lab'\]\)"
     with pytest.raises(UserError, match=said):
         Translator(other)
     with pytest.raises(UserError, match="with=all"):

@@ -72,7 +72,7 @@ def test_values_are_bounded_and_images_left_alone() -> None:
 
 def test_enlarged_repeats_pixels() -> None:
     picture = torch.arange(24.0).reshape(3, 2, 4)
-    found = enlarged(picture, at_least=12)
+    found = enlarged(picture, min_side=12)
     assert found.shape == (3, 6, 12)
     assert found[:, ::3, ::3].equal(picture)
     assert found[:, 2::3, 2::3].equal(picture)

@@ -1,4 +1,4 @@
-"""What a translation is."""
+"""The base class of translations: the half of a model that is used after training."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -11,33 +11,33 @@ from translate.registry.registry import TRANSLATIONS
 class Translation:
     """Networks by role that translate together.
 
-    A subclass is registered under the name of the model that trains its networks, says which roles it reads, and
-    defines ``__call__``. Arguments of its constructor beside ``networks`` are those of the model by the same name.
+    Register a subclass under the name of the model that trains its networks, list the roles that it uses, and define
+    ``__call__``. The constructor's arguments beside ``networks`` have the names of the model's arguments.
     """
 
     roles: ClassVar[tuple[str, ...]] = ()
-    """The networks that it reads."""
+    """The networks that a translation uses."""
 
     optional_roles: ClassVar[tuple[str, ...]] = ()
-    """Networks that it reads where there are any."""
+    """Networks that a translation uses if they exist."""
 
     style_inputs: ClassVar[tuple[str, ...]] = ()
-    """What guides it beside the target: of "code" and "reference", keywords of ``__call__``."""
+    """Inputs that determine the style, of "code" and "reference": keywords of ``__call__``."""
 
     latent_size: int = 0
-    """The length of a code (B, latent_size), where codes guide it."""
+    """The length L of a code (B, L); 0 without codes."""
 
     def __init__(self, networks: Mapping[str, nn.Module]) -> None:
         self.networks = networks
 
-    def __call__(self, x: Tensor, target: Tensor, *args: Any, **guide: Any) -> Tensor:
-        """Return images (B, 3, S, S) translated to ``target``: domains (B,), or labels (B, K)."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how to translate: define __call__(x, target)")
+    def __call__(self, x: Tensor, target: Tensor, *args: Any, **style_inputs: Any) -> Tensor:
+        """Return images (B, 3, H, W) translated to ``target``: domains (B,), or labels (B, K)."""
+        raise NotImplementedError(f"{type(self).__name__} defines no __call__(x, target)")
 
 
 def translation_of(model: str) -> type[Translation]:
     """Return the translation that is registered under a model's name; UserError if there is none."""
-    found = TRANSLATIONS.get(model)
-    assert isinstance(found, type), model
-    assert issubclass(found, Translation), model
-    return found
+    cls = TRANSLATIONS.get(model)
+    assert isinstance(cls, type), model
+    assert issubclass(cls, Translation), model
+    return cls

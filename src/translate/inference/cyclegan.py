@@ -1,4 +1,4 @@
-"""Translation by CycleGAN: there by one generator, back by the other."""
+"""Translation by CycleGAN: one generator for each direction."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -6,14 +6,15 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from translate.errors import UserError
 from translate.inference.base import Translation
-from translate.inference.deterministic import steady
+from translate.inference.deterministic import deterministic
 from translate.registry.registry import TRANSLATIONS
 
 
 @TRANSLATIONS.register("cyclegan")
 class CycleGANTranslation(Translation):
-    """Two generators; ``statistics`` says what their batch norms translate by, if they have any."""
+    """Two generators; ``statistics`` are those of their batch norms, see `deterministic`."""
 
     roles = ("generator_ab", "generator_ba")
 
@@ -23,16 +24,17 @@ class CycleGANTranslation(Translation):
 
     @torch.no_grad()
     def __call__(self, x: Tensor, target: Tensor) -> Tensor:
-        """Translate images (B, 3, S, S), those with target (B,) 1 to the second domain, those with 0 to the first.
+        """Return images (B, 3, H, W) translated to the first domain (target 0) or the second (target 1).
 
-        Nothing is asked about the domains that they are of: a generator that is given an image of the domain that it
-        translates to should leave it as it is (the identity terms are about that).
+        ``target`` has shape (B,). The domain of the input is not needed: the identity loss trains a generator to keep
+        images of its target domain. UserError if the generator of a direction is missing.
         """
-        found = torch.empty_like(x)
+        translations = torch.empty_like(x)
         for domain, role in ((1, "generator_ab"), (0, "generator_ba")):
             rows = target == domain
             if rows.any():
-                if role not in self.networks:  # published weights are often of one direction
-                    raise ValueError(f"cyclegan: these weights have no {role}, which translates to domain {domain}")
-                found[rows] = steady(self.networks[role], self.statistics)(x[rows]).to(x.dtype)
-        return found
+                if role not in self.networks:  # released weights often have one direction only
+                    raise UserError(f"these weights have no {role}, which translates to domain {domain}", key="target")
+                network = deterministic(self.networks[role], self.statistics)
+                translations[rows] = network(x[rows]).to(x.dtype)
+        return translations

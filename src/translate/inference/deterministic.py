@@ -1,4 +1,4 @@
-"""Networks as they translate: what training leaves to the batch and to chance is settled."""
+"""Deterministic inference: replace batch statistics and random dropout, so an output depends on its input alone."""
 
 import copy
 from typing import Literal
@@ -11,37 +11,37 @@ from translate.networks.layers.normalization import instance_norm
 
 
 class ImageNorm(nn.Module):
-    """A batch norm at batch size 1: every image is normalised by itself, with the learned scale and shift."""
+    """A batch norm as at batch size 1: normalize each image by its own statistics, with the trained scale and shift."""
 
     def __init__(self, norm: BatchNorm) -> None:
         super().__init__()
         self.weight, self.bias = norm.weight, norm.bias
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the normalised features, shape (B, C, S, S) as given."""
+        """Return normalized features; input and output have shape (B, C, H, W)."""
         return instance_norm(x, self.weight, self.bias)
 
 
 class FixedDropout(nn.Module):
-    """Dropout with one mask for all images and all calls, drawn from ``seed`` without touching torch's random state."""
+    """Dropout with one mask for all images and calls, drawn from ``seed`` without torch's global random state."""
 
     def __init__(self, probability: float, seed: int) -> None:
         super().__init__()
         self.probability, self.seed = probability, seed
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return features (B, C, S, S) of which the same part is zero in every image, the rest scaled up."""
+        """Return features (B, C, H, W): the same ones zero in every image, the rest divided by 1 - probability."""
         draws = torch.rand(x.shape[1:], generator=torch.Generator().manual_seed(self.seed))
         kept = (draws >= self.probability).to(x.device, x.dtype)
         return x * kept / (1 - self.probability)
 
 
-def steady(network: nn.Module, statistics: Literal["image", "running"], noise: bool = False) -> nn.Module:
-    """Return a network whose output for an image depends on that image and the weights alone.
+def deterministic(network: nn.Module, statistics: Literal["image", "running"], noise: bool = False) -> nn.Module:
+    """Return a network in eval mode whose output for an image depends on this image and the weights alone.
 
-    It shares its parameters and buffers with the one given, which is left as it is. Batch norms normalise by the
-    ``statistics`` of each image, or by those that ran along with training; dropout is off, or with ``noise`` drops the
-    same features of every image.
+    The result shares parameters and buffers with ``network``, which stays unchanged. Batch norms normalize by the
+    ``statistics`` of each image, or by the running ones of training. Dropout is off, or with ``noise`` drops the same
+    features of every image.
     """
     shared = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
     result = copy.deepcopy(network, shared).eval()

@@ -1,4 +1,4 @@
-"""Pictures of many pictures."""
+"""Arrange many images into one."""
 
 import math
 from collections.abc import Sequence
@@ -7,15 +7,15 @@ import torch
 from torch import Tensor
 
 GAP = 2  # pixels between neighbours
-MARGIN = 6  # pixels between the border of guides and what they guide
+MARGIN = 6  # pixels between the border images (references, inputs) and the grid
 
 
 def grid(
     rows: Sequence[Sequence[Tensor | None]], top: Sequence[Tensor] = (), left: Sequence[Tensor | None] = ()
 ) -> Tensor:
-    """Arrange images (3, S, S) in [-1, 1] in rows on white, with a border of images above and at the left.
+    """Return one image (3, H, W) of images (3, S, S) in rows on white, with border images above and at the left.
 
-    ``top`` has one image a column, ``left`` one a row (None: blank). Returns (3, H, W) in [-1, 1].
+    All values are in [-1, 1]. ``top`` has one image per column, ``left`` one per row; None is blank.
     """
     size = rows[0][0].shape[-1] if rows[0][0] is not None else top[0].shape[-1]
     num_columns = max(len(row) for row in rows)
@@ -40,12 +40,12 @@ def grid(
     return canvas
 
 
-def enlarged(picture: Tensor, at_least: int = 900) -> Tensor:
-    """Return a picture (3, H, W) with every pixel repeated so often that the longer side has ``at_least`` pixels."""
-    factor = math.ceil(at_least / max(picture.shape[-2:]))
-    return picture.repeat_interleave(factor, dim=1).repeat_interleave(factor, dim=2)
+def enlarged(image: Tensor, min_side: int = 900) -> Tensor:
+    """Return an image (3, H, W) with repeated pixels, so that its longer side has at least ``min_side`` pixels."""
+    factor = math.ceil(min_side / max(image.shape[-2:]))
+    return image.repeat_interleave(factor, dim=1).repeat_interleave(factor, dim=2)
 
 
-def to_bytes(picture: Tensor) -> Tensor:
-    """Return (H, W, 3) uint8 of a picture (3, H, W) in [-1, 1]."""
-    return ((picture.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).contiguous()
+def to_bytes(image: Tensor) -> Tensor:
+    """Return the 8-bit pixels (H, W, 3) of an image (3, H, W) in [-1, 1]."""
+    return ((image.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).contiguous()

@@ -1,4 +1,4 @@
-"""Images as callers have them, made into what networks take, and back."""
+"""Convert images from the forms that callers have to float tensors, and back to 8-bit pixels."""
 
 import os
 from collections.abc import Iterable
@@ -12,37 +12,45 @@ from torch import Tensor
 
 from translate.data.images import Crop, ImageError, read_image, resize, to_rgb
 from translate.data.transforms import to_float
-from translate.errors import UserError
+from translate.errors import Phrase, UserError
 from translate.inference.grids import to_bytes
 
 EXPECTED = (
     "a float tensor (B, 3, H, W) in [-1, 1], 8-bit pixels (B, H, W, 3), a Pillow image, the path of an image file, or "
-    "a list of such"
+    "a list of these"
 )
 
 
-def to_images(given: Any, size: int, crop: Crop) -> Tensor:
+def to_images(source: Any, size: int, crop: Crop, name: str = "images") -> Tensor:
     """Return images as a float tensor (B, 3, H, W) in [-1, 1].
 
-    A float tensor (B, 3, H, W) or (3, H, W) is taken as it is, whatever its size. Everything else is brought to
-    (size, size) as training pictures are, see `translate.data.images.read_image`: 8-bit pixels (B, H, W, 3) or
-    (H, W, 3) as a tensor or array, a Pillow image, the path of an image file, or a list of any of these.
+    A float tensor (B, 3, H, W) or (3, H, W) keeps its values and size. Every other source is resized to (size, size) as
+    training images are, see `translate.data.images.read_image`: 8-bit pixels (B, H, W, 3) or (H, W, 3) as a tensor or
+    array, a Pillow image, the path of an image file, or a list of these. UserError, with the argument's ``name`` as its
+    key, for anything else and for images of different sizes.
     """
-    if isinstance(given, Tensor) and given.is_floating_point():
-        return _checked(given)
-    if isinstance(given, Tensor | np.ndarray):
-        return to_float(torch.from_numpy(np.stack([resize(p, size, crop) for p in _pixels(given)])))
-    if isinstance(given, Image.Image):
-        return to_float(torch.from_numpy(_resized(given, size, crop)[None]))
-    if isinstance(given, str | os.PathLike):
-        return to_float(torch.from_numpy(_read(Path(given), size, crop)[None]))
-    if isinstance(given, Iterable):
-        parts = [to_images(each, size, crop) for each in given]
-        if len({part.shape[1:] for part in parts}) != 1:
-            found = ", ".join(sorted({" x ".join(map(str, part.shape[2:])) for part in parts})) or "no image"
-            raise UserError(f"images: found {found} in one list, expected images of one size")
-        return torch.cat(parts)
-    raise UserError(f"images: found {type(given).__name__}, expected {EXPECTED}")
+    try:
+        return _to_images(source, size, crop)
+    except UserError as error:
+        raise error.inside(name) from error
+
+
+def _to_images(source: Any, size: int, crop: Crop) -> Tensor:
+    if isinstance(source, Tensor) and source.is_floating_point():
+        return _checked(source)
+    if isinstance(source, Tensor | np.ndarray):
+        return to_float(torch.from_numpy(np.stack([resize(p, size, crop) for p in _pixels(source)])))
+    if isinstance(source, Image.Image):
+        return to_float(torch.from_numpy(_resized(source, size, crop)[None]))
+    if isinstance(source, str | os.PathLike):
+        return to_float(torch.from_numpy(_read(Path(source), size, crop)[None]))
+    if isinstance(source, Iterable):
+        batches = [_to_images(element, size, crop) for element in source]
+        if len({batch.shape[1:] for batch in batches}) != 1:
+            sizes = sorted({" x ".join(map(str, batch.shape[2:])) for batch in batches})
+            raise UserError(found=Phrase(", ".join(sizes) or "no image"), expected="images of one size")
+        return torch.cat(batches)
+    raise UserError(found=Phrase(type(source).__name__), expected=EXPECTED)
 
 
 def to_pixels(images: Tensor) -> Tensor:
@@ -50,33 +58,37 @@ def to_pixels(images: Tensor) -> Tensor:
     return torch.stack([to_bytes(image) for image in images.detach().float().cpu()])
 
 
-def _checked(given: Tensor) -> Tensor:
-    images = given[None] if given.ndim == 3 else given
+def _checked(source: Tensor) -> Tensor:
+    images = source[None] if source.ndim == 3 else source
     if images.ndim != 4 or images.shape[1] != 3:
-        raise UserError(f"images: found a float tensor of shape {tuple(given.shape)}, expected (B, 3, H, W)")
+        raise UserError(found=Phrase(f"a float tensor of shape {tuple(source.shape)}"), expected="(B, 3, H, W)")
     if images.numel() and not images.abs().max() <= 1.001:  # a NaN fails too
         low, high = images.min().item(), images.max().item()
-        raise UserError(f"images: found values from {low:g} to {high:g}, expected [-1, 1]; or give 8-bit pixels")
+        raise UserError(
+            found=Phrase(f"values from {low:g} to {high:g}"),
+            expected="[-1, 1]",
+            fix="scale the values, or give 8-bit pixels",
+        )
     return images.float()
 
 
-def _pixels(given: Tensor | np.ndarray) -> list[Image.Image]:
-    array = given.cpu().numpy() if isinstance(given, Tensor) else given
+def _pixels(source: Tensor | np.ndarray) -> list[Image.Image]:
+    array = source.cpu().numpy() if isinstance(source, Tensor) else source
     pixels = array[None] if array.ndim == 3 else array
     if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[3] != 3:
-        raise UserError(f"images: found {array.dtype} of shape {array.shape}, expected {EXPECTED}")
+        raise UserError(found=Phrase(f"{array.dtype} of shape {array.shape}"), expected=EXPECTED)
     return [Image.fromarray(each) for each in np.ascontiguousarray(pixels)]
 
 
-def _resized(given: Image.Image, size: int, crop: Crop) -> np.ndarray:
+def _resized(source: Image.Image, size: int, crop: Crop) -> np.ndarray:
     try:
-        return resize(to_rgb(given), size, crop)
+        return resize(to_rgb(source), size, crop)
     except ImageError as error:
-        raise UserError(f"images: a Pillow image of mode {given.mode} {error.reason}") from error
+        raise UserError(f"a Pillow image of mode {source.mode} {error.reason}") from error
 
 
 def _read(path: Path, size: int, crop: Crop) -> np.ndarray:
     try:
         return read_image(path, size, crop)
     except ImageError as error:
-        raise UserError(f"images: {path} {error.reason}") from error
+        raise UserError(f"{path} {error.reason}") from error

@@ -6,14 +6,15 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from translate.errors import Phrase, UserError
 from translate.inference.base import Translation
-from translate.inference.deterministic import steady
+from translate.inference.deterministic import deterministic
 from translate.registry.registry import TRANSLATIONS
 
 
 @TRANSLATIONS.register("pix2pix")
 class Pix2PixTranslation(Translation):
-    """One generator, which at translation normalises by ``statistics`` and, with ``noise``, drops features."""
+    """One generator; for ``statistics`` of batch norms and ``noise`` of dropout see `deterministic`."""
 
     roles = ("generator",)
 
@@ -26,10 +27,13 @@ class Pix2PixTranslation(Translation):
 
     @torch.no_grad()
     def __call__(self, x: Tensor, target: Tensor) -> Tensor:
-        """Translate images (B, 3, S, S) of the first domain; ``target`` (B,) must be 1, the second (ValueError)."""
+        """Return images (B, 3, H, W) translated to the second domain; UserError for a ``target`` (B,) other than 1."""
         if (target != 1).any():
-            raise ValueError(
-                f"pix2pix translates to the second domain, target 1, found {sorted(set(target.tolist()))}; "
-                "for the other direction train with the domains in the other order"
+            raise UserError(
+                "pix2pix translates to the second domain only",
+                key="target",
+                found=Phrase(", ".join(map(str, sorted(set(target.tolist()))))),
+                expected="1",
+                fix="for the other direction train with the domains in the other order",
             )
-        return steady(self.networks["generator"], self.statistics, self.noise)(x)
+        return deterministic(self.networks["generator"], self.statistics, self.noise)(x)

@@ -1,4 +1,4 @@
-"""Translation by StarGAN v1: to labels, or to a class."""
+"""Translation by StarGAN v1: to attributes, or to a class."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,13 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from translate.errors import Phrase, UserError
 from translate.inference.base import Translation
 from translate.registry.registry import TRANSLATIONS
 
 
 @TRANSLATIONS.register("stargan_v1")
 class StarGANv1Translation(Translation):
-    """One generator for all labels; ``label_sets`` has the kind and the names of each data set's labels."""
+    """One generator for all labels; ``label_sets`` has the kind and the names of the labels of each data set."""
 
     roles = ("generator",)
 
@@ -23,11 +24,11 @@ class StarGANv1Translation(Translation):
 
     @torch.no_grad()
     def __call__(self, x: Tensor, target: Tensor) -> Tensor:
-        """Translate images (B, 3, S, S) in [-1, 1]; returns (B, 3, S, S) in [-1, 1].
+        """Return images (B, 3, H, W) in [-1, 1] translated to ``target``; UserError for a target of another shape.
 
-        ``target`` holds classes (B,), where the model knows one data set with classes, or the labels (B, K + M) of all
-        data sets side by side, zero where unknown; with several the mask follows, one number a data set, that says
-        whose labels are known.
+        ``target`` holds classes (B,) if the model knows one data set with classes. Otherwise it holds the labels
+        (B, K + M) of all data sets side by side, zero where unknown. With several data sets a mask of M numbers
+        follows, 1 for the data set whose labels are known.
         """
         sets = self.label_sets
         num_labels = sum(len(labels["names"]) for labels in sets)
@@ -36,9 +37,10 @@ class StarGANv1Translation(Translation):
             target = F.one_hot(target, num_labels)
         if target.ndim != 2 or target.shape[1] != width:
             names = ", ".join(name for labels in sets for name in labels["names"])
-            mask = f", then which of {len(sets)} data sets they are of" if len(sets) > 1 else ""
-            raise ValueError(
-                f"translate: found a target of shape {tuple(target.shape)}, expected {width} numbers for every image: "
-                f"{names}{mask}"
+            mask = f", then a mask of {len(sets)} data sets" if len(sets) > 1 else ""
+            raise UserError(
+                key="target",
+                found=Phrase(f"shape {tuple(target.shape)}"),
+                expected=f"{width} numbers for each image: {names}{mask}",
             )
         return self.networks["generator"](x, target.to(x.dtype))

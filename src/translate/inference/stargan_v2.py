@@ -1,17 +1,18 @@
-"""Translation by StarGAN v2: the style of a latent code, or of a reference image."""
+"""Translation by StarGAN v2: with the style of a latent code, or of a reference image."""
 
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
+from translate.errors import Phrase, UserError
 from translate.inference.base import Translation
 from translate.registry.registry import TRANSLATIONS
 
 
 @TRANSLATIONS.register("stargan_v2")
 class StarGANv2Translation(Translation):
-    """One generator for all domains and styles, guided by latent codes (B, latent_size) or by reference images."""
+    """One generator for all domains; the style comes from latent codes (B, latent_size) or from reference images."""
 
     roles = ("generator", "mapping", "style_encoder")
     optional_roles = ("masks",)
@@ -30,13 +31,15 @@ class StarGANv2Translation(Translation):
         reference: Tensor | None = None,
         psi: float = 1.0,
     ) -> Tensor:
-        """Translate images (B, 3, S, S) to domains (B,); returns (B, 3, S, S), unclamped.
+        """Return images (B, 3, H, W) translated to domains (B,), not clamped.
 
-        Give either latent codes (B, L) or references (B, 3, S, S). ``psi`` below 1 draws latent-guided styles towards
-        the domain's mean style (truncation), which trades variety for safety.
+        Give either latent codes (B, L) or references (B, 3, H, W); UserError for both or neither. ``psi`` below 1
+        moves the styles of codes towards the domain's mean style s_mean (truncation: s_mean + psi * (s - s_mean)),
+        which trades diversity for quality.
         """
         if (code is None) == (reference is None):
-            raise ValueError("translate: give either code or reference, found both or none")
+            found = "neither" if code is None else "both"
+            raise UserError(key="code, reference", found=Phrase(found), expected="one of them")
         if code is not None:
             style = self.networks["mapping"](code, target)
             if psi != 1.0:
@@ -46,7 +49,7 @@ class StarGANv2Translation(Translation):
         return self.networks["generator"](x, style, self.masks_of(x))
 
     def masks_of(self, x: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Return the masks of images for the high-pass skips, or None without a network in that role."""
+        """Return the masks of images for the high-pass skip connections; None without a network in that role."""
         return self.networks["masks"](x) if "masks" in self.networks else None
 
     @torch.no_grad()

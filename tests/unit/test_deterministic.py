@@ -1,10 +1,10 @@
-"""Networks as they translate: nothing of the batch, nothing of chance, nothing remembered."""
+"""Deterministic inference: no influence of the batch, of random draws or of earlier calls."""
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from translate.inference.deterministic import FixedDropout, ImageNorm, steady
+from translate.inference.deterministic import FixedDropout, ImageNorm, deterministic
 from translate.networks.pix2pix import UnetGenerator
 
 
@@ -27,7 +27,7 @@ def trained() -> nn.Module:
 @pytest.mark.parametrize("statistics", ["image", "running"])
 @pytest.mark.parametrize("noise", [False, True])
 def test_an_image_is_translated_the_same_in_any_company(statistics: str, noise: bool) -> None:
-    network, x = steady(trained(), statistics, noise), images()
+    network, x = deterministic(trained(), statistics, noise), images()
     with torch.no_grad():
         whole = network(x)
         for order in ([1], [2, 1], [1, 1, 0]):
@@ -41,7 +41,7 @@ def test_nothing_is_drawn_or_remembered(statistics: str, noise: bool) -> None:
     before = {key: value.clone() for key, value in network.state_dict().items()}
     state = torch.get_rng_state()
     with torch.no_grad():
-        found, again = steady(network, statistics, noise)(x), steady(network, statistics, noise)(x)
+        found, again = deterministic(network, statistics, noise)(x), deterministic(network, statistics, noise)(x)
     assert found.equal(again)
     assert torch.get_rng_state().equal(state)
     assert all(value.equal(before[key]) for key, value in network.state_dict().items())
@@ -52,7 +52,7 @@ def test_nothing_is_drawn_or_remembered(statistics: str, noise: bool) -> None:
 
 def test_statistics_of_the_image_are_training_at_batch_size_one() -> None:
     network, x = trained(), images()
-    alone = steady(network, "image")
+    alone = deterministic(network, "image")
     for module in network.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
@@ -64,15 +64,15 @@ def test_statistics_of_the_image_are_training_at_batch_size_one() -> None:
 def test_running_statistics_are_those_of_eval() -> None:
     network, x = trained(), images()
     with torch.no_grad():
-        found = steady(network, "running")(x)
+        found = deterministic(network, "running")(x)
         assert found.equal(network.eval()(x))
-        assert not found.allclose(steady(network, "image")(x), atol=1e-2)
+        assert not found.allclose(deterministic(network, "image")(x), atol=1e-2)
 
 
 @pytest.mark.parametrize("statistics", ["image", "running"])
 def test_parameters_are_shared(statistics: str) -> None:
     network = trained()
-    found = steady(network, statistics)
+    found = deterministic(network, statistics)
     own = {id(p) for p in network.parameters()}
     assert {id(p) for p in found.parameters()} == own
     assert {id(b) for b in found.buffers()} <= {id(b) for b in network.buffers()}
@@ -88,7 +88,7 @@ def test_noise_drops_the_same_of_every_image_and_keeps_the_mean() -> None:
 
 
 def test_every_dropout_has_a_mask_of_its_own() -> None:
-    found = steady(UnetGenerator(8, 2), "image", noise=True)
+    found = deterministic(UnetGenerator(8, 2), "image", noise=True)
     masks = [module for module in found.modules() if isinstance(module, FixedDropout)]
     assert len(masks) == 3
     assert len({module.seed for module in masks}) == 3
@@ -97,18 +97,18 @@ def test_every_dropout_has_a_mask_of_its_own() -> None:
 def test_without_noise_dropout_is_off() -> None:
     network, x = trained(), images()
     with torch.no_grad():
-        off, on = (steady(network, "image", noise)(x) for noise in (False, True))
+        off, on = (deterministic(network, "image", noise)(x) for noise in (False, True))
         assert not off.allclose(on, atol=1e-3)
         for module in network.modules():
             if isinstance(module, nn.Dropout):
                 module.p = 0.0
-        torch.testing.assert_close(off, steady(network, "image", noise=True)(x))
+        torch.testing.assert_close(off, deterministic(network, "image", noise=True)(x))
 
 
 def test_synchronized_batch_norms_are_batch_norms() -> None:
     network, x = trained(), images()
     with torch.no_grad():
         for statistics in ("image", "running"):
-            wanted = steady(network, statistics)(x)
-            found = steady(nn.SyncBatchNorm.convert_sync_batchnorm(trained()), statistics)(x)
+            wanted = deterministic(network, statistics)(x)
+            found = deterministic(nn.SyncBatchNorm.convert_sync_batchnorm(trained()), statistics)(x)
             torch.testing.assert_close(found, wanted)
