@@ -7,12 +7,13 @@ import functools
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from typing import Any
-
-from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
+from typing import TYPE_CHECKING, Any
 
 from translate.errors import NOTHING, Problem
 from translate.registry.registry import MODELS, NETWORKS, Registry
+
+if TYPE_CHECKING:  # `translate.load` reads saved configurations without OmegaConf
+    from omegaconf import DictConfig
 
 RENAMED = {
     "data.bad_images": "data.max_bad_fraction",
@@ -115,21 +116,23 @@ def _key_in_mapping(value: str, old: str, new: str, key: str, tell: Callable[[st
 # --- composed and saved configurations ----------------------------------------------------------------------
 
 
-def rename_in_tree(tree: DictConfig) -> None:
+def rename_in_tree(tree: "DictConfig") -> None:
     """Give the new names to the keys, values and interpolations of a composed tree, with warnings."""
+    from omegaconf import OmegaConf, open_dict
+
     for old, new in RENAMED.items():
         for path, parent in _parents(tree, old.split(".")[:-1]):
             before, after = _last(old), _last(new)
             if before in parent.keys() and not _takes(old, parent.get("name")):  # noqa: SIM118 - false for ???
                 node = parent._get_node(before)
                 with open_dict(parent):
-                    parent[after] = node if OmegaConf.is_config(node) else node._value()  # type: ignore[union-attr]
+                    parent[after] = node if OmegaConf.is_config(node) else node._value()
                     del parent[before]
                 warn(f"{path}.{before}", f"{path}.{after}")
     for key, values in VALUES.items():
         for path, parent in _parents(tree, key.split(".")[:-1]):
             last = _last(key)
-            value = parent._get_node(last)._value() if last in parent.keys() else None  # type: ignore[union-attr] # noqa: SIM118
+            value = parent._get_node(last)._value() if last in parent.keys() else None  # noqa: SIM118
             if isinstance(value, str) and value in values:
                 parent[last] = values[value]
                 where = f"{path}.{last}" if path else last
@@ -171,33 +174,33 @@ def _takes(old: str, name: Any) -> bool:
 
 def _parents(node: Any, pattern: list[str], path: str = "") -> Iterator[tuple[str, Any]]:
     """Yield the path and the mapping of each place that a pattern of keys names."""
-    if not isinstance(node, DictConfig | MutableMapping) or (isinstance(node, DictConfig) and _is_blank(node)):
+    is_config = hasattr(node, "_get_node")  # of OmegaConf, not a plain mapping
+    if not isinstance(node, MutableMapping) or (is_config and _is_special(node)):
         return
     if not pattern:
         yield path, node
         return
     for key in [key for key in node.keys() if pattern[0] in ("*", key)]:  # noqa: SIM118 - false for ???
-        child = node._get_node(key) if isinstance(node, DictConfig) else node.get(key)
+        child = node._get_node(key) if is_config else node.get(key)  # type: ignore[attr-defined]
         yield from _parents(child, pattern[1:], f"{path}.{key}" if path else str(key))
-
-
-def _is_blank(node: DictConfig) -> bool:
-    return node._is_none() or node._is_missing() or node._is_interpolation()
 
 
 def _rename_interpolations(node: Any) -> None:
     """Rename keys within interpolations such as ${model.networks.generator_ab.num_halvings}."""
+    from omegaconf import DictConfig, OmegaConf
+
     keys = list(node.keys()) if isinstance(node, DictConfig) else range(len(node))
     for key in keys:
         child = node._get_node(key)
-        if OmegaConf.is_config(child) and not _special(child):
+        if OmegaConf.is_config(child) and not _is_special(child):
             _rename_interpolations(child)
         elif isinstance(text := child._value(), str) and "${" in text and (renamed := _interpolation(text)) != text:
             warn(text, renamed)
             node[key] = renamed
 
 
-def _special(node: DictConfig | ListConfig) -> bool:
+def _is_special(node: Any) -> bool:
+    """Return whether a node is null, ??? or an interpolation."""
     return bool(node._is_none() or node._is_missing() or node._is_interpolation())
 
 
