@@ -235,7 +235,7 @@ def test_runs_of_a_sweep_have_processes_of_their_own(tmp_path: Path) -> None:
     sweep = ["-m", *ELSEWHERE, *TWO, "iterations=2", "model.optimizers.discriminator.lr=1e30,1e-4"]
     said = call(tmp_path, "-m", "translate", *sweep, "hydra.sweep.dir=sweep", wanted=1)
     assert "2 runs: 1 finished, 1 failed" in said
-    assert said.count("became infinite or not a number") == 2  # once by the run, not by each process, and by the sweep
+    assert said.count("became NaN or infinite") == 2  # once by the run, not by each process, and by the sweep
     records = [json.loads((tmp_path / "sweep" / "jobs" / f"{k}.json").read_text()) for k in range(2)]
     assert [record["state"] for record in records] == ["failed", "finished"]
     for number, found in enumerate(([], ["000002.safetensors"])):

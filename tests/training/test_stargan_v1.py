@@ -201,7 +201,7 @@ def test_a_class_is_its_label() -> None:
     [
         (tiny_stargan_v1.data, torch.zeros(4, 5), r"shape \(4, 5\), expected 3 numbers .*: bear, cat, rabbit"),
         (ATTRIBUTES, torch.zeros(4, dtype=torch.int64), r"shape \(4,\), expected 4 numbers .*: smiling, glasses"),
-        (JOINT, torch.zeros(4, 15), r"expected 17 numbers .* pig, then which of 2 data sets they are of"),
+        (JOINT, torch.zeros(4, 15), r"expected 17 numbers .* pig, then a mask of 2 data sets"),
     ],
 )  # fmt: skip
 def test_another_target_is_refused(data: list[str], target: Tensor, expected: str) -> None:

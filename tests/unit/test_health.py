@@ -1,4 +1,4 @@
-"""Trouble in training is told once, in words, and only when it lasts."""
+"""Problems in training are logged once, and only when they last."""
 
 import logging
 
@@ -12,8 +12,8 @@ class Model:
     iteration = 0
 
 
-def tell(records: list[dict[str, float]], caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Return what is said while records come one after the other."""
+def warnings_of(records: list[dict[str, float]], caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the warnings while records come one after the other."""
     metric_logging = MetricLogging(None, 1, 1)
     health, model = Health(metric_logging), Model()
     with caplog.at_level(logging.WARNING, logger="translate"):
@@ -29,35 +29,35 @@ GOOD = {"accuracy/discriminator": 0.8, "generator/latent/diversity": -0.2, "grad
 
 
 def test_nothing_is_said_of_a_good_run(caplog: pytest.LogCaptureFixture) -> None:
-    assert tell([GOOD] * 30, caplog) == []
+    assert warnings_of([GOOD] * 30, caplog) == []
 
 
 @pytest.mark.parametrize(
     ("term", "value", "words"),
     [
-        ("accuracy/discriminator", 0.999, "lower its learning rate"),
-        ("accuracy/discriminator", 0.5, "as a coin would"),
-        ("generator/latent/diversity", -0.001, "styles have become one"),
+        ("accuracy/discriminator", 0.999, "Lower its learning rate"),
+        ("accuracy/discriminator", 0.5, "near chance"),
+        ("generator/latent/diversity", -0.001, "possible mode collapse"),
     ],
 )
-def test_lasting_trouble_is_told_once(term: str, value: float, words: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_lasting_trouble_is_logged_once(term: str, value: float, words: str, caplog: pytest.LogCaptureFixture) -> None:
     bad = {**GOOD, term: value}
-    assert tell([GOOD] * 3 + [bad] * (PATIENCE - 1) + [GOOD] * 3, caplog) == []
-    (said,) = tell([GOOD] * 3 + [bad] * 15, caplog)
+    assert warnings_of([GOOD] * 3 + [bad] * (PATIENCE - 1) + [GOOD] * 3, caplog) == []
+    (said,) = warnings_of([GOOD] * 3 + [bad] * 15, caplog)
     assert words in said
     assert said.startswith(f"iteration {3 + PATIENCE}: ")
 
 
-def test_trouble_that_comes_again_is_told_again(caplog: pytest.LogCaptureFixture) -> None:
+def test_trouble_that_comes_again_is_logged_again(caplog: pytest.LogCaptureFixture) -> None:
     bad = {**GOOD, "accuracy/discriminator": 1.0}
-    assert len(tell(([bad] * PATIENCE + [GOOD]) * 2, caplog)) == 2
+    assert len(warnings_of(([bad] * PATIENCE + [GOOD]) * 2, caplog)) == 2
 
 
-def test_a_jump_of_gradients_is_told_at_once(caplog: pytest.LogCaptureFixture) -> None:
-    (said,) = tell([GOOD] * 8 + [{**GOOD, "gradient_norm/generator": 150.0}, GOOD], caplog)
+def test_a_jump_of_gradients_is_logged_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    (said,) = warnings_of([GOOD] * 8 + [{**GOOD, "gradient_norm/generator": 150.0}, GOOD], caplog)
     assert "75 times its median" in said
     assert said.startswith("iteration 9: ")
 
 
 def test_terms_of_some_records_only_are_no_trouble(caplog: pytest.LogCaptureFixture) -> None:
-    assert tell([GOOD, {"accuracy/discriminator": 0.8}] * 20, caplog) == []
+    assert warnings_of([GOOD, {"accuracy/discriminator": 0.8}] * 20, caplog) == []

@@ -1,4 +1,4 @@
-"""Write checkpoints in time, and on a signal before the run ends."""
+"""Write checkpoints at intervals, and on a signal before the run ends."""
 
 import logging
 import signal
@@ -20,11 +20,10 @@ SIGNALS = [signal.SIGINT, signal.SIGTERM, *([signal.SIGUSR1] if hasattr(signal, 
 
 
 class Checkpointing(pl.Callback):
-    """Write a checkpoint every ``every`` iterations and at the end, and keep the ``keep`` newest.
+    """Write a checkpoint every ``every`` iterations and at the end, and keep the ``keep`` newest ones.
 
-    SIGINT, SIGTERM and SIGUSR1, by which SLURM tells that time is running out, finish the iteration, write a checkpoint
-    and end the run; a second one ends it at once.
-    ``interrupted`` is then the signal's number.
+    On SIGINT, SIGTERM or SIGUSR1 (SLURM's warning of the time limit), finish the iteration, write a checkpoint and end
+    the run; ``interrupted`` is then the signal's number. A second signal ends the process at once.
     """
 
     def __init__(
@@ -43,7 +42,7 @@ class Checkpointing(pl.Callback):
         self._handlers: dict[int, Any] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Listen to signals, after Lightning has set its own handlers."""
+        """Install the signal handlers, after Lightning has installed its own."""
         for number in SIGNALS:
             self._handlers[number] = signal.signal(number, self._on_signal)
 
@@ -55,12 +54,12 @@ class Checkpointing(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Write when it is time."""
+        """Write a checkpoint if one is due."""
         assert isinstance(pl_module, TranslationModel)
         stopping = any_rank(self.interrupted is not None, pl_module.device)
         now = pl_module.iteration
         if stopping or now % self.every == 0 or now == self.stop:
-            self.metric_logging.flush()  # a model with a number that is none is not worth keeping
+            self.metric_logging.flush()  # raises if a term is NaN or infinite, so that no such checkpoint is written
             self._write(pl_module)
         if stopping:
             self.interrupted = self.interrupted or signal.SIGTERM
@@ -75,7 +74,7 @@ class Checkpointing(pl.Callback):
             old.unlink()
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Give the signals back."""
+        """Restore the signal handlers from before."""
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         self._handlers.clear()

@@ -1,4 +1,4 @@
-"""Say in plain words when a training goes wrong: one side is too strong, styles have become one, gradients jump."""
+"""Warn when training goes wrong: an imbalance of the networks, mode collapse, or a jump of a gradient norm."""
 
 import logging
 import statistics
@@ -12,39 +12,39 @@ from translate.training.callbacks.metric_logging import MetricLogging
 
 log = logging.getLogger("translate")
 
-PATIENCE = 5  # records in a row before a state is called lasting
-MEMORY = 20  # records that a gradient norm is compared with
-TOO_SURE = 0.995  # share of pairs that the discriminator ranks rightly
-TOO_BLIND = 0.53
-ONE_IMAGE = 0.01  # mean difference between the images of two codes, of a range of 2
-JUMP = 20.0  # times the median
+PATIENCE = 5  # consecutive records before a warning
+HISTORY = 20  # earlier records for the median of a gradient norm
+TOO_STRONG = 0.995  # accuracy: fraction of (real, fake) pairs that the discriminator ranks correctly
+TOO_WEAK = 0.53
+SAME_IMAGE = 0.01  # mean absolute difference between the images of two codes; values are in [-1, 1]
+JUMP = 20.0  # ratio of a gradient norm to its median
 
 
 class Health(pl.Callback):
-    """Look at every record of `MetricLogging` and warn, once for each trouble until it has passed.
+    """Check every record of `MetricLogging` and log a warning, once per problem until it has passed.
 
-    Looked at are ``accuracy/*``, the share of pairs of a real and a fake image that a discriminator ranks rightly;
-    ``*/diversity``, minus the difference between the images of two codes; and ``gradient_norm/*``.
+    Checked terms: ``accuracy/*``, the fraction of pairs of a real and a fake image that a discriminator ranks
+    correctly; ``*/diversity``, the negative difference between the images of two codes; ``gradient_norm/*``.
     """
 
     def __init__(self, metric_logging: MetricLogging) -> None:
         self.metric_logging = metric_logging
-        self.troubles: set[str] = set()
-        self._records: deque[Mapping[str, float]] = deque(maxlen=MEMORY)
+        self.active: set[str] = set()  # terms with a problem in the latest record
+        self._records: deque[Mapping[str, float]] = deque(maxlen=HISTORY)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: object) -> None:
-        """Look at a new record, in the first process."""
+        """Check a new record, in the first process."""
         latest = self.metric_logging.latest
         if process_rank() != 0 or not latest or (self._records and self._records[-1] is latest):
             return
-        found = dict(self.look(latest))
-        for trouble, sentence in found.items():
-            if trouble not in self.troubles:
-                log.warning("iteration %d: %s", pl_module.iteration, sentence)
-        self.troubles = set(found)
+        problems = dict(self.check(latest))
+        for term, warning in problems.items():
+            if term not in self.active:
+                log.warning("iteration %d: %s", pl_module.iteration, warning)
+        self.active = set(problems)
 
-    def look(self, record: Mapping[str, float]) -> Iterator[tuple[str, str]]:
-        """Yield (key, sentence) for each trouble that a new record shows, and remember the record."""
+    def check(self, record: Mapping[str, float]) -> Iterator[tuple[str, str]]:
+        """Yield (term, warning) for each problem in a new record, and add the record to the history."""
         before = list(self._records)
         self._records.append(record)
         recent = list(self._records)[-PATIENCE:]
@@ -56,28 +56,28 @@ class Health(pl.Callback):
             values = [r[name] for r in recent]
             if name.startswith("accuracy/"):
                 yield from self._imbalance(name, values)
-            if name.endswith("/diversity") and all(abs(v) < ONE_IMAGE for v in values):
+            if name.endswith("/diversity") and all(abs(v) < SAME_IMAGE for v in values):
                 yield (
                     name,
-                    f"two codes give nearly the same image ({name}: a difference of {abs(value):.4f} in a range of 2); "
-                    "styles have become one: raise the weight of diversity or the rate of the mapping network",
+                    f"possible mode collapse: two codes give nearly the same image ({name}: mean difference "
+                    f"{abs(value):.4f}). Raise the weight of diversity or the learning rate of the mapping network",
                 )
 
     @staticmethod
     def _imbalance(name: str, values: list[float]) -> Iterator[tuple[str, str]]:
-        which = name.removeprefix("accuracy/")
+        role = name.removeprefix("accuracy/")
         mean = statistics.fmean(values)
-        if min(values) > TOO_SURE:
+        if min(values) > TOO_STRONG:
             yield (
                 name,
-                f"{which} ranks {mean:.1%} of pairs of real and fake rightly, so the generator learns little from it; "
-                "lower its learning rate or raise the weight of its penalty",
+                f"{role} ranks {mean:.1%} of (real, fake) pairs correctly, so the generator gets little signal. "
+                "Lower its learning rate or raise the weight of its penalty",
             )
-        elif max(values) < TOO_BLIND:
+        elif max(values) < TOO_WEAK:
             yield (
                 name,
-                f"{which} ranks only {mean:.1%} of pairs of real and fake rightly, as a coin would; raise its learning "
-                "rate or lower the generator's",
+                f"{role} ranks only {mean:.1%} of (real, fake) pairs correctly, which is near chance. Raise its "
+                "learning rate or lower the generator's",
             )
 
     @staticmethod
@@ -88,6 +88,6 @@ class Health(pl.Callback):
         if usual > 0 and value > JUMP * usual:
             yield (
                 name,
-                f"{name} jumped to {value:.3g}, {value / usual:.0f} times its median; if it comes again, lower the "
+                f"{name} jumped to {value:.3g}, {value / usual:.0f} times its median. If this repeats, lower the "
                 "learning rates or set model.gradient_clip",
             )

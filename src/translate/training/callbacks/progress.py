@@ -1,4 +1,4 @@
-"""Show how far a run is: a bar on a terminal or in a notebook, plain lines in a log."""
+"""Show the progress of a run: a bar on a terminal or in a notebook, plain lines in a log."""
 
 import logging
 import time
@@ -14,27 +14,27 @@ from translate.training.callbacks.metric_logging import MetricLogging
 
 log = logging.getLogger("translate")
 
-LINE_EVERY = 10.0  # seconds between lines where no bar can be drawn
+LINE_EVERY = 10.0  # seconds between lines, without a bar
 
 
 class Progress(pl.Callback):
-    """Iterations and images a second, time left and the model's headline terms."""
+    """Show iterations and images per second, the remaining time and the model's `progress_terms`."""
 
     def __init__(self, metric_logging: MetricLogging, start: int, stop: int, batch_size: int) -> None:
         self.metric_logging, self.start, self.stop, self.batch_size = metric_logging, start, stop, batch_size
         self._bar: Any = None
-        self._began = self._said = time.monotonic()
+        self._began = self._last_line = time.monotonic()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw the bar, where one can be drawn."""
-        self._began = self._said = time.monotonic()
+        """Create the bar, on a terminal or in a notebook."""
+        self._began = self._last_line = time.monotonic()
         if process_rank() == 0 and is_interactive():
             self._bar = tqdm(total=self.stop, initial=self.start, unit="it", dynamic_ncols=True, smoothing=0.05)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Move the bar, or say a line now and then."""
+        """Advance the bar, or log a line if one is due."""
         assert isinstance(pl_module, TranslationModel)
         if process_rank() != 0:
             return
@@ -44,16 +44,16 @@ class Progress(pl.Callback):
         if self._bar is not None:
             self._bar.update(done - self._bar.n)
             self._bar.set_postfix_str(f"{rate * self.batch_size:.0f} img/s {self._terms(pl_module)}", refresh=False)
-        elif now - self._said >= LINE_EVERY or done == self.stop:
-            self._said = now
-            left = (self.stop - done) / rate
+        elif now - self._last_line >= LINE_EVERY or done == self.stop:
+            self._last_line = now
+            remaining = (self.stop - done) / rate
             log.info(
                 "iteration %d of %d, %.2f it/s, %.0f img/s, %s left%s",
                 done,
                 self.stop,
                 rate,
                 rate * self.batch_size,
-                duration(left),
+                duration(remaining),
                 f"; {terms}" if (terms := self._terms(pl_module)) else "",
             )
 
@@ -62,14 +62,14 @@ class Progress(pl.Callback):
         return " ".join(f"{name.split('/')[-1]} {latest[name]:.3f}" for name in model.progress_terms if name in latest)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Finish the bar."""
+        """Close the bar."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None
 
 
 def duration(seconds: float) -> str:
-    """Return a time as 1:02:03, or 2:03 below an hour.
+    """Format seconds as 1:02:03, or 2:03 below an hour.
 
     >>> duration(3723.4), duration(123.0)
     ('1:02:03', '2:03')

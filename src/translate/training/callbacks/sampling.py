@@ -1,4 +1,4 @@
-"""Draw sample grids of fixed held-out images while a model trains."""
+"""Write sample grids of fixed held-out images during training."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ NUM_IMAGES = 12
 
 
 class Sampling(pl.Callback):
-    """Write the model's sample grids every ``every`` iterations and at the end, and show them to the loggers."""
+    """Write the model's sample grids every ``every`` iterations and at the end, to samples/ and the loggers."""
 
     def __init__(self, folder: RunFolder | None, data: DataModule, every: int, stop: int) -> None:
         self.folder, self.data, self.every, self.stop = folder, data, every, stop
@@ -26,13 +26,13 @@ class Sampling(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Draw when it is time."""
+        """Write grids if they are due."""
         assert isinstance(pl_module, TranslationModel)
         if pl_module.iteration % self.every == 0 or pl_module.iteration == self.stop:
             self.draw(trainer, pl_module)
 
     def draw(self, trainer: pl.Trainer, model: TranslationModel) -> None:
-        """Draw now, in the first process."""
+        """Write grids now, in the first process."""
         if process_rank() != 0 or self.folder is None:
             return
         if self._fixed is None:
