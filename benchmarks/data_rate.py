@@ -21,11 +21,11 @@ from translate.training import build
 AUGMENTATIONS = ("none", "flip", "resize_crop_flip", "crop_flip")
 
 
-def pictures_of(batch: object) -> int:
+def num_images(batch: object) -> int:
     """Return how many images a batch holds."""
     if isinstance(batch, RawImages):
         return len(batch.pixels)
-    return sum(pictures_of(value) for value in batch) if isinstance(batch, tuple) else 0
+    return sum(num_images(value) for value in batch) if isinstance(batch, tuple) else 0
 
 
 def main() -> None:
@@ -62,7 +62,7 @@ def main() -> None:
                 data.augment(batch)
                 seconds["fetching"] += middle - start
                 seconds["augmenting"] += time.process_time() - middle
-                count += pictures_of(batch)
+                count += num_images(batch)
             whole = sum(seconds.values())
             print(
                 f"{augment}: {count / whole:,.0f} images of {asked.size} px a second of one core "
