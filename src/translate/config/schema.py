@@ -68,9 +68,7 @@ class TrainerConfig:
         False  # keep what goes into stages alone, and compute the rest again: less memory, more time
     )
     compile: bool = False  # torch.compile the networks: a minute or two at the start, faster iterations
-    hang_timeout: float | None = (
-        30.0  # seconds that one of several processes may do nothing while others wait; null: any
-    )
+    hang_timeout: float | None = 1800.0  # seconds that the ranks wait for one of them at a collective call; null: any
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What several processes that train together do in common."""
+"""Collective operations of the processes that train together. A process without others returns at once."""
 
 import logging
 from collections.abc import Callable
@@ -13,8 +13,6 @@ from translate.distributed.watchdog import CollectiveCounter
 
 log = logging.getLogger("translate")
 
-FAILED = 1  # the exit code of a process that ends because another one is gone
-
 
 def alone() -> bool:
     """Return whether this process trains without others."""
@@ -22,29 +20,29 @@ def alone() -> bool:
 
 
 def process_rank() -> int:
-    """Return the rank of this process among those that train together; 0 when alone."""
+    """Return the rank of this process; 0 without others."""
     return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
 
 
 def process_count() -> int:
-    """Return how many processes train together; 1 when alone."""
+    """Return the number of processes that train together; 1 without others."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def shard_rank() -> int:
-    """Return which share of the global batch is under way: that of a process, or of one of its parts."""
+    """Return the number of the current shard of the global batch, counted over processes and microbatches."""
     return process_rank() * current_microbatch().count + current_microbatch().index
 
 
 def shard_count() -> int:
-    """Return into how many shares the global batch is split, over processes and parts."""
+    """Return the number of shards of the global batch: processes times microbatches."""
     return process_count() * current_microbatch().count
 
 
 def all_reduce_mean(tensors: list[Tensor]) -> None:
-    """Replace tensors, in place, by their mean over all processes; nothing happens in a single process.
+    """Replace tensors, in place, by their mean over all processes.
 
-    One flat buffer for all: one collective call an update, whatever the number of parameters.
+    One flat buffer holds all tensors, so an update needs one collective call, whatever the number of parameters.
     """
     if alone() or not tensors:
         return
@@ -52,54 +50,54 @@ def all_reduce_mean(tensors: list[Tensor]) -> None:
     CollectiveCounter.increment()
     dist.all_reduce(flat)
     flat /= dist.get_world_size()
-    parts = flat.split([tensor.numel() for tensor in tensors])
-    torch._foreach_copy_(tensors, [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)])
+    means = flat.split([tensor.numel() for tensor in tensors])
+    torch._foreach_copy_(tensors, [mean.view_as(tensor) for mean, tensor in zip(means, tensors, strict=True)])
 
 
 def gather(images: Tensor) -> Tensor:
-    """Return the images (B, ...) of all processes, one below the other by rank (N * B, ...), without gradients.
+    """Return the images (B, ...) of all processes, concatenated by rank (N * B, ...), without gradients.
 
-    Every process must ask, with as many images.
+    Every process must call this with the same number of images.
     """
     if alone():
         return images.detach()
-    mine = images.detach().contiguous()
-    found = [torch.empty_like(mine) for _ in range(process_count())]
+    own = images.detach().contiguous()
+    gathered = [torch.empty_like(own) for _ in range(process_count())]
     CollectiveCounter.increment()
-    dist.all_gather(found, mine)
-    return torch.cat(found)
+    dist.all_gather(gathered, own)
+    return torch.cat(gathered)
 
 
-def on_global_batch(images: Tensor, then: Callable[[Tensor], Tensor]) -> Tensor:
-    """Return the rows of the share under way, of what ``then`` makes of the images (B, ...) of all shares.
+def on_global_batch(images: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+    """Apply a function to the images (B, ...) of all shards, concatenated; return the rows of the current shard.
 
-    They come to it one below the other, without gradients. Every process and every part must ask, with as many images;
-    ``then`` is called once in a process, whatever the number of its parts.
+    The images have no gradients. Every process and every microbatch must call this with the same number of images.
+    ``function`` is called once in each process, whatever the number of microbatches.
     """
-    whole = rendezvous(images, lambda parts: then(gather(torch.cat(parts))))
-    return local_shard(whole)
+    result = rendezvous(images, lambda microbatches: function(gather(torch.cat(microbatches))))
+    return local_shard(result)
 
 
-def local_shard(whole: Tensor) -> Tensor:
-    """Return the rows of the share under way, of what has a row for every image of the global batch."""
-    return whole.chunk(shard_count())[shard_rank()]
+def local_shard(rows: Tensor) -> Tensor:
+    """Return the rows of the current shard, of a tensor with a row for each image of the global batch."""
+    return rows.chunk(shard_count())[shard_rank()]
 
 
 def all_gather_object(value: Any) -> list[Any]:
-    """Return the values of all processes, by rank; every process must ask. They travel as pickles."""
+    """Return the values of all processes by rank. Every process must call this. Values travel as pickles."""
     if alone():
         return [value]
-    found: list[Any] = [None] * process_count()
+    values: list[Any] = [None] * process_count()
     CollectiveCounter.increment()
-    dist.all_gather_object(found, value)
-    return found
+    dist.all_gather_object(values, value)
+    return values
 
 
 def any_rank(flag: bool, device: torch.device) -> bool:
-    """Return whether the flag is set in any process; every process must ask."""
+    """Return whether the flag is set in any process. Every process must call this."""
     if alone():
         return flag
-    word = torch.tensor(float(flag), device=device)
+    result = torch.tensor(float(flag), device=device)
     CollectiveCounter.increment()
-    dist.all_reduce(word, op=dist.ReduceOp.MAX)
-    return bool(word.item())
+    dist.all_reduce(result, op=dist.ReduceOp.MAX)
+    return bool(result.item())

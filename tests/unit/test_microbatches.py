@@ -1,4 +1,4 @@
-"""Parts of a batch take turns and meet."""
+"""Microbatches run as coroutines and wait for each other."""
 
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ class Batch(NamedTuple):
     labels: tuple[Tensor, Tensor]
 
 
-def test_parts_wait_for_each_other_where_they_meet() -> None:
+def test_microbatches_wait_for_each_other_at_a_rendezvous() -> None:
     said: list[tuple[str, int]] = []
 
     def step(batch: int) -> None:
@@ -30,7 +30,7 @@ def test_parts_wait_for_each_other_where_they_meet() -> None:
     ]
 
 
-def test_a_part_knows_its_place() -> None:
+def test_a_microbatch_knows_its_number() -> None:
     seen = []
     run_microbatches(
         lambda _: (seen.append(current_microbatch()), rendezvous(None, len), seen.append(current_microbatch())),
@@ -43,7 +43,7 @@ def test_a_part_knows_its_place() -> None:
     assert rendezvous(3, sum) == 3
 
 
-def test_each_part_keeps_its_own_gradient_mode() -> None:
+def test_each_microbatch_keeps_its_own_gradient_mode() -> None:
     found = []
 
     def step(_: int) -> None:
@@ -58,7 +58,7 @@ def test_each_part_keeps_its_own_gradient_mode() -> None:
     assert torch.is_grad_enabled()
 
 
-def test_an_error_in_one_part_ends_all_of_them() -> None:
+def test_an_error_in_one_microbatch_ends_all_of_them() -> None:
     ended = []
 
     def step(batch: int) -> None:
@@ -76,12 +76,12 @@ def test_an_error_in_one_part_ends_all_of_them() -> None:
     assert current_microbatch() == Microbatch(0, 1)
 
 
-def test_parts_that_take_different_ways_are_our_mistake() -> None:
+def test_microbatches_that_take_different_ways_are_a_mistake() -> None:
     with pytest.raises(AssertionError, match="different ways"):
         run_microbatches(lambda batch: rendezvous(None, len) if batch else None, [0, 1])
 
 
-def test_a_batch_is_split_as_it_is_made_up() -> None:
+def test_a_batch_keeps_its_structure_when_it_is_split() -> None:
     batch = (Batch(torch.arange(4), (torch.arange(4) + 10, torch.arange(4) + 20)),)
     first, second = split(batch, 2)
     assert isinstance(first, tuple)

@@ -1,4 +1,4 @@
-"""Gradient accumulation: a batch in parts makes the updates of the whole batch."""
+"""Gradient accumulation: a batch in microbatches makes the updates of the whole batch."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ from translate.training import build
 FURTHER = {
     "stargan_v2": ["model.weights.discriminator.gradient_penalty=1"],
     "stargan_v1": ["model.num_critic=2"],
-    "pix2pix": [  # batch norm is refused, and dropout draws for each part anew
+    "pix2pix": [  # batch norm is refused, and dropout draws for each microbatch anew
         "model.networks.generator.norm=instance",
         "model.networks.generator.dropout=false",
         "model.networks.discriminator.norm=instance",
@@ -46,7 +46,7 @@ def in_float64(batch: object) -> object:
 
 
 @pytest.mark.parametrize("name", COVERED)
-def test_parts_make_the_updates_of_the_whole(name: str) -> None:
+def test_microbatches_make_the_updates_of_the_whole_batch(name: str) -> None:
     whole, terms = after(name, 1)
     used = [parameter for network in whole.inference_networks().values() for parameter in network.parameters()]
     assert all(parameter.dtype == torch.float32 for parameter in used)
