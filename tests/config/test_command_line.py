@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from translate import __version__
-from translate.cli import COMMANDS
+from translate.cli import commands
 from translate.sweeps.launch import _spelled_out
 
 Call = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -57,7 +57,7 @@ def stubbed(tmp_path: Path, small: list[str]) -> Call:
 def test_help_version_and_lists(command: Call) -> None:
     overview = command("--help")
     assert overview.returncode == 0
-    assert all(name in overview.stdout for name, entry in COMMANDS.items() if not entry.hidden)
+    assert all(entry.name in overview.stdout for entry in commands() if not entry.hidden)
     assert "--hydra-help" in overview.stdout
     assert command("--version").stdout.strip() == f"translate-gan {__version__}"
     assert "stargan_v2_generator" in command("list").stdout
@@ -67,7 +67,7 @@ def test_help_version_and_lists(command: Call) -> None:
     assert "my_lab/first\n    does a plug-in" in command("list", "experiments", "plugins=[my_lab]").stdout
 
 
-@pytest.mark.parametrize("name", [name for name, entry in COMMANDS.items() if not entry.hidden])
+@pytest.mark.parametrize("name", [entry.name for entry in commands() if not entry.hidden])
 def test_help_of_each_command(command: Call, name: str) -> None:
     answer = command(name, "-h")
     assert answer.returncode == 0
@@ -78,8 +78,8 @@ def test_help_of_each_command(command: Call, name: str) -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["lst"], "unknown command 'lst'; did you mean 'list'?"),
-        (["list", "netwoks"], "list: there is nothing called 'netwoks'; did you mean 'networks'?"),
+        (["lst"], "unknown command 'lst'. Did you mean 'list'?"),
+        (["list", "netwoks"], "list: unknown kind 'netwoks'. Did you mean 'networks'?"),
         (["show", "run=nothing"], "run: nothing is not there; expected a run folder"),
         ([*SMALL, "trainer.devces=1"], "trainer.devces: unknown key; did you mean 'devices'?"),
         (["-m", *SMALL, "seed=1,b"], "seed: found 'b', expected a whole number"),
@@ -179,6 +179,11 @@ def test_tab_completion() -> None:
         _translate_complete; echo "${{COMPREPLY[*]}}"
     }}
     try "python -m translate sh"
+    try "python -m translate ex"
+    try "python -m translate export pr"
+    try "python -m translate export private="
+    try "python -m translate list lo"
+    try "python -m translate evaluate metrics=[local,pa"
     try "python -m translate trainer=d"
     try "python -m translate train debug=f"
     try "python -m translate iterat"
@@ -188,6 +193,11 @@ def test_tab_completion() -> None:
     answer = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=120, check=False)
     assert answer.stdout.splitlines() == [
         "show",
+        "experiments= export",
+        "private=",
+        "private=false private=true",
+        "logger losses",
+        "metrics=[local,paired",
         "trainer=ddp trainer=ddp_cpu",
         "debug=fast",
         "iterations=",

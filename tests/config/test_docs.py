@@ -11,14 +11,9 @@ from types import ModuleType
 import pytest
 from hydra._internal.utils import get_args_parser
 
-from translate.cli import COMMANDS, main
-from translate.commands import benchmark as benchmark
-from translate.commands import evaluate as measuring
-from translate.commands import sweep as sweep
-from translate.commands import table as tables
-from translate.commands.arguments import read
-from translate.commands.download import parse
-from translate.commands.weights import EXPORT, IMPORT
+from translate.cli import MODULES, command, main
+from translate.commands import benchmark, download, evaluate, sweep
+from translate.commands.arguments import parse
 from translate.config.compose import activate_named_plugins, load
 from translate.config.experiments import header
 from translate.registry import plugins
@@ -85,36 +80,31 @@ def test_generating_knows_nothing_of_plugins(generator: ModuleType, small: list[
 def test_quoted_command_is_good(document: str, line: str, small: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """`small` lets the plug-in example be found."""
     words = shlex.split(line, comments=True)[len(PROGRAM.split()) :]
-    name = words[0] if words and words[0] in COMMANDS else "train"
+    name = words[0] if words and words[0] in MODULES else "train"
     if name == "list" or any(word in ("-h", "--help", "--version") for word in words):
         assert main(words) == 0, capsys.readouterr().err
         return
     words = [word for word in words if word != name]
+    arguments = parse(command(name), words)
     if name == "download":
-        order = parse(words)
-        assert (order is None) == (not words)
+        assert (download.order_from(arguments) is None) == (not words)
         return
-    if name in ("export", "import"):  # they are run by tests/cli/test_weights_commands.py
-        read(name, words, {"export": EXPORT, "import": IMPORT}[name], rest=name == "import")
-        return
-    if name == "table":
-        assert tables.read(words)[0]
+    if name in ("export", "import", "table"):  # tests/cli and tests/unit/test_tables.py run them
         return
     if name == "sweep":
-        sweep.check(*sweep.read(words), scan=False)
+        sweep.check(*sweep.read(arguments), scan=False)
         return
     if name == "evaluate":
-        assert measuring.configuration([w for w in words if not w.startswith("run=")] + ["run=runs/one"]).run
+        assert evaluate.metrics_of(arguments)
         return
     if name == "benchmark":
-        _, _, rest = benchmark.read([word for word in words if word != "--compare" and not word.startswith("commit=")])
-        load([*rest, *benchmark.QUIET], scan=False)
+        changes = [word for word in arguments.compare or () if not word.startswith("commit=")]
+        load([*arguments.overrides, *changes, *benchmark.QUIET], scan=False)
         return
-    if any(word.startswith("run=") for word in words):
-        assert (name, len(set(words) - {"--memory"})) == ("show", 1)
+    if name == "show" and arguments.run is not None:
+        assert not arguments.overrides
         return
-    words = [word for word in words if word != "--memory"]
-    args = get_args_parser().parse_args([_spelled_out(word) for word in words])
+    args = get_args_parser().parse_args([_spelled_out(word) for word in arguments.overrides])
     args.overrides = [word for word in args.overrides if not word.startswith("resume=runs/")]
     activate_named_plugins(args.overrides)
     runs = _single_runs(args)

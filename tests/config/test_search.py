@@ -139,7 +139,8 @@ def test_shipped_spaces_are_good(capsys: pytest.CaptureFixture[str]) -> None:
             for value in parameter.ends():
                 load([*found.overrides, search_space.override(key, value)], scan=False)
     assert main(["sweep", "-h"]) == 0
-    assert ", ".join(names) in capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"Known: {', '.join(names)}" in said
 
 
 def test_all_problems_of_a_file_are_said_at_once(tmp_path: Path) -> None:
@@ -212,9 +213,10 @@ def test_mistakes_of_the_command_line(
     tree = {"objectives": {"a": "minimize"}, "space": {"data.batch_sise": [1, 2]}, "overrides": small}
     (tmp_path / "a.yaml").write_text(yaml.safe_dump(tree))
     for words, sentence in (
-        (["sweep"], "expected sweep=NAME"),
+        (["sweep"], "sweep: this argument is missing; expected sweep=NAME|FILE.yaml"),
         (["sweep", "sweep=stargan_v2_rate"], "did you mean 'stargan_v2_rates'?"),
         (["sweep", "sweep=a.yaml"], "data.batch_sise: unknown key; did you mean 'batch_size'?"),
+        (["sweep", "sweep=a.yaml", "sweep.n_job=2"], "unknown argument 'sweep.n_job'. Did you mean 'sweep.n_jobs'?"),
         (["sweep", "sweep=a.yaml", "folder=x"], "every trial has a folder of its own"),
         (
             ["sweep", "sweep=stargan_v2_rates", "sweep.storage=nonsense://x"],

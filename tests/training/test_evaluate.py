@@ -147,12 +147,12 @@ def test_a_killed_evaluation_is_made_up_for_when_the_run_goes_on(run: Path, monk
         (["run=RUN", "checkpoint=9"], "no checkpoint of iteration 9; expected one of 2, 4"),
         (["run=RUN", "checkpoint=first"], "expected last, best or an iteration"),
         (["run=RUN", "metrics=locale"], "metrics=locale: not found; did you mean 'local'?"),
-        (["run=RUN", "metrics=none"], "metrics: found none"),
-        (["run=RUN", "batchsize=2"], "batchsize: unknown key; did you mean 'batch_size'?"),
+        (["run=RUN", "metrics=none"], "metrics: no metric is chosen"),
+        (["run=RUN", "batchsize=2"], "evaluate: unknown argument 'batchsize'. Did you mean 'batch_size'?"),
         (["run=RUN", "metrics.local.num_source=2"], "num_source"),
-        (["run=RUN", "root=/"], "data=critters lies in no folder"),
-        (["run=RUN", "device=abacus"], "device: found 'abacus', which cannot be used here"),
-        ([], "run: you must give this"),
+        (["run=RUN", "root=/"], "root: data=critters has no folder"),
+        (["run=RUN", "device=abacus"], "device: this device cannot be used here"),
+        ([], "run: this argument is missing; expected run=RUN_FOLDER"),
     ],
 )
 def test_mistakes_are_said(run: Path, words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ import torch
 
 from training.tiny import tiny
 from translate.commands import benchmark
+from translate.commands.arguments import parse
 from translate.errors import UserError
 from translate.profiling import compare
 from translate.profiling.compare import Measurement
@@ -70,29 +71,32 @@ def test_operations_of_known_cost() -> None:
 
 
 def test_own_words_are_taken_out(tmp_path: Path) -> None:
-    settings, target, rest = benchmark.read(
-        ["model=stargan_v2", "benchmark.iterations=4", "benchmark.warmup=0", f"benchmark.json={tmp_path}/a.json"]
-    )
-    assert (settings["iterations"], settings["warmup"], settings["rounds"]) == (4, 0, 3)
-    assert target == tmp_path / "a.json"
-    assert rest == ["model=stargan_v2"]
+    words = ["model=stargan_v2", "benchmark.iterations=4", "benchmark.warmup=0", f"benchmark.json={tmp_path}/a.json"]
+    arguments = parse(benchmark.COMMAND, [*words, "--compare", "benchmark.x=1", "--y"])
+    assert arguments.settings == {"iterations": 4, "warmup": 0, "rounds": 3}
+    assert arguments.json == tmp_path / "a.json"
+    assert arguments.overrides == ("model=stargan_v2",)
+    assert arguments.compare == ("benchmark.x=1", "--y")
 
 
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["benchmark.iteration=4"], "benchmark.iteration: unknown key; did you mean 'iterations'?"),
-        (["benchmark.iterations=0"], "found '0', expected a whole number of at least 1"),
+        (
+            ["benchmark.iteration=4"],
+            "benchmark: unknown argument 'benchmark.iteration'. Did you mean 'benchmark.iterations'?",
+        ),
+        (["benchmark.iterations=0"], "benchmark.iterations: found 0, expected at least 1"),
         (["benchmark.json=nowhere/a.json"], "the folder nowhere does not exist"),
-        (["data=critters", "--compare"], "--compare wants the words by which the second command differs"),
-        (["iterations=5"], "say benchmark.iterations=N for the timed iterations"),
+        (["data=critters", "--compare"], "--compare: this argument needs words"),
+        (["iterations=5"], "iterations=5: a benchmark keeps nothing"),
         (["trainer=ddp_cpu", "trainer.devices=2"], "a benchmark is of one process on one device"),
         (["--compare", "commit=no_such_commit"], "commit=no_such_commit"),
     ],
 )
 def test_mistakes_are_told(words: list[str], sentence: str) -> None:
     with pytest.raises(UserError) as caught:
-        benchmark.run(words)
+        benchmark.run(parse(benchmark.COMMAND, words))
     assert sentence in str(caught.value)
 
 

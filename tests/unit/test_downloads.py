@@ -18,7 +18,8 @@ import pytest
 
 from archives import MAKERS, make_tar, make_zip, tree
 from serving import CONTENT, Answer, Server
-from translate.commands.download import parse
+from translate.commands.arguments import parse as parse_words
+from translate.commands.download import COMMAND, order_from
 from translate.downloads import download, partial_file
 from translate.downloads import fetch as fetch_module
 from translate.downloads import progress as progress_module
@@ -745,6 +746,10 @@ def test_an_interrupted_download_says_how_to_go_on(
 # --- words --------------------------------------------------------------------------------------------------
 
 
+def parse(words: list[str]) -> Order | None:
+    return order_from(parse_words(COMMAND, words))
+
+
 def test_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert parse([]) is None
@@ -776,13 +781,13 @@ def test_a_linked_folder_stays_linked(order: Order, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["horse2zebra"], "expected key=value, as in data=horse2zebra"),
-        (["root=x"], "say which, as data=horse2zebra"),
-        (["data="], "data is given no value"),
-        (["data=afhq", "data=maps"], "data is given twice"),
-        (["data=afhq", "rot=x"], "there is no key 'rot'; did you mean 'root'?"),
+        (["horse2zebra"], "download: found 'horse2zebra', expected argument=value, for example data=horse2zebra"),
+        (["root=x"], "data: this argument is missing; expected data=NAME, for example data=horse2zebra"),
+        (["data="], "data: the value is missing; expected NAME"),
+        (["data=afhq", "data=maps"], "data: this argument is given twice"),
+        (["data=afhq", "rot=x"], "download: unknown argument 'rot'. Did you mean 'root'?"),
         (["data=afhq", "root=a", "data.root=b"], "exclude each other"),
-        (["data=afhq", "keep=perhaps"], "keep: expected true or false, found 'perhaps'"),
+        (["data=afhq", "keep=perhaps"], "keep: found 'perhaps', expected true or false"),
         (["data=critters"], "there is no source for data=critters"),
         (["data=afhq", "mirror=nowhere"], "mirror=nowhere: there is no such folder"),
     ],

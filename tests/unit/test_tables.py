@@ -196,12 +196,12 @@ def test_the_command_writes_everything(
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["table"], "expected run folders"),
+        (["table"], "runs: this argument is missing; expected RUNS ..."),
         (["table", "nothing"], "nothing holds no run folder"),
-        (["table", "runs", "figur=FID"], "unknown key; did you mean 'figure'?"),
-        (["table", "runs", "figure=FIDD"], "no run has measured 'FIDD'; did you mean 'FID'?"),
-        (["table", "runs", "paper=nothing"], "there is no file nothing. Known: stargan_v2_table_1"),
-        (["table", "runs", "checkpoint=best"], "none of the 1 runs holds figures of this checkpoint"),
+        (["table", "runs", "figur=FID"], "table: unknown argument 'figur'. Did you mean 'figure'?"),
+        (["table", "runs", "figure=FIDD"], "figure: no run has this score: 'FIDD'. Did you mean 'FID'?"),
+        (["table", "runs", "paper=nothing"], "paper: unknown file 'nothing'. Known: stargan_v2_table_1"),
+        (["table", "runs", "checkpoint=best"], "none of the 1 runs has scores of this checkpoint"),
     ],
 )
 def test_mistakes(

@@ -1,64 +1,59 @@
-"""The command `benchmark`: how fast a configuration trains, or how much faster than another."""
+"""The command `benchmark`: measure how fast a configuration trains, or compare two."""
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from translate.errors import UserError, among
-from translate.profiling import compare
+from translate.commands.arguments import Command, arg, overrides
+from translate.errors import UserError
 
 if TYPE_CHECKING:
     from translate.config.schema import RunConfig
 
-HELP = """\
-  key=value                    what is trained, as for train; nothing is written to a run folder
-  benchmark.iterations=10      timed iterations, after benchmark.warmup=3
-  benchmark.json=FILE          also write all figures to a file
-  --compare key=value ...      the same command with these words more; both in turns, each in processes of its own
-  --compare commit=REV         the same command by the code of a commit (words may follow)
-  benchmark.rounds=3           how often each is measured in a comparison
-
-  The rate of the machine is that of a large matrix product; operations are those of convolutions and matrix products.
-  Parts are timed in two further iterations, operations counted in one more: neither takes part in the speed."""
-
-OWN = {"iterations": 10, "warmup": 3, "rounds": 3}
 QUIET = ("sample_every=null", "evaluate_every=null", "best=null", "metrics=none", "logger=none")
 
 
-def run(words: Sequence[str]) -> int:
-    """Measure, print a table, and return the exit code."""
-    words, changes = list(words), None
-    if "--compare" in words:
-        place = words.index("--compare")
-        words, changes = words[:place], words[place + 1 :]
-        if not changes:
-            raise UserError("benchmark: --compare wants the words by which the second command differs")
-    settings, target, rest = read(words)
-    figures = _alone(rest, settings) if changes is None else _against(rest, changes, settings)
-    if target is not None:
-        target.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+@dataclass(frozen=True)
+class Arguments:
+    """A configuration, the length of the measurement, and the changes to compare with."""
+
+    iterations: int = arg(10, name="benchmark.iterations", metavar="N", minimum=1, help="timed iterations")
+    warmup: int = arg(3, name="benchmark.warmup", metavar="N", minimum=0, help="iterations before these")
+    rounds: int = arg(
+        3, name="benchmark.rounds", metavar="N", minimum=1, help="measurements of each side of a comparison"
+    )
+    json: Path | None = arg(None, name="benchmark.json", metavar="FILE", help="also write all results to a file")
+    overrides: tuple[str, ...] = overrides("a configuration, as for train; no run folder is written")
+    compare: tuple[str, ...] | None = arg(
+        None,
+        name="--compare",
+        kind="remainder",
+        metavar="key=value ...",
+        help="compare with the same command and these words more, alternately and in separate processes; commit=REV "
+        "compares with the code of a commit",
+    )
+
+    @property
+    def settings(self) -> dict[str, int]:
+        """Return the length of the measurement by name."""
+        return {"iterations": self.iterations, "warmup": self.warmup, "rounds": self.rounds}
+
+
+def run(arguments: Arguments) -> int:
+    """Measure and print a table; return 0."""
+    if arguments.compare == ():
+        raise UserError("this argument needs words", key="--compare", expected="key=value ..., or commit=REV")
+    if arguments.json is not None and not arguments.json.parent.is_dir():
+        raise UserError(f"the folder {arguments.json.parent} does not exist", key="benchmark.json")
+    if arguments.compare is None:
+        results = _alone(arguments.overrides, arguments.settings)
+    else:
+        results = _against(arguments.overrides, arguments.compare, arguments.settings)
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     return 0
-
-
-def read(words: Sequence[str]) -> tuple[dict[str, int], Path | None, list[str]]:
-    """Return our own settings, the file to write (None: none), and the words of the configuration."""
-    settings, target, rest = dict(OWN), None, []
-    for word in words:
-        key, _, value = word.partition("=")
-        if not key.startswith("benchmark."):
-            rest.append(word)
-        elif (name := key.removeprefix("benchmark.")) == "json":
-            target = Path(value)
-            if not target.parent.is_dir():
-                raise UserError(f"benchmark.json: the folder {target.parent} does not exist")
-        elif name not in OWN:
-            raise UserError(f"{key}: unknown key{among(name, [*OWN, 'json'])}")
-        elif not value.isdigit() or int(value) < (name != "warmup"):
-            raise UserError(f"{key}: found {value!r}, expected a whole number of at least {int(name != 'warmup')}")
-        else:
-            settings[name] = int(value)
-    return settings, target, rest
 
 
 def configured(words: Sequence[str], total: int) -> "RunConfig":
@@ -69,7 +64,11 @@ def configured(words: Sequence[str], total: int) -> "RunConfig":
     overrides, config_dir = parsed_words(words)
     for word in overrides:
         if word.partition("=")[0].lstrip("+") in ("iterations", "folder", "resume"):
-            raise UserError(f"benchmark: {word}: nothing is kept; say benchmark.iterations=N for the timed iterations")
+            raise UserError(
+                "a benchmark keeps nothing",
+                key=word,
+                fix="leave it out; benchmark.iterations=N are the timed iterations",
+            )
     return load([*overrides, *QUIET, f"iterations={total}", f"checkpoint_every={total}"], config_dir)
 
 
@@ -84,6 +83,7 @@ def _alone(words: Sequence[str], settings: dict[str, int]) -> dict[str, Any]:
 
 
 def _against(words: Sequence[str], changes: Sequence[str], settings: dict[str, int]) -> dict[str, Any]:
+    from translate.profiling import compare
     from translate.profiling.report import comparison
 
     configured([*words, *(word for word in changes if not word.startswith(f"{compare.COMMIT}="))], 100)
@@ -98,3 +98,19 @@ def _against(words: Sequence[str], changes: Sequence[str], settings: dict[str, i
     named = {"A": " ".join(words) or "(no words)", "B": f"A with {' '.join(changes)}"}
     print(comparison(found, named))
     return {"sides": named, "rounds": [{"round": m.round, "side": "AB"[m.side], **m.results} for m in found]}
+
+
+COMMAND = Command(
+    "benchmark",
+    "Measure how fast a configuration trains, or how two compare.",
+    Arguments,
+    run,
+    examples=(
+        ("benchmark model=cyclegan data.batch_size=4", "iterations and images a second, and where the time goes"),
+        ("benchmark --compare trainer.precision=bf16-mixed", "two settings"),
+        ("benchmark --compare commit=HEAD~1", "two commits"),
+    ),
+    notes="The speed of the machine is that of a large matrix product; operations are those of convolutions and matrix "
+    "products. Phases are timed in two more iterations, operations are counted in one more; none of these is in the "
+    "speed.",
+)

@@ -1,102 +1,94 @@
-"""The command `download`: which set, to which folder; then fetch, unpack, and say how to train on it."""
+"""The command `download`: get a data set, or list the data sets that can be downloaded."""
 
-import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from translate.config.renamed import renamed_word
+from translate.commands.arguments import Command, arg, overrides
+from translate.console import wrapped
 from translate.downloads.download import ROOT, Order, obtain, order_of, training_command
 from translate.downloads.progress import in_units
 from translate.downloads.sources import read_all
-from translate.errors import UserError, among
-
-_KEYS = ("data", "root", "data.root", "mirror", "keep")
-
-
-def run(words: Sequence[str]) -> int:
-    """Download what the words ask for, or list what there is if there are none; return the exit code."""
-    order = parse(words)
-    if order is None:
-        print(overview())
-        return 0
-    print(obtain(order), *_what_now(order), sep="\n")
-    return 0
+from translate.errors import UserError
+from translate.registry import plugins
 
 
-def parse(words: Sequence[str]) -> Order | None:
-    """Return what the words ask for, None if there are none; UserError for what they should not say."""
-    given: dict[str, str] = {}
-    for word in map(renamed_word, words):
-        key, equals, value = word.partition("=")
-        if not equals:
-            raise UserError(f"download: found {word!r}, expected key=value, as in data={word}")
-        if key not in _KEYS and not key.startswith("data."):
-            raise UserError(f"download: there is no key {key!r}{among(key, _KEYS)}")
-        if not value or key in given:
-            raise UserError(f"download: {key} is given {'twice' if key in given else 'no value'}")
-        given[key] = value
-    if not given:
-        return None
-    if "data" not in given:
-        raise UserError("download: say which, as data=horse2zebra; 'python -m translate download' lists what there is")
-    selection = {key: value for key, value in given.items() if key not in _KEYS[1:]}
-    return order_of(
-        selection,
-        given.get("root"),
-        given.get("data.root"),
-        given.get("mirror"),
-        _yes(given.get("keep", "false")),
+def names(words: Sequence[str] = ()) -> list[str]:
+    """Return the names of all data sets that can be downloaded."""
+    return list(read_all())
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The data set, and where its files come from and go to."""
+
+    data: str | None = arg(
+        None, metavar="NAME", help="the data set; without it, all are listed", values=names, listed=True
+    )
+    root: str | None = arg(None, metavar="DIR", help=f"the folder of all data sets; default {ROOT}")
+    data_root: str | None = arg(None, name="data.root", metavar="DIR", help="the folder of this data set")
+    mirror: str | None = arg(None, metavar="DIR|URL", help="where the files come from, instead of their publishers")
+    keep: bool = arg(False, help="keep the archives after unpacking")
+    plugins: tuple[str, ...] = arg((), metavar="[my_lab]", help="packages that are not installed, with data sets")
+    selection: tuple[str, ...] = overrides(
+        "settings of a training command that name the data set too: data.collection=maps", keys=("data",)
     )
 
 
-def _yes(word: str) -> bool:
-    if word.lower() not in ("true", "false"):
-        raise UserError(f"download: keep: expected true or false, found {word!r}")
-    return word.lower() == "true"
+def run(arguments: Arguments) -> int:
+    """Get the data set and print how to train on it, or list all data sets; return 0."""
+    plugins.activate(arguments.plugins)
+    order = order_from(arguments)
+    if order is None:
+        print(listing())
+        return 0
+    print(obtain(order))
+    print(f"licence: {order.source.licence}")
+    if (command := training_command(order)) is not None:
+        print(f"to train on it:\n  {command}")
+    return 0
 
 
-# --- what there is ------------------------------------------------------------------------------------------
+def order_from(arguments: Arguments) -> Order | None:
+    """Return the order of a command line, None if it has no argument; UserError if it names no data set."""
+    if arguments.data is None:
+        if arguments != Arguments(plugins=arguments.plugins):
+            raise UserError("this argument is missing", key="data", expected="data=NAME, for example data=horse2zebra")
+        return None
+    words = [f"data={arguments.data}", *arguments.selection]
+    if arguments.selection or arguments.data not in read_all():
+        from translate.config.renamed import renamed_word  # imports OmegaConf
+
+        words = list(map(renamed_word, words))
+    return order_of(
+        dict(word.split("=", 1) for word in words if "=" in word),
+        arguments.root,
+        arguments.data_root,
+        arguments.mirror,
+        arguments.keep,
+    )
 
 
-def overview() -> str:
-    """Return the list of what can be downloaded, with sizes, folders and terms."""
+def listing() -> str:
+    """Return the data sets that can be downloaded, with sizes, folders and licences."""
     known = read_all()
     width = max(map(len, known))
     lines = []
     for name, source in known.items():
         size = "size unknown" if source.bytes is None else in_units(source.bytes)
         place = f"{size:<12}  to {ROOT}/{name}" if source.files else "by hand: the command says how"
-        lines += [f"{name:<{width}}  {place}", f"    {source.about}"]
-        lines += [textwrap.fill(f"licence: {source.licence}", 104, initial_indent="    ", subsequent_indent="    ")]
-    return "\n".join([*lines, "", "'python -m translate download data=NAME' gets one; -h tells more"])
+        lines += [f"{name:<{width}}  {place}", f"    {source.about}", wrapped("    ", f"licence: {source.licence}")]
+    return "\n".join([*lines, "", "'python -m translate download data=NAME' gets one of them"])
 
 
-def help_text() -> str:
-    """Return the rest of the command's help."""
-    names = textwrap.fill(", ".join(read_all()), 104, initial_indent="  ", subsequent_indent="  ")
-    return "\n".join(
-        [
-            "",
-            "  download                   list what there is: sizes, folders, licences",
-            f"  download data=NAME         get one, into {ROOT}/NAME",
-            "  root=DIR                   another folder than datasets for all data sets",
-            "  data.root=DIR              the folder of this one, as the training command names it",
-            "  mirror=DIR, mirror=URL     where the files are taken from, instead of the published places",
-            "  keep=true                  do not remove the archives when they are unpacked",
-            "",
-            "  Interrupted, it goes on where it stopped. The words of a training command name a set as well:",
-            "  download data=cyclegan_set data.collection=maps",
-            "",
-            "names",
-            names,
-        ]
-    )
-
-
-def words_to_complete() -> list[str]:
-    """Return the words that a shell may complete."""
-    return [*(f"data={name}" for name in read_all()), *(f"{key}=" for key in _KEYS[1:-1]), "keep=true"]
-
-
-def _what_now(order: Order) -> list[str]:
-    command = training_command(order)
-    return [f"licence: {order.source.licence}", *([f"to train on it:\n  {command}"] if command else [])]
+COMMAND = Command(
+    "download",
+    "Get a data set, or list the data sets that can be downloaded.",
+    Arguments,
+    run,
+    examples=(
+        ("download", "list all: sizes, folders, licences"),
+        ("download data=horse2zebra", f"get one, into {ROOT}/horse2zebra"),
+        ("download data=cyclegan_set data.collection=maps", "get the data set of a training command"),
+    ),
+    notes="An interrupted download continues where it stopped when the command is given again.",
+)

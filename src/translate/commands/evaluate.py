@@ -1,115 +1,109 @@
-"""The command `evaluate`: a run folder, a checkpoint and metrics in Hydra's grammar; then measure and tell."""
+"""The command `evaluate`: score a checkpoint of a run by metrics."""
 
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from translate.config import check as checks
-from translate.config.binding import bind_fields
-from translate.config.compose import compose, plain
-from translate.config.schema import read_yaml
+from translate.commands.arguments import Command, arg, overrides
+from translate.commands.completion import checkpoints as checkpoints_of
+from translate.commands.completion import run_folders
 from translate.console import setup_logging
-from translate.errors import ConfigError, UserError
+from translate.errors import ConfigError, Problem, UserError
 from translate.runs.folder import RunFolder
 
-ROOT = "evaluate"
+CONFIG_NAME = "evaluate"
+"""The root of the configuration of metrics."""
 
 log = logging.getLogger("translate")
 
-HELP = """\
-  run=RUN_FOLDER             which run
-  checkpoint=last            or best (of a run with best=...), or an iteration that is kept
-  metrics=local              what is measured, as a model's own judge sees it: no download
-  metrics=local_features     FID, KID, precision, recall, density, coverage on that judge's features
-  metrics=published          as the StarGAN v2 paper: FID, LPIPS
-  metrics=clean              as clean-fid: FID, KID, precision, recall, density, coverage
-  metrics=paired             PSNR, SSIM, on a data set of pairs
-  metrics=[clean,published]  several; '~metrics.prdc_clean' leaves one out, metrics.kid_clean.subset_size=500 sets one
-  metrics.fid_clean.weights=FILE   a file of weights; else it is fetched once into the cache
-  batch_size=32 seed=0 device=auto root=FOLDER cache=FOLDER plugins=[my_lab]
 
-  Figures go to RUN_FOLDER/metrics/<protocol>_<checkpoint>.json. An evaluation that was stopped goes on where it was.
-  On several GPUs: torchrun --nproc-per-node 8 -m translate evaluate run=..."""
+def default_cache() -> Path:
+    """Return the folder where weights and reference statistics are kept by default."""
+    return Path(os.environ.get("TRANSLATE_CACHE", "~/.cache/translate")).expanduser()
 
 
 @dataclass(frozen=True)
-class EvaluateConfig:
-    """What is measured of which run."""
+class Arguments:
+    """The run, its checkpoint, and how it is evaluated."""
 
-    run: str
-    checkpoint: str | int
-    metrics: dict[str, Any]  # label -> {name: key of METRICS, its arguments}
-    batch_size: int
-    seed: int
-    device: str
-    root: str | None
-    cache: str | None
-    plugins: list[str]
+    run: Path = arg(metavar="RUN_FOLDER", help="the run to evaluate", values=run_folders)
+    checkpoint: str = arg("last", metavar="last|best|N", help="which of its checkpoints", values=checkpoints_of)
+    batch_size: int = arg(32, metavar="N", minimum=1, help="images that are translated at once, in each process")
+    seed: int = arg(0, metavar="N", minimum=0, help="of latent codes, references and samples")
+    device: str = arg("auto", metavar="auto|cpu|cuda|cuda:1|mps", help="where the networks run")
+    root: str | None = arg(None, metavar="FOLDER", help="where the data is now, if it was moved")
+    cache: Path | None = arg(
+        metavar="FOLDER", help="of weights and reference statistics; null: keep no statistics", factory=default_cache
+    )
+    plugins: tuple[str, ...] = arg((), metavar="[my_lab]", help="packages beside those of the run")
+    overrides: tuple[str, ...] = overrides(
+        "which metrics, and their arguments: metrics=[clean,local], metrics.kid_clean.subset_size=500; "
+        "'~metrics.prdc_clean' leaves one out; 'list metrics' lists all",
+        keys=("metrics",),
+    )
 
 
-def configuration(words: Sequence[str]) -> EvaluateConfig:
-    """Return the checked configuration of a command line; UserError, or ConfigError with all problems."""
-    _activate_those_of_the_run(words)
-    problems: list[str] = []
-    tree = compose(words, ROOT, problems=problems)
-    values: dict[str, Any] = {}
+def metrics_of(arguments: Arguments) -> dict[str, Any]:
+    """Return the checked metrics, label -> {name: key of METRICS, its arguments}; ConfigError with all problems."""
+    from translate.config.check import check_metrics
+    from translate.config.compose import compose, plain
+
+    problems: list[Problem] = []
+    tree = compose(arguments.overrides, CONFIG_NAME, problems=problems)
+    metrics: dict[str, Any] = {}
     if tree is not None:
-        found = plain(tree, problems)
-        if found.get("metrics") is None:
-            found["metrics"] = {}
-        values = bind_fields(EvaluateConfig, found, "", problems)
-        checks.check_metrics(values.get("metrics"), problems)
-        if isinstance(size := values.get("batch_size"), int) and size < 1:
-            problems.append(f"batch_size: found {size}, expected at least 1")
-        if isinstance(seed := values.get("seed"), int) and seed < 0:
-            problems.append(f"seed: found {seed}, expected at least 0")
-        if values.get("metrics") == {}:
-            problems.append("metrics: found none; write metrics=local, or another option of the group")
+        metrics = plain(tree, problems).get("metrics") or {}
+        check_metrics(metrics, problems)
+        if not metrics and not problems:
+            problems.append(Problem("no metric is chosen", key="metrics", fix="metrics=local, or another of the group"))
     if problems:
-        raise ConfigError([problem.replace("write run=...", "write run=RUN_FOLDER") for problem in problems])
-    return EvaluateConfig(**values)
+        raise ConfigError(problems)
+    return metrics
 
 
-def _activate_those_of_the_run(words: Sequence[str]) -> None:
-    """Activate the plug-ins that a run was made with: their metrics and configuration take part."""
+def _activate_plugins(arguments: Arguments) -> None:
+    """Activate the plug-ins of the run and of the command line: their metrics and configuration take part."""
+    from translate.config.schema import read_yaml
     from translate.registry import plugins
 
-    folders = [RunFolder(word.partition("=")[2].strip("'\"")) for word in words if word.startswith("run=")]
-    for folder in folders:
-        if folder.is_run():
-            plugins.activate(read_yaml(folder.config_file).get("plugins") or [])
+    plugins.activate(arguments.plugins)
+    if RunFolder(arguments.run).is_run():
+        plugins.activate(read_yaml(RunFolder(arguments.run).config_file).get("plugins") or [])
 
 
-def run(words: Sequence[str]) -> int:
-    """Measure what the words ask for; return the exit code."""
-    config = configuration(words)
-    folder = Path(config.run).expanduser()
-    name, path = RunFolder(folder).require_run().choose(config.checkpoint)
-    with _processes(config.device) as device:
+def run(arguments: Arguments) -> int:
+    """Evaluate, and print the scores of each protocol as soon as they exist; return 0."""
+    _activate_plugins(arguments)
+    metrics = metrics_of(arguments)
+    name, path = RunFolder(arguments.run).require_run().choose(arguments.checkpoint)
+    with _processes(arguments.device) as device:
         from translate.evaluation.processes import together
 
         group = together()
         setup_logging(verbose=group.first)
-        for told in _measure(config, folder, name, path, device, group):
+        for told in _measure(arguments, metrics, name, path, device, group):
             if group.first:
                 print(told)
     return 0
 
 
-def _measure(config: EvaluateConfig, folder: Path, name: str, path: Path, device: Any, group: Any) -> Iterator[str]:
+def _measure(
+    arguments: Arguments, metrics: dict[str, Any], name: str, path: Path, device: Any, group: Any
+) -> Iterator[str]:
     """Yield the table of each protocol as soon as it is there."""
+    from translate.config.check import check
     from translate.evaluation import results
     from translate.evaluation.evaluator import Evaluator, Subject
     from translate.runs import checkpoints
     from translate.training import build
 
     checkpoint = checkpoints.read(path)
-    made = checks.check(_moved(checkpoint.config, config.root))
+    made = check(_moved(checkpoint.config, arguments.root))
     made = replace(made, trainer=replace(made.trainer, devices=1, num_nodes=1))  # one process has one whole model
     data = build.build_data(made)
     model = build.build_model(made)
@@ -117,14 +111,13 @@ def _measure(config: EvaluateConfig, folder: Path, name: str, path: Path, device
         checkpoints.restore_networks(model, checkpoint)
     model.iteration = checkpoint.iteration
     model.to(device)
-    cache = Path(config.cache).expanduser() if config.cache else None
-    evaluator = Evaluator(config.metrics, data, cache, device, group, config.batch_size, config.seed)
-    log.info("%s, iteration %d of %s, on %s", made.model.name, checkpoint.iteration, folder, device)
-    subject = Subject(model, name, folder, untrained=lambda: build.build_model(made))
+    evaluator = Evaluator(metrics, data, arguments.cache, device, group, arguments.batch_size, arguments.seed)
+    log.info("%s, iteration %d of %s, on %s", made.model.name, checkpoint.iteration, arguments.run, device)
+    subject = Subject(model, name, arguments.run, untrained=lambda: build.build_model(made))
     for protocol in evaluator.protocols:
         found = evaluator.measure(protocol, subject)
         assert found is not None  # nobody stops it
-        place = results.path_of(folder, protocol, name, config.seed)
+        place = results.path_of(arguments.run, protocol, name, arguments.seed)
         yield f"\n{results.table(found)}\n{place}"
 
 
@@ -133,7 +126,7 @@ def _moved(tree: Mapping[str, Any], root: str | None) -> dict[str, Any]:
     if root is None:
         return dict(tree)
     if "root" not in tree["data"]:
-        raise UserError(f"evaluate: root: data={tree['data']['name']} lies in no folder; leave the key out")
+        raise UserError(f"data={tree['data']['name']} has no folder", key="root", fix="leave the argument out")
     return {**tree, "data": {**tree["data"], "root": root}}
 
 
@@ -150,8 +143,8 @@ def _processes(named: str) -> Iterator[Any]:
         device = torch.device(f"cuda:{local}" if named == "cuda" else named)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        said = str(error).strip().splitlines()[0]
-        raise UserError(f"device: found {named!r}, which cannot be used here ({said})") from error
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"this device cannot be used here ({reason})", key="device", found=named) from error
     joined = count > 1 and not dist.is_initialized()
     if joined:
         dist.init_process_group("gloo")
@@ -161,3 +154,18 @@ def _processes(named: str) -> Iterator[Any]:
         sys.stdout.flush()
         if joined:
             dist.destroy_process_group()
+
+
+COMMAND = Command(
+    "evaluate",
+    "Score a checkpoint of a run by metrics.",
+    Arguments,
+    run,
+    examples=(
+        ("evaluate run=runs/stargan_v2/2026-01-31_12-00-00", "by a classifier that is trained here, no download"),
+        ("evaluate run=runs/stargan_v2/2026-01-31_12-00-00 checkpoint=best metrics=[clean,local]", "several protocols"),
+    ),
+    notes="Scores are written to RUN_FOLDER/metrics/<protocol>_<checkpoint>.json. A stopped evaluation continues when "
+    "the command is given again. On several GPUs: torchrun --nproc-per-node 8 -m translate evaluate run=...",
+    config_name=CONFIG_NAME,
+)

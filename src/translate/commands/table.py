@@ -1,54 +1,69 @@
-"""The command `table`: run folders in, a table a protocol out."""
+"""The command `table`: write tables of the scores of runs, one for each protocol."""
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from translate.config.search_path import conf_folders
-from translate.errors import UserError, among
+from translate.commands.arguments import Command, arg
+from translate.commands.completion import run_folders
+from translate.errors import UserError
 
 if TYPE_CHECKING:
     from translate.tables.collect import Measured
 
-HELP = """\
-  RUNS                   run folders, folders of runs, or patterns: runs/stargan_v2 'runs/*/2026-*'
-  to=FOLDER              where <protocol>.md, .tex, .csv and .png are written; else tables
-  figure=FID             only these figures; may be given again, with a mode: figure='FID, latent'
-  checkpoint=last        only these rows: last, best or an iteration
-  paper=FILE.yaml        published figures in columns of their own; shipped: {papers}
 
-  A row is an experiment: runs whose configurations agree without the seed. Two protocols never share a table."""
+def papers(words: Sequence[str] = ()) -> dict[str, Path]:
+    """Return the shipped files of reported scores by name."""
+    from translate.config.search_path import conf_folders
 
-KEYS = ("to", "figure", "checkpoint", "paper")
-
-
-def papers() -> dict[str, Path]:
-    """Return the files of published figures by name."""
     return {path.stem: path for _, folder in conf_folders() for path in sorted((folder / "paper").glob("*.yaml"))}
 
 
-def run(words: Sequence[str]) -> int:
+@dataclass(frozen=True)
+class Arguments:
+    """The runs, the selection of scores, and where the tables go."""
+
+    runs: tuple[str, ...] = arg(
+        kind="positional",
+        metavar="RUNS ...",
+        help="run folders, folders of runs, or patterns: runs/stargan_v2 'runs/*/2026-*'",
+        values=run_folders,
+    )
+    to: Path = arg(Path("tables"), metavar="FOLDER", help="where <protocol>.md, .tex, .csv and .png are written")
+    figure: tuple[str, ...] = arg(
+        (), metavar="NAME", repeat=True, help="only this score, such as FID or 'FID, latent'; can be given again"
+    )
+    checkpoint: tuple[str, ...] = arg(
+        (), metavar="last|best|N", repeat=True, help="only the rows of this checkpoint; can be given again"
+    )
+    paper: str | None = arg(
+        None, metavar="NAME|FILE.yaml", help="columns with the scores of a paper", values=papers, listed=True
+    )
+
+
+def run(arguments: Arguments) -> int:
     """Write the tables of the runs that the words name, and print them; return the exit code."""
-    runs, chosen = read(words)
     from translate.tables import collect, format, plot
 
-    paper = collect.read_paper(_paper(chosen["paper"][-1])) if chosen["paper"] else None
-    folders = collect.folders(runs)
+    paper = collect.read_paper(_paper(arguments.paper)) if arguments.paper else None
+    folders = collect.folders(arguments.runs)
     found = [each for folder in folders for each in collect.measured(folder)]
-    if chosen["checkpoint"]:
-        found = [each for each in found if each.checkpoint in chosen["checkpoint"]]
+    if arguments.checkpoint:
+        found = [each for each in found if each.checkpoint in arguments.checkpoint]
     if not found:
+        which = " of this checkpoint" if arguments.checkpoint else ""
         raise UserError(
-            f"table: none of the {len(folders)} runs holds figures"
-            f"{' of this checkpoint' if chosen['checkpoint'] else ''}; measure them by: "
-            "python -m translate evaluate run=RUN_FOLDER"
+            f"none of the {len(folders)} runs has scores{which}",
+            key="table",
+            fix="python -m translate evaluate run=RUN_FOLDER",
         )
-    _check_figures(chosen["figure"], found)
-    place = Path(chosen["to"][-1] if chosen["to"] else "tables")
+    _check_figures(arguments.figure, found)
+    place = arguments.to
     place.mkdir(parents=True, exist_ok=True)
     problem = None
-    for table in collect.tables(found, chosen["figure"], paper):
+    for table in collect.tables(found, arguments.figure, paper):
         stem = re.sub(r"[^\w.-]", "_", table.protocol)
         text = format.markdown(table)
         (place / f"{stem}.md").write_text(text, encoding="utf-8")
@@ -69,30 +84,13 @@ def run(words: Sequence[str]) -> int:
     return 0
 
 
-def read(words: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
-    """Return the runs that are named, and what is said to each key."""
-    chosen: dict[str, list[str]] = {key: [] for key in KEYS}
-    runs = []
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not equals or Path(word).exists():
-            runs.append(word)
-        elif key in KEYS:
-            chosen[key].append(value.strip("'\""))
-        else:
-            raise UserError(f"table: {key}: unknown key{among(key, KEYS)}")
-    if not runs:
-        raise UserError("table: expected run folders, for example: python -m translate table runs/stargan_v2")
-    return runs, chosen
-
-
 def _paper(named: str) -> Path:
     """Return the file of published figures that is named, by path or among those that are shipped."""
     known = papers()
     if named in known:
         return known[named]
     if not Path(named).is_file():
-        raise UserError(f"paper: there is no file {named}{among(named, known)}")
+        raise UserError("unknown file", key="paper", found=named, known=known)
     return Path(named)
 
 
@@ -101,9 +99,17 @@ def _check_figures(wanted: Sequence[str], found: "Sequence[Measured]") -> None:
     for name in wanted:
         known = list(dict.fromkeys([*names, *(each.partition(", ")[0] for each in names)]))
         if name not in known:
-            raise UserError(f"figure: no run has measured {name!r}{among(name, known)}")
+            raise UserError("no run has this score:", key="figure", found=name, known=known)
 
 
-def help_text() -> str:
-    """Return what `table -h` says beyond its usage."""
-    return HELP.format(papers=", ".join(papers()) or "none")
+COMMAND = Command(
+    "table",
+    "Put the scores of runs side by side: mean and spread over seeds.",
+    Arguments,
+    run,
+    examples=(
+        ("table runs/stargan_v2", "all runs of an experiment"),
+        ("table runs/stargan_v2 paper=stargan_v2_table_1 to=tables", "beside the scores of the paper"),
+    ),
+    notes="A row is an experiment: runs whose configurations agree without the seed. A table has one protocol.",
+)

@@ -30,7 +30,6 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 import hydra_plugins.translate_launchers  # noqa: F401 - gives our launchers the module that Hydra expects
-from translate.config.completion import answer_completion
 from translate.config.compose import (
     ROOT,
     VERSION_BASE,
@@ -98,8 +97,6 @@ def launch(words: Sequence[str], job: Job) -> int:
     words = [_spelled_out(word) for word in words]
     args = _parsed(words)
     activate_named_plugins(args.overrides)
-    if args.shell_completion and answer_completion(args.overrides):
-        return 0
     purposes = ("run", "multirun", "cfg", "info", "shell_completion")
     given = [f"--{purpose}" for purpose in purposes if getattr(args, purpose)]
     if len(given) > 1:

@@ -108,8 +108,8 @@ def shipped() -> dict[str, Path]:
     return {path.stem: path for _, folder in conf_folders() for path in sorted((folder / "sweep").glob("*.yaml"))}
 
 
-def load(named: str, changes: Mapping[str, str]) -> Settings:
-    """Return the settings in a file, named by path or among the shipped ones, with changes `key -> text` on top.
+def load(named: str, changes: Mapping[str, Any]) -> Settings:
+    """Return the settings in a file, named by path or among the shipped ones, with changes `key -> value` on top.
 
     Raises ConfigError with all problems.
     """
@@ -124,12 +124,12 @@ def load(named: str, changes: Mapping[str, str]) -> Settings:
     if not isinstance(tree, dict):
         raise UserError(f"sweep: {path} holds no mapping; expected the keys objectives and space")
     problems: list[str] = []
-    for key, text in changes.items():
+    for key, value in changes.items():
         if key in ("objectives", "space") or key not in {f.name for f in fields(Settings)}:
             settable = [f.name for f in fields(Settings) if f.name not in ("objectives", "space")]
             problems.append(f"sweep.{key}: this cannot be set{among(key, settable)}")
         else:
-            tree[key] = yaml.safe_load(text)
+            tree[key] = value
     settings = parse(tree, problems)
     if problems or settings is None:
         raise ConfigError([problem if problem.startswith("sweep") else f"{path}: {problem}" for problem in problems])

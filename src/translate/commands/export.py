@@ -1,0 +1,113 @@
+"""The command `export`: write the weights of a run or of a weights file."""
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from translate.commands.arguments import Command, arg, existing_file, to_words
+from translate.commands.completion import checkpoints, run_folders
+from translate.errors import UserError
+from translate.runs.folder import BEST, LAST, RunFolder
+
+SUFFIX = ".safetensors"
+HUB = "hf://"
+OLD_FORMAT = "published"
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The source of the weights, and their destination."""
+
+    run: Path | None = arg(
+        None, metavar="RUN_FOLDER", help="export a run: the EMA of its networks where there is one", values=run_folders
+    )
+    weights: Path | None = arg(None, metavar=f"FILE{SUFFIX}", help="instead of run: export a weights file again")
+    checkpoint: str | None = arg(
+        None, metavar="last|best|N", help=f"a checkpoint of the run; default {LAST}", values=checkpoints
+    )
+    to: str | None = arg(
+        None,
+        metavar=f"FILE{SUFFIX}|FOLDER|{HUB}OWNER/NAME",
+        help=f"the destination; default weights_<iteration>{SUFFIX} in the run folder; a folder for format=official; "
+        "a repository of the Hugging Face Hub gets a model card too, log in before: hf auth login",
+    )
+    format: Literal["translate", "official", "published"] = arg(
+        "translate",
+        metavar="translate|official",
+        help="official: the files that the official code reads",
+        values=lambda words: ("translate", "official"),
+    )
+    networks: Literal["needed", "all"] | None = arg(
+        None, name="with", help="needed: the networks that translate; default needed for a run, all for a file"
+    )
+    licence: str | None = arg(None, metavar="TAG", help="the licence of the weights, such as cc-by-4.0")
+    private: bool | None = arg(None, help="create the repository on the Hub as a private one")
+
+
+def run(arguments: Arguments) -> int:
+    """Write the weights and print a line for each file; return 0."""
+    if arguments.format == OLD_FORMAT:
+        warnings.warn("format=published is now format=official; the old name works in this release", stacklevel=2)
+    official = arguments.format in ("official", OLD_FORMAT)
+    source = source_of(arguments)
+    checkpoint = arguments.checkpoint or LAST
+    to = destination(arguments, source, official)
+    if arguments.private is not None and not to.startswith(HUB):
+        raise UserError("only a repository on the Hub can be private", key="private", expected=f"to={HUB}owner/name")
+    from translate.export.weights import Format, export
+
+    form: Format = "official" if official else "translate"
+    everything = (arguments.networks or ("all" if arguments.run is None else "needed")) == "all"
+    words = to_words(COMMAND, arguments)
+    lines = export(source, to, checkpoint, arguments.licence, form, everything, arguments.private, words)
+    print("\n".join(lines))
+    return 0
+
+
+def source_of(arguments: Arguments) -> Path:
+    """Return the run folder or the weights file; UserError if it cannot be exported."""
+    if (arguments.run is None) == (arguments.weights is None):
+        raise UserError(key="export", expected=f"either run=RUN_FOLDER or weights=FILE{SUFFIX}")
+    if arguments.weights is not None:
+        if arguments.checkpoint is not None:
+            raise UserError("a weights file has no checkpoints", key="checkpoint", fix="leave the argument out")
+        return existing_file("weights", arguments.weights)
+    assert arguments.run is not None
+    folder = RunFolder(arguments.run).require_run()
+    folder.choose(arguments.checkpoint or LAST)
+    return folder.path
+
+
+def destination(arguments: Arguments, source: Path, official: bool) -> str:
+    """Return where the weights go; by default a file in the run folder, named by the checkpoint."""
+    to = arguments.to
+    if to is None:
+        if official or not source.is_dir():
+            form = "to=FOLDER" if official else f"to=FILE{SUFFIX}"
+            raise UserError("this argument is missing", key="to", expected=form)
+        name, path = RunFolder(source).choose(arguments.checkpoint or LAST)
+        return str(source / f"weights_{BEST if name == BEST else path.stem}{SUFFIX}")
+    if official and (to.startswith(HUB) or Path(to).suffix or Path(to).is_file()):
+        raise UserError(key="to", found=to, expected="a folder, since the official layout has several files")
+    if to.startswith(HUB):
+        from translate.weights import hub
+
+        hub.parse(to)
+    elif not official and not to.endswith(SUFFIX):
+        raise UserError(key="to", found=to, expected=f"a name that ends in {SUFFIX}, or {HUB}owner/name")
+    return to
+
+
+COMMAND = Command(
+    "export",
+    "Write the weights of a run, to translate with or to share.",
+    Arguments,
+    run,
+    examples=(
+        ("export run=runs/stargan_v2/2026-01-31_12-00-00", "a file in the run folder"),
+        ("export run=runs/stargan_v2/2026-01-31_12-00-00 to=hf://me/cats licence=cc-by-4.0", "share on the Hub"),
+        ("export weights=faces.safetensors format=official to=out", "the files of the official code"),
+    ),
+    notes='In a program: translate.load(FILE, RUN_FOLDER or "hf://owner/name").translate(images, target=...)',
+)

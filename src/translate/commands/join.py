@@ -1,0 +1,36 @@
+"""The command `join`: take part in a run as one of its further processes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from translate.commands.arguments import Command, arg
+from translate.commands.completion import run_folders
+from translate.runs.folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The run, and how it began."""
+
+    run: Path = arg(metavar="RUN_FOLDER", help="the run that the first process has begun", values=run_folders)
+    resumed: bool = arg(False, help="whether the first process resumed it")
+
+
+def run(arguments: Arguments) -> int:
+    """Train as a further process of a run; return the exit code."""
+    from translate.config.check import check
+    from translate.config.schema import read_yaml
+
+    config = check(read_yaml(RunFolder(arguments.run).require_run().config_file))
+    from translate.training import run
+
+    return int(run.train(config, arguments.run, arguments.run if arguments.resumed else None, []) or 0)
+
+
+COMMAND = Command(
+    "join",
+    "Take part in a run as a further process; the program starts it.",
+    Arguments,
+    run,
+    hidden=True,
+)

@@ -1,0 +1,65 @@
+"""The command `show`: print a configuration, or the memory that training it needs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from translate.commands.arguments import Command, arg, overrides
+from translate.commands.completion import run_folders
+from translate.errors import UserError
+from translate.runs.folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """A configuration or a run, and which side of it is printed."""
+
+    memory: bool = arg(
+        False,
+        name="--memory",
+        kind="flag",
+        help="print the memory instead: parameters, activations and the peak of training, for each process",
+    )
+    run: Path | None = arg(None, metavar="RUN_FOLDER", help="print the configuration of a run", values=run_folders)
+    overrides: tuple[str, ...] = overrides("a configuration, as for train")
+
+
+def run(arguments: Arguments) -> int:
+    """Print the configuration or its memory; return 0."""
+    if arguments.run is not None and arguments.overrides:
+        raise UserError(
+            "the configuration of a run takes no overrides", key="run", fix="leave out run=, or the other words"
+        )
+    if arguments.run is not None and not arguments.memory:
+        print(RunFolder(arguments.run).require_run().config_file.read_text(encoding="utf-8"), end="")
+        return 0
+    if arguments.run is not None:
+        from translate.config.check import check
+        from translate.config.schema import read_yaml
+
+        config = check(read_yaml(RunFolder(arguments.run).require_run().config_file))
+    else:
+        from translate.sweeps.launch import configuration
+
+        config = configuration(list(arguments.overrides))
+    if not arguments.memory:
+        from translate.config.schema import to_yaml
+
+        print(to_yaml(config), end="")
+        return 0
+    from translate.profiling import memory  # imports torch, so after the checks
+
+    print(memory.table(config, memory.estimate(config)))
+    return 0
+
+
+COMMAND = Command(
+    "show",
+    "Print the whole configuration of a command line or of a run, or the memory that it needs.",
+    Arguments,
+    run,
+    examples=(
+        ("show model=cyclegan data=horse2zebra", "every key of a configuration"),
+        ("show --memory trainer=gpu data.image_size=512", "the memory of training on a GPU, on any machine"),
+    ),
+    notes="For --memory the model trains iterations on tensors without data; the peak is listed by kind of tensor.",
+)
