@@ -254,7 +254,7 @@ def test_objectives_are_figures_or_terms(tmp_path: Path) -> None:
     for protocol, value in (("clean", 3.0), ("local", 5.0)):
         told = {"protocol": protocol, "checkpoint": "last", "iteration": 9, "networks": "averaged"}
         figures = {"FID, latent": value, f"only {protocol}": value}
-        (tmp_path / "metrics" / f"{protocol}_last.json").write_text(json.dumps({**told, "figures": figures}))
+        (tmp_path / "metrics" / f"{protocol}_last.json").write_text(json.dumps({**told, "scores": figures}))
     lines = [json.dumps({"iteration": k, "loss": float(k)}) for k in range(1, 41)]
     (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + "\n")
     assert objective(tmp_path, "only local") == 5.0

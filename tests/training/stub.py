@@ -47,7 +47,7 @@ def train(config, folder, resume_from, overrides):
     figures = {"quality": config.seed % 10, "diversity": config.data.batch_size - config.seed % 10}
     told = {"protocol": "local", "checkpoint": "last", "iteration": config.iterations, "networks": "trained"}
     (folder / "metrics").mkdir(exist_ok=True)
-    (folder / "metrics" / "local_last.json").write_text(json.dumps({**told, "figures": figures}))
+    (folder / "metrics" / "local_last.json").write_text(json.dumps({**told, "scores": figures}))
     return 0
 run.train = train
 sys.modules["translate.training.run"] = run

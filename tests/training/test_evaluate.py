@@ -1,4 +1,4 @@
-"""The command `evaluate`, and measuring while a run trains: same figures in one process and in two."""
+"""The command `evaluate`, and measuring while a run trains: same scores in one process and in two."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ from translate.runs.folder import RunFolder
 FEATURES = ["metrics=[local,local_features]", "metrics.local.num_iterations=4", "metrics.local.num_sources=6"]
 
 
-def figures(folder: Path, name: str) -> dict[str, Any]:
+def scores(folder: Path, name: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((folder / "metrics" / f"{name}.json").read_text())
     return found
 
@@ -37,23 +37,25 @@ def test_a_run_is_measured_while_it_trains(run: Path) -> None:
     recorded = {line["iteration"]: line for line in lines if "local/FID, latent" in line}
     assert set(recorded) == {2, 4}
     for iteration, line in recorded.items():
-        found = figures(run, f"local_{iteration:06d}")
+        found = scores(run, f"local_{iteration:06d}")
         assert found["iteration"] == iteration
-        assert found["networks"] == "averaged"
-        assert line["local/FID, latent"] == found["figures"]["FID, latent"]
-    assert figures(run, "local_last")["figures"]["FID, latent"] == recorded[4]["local/FID, latent"]
-    whole = json.loads((run / "metrics.json").read_text())
-    assert set(whole["figures"]) == {"trained", "untrained", "real images"}
-    assert not any(name.startswith("FID") for name in whole["figures"]["trained"])
+        assert found["networks"] == "ema"
+        assert line["local/FID, latent"] == found["scores"]["FID, latent"]
+    assert scores(run, "local_last")["scores"]["FID, latent"] == recorded[4]["local/FID, latent"]
+    last = scores(run, "local_last")
+    assert set(last["columns"]) == {"untrained", "real images"}
+    assert {"domain accuracy, latent", "FID, latent"} <= set(last["scores"])
+    assert not any(name.startswith("FID") for column in last["columns"].values() for name in column)
+    assert not (run / "metrics.json").exists()
 
 
 def test_the_best_checkpoint_is_kept(run: Path) -> None:
     def fid(iteration: int) -> float:
-        found = figures(run, f"local_{iteration:06d}")["figures"]
+        found = scores(run, f"local_{iteration:06d}")["scores"]
         return float((found["FID, latent"] + found["FID, reference"]) / 2)
 
     best = min((2, 4), key=fid)
-    noted = figures(run, "best")
+    noted = scores(run, "best")
     assert (noted["iteration"], noted["value"]) == (best, fid(best))
     kept = checkpoints.read(RunFolder(run).best_checkpoint)
     assert kept.iteration == best
@@ -66,8 +68,8 @@ def test_the_best_checkpoint_is_kept(run: Path) -> None:
 def test_the_command_finds_what_training_found(
     run: Path, checkpoint: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    expected = {"2": 2, "best": figures(run, "best")["iteration"], "last": 4}[checkpoint]
-    copy = tmp_path / "copy"  # without the figures, so that they are found anew
+    expected = {"2": 2, "best": scores(run, "best")["iteration"], "last": 4}[checkpoint]
+    copy = tmp_path / "copy"  # without the scores, so that they are computed again
     (copy / "checkpoints").mkdir(parents=True)
     for path in [run / "config.yaml", *(run / "checkpoints").iterdir()]:
         (copy / path.relative_to(run)).write_bytes(path.read_bytes())
@@ -75,9 +77,9 @@ def test_the_command_finds_what_training_found(
     assert main(words) == 0
     said = capsys.readouterr().out
     name = {"2": "000002"}.get(checkpoint, checkpoint)
-    assert f"protocol local, checkpoint {name} (iteration {expected}), averaged networks" in said
-    found, before = figures(copy, f"local_{name}"), figures(run, f"local_{expected:06d}")
-    assert found["figures"] == pytest.approx(before["figures"], rel=1e-3, abs=1e-3)
+    assert f"protocol local, checkpoint {name} (iteration {expected}), ema networks" in said
+    found, before = scores(copy, f"local_{name}"), scores(run, f"local_{expected:06d}")
+    assert found["scores"] == pytest.approx(before["scores"], rel=1e-3, abs=1e-3)
     assert found["environment"]["seed"] == 0
 
 
@@ -91,11 +93,9 @@ def test_two_processes_measure_what_one_does(run: Path, tmp_path: Path) -> None:
     done = subprocess.run([*launch, *words], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("protocol local, checkpoint last") == 1
-    found, before = figures(copy, "local_last"), figures(run, "local_last")
-    assert found["figures"] == pytest.approx(before["figures"], rel=1e-6, abs=1e-6)
-    assert [r["translations"] for r in found["routes"].values()] == [
-        r["translations"] for r in before["routes"].values()
-    ]
+    found, before = scores(copy, "local_last"), scores(run, "local_last")
+    assert found["scores"] == pytest.approx(before["scores"], rel=1e-6, abs=1e-6)
+    assert [r["translations"] for r in found["tasks"].values()] == [r["translations"] for r in before["tasks"].values()]
 
 
 def test_two_training_processes_measure_together(tmp_path: Path) -> None:
@@ -118,13 +118,13 @@ def test_two_training_processes_measure_together(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    together = figures(folder, "local_000002")
+    together = scores(folder, "local_000002")
     (folder / "metrics" / "local_000002.json").unlink()
     (folder / "metrics" / "local_last.json").unlink()
     assert main(["evaluate", f"run={folder}", *FEATURES, "cache=null"]) == 0
-    alone = figures(folder, "local_last")
+    alone = scores(folder, "local_last")
     assert alone["model"] == together["model"]
-    assert alone["figures"] == pytest.approx(together["figures"], rel=1e-3, abs=1e-3)
+    assert alone["scores"] == pytest.approx(together["scores"], rel=1e-3, abs=1e-3)
 
 
 def test_a_killed_evaluation_is_made_up_for_when_the_run_goes_on(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,8 +136,8 @@ def test_a_killed_evaluation_is_made_up_for_when_the_run_goes_on(run: Path, monk
         (run / "metrics" / f"{name}.json").unlink()
     go_on(run, "iterations=5")
     found = json.loads(place.read_text())
-    assert found["figures"] == pytest.approx(before["figures"])
-    assert figures(run, "local_last")["iteration"] == 5
+    assert found["scores"] == pytest.approx(before["scores"])
+    assert scores(run, "local_last")["iteration"] == 5
 
 
 @pytest.mark.parametrize(
@@ -160,6 +160,6 @@ def test_mistakes_are_said(run: Path, words: list[str], said: str, capsys: pytes
     assert said in capsys.readouterr().err
 
 
-def test_the_judge_of_a_run_is_the_configured_one(run: Path) -> None:
-    found = figures(run, "local_last")["metrics"]
-    assert found["fid_local"]["judge"]["num_iterations"] == 4 != Local().num_iterations
+def test_the_classifier_of_a_run_is_the_configured_one(run: Path) -> None:
+    found = scores(run, "local_last")["metrics"]
+    assert found["fid_local"]["classifier"]["num_iterations"] == 4 != Local().num_iterations

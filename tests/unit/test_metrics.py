@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from translate.errors import UserError
 from translate.metrics.accumulators import FeatureStatistics, Sample, Values, merged
 from translate.metrics.distributions import Kid, Prdc, frechet_distance, kernel_distance, neighbourhoods
-from translate.metrics.features import CleanInception, PublishedInception, quantized, resized_clean, standard_inception
-from translate.metrics.lpips import CHANNELS, LAYOUTS, Lpips, LpipsPublished, carried_weights, linear_weights
+from translate.metrics.features import CleanInception, OfficialInception, quantized, resized_clean, standard_inception
+from translate.metrics.lpips import CHANNELS, LAYOUTS, Lpips, LpipsOfficial, carried_weights, linear_weights
 from translate.metrics.paired import PsnrPaired, SsimPaired
 from translate.metrics.weights import read_tensors
 
@@ -82,13 +82,13 @@ def test_a_sample_is_uniform_and_small_ones_are_whole() -> None:
 
 
 @pytest.mark.parametrize("make", [FeatureStatistics, lambda: Sample(5), Values])
-def test_tallies_are_kept_and_restored(make: Any) -> None:
+def test_accumulators_are_kept_and_restored(make: Any) -> None:
     one, other = make(), make()
     rows = features(8, 3, 2)
     one.add(rows[:, 0] if isinstance(one, Values) else rows, np.arange(8))
-    other.restore(one.arrays())
+    other.load_state_dict(one.state_dict())
     assert len(other) == 8
-    assert all(np.array_equal(value, other.arrays()[name]) for name, value in one.arrays().items())
+    assert all(np.array_equal(value, other.state_dict()[name]) for name, value in one.state_dict().items())
 
 
 # --- FID ----------------------------------------------------------------------------------------------------
@@ -112,8 +112,8 @@ def test_fid_agrees_with_eigenvalues_of_the_product_and_with_torch_fidelity(coun
 def test_fid_of_known_gaussians() -> None:
     deviations, shift = np.array([1.0, 2.0, 5.0]), np.array([1.0, -2.0, 0.0])
     first, second = FeatureStatistics(), FeatureStatistics()
-    first.restore({"count": np.array(11), "mean": np.zeros(3), "scatter": 10 * np.eye(3)})
-    second.restore({"count": np.array(11), "mean": shift, "scatter": 10 * np.diag(deviations**2)})
+    first.load_state_dict({"count": np.array(11), "mean": np.zeros(3), "scatter": 10 * np.eye(3)})
+    second.load_state_dict({"count": np.array(11), "mean": shift, "scatter": 10 * np.diag(deviations**2)})
     assert frechet_distance(first, second) == pytest.approx((shift**2).sum() + ((deviations - 1) ** 2).sum())
     assert frechet_distance(second, second) == pytest.approx(0, abs=1e-9)
 
@@ -144,7 +144,7 @@ def test_kid_of_subsets_is_seeded_and_right_on_average() -> None:
     fake, real = metric.accumulator(), metric.accumulator()
     fake.add(x, np.arange(400))
     real.add(y, np.arange(300))
-    found, again = (metric.figures(fake, real, CPU) for _ in range(2))
+    found, again = (metric.compute(fake, real, CPU) for _ in range(2))
     assert found == again
     assert found["KID"] == pytest.approx(kernel_distance(x, y), abs=3 * found["KID spread"] / 200**0.5)
     assert found["KID spread"] > 0
@@ -190,8 +190,8 @@ def test_few_images_are_doubted_and_too_few_give_no_figure() -> None:
     fake, real = metric.accumulator(), metric.accumulator()
     fake.add(features(5, 2, 0), np.arange(5))
     real.add(features(40, 2, 0), np.arange(40))
-    assert all(np.isnan(value) for value in metric.figures(fake, real, CPU).values())
-    assert len(list(metric.doubts(fake, real))) == 2
+    assert all(np.isnan(value) for value in metric.compute(fake, real, CPU).values())
+    assert len(list(metric.warnings(fake, real))) == 2
 
 
 # --- networks of published weights --------------------------------------------------------------------------
@@ -261,7 +261,7 @@ def test_published_features_are_those_of_the_layers_on_images_prepared_by_torchv
     given = pictures(3, 64, 0)
     with torch.no_grad():
         network(torch.stack([prepare(Image.fromarray(p)) for p in given]))
-    found = PublishedInception(folder / "torchvision.pth", CPU)(given)
+    found = OfficialInception(folder / "torchvision.pth", CPU)(given)
     assert found.shape == (3, 2048)
     assert found.std(0).mean() > 1e-3
     torch.testing.assert_close(found, pooled[0], rtol=1e-4, atol=1e-5)
@@ -326,7 +326,7 @@ def test_quantization_is_that_of_files() -> None:
 
 
 def test_files_of_other_weights_are_refused(folder: Path, tmp_path: Path) -> None:
-    for make in (lambda p: PublishedInception(p, CPU), standard_inception, Lpips):
+    for make in (lambda p: OfficialInception(p, CPU), standard_inception, Lpips):
         with pytest.raises(UserError, match=r"expected|other tensors"):
             make(carried_weights())
     (tmp_path / "cut.pth").write_bytes((folder / "alexnet.pth").read_bytes()[:5000])
@@ -380,7 +380,7 @@ def test_linear_weights_of_both_layouts_are_read(layout: str, tmp_path: Path) ->
 
 
 def test_lpips_is_the_mean_over_all_pairs_of_outputs(folder: Path) -> None:
-    metric = LpipsPublished()
+    metric = LpipsOfficial()
     metric.prepare(folder / "alexnet.pth", CPU)
     assert metric.network is not None
     draws = torch.Generator().manual_seed(1)
@@ -391,12 +391,12 @@ def test_lpips_is_the_mean_over_all_pairs_of_outputs(folder: Path) -> None:
 
 
 def test_lpips_counts_a_short_last_group_as_much() -> None:
-    metric = LpipsPublished()
+    metric = LpipsOfficial()
     accumulator = metric.accumulator()
     values = torch.cat([torch.full((32,), 0.2), torch.full((8,), 0.6)])
     order = np.random.default_rng(0).permutation(40)
     accumulator.add(values[torch.from_numpy(order)], order)
-    assert metric.figures(accumulator)["LPIPS"] == pytest.approx(0.4)
+    assert metric.compute(accumulator)["LPIPS"] == pytest.approx(0.4)
 
 
 # --- pairs --------------------------------------------------------------------------------------------------

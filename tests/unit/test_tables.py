@@ -13,7 +13,7 @@ from translate.cli import main
 from translate.config.search_path import shipped
 from translate.errors import UserError
 from translate.tables import collect, format
-from translate.tables.collect import Cell, folders, measured, read_paper, tables
+from translate.tables.collect import Cell, folders, read_paper, scores_of_run, tables
 
 BETTER = {"FID, latent": "lower", "LPIPS, latent": "higher"}
 Values = dict[str, float]
@@ -39,8 +39,8 @@ def result(folder: Path, values: Values, protocol: str = "clean", checkpoint: st
         "protocol": protocol,
         "checkpoint": checkpoint,
         "iteration": 10,
-        "networks": "averaged",
-        "figures": values,
+        "networks": "ema",
+        "scores": values,
         "better": {name: way for name, way in BETTER.items() if name in values},
         "data": {"train": {"images": 3, "fingerprint": "x"}},
         **tree,
@@ -49,7 +49,7 @@ def result(folder: Path, values: Values, protocol: str = "clean", checkpoint: st
 
 
 def all_tables(*places: Path, **given: Any) -> list[collect.Table]:
-    return tables([each for folder in folders(map(str, places)) for each in measured(folder)], **given)
+    return tables([each for folder in folders(map(str, places)) for each in scores_of_run(folder)], **given)
 
 
 def test_mean_and_spread_are_over_the_seeds_of_an_experiment(tmp_path: Path) -> None:
@@ -70,26 +70,26 @@ def test_protocols_and_checkpoints_are_kept_apart(tmp_path: Path) -> None:
     result(folder, {"FID, latent": 10.0})
     result(folder, {"FID, latent": 8.0}, checkpoint="best", iteration=6)
     result(folder, {"FID, latent": 11.0}, networks="trained", checkpoint="000005", iteration=5)
-    result(folder, {"FID, latent": 300.0}, protocol="published")
-    clean, published = all_tables(tmp_path)
-    assert (clean.protocol, published.protocol) == ("clean", "published")
+    result(folder, {"FID, latent": 300.0}, protocol="official")
+    clean, official = all_tables(tmp_path)
+    assert (clean.protocol, official.protocol) == ("clean", "official")
     told = {(row.checkpoint, row.networks, row.iterations): row.cells["FID, latent"].mean for row in clean.rows}
     assert told == {
-        ("last", "averaged", (10,)): 10.0,
-        ("best", "averaged", (6,)): 8.0,
+        ("last", "ema", (10,)): 10.0,
+        ("best", "ema", (6,)): 8.0,
         ("000005", "trained", (5,)): 11.0,
     }
-    assert [row.cells["FID, latent"].mean for row in published.rows] == [300.0]
+    assert [row.cells["FID, latent"].mean for row in official.rows] == [300.0]
 
 
-def test_the_figures_of_a_run_are_read_from_both_places(tmp_path: Path) -> None:
-    """metrics.json holds the judge's beside those of others; files that are no figures are left alone."""
+def test_scores_of_earlier_versions_are_read(tmp_path: Path) -> None:
+    """The metrics.json of earlier versions has columns; files without scores are left alone."""
     folder = run(tmp_path / "a")
-    judged = {
+    columns = {
         "trained": {"domain accuracy, latent": 0.5, "content kept": 0.25},
         "real images": {"domain accuracy, latent": 0.99},
     }
-    tree = {"protocol": "local", "iteration": 10, "networks": "averaged", "figures": judged}
+    tree = {"protocol": "local", "iteration": 10, "networks": "averaged", "figures": columns}
     (folder / "metrics.json").write_text(json.dumps(tree))
     again = {"FID, latent": 3.0, "broken": float("nan"), "domain accuracy, latent": 0.6}
     result(folder, again, protocol="local")
@@ -152,7 +152,7 @@ def test_the_shipped_paper_is_table_1() -> None:
 @pytest.mark.parametrize("text", ["rows: {}", "- 1", "source: a\nprotocol: b\nrows: {x: {FID: many}}", "a: b: c"])
 def test_a_paper_that_cannot_be_read(tmp_path: Path, text: str) -> None:
     (tmp_path / "p.yaml").write_text(text)
-    with pytest.raises(UserError, match="is not as expected"):
+    with pytest.raises(UserError, match="is not a file of reported scores"):
         read_paper(tmp_path / "p.yaml")
 
 
@@ -166,21 +166,21 @@ def test_the_command_writes_everything(
             values = {"FID, latent": fid + seed, "LPIPS, latent": lpips, "FID, reference": 99.0}
             result(run(tmp_path / "runs" / row / str(seed), f"stargan_v2/ablation/{row}", seed), values)
     run(tmp_path / "runs" / "unmeasured")
-    words = ["table", "runs/*", "figure=FID, latent", "figure=LPIPS", "paper=stargan_v2_table_1", "to=out"]
+    words = ["table", "runs/*", "score=FID, latent", "score=LPIPS", "paper=stargan_v2_table_1", "to=out"]
     assert main(words) == 0
     said = capsys.readouterr().out
-    assert "1 of 5 runs hold no such figures" in said
+    assert "1 of 5 runs have no such scores" in said
     lines = (tmp_path / "out" / "clean.md").read_text().splitlines()
     assert lines[0] == (
         "| experiment | checkpoint | networks | iteration | seeds | FID, latent \N{DOWNWARDS ARROW} | "
         "LPIPS, latent \N{UPWARDS ARROW} | paper: FID, latent | paper: LPIPS, latent |"
     )
     assert lines[3] == (
-        "| stargan_v2/ablation/f | last | averaged | 10 | 1, 2 | **15.50 \N{PLUS-MINUS SIGN} 0.71** | "
+        "| stargan_v2/ablation/f | last | ema | 10 | 1, 2 | **15.50 \N{PLUS-MINUS SIGN} 0.71** | "
         "**0.4600 \N{PLUS-MINUS SIGN} 0.0000** | 13.7 | 0.452 |"
     )
-    assert any("published figures, not measured here: Choi et al. 2020" in line for line in lines)
-    assert any("orders may be compared, numbers not" in line for line in lines)  # the paper's are of another protocol
+    assert any("scores that the paper reports, not measured here: Choi et al. 2020" in line for line in lines)
+    assert any("compare orders, not numbers" in line for line in lines)  # the paper's are of another protocol
     tex = (tmp_path / "out" / "clean.tex").read_text()
     assert r"stargan\_v2/ablation/f & last" in tex
     assert tex.count(r"\textbf") == 2
@@ -197,9 +197,9 @@ def test_the_command_writes_everything(
     ("words", "sentence"),
     [
         (["table"], "runs: this argument is missing; expected RUNS ..."),
-        (["table", "nothing"], "nothing holds no run folder"),
-        (["table", "runs", "figur=FID"], "table: unknown argument 'figur'. Did you mean 'figure'?"),
-        (["table", "runs", "figure=FIDD"], "figure: no run has this score: 'FIDD'. Did you mean 'FID'?"),
+        (["table", "nothing"], "nothing: found no run folder"),
+        (["table", "runs", "scor=FID"], "table: unknown argument 'scor'. Did you mean 'score'?"),
+        (["table", "runs", "score=FIDD"], "score: no run has this score: 'FIDD'. Did you mean 'FID'?"),
         (["table", "runs", "paper=nothing"], "paper: unknown file 'nothing'. Known: stargan_v2_table_1"),
         (["table", "runs", "checkpoint=best"], "none of the 1 runs has scores of this checkpoint"),
     ],
@@ -219,18 +219,18 @@ def test_mistakes(
 
 
 def test_digits_follow_the_spread() -> None:
-    assert format.in_words(Cell((0.45, 0.4512)), "+-") == "0.45060 +- 0.00085"
-    assert format.in_words(Cell((1234.0, 1000.0)), "+-") == "1117 +- 165"
+    assert format.cell_text(Cell((0.45, 0.4512)), "+-") == "0.45060 +- 0.00085"
+    assert format.cell_text(Cell((1234.0, 1000.0)), "+-") == "1117 +- 165"
 
 
-def test_a_model_without_guides_stands_beside_codes(tmp_path: Path) -> None:
+def test_a_model_without_style_inputs_stands_beside_codes(tmp_path: Path) -> None:
     result(run(tmp_path / "a", "study/ablation/a"), {"FID": 5.0, "coverage": 0.5})
     result(run(tmp_path / "b", "study/ablation/b"), {"FID, latent": 2.0, "FID, reference": 3.0})
-    (table,) = tables([each for folder in ("a", "b") for each in measured(tmp_path / folder)])
+    (table,) = tables([each for folder in ("a", "b") for each in scores_of_run(tmp_path / folder)])
     a, b = table.rows
-    assert set(table.figures) == {"FID, latent", "FID, reference", "coverage"}
+    assert set(table.scores) == {"FID, latent", "FID, reference", "coverage"}
     assert a.cells["FID, latent"].mean == 5.0
     assert a.cells["coverage"].mean == 0.5
     assert "FID, reference" not in a.cells
     assert b.cells["FID, latent"].mean == 2.0
-    assert table.notes[0].startswith("study/ablation/a: translates an image in one way")
+    assert table.notes[0].startswith("study/ablation/a: gives one translation of an image")

@@ -82,24 +82,24 @@ def run(arguments: Arguments) -> int:
     metrics = metrics_of(arguments)
     name, path = RunFolder(arguments.run).require_run().choose(arguments.checkpoint)
     with _processes(arguments.device) as device:
-        from translate.evaluation.processes import together
+        from translate.evaluation.processes import all_processes
 
-        group = together()
-        setup_logging(verbose=group.first)
-        for told in _measure(arguments, metrics, name, path, device, group):
-            if group.first:
+        processes = all_processes()
+        setup_logging(verbose=processes.is_first)
+        for told in _measure(arguments, metrics, name, path, device, processes):
+            if processes.is_first:
                 print(told)
     return 0
 
 
 def _measure(
-    arguments: Arguments, metrics: dict[str, Any], name: str, path: Path, device: Any, group: Any
+    arguments: Arguments, metrics: dict[str, Any], name: str, path: Path, device: Any, processes: Any
 ) -> Iterator[str]:
     """Yield the table of each protocol as soon as it is there."""
     from translate.config.check import check
     from translate.evaluation import results
-    from translate.evaluation.evaluator import Evaluator, Subject
-    from translate.runs import checkpoints
+    from translate.evaluation.evaluator import EvaluatedModel, Evaluator
+    from translate.runs import checkpoints, scores
     from translate.training import build
 
     checkpoint = checkpoints.read(path)
@@ -111,13 +111,13 @@ def _measure(
         checkpoints.restore_networks(model, checkpoint)
     model.iteration = checkpoint.iteration
     model.to(device)
-    evaluator = Evaluator(metrics, data, arguments.cache, device, group, arguments.batch_size, arguments.seed)
+    evaluator = Evaluator(metrics, data, arguments.cache, device, processes, arguments.batch_size, arguments.seed)
     log.info("%s, iteration %d of %s, on %s", made.model.name, checkpoint.iteration, arguments.run, device)
-    subject = Subject(model, name, arguments.run, untrained=lambda: build.build_model(made))
+    evaluated = EvaluatedModel(model, name, arguments.run, untrained=lambda: build.build_model(made))
     for protocol in evaluator.protocols:
-        found = evaluator.measure(protocol, subject)
+        found = evaluator.evaluate(protocol, evaluated)
         assert found is not None  # nobody stops it
-        place = results.path_of(arguments.run, protocol, name, arguments.seed)
+        place = scores.path_of(arguments.run, protocol, name, arguments.seed)
         yield f"\n{results.table(found)}\n{place}"
 
 

@@ -11,7 +11,7 @@ from translate.commands.completion import run_folders
 from translate.errors import UserError
 
 if TYPE_CHECKING:
-    from translate.tables.collect import Measured
+    from translate.tables.collect import RunScores
 
 
 def papers(words: Sequence[str] = ()) -> dict[str, Path]:
@@ -32,7 +32,7 @@ class Arguments:
         values=run_folders,
     )
     to: Path = arg(Path("tables"), metavar="FOLDER", help="where <protocol>.md, .tex, .csv and .png are written")
-    figure: tuple[str, ...] = arg(
+    score: tuple[str, ...] = arg(
         (), metavar="NAME", repeat=True, help="only this score, such as FID or 'FID, latent'; can be given again"
     )
     checkpoint: tuple[str, ...] = arg(
@@ -49,7 +49,7 @@ def run(arguments: Arguments) -> int:
 
     paper = collect.read_paper(_paper(arguments.paper)) if arguments.paper else None
     folders = collect.folders(arguments.runs)
-    found = [each for folder in folders for each in collect.measured(folder)]
+    found = [each for folder in folders for each in collect.scores_of_run(folder)]
     if arguments.checkpoint:
         found = [each for each in found if each.checkpoint in arguments.checkpoint]
     if not found:
@@ -59,11 +59,11 @@ def run(arguments: Arguments) -> int:
             key="table",
             fix="python -m translate evaluate run=RUN_FOLDER",
         )
-    _check_figures(arguments.figure, found)
+    _check_scores(arguments.score, found)
     place = arguments.to
     place.mkdir(parents=True, exist_ok=True)
     problem = None
-    for table in collect.tables(found, arguments.figure, paper):
+    for table in collect.tables(found, arguments.score, paper):
         stem = re.sub(r"[^\w.-]", "_", table.protocol)
         text = format.markdown(table)
         (place / f"{stem}.md").write_text(text, encoding="utf-8")
@@ -78,14 +78,14 @@ def run(arguments: Arguments) -> int:
         print(f"{text}\n{', '.join(f'{place / stem}.{ending}' for ending in written)}\n")
     silent = len(folders) - len({each.folder for each in found})
     if silent:
-        print(f"{silent} of {len(folders)} runs hold no such figures and are left out")
+        print(f"{silent} of {len(folders)} runs have no such scores and are left out")
     if problem is not None:
         print(problem)
     return 0
 
 
 def _paper(named: str) -> Path:
-    """Return the file of published figures that is named, by path or among those that are shipped."""
+    """Return the file of reported scores, by its path or the name of a shipped one."""
     known = papers()
     if named in known:
         return known[named]
@@ -94,12 +94,12 @@ def _paper(named: str) -> Path:
     return Path(named)
 
 
-def _check_figures(wanted: Sequence[str], found: "Sequence[Measured]") -> None:
-    names = list(dict.fromkeys(name for each in found for name in each.figures))
+def _check_scores(wanted: Sequence[str], found: "Sequence[RunScores]") -> None:
+    names = list(dict.fromkeys(name for each in found for name in each.scores))
     for name in wanted:
         known = list(dict.fromkeys([*names, *(each.partition(", ")[0] for each in names)]))
         if name not in known:
-            raise UserError("no run has this score:", key="figure", found=name, known=known)
+            raise UserError("no run has this score:", key="score", found=name, known=known)
 
 
 COMMAND = Command(

@@ -1,6 +1,5 @@
 """Go on with a run: from its folder, or with the newest unfinished run of the same experiment."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +13,9 @@ from translate.config.overrides import apply, is_choice, read
 from translate.config.schema import RESULT_NEUTRAL_KEYS, RunConfig, experiment, read_yaml, to_mapping
 from translate.config.search_path import groups
 from translate.errors import ConfigError, UserError
-from translate.registry.registry import METRICS
-from translate.runs.folder import CONFIG_FILE, RUNS, RunFolder, run_folders
+from translate.metrics.selection import protocol_of
+from translate.runs import scores
+from translate.runs.folder import CONFIG_FILE, LAST, RUNS, RunFolder, run_folders
 
 CHANGEABLE_GROUPS = ("trainer", "logger", "metrics")
 """Groups that may be chosen anew when a run goes on: they cannot change what it computes."""
@@ -72,7 +72,7 @@ def unfinished(config: RunConfig, runs: Path = RUNS) -> Path | None:
 
     Runs are the same experiment if name and configuration agree without the keys that cannot change results;
     the number of iterations may differ, and decides with `config` whether a run is finished. One that was killed
-    while its figures were made is not.
+    while it was evaluated is not.
     """
     wanted = experiment(to_mapping(config), RESULT_NEUTRAL_KEYS | _LENGTH)
     best: tuple[float, Path] | None = None
@@ -97,26 +97,20 @@ def same_experiment(config: RunConfig, saved: Mapping[str, Any], without: frozen
 
 
 def finished(config: RunConfig, folder: Path) -> bool:
-    """Tell whether a folder holds this very experiment, trained to its end and measured."""
+    """Tell whether a folder holds this very experiment, trained to its end and evaluated."""
     if not RunFolder(folder).is_run() or RunFolder(folder).newest_iteration() != config.iterations:
         return False
     return _measured(config, folder) and same_experiment(config, read_yaml(folder / CONFIG_FILE))
 
 
 def _measured(config: RunConfig, folder: Path) -> bool:
-    """Tell whether a folder holds the figures of every protocol that the run is to end with."""
-    protocols = {METRICS.facts(node["name"]).get("protocol") for node in config.metrics.values()}
-    places = (folder / "metrics.json", *(folder / "metrics").glob("*_last.json"))
-    return protocols <= {protocol for path in places for protocol, of in _figures(path) if of == config.iterations}
-
-
-def _figures(path: Path) -> list[tuple[str, int]]:
-    """Return the protocol and the iteration of a file of figures, which a shorter run may have left; [] of none."""
-    try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-        return [(tree["protocol"], tree["iteration"])]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
+    """Return whether a folder holds the scores of the last checkpoint by every configured protocol."""
+    protocols = {protocol_of(node["name"]) for node in config.metrics.values()}
+    return protocols <= {
+        result.request.protocol
+        for _, result in scores.of_run(folder)
+        if result.checkpoint == LAST and result.request.iteration == config.iterations
+    }
 
 
 def going_on(config: RunConfig, folder: Path) -> Path | None:

@@ -1,4 +1,4 @@
-"""Find the weight files of metrics: named by the user, in the cache, or fetched into it once."""
+"""Find the files of weights of metrics: named by the user, in the cache, or fetched into it once."""
 
 import hashlib
 import logging
@@ -9,7 +9,7 @@ from filelock import FileLock
 
 from translate.downloads.fetch import Unavailable, fetch, forget
 from translate.downloads.sources import File
-from translate.errors import UserError
+from translate.errors import Phrase, UserError
 from translate.metrics.protocols import PROTOCOLS
 from translate.metrics.weights import FILES, WeightsFile
 
@@ -20,37 +20,40 @@ FOLDER = "weights"
 
 
 def weights_folder(cache: Path | None) -> Path:
-    """Return where weights are kept: below the cache, or below the default one for a run without a cache."""
+    """Return the folder of weights: below the cache, or below the default cache for a run without one."""
     if cache is None:
         cache = Path(os.environ.get("TRANSLATE_CACHE", CACHE)).expanduser()
     return cache / FOLDER
 
 
-def find(name: str, given: str | None, where: str, cache: Path | None) -> Path:
+def find(name: str, named: str | None, key: str, cache: Path | None) -> Path:
     """Return the path of a weights file, fetched if it must be.
 
-    ``name`` is a key of `FILES`, ``given`` the user's own path, ``where`` the key that holds it. UserError for a file
-    that is not there and cannot be fetched, or is another one than it should be.
+    ``name`` is a key of `FILES`, ``named`` the user's own path, ``key`` the key of the configuration for that path.
+    UserError for a file that does not exist and cannot be fetched, or has other content.
     """
-    if given is not None:
-        path = Path(given).expanduser()
+    if named is not None:
+        path = Path(named).expanduser()
         if not path.is_file():
-            raise UserError(f"{where}: there is no file {path}; expected {FILES[name].about}")
+            raise UserError(f"there is no file {path}", key=key, expected=FILES[name].about)
         return path
     known, folder = FILES[name], weights_folder(cache)
     path = folder / known.file
     if not path.is_file():
-        _fetch(known, folder, where)
+        _fetch(known, folder, key)
     if not digest_of(path).startswith(known.sha256):
         raise UserError(
-            f"{path}: its SHA-256 is {digest_of(path)}, expected {_expected(known)}; the file is damaged or another "
-            "one: remove it and give the command again"
+            "the file is damaged or another one",
+            key=str(path),
+            found=Phrase(f"the SHA-256 {digest_of(path)}"),
+            expected=_expected(known),
+            fix=f"remove {path} and repeat the command",
         )
     return path
 
 
-def _fetch(known: WeightsFile, folder: Path, where: str) -> None:
-    """Fetch a file into the folder, one process at a time; it is there whole or not at all."""
+def _fetch(known: WeightsFile, folder: Path, key: str) -> None:
+    """Fetch a file into the folder, one process at a time; afterwards it is complete or missing."""
     path = folder / known.file
     full = known.sha256 if len(known.sha256) == 64 else None
     file = File(known.file, known.urls, full, None, "none", ".")
@@ -62,36 +65,37 @@ def _fetch(known: WeightsFile, folder: Path, where: str) -> None:
             log.info("fetching %s, %s", known.file, known.about)
             fetch(file, folder)
             if not digest_of(path).startswith(known.sha256):
-                found = digest_of(path)
+                digest = digest_of(path)
                 forget(file, folder)
-                raise Unavailable(f"what came has the SHA-256 {found}, expected {_expected(known)}")
+                raise Unavailable(f"the fetched file has the SHA-256 {digest} instead of {_expected(known)}")
     except (Unavailable, OSError) as error:
-        raise UserError(_missing(known, path, where)) from error
+        raise _missing(known, path, key) from error
 
 
-def _missing(known: WeightsFile, path: Path, where: str) -> str:
-    free = ", ".join(sorted(name for name, protocol in PROTOCOLS.items() if protocol.weights is None))
-    here = [
+def _missing(known: WeightsFile, path: Path, key: str) -> UserError:
+    without_file = sorted(name for name, protocol in PROTOCOLS.items() if protocol.weights is None)
+    available = [
         name
         for name, protocol in PROTOCOLS.items()
         if protocol.weights is not None and (path.parent / FILES[protocol.weights].file).is_file()
     ]
-    return (
-        f"{where}: {known.file} ({known.about}) is not here and could not be fetched; place it at {path}, or name "
-        f"another place by {where}=FILE; it is published at {known.urls[0]}. Without any file work: "
-        f"{', '.join([free, *here])}"
+    return UserError(
+        f"{known.file} ({known.about}) is missing and could not be fetched from {known.urls[0]}",
+        key=key,
+        fix=f"save the file as {path}, or name another file by {key}=FILE, or use a protocol that needs no further "
+        f"file: {', '.join([*without_file, *available])}",
     )
 
 
 def _expected(known: WeightsFile) -> str:
-    return known.sha256 if len(known.sha256) == 64 else f"one that begins with {known.sha256}"
+    return known.sha256 if len(known.sha256) == 64 else f"a SHA-256 that begins with {known.sha256}"
 
 
 _digests: dict[tuple[str, int, int], str] = {}
 
 
 def digest_of(path: Path) -> str:
-    """Return the SHA-256 of a file, computed once while it stays the same."""
+    """Return the SHA-256 of a file, computed once while the file does not change."""
     status = path.stat()
     key = (str(path.resolve()), status.st_size, status.st_mtime_ns)
     if key not in _digests:

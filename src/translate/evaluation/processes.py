@@ -1,4 +1,4 @@
-"""The processes that measure together."""
+"""The processes that evaluate a model together."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,30 +10,30 @@ from translate.metrics.accumulators import Accumulator, merged
 
 
 @dataclass(frozen=True)
-class Group:
-    """Which part this process does, and how it hears of the others' values."""
+class Processes:
+    """The share of this process, and the exchange of values with the others."""
 
     shard: Shard
-    collect: Callable[[Any], list[Any]]  # a value -> those of all processes, by rank
+    all_gather: Callable[[Any], list[Any]]  # a value -> the values of all processes, by rank
 
     @property
-    def first(self) -> bool:
-        """Return whether this process writes and speaks."""
+    def is_first(self) -> bool:
+        """Return whether this process writes files and logs."""
         return self.shard.rank == 0
 
     def merged(self, accumulators: Mapping[str, Accumulator]) -> dict[str, Accumulator]:
-        """Return tallies of the same names that have taken what those of all processes have."""
-        everywhere = self.collect(dict(accumulators))
-        return {name: merged([each[name] for each in everywhere]) for name in accumulators}
+        """Return the accumulators of all processes merged by name."""
+        gathered = self.all_gather(dict(accumulators))
+        return {name: merged([each[name] for each in gathered]) for name in accumulators}
 
-    def of_first(self, value: Any) -> Any:
-        """Return the first process's value."""
-        return self.collect(value)[0]
-
-
-ALONE = Group(Shard(), lambda value: [value])
+    def from_first(self, value: Any) -> Any:
+        """Return the value of the first process."""
+        return self.all_gather(value)[0]
 
 
-def together() -> Group:
-    """Return the group of all processes of torch.distributed; this one alone where there are no others."""
-    return Group(Shard(collectives.process_rank(), collectives.process_count()), collectives.all_gather_object)
+SINGLE_PROCESS = Processes(Shard(), lambda value: [value])
+
+
+def all_processes() -> Processes:
+    """Return all processes of torch.distributed; this one alone where it is not in use."""
+    return Processes(Shard(collectives.process_rank(), collectives.process_count()), collectives.all_gather_object)

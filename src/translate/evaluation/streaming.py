@@ -1,7 +1,8 @@
-"""Translate the sources of a route batch by batch and let tallies take what they read of it."""
+"""Translate the sources of a task batch by batch, and let the inputs of metrics accumulate what they read."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -9,43 +10,138 @@ import torch
 from torch import Tensor
 
 from translate.data.module import DataModule, Shard
-from translate.data.philox import normal, uniform
-from translate.data.streams import FIRST_EVALUATION_STREAM
 from translate.data.transforms import to_float
-from translate.evaluation.tasks import Route
+from translate.evaluation.streams import latent_codes, reference_rows
+from translate.evaluation.tasks import TranslationTask
 from translate.metrics.accumulators import Accumulator
-from translate.metrics.features import Features, quantized
-
-REFERENCE_BATCH = 32  # references are drawn as the StarGAN v2 code draws them, in shuffled batches of this size
+from translate.metrics.features import quantized
+from translate.metrics.interfaces import Features, OutputsMetric, PairsMetric, SourcesMetric
 
 Modes = dict[str, str | None]
-"""Name of a mode -> the keyword of `translate` that guides it; {"": None} for a model without guides."""
+"""Name of a mode -> the keyword of `translate` for its style input; {"": None} for a model without style inputs."""
 
 
-class Translating(Protocol):
-    """What is measured of a model."""
+class TranslatedModel(Protocol):
+    """The part of a model that evaluation uses."""
 
     style_inputs: Any
     latent_size: int
 
-    def translate(self, x: Tensor, target: Tensor, *args: Any, **guide: Any) -> Tensor:
+    @property
+    def device(self) -> torch.device:
+        """Return the device of the networks."""
+        ...
+
+    def translate(self, x: Tensor, target: Tensor, *args: Any, **style_input: Any) -> Tensor:
         """Return images (n, 3, S, S) in about [-1, 1]."""
         ...
 
 
-@dataclass(frozen=True)
-class Reading:
-    """A metric that is fed: what it reads, the features that it compares, and its tally."""
+class TranslatedBatch:
+    """The translations of some sources of a task. Features are computed once for all metrics that read them."""
 
-    reads: str  # "features", "outputs", "sources" or "pairs"
-    metric: Any
+    def __init__(
+        self, data: DataModule, rows: np.ndarray, sources: Tensor, outputs: list[Tensor], positions: np.ndarray
+    ) -> None:
+        """Take the rows (n,) and images (n, 3, S, S) of the sources at some positions (n,), and their translations."""
+        self.data, self.rows, self.sources, self.outputs, self.positions = data, rows, sources, outputs, positions
+        self.keys = np.concatenate([positions * len(outputs) + number for number in range(len(outputs))])
+        self._features: dict[int, Tensor] = {}
+
+    @cached_property
+    def images(self) -> np.ndarray:
+        """The translations as 8-bit images (k n, S, S, 3), in the order of `keys`."""
+        return np.concatenate([quantized(output) for output in self.outputs])
+
+    @cached_property
+    def targets(self) -> np.ndarray:
+        """The partners of the sources, 8-bit (n, S, S, 3), in a data set of pairs."""
+        partner = self.data.rows("val", self.rows).partner
+        assert partner is not None
+        return quantized(partner)
+
+    def features(self, network: Features) -> Tensor:
+        """Return the features (k n, D) of the translations, computed at the first call for a network."""
+        if id(network) not in self._features:
+            self._features[id(network)] = network(self.images)
+        return self._features[id(network)]
+
+
+class MetricInput(Protocol):
+    """A metric's accumulator and how it reads a batch of translations."""
+
+    @property
+    def accumulator(self) -> Accumulator:
+        """Return the accumulator."""
+        ...
+
+    def add(self, batch: TranslatedBatch) -> None:
+        """Add a batch to the accumulator."""
+        ...
+
+
+@dataclass(frozen=True)
+class FeaturesInput:
+    """Read the features of translations."""
+
     accumulator: Accumulator
-    features: Features | None = None
+    network: Features
+
+    def add(self, batch: TranslatedBatch) -> None:
+        """Add a batch to the accumulator."""
+        self.accumulator.add(batch.features(self.network), batch.keys)
 
 
 @dataclass(frozen=True)
-class Stream:
-    """How a route is translated: ``num_outputs`` translations a source, ``batch_size`` sources at once."""
+class OutputsInput:
+    """Read the translations of each source together."""
+
+    accumulator: Accumulator
+    metric: OutputsMetric
+
+    def add(self, batch: TranslatedBatch) -> None:
+        """Add a batch to the accumulator."""
+        self.accumulator.add(self.metric.read(batch.outputs), batch.positions)
+
+
+@dataclass(frozen=True)
+class SourcesInput:
+    """Read the translations of each source together with the source."""
+
+    accumulator: Accumulator
+    metric: SourcesMetric
+
+    def add(self, batch: TranslatedBatch) -> None:
+        """Add a batch to the accumulator."""
+        self.accumulator.add(self.metric.read(batch.outputs, batch.sources), batch.positions)
+
+
+@dataclass(frozen=True)
+class PairsInput:
+    """Read each translation together with its target, in a data set of pairs."""
+
+    accumulator: Accumulator
+    metric: PairsMetric
+
+    def add(self, batch: TranslatedBatch) -> None:
+        """Add a batch to the accumulator."""
+        images, targets = (
+            torch.from_numpy(pixels).permute(0, 3, 1, 2).float() for pixels in (batch.images, batch.targets)
+        )
+        self.accumulator.add(self.metric.read(images, targets), batch.positions)
+
+
+VALUE_INPUTS: dict[str, Callable[[Accumulator, Any], MetricInput]] = {
+    "outputs": OutputsInput,
+    "sources": SourcesInput,
+    "pairs": PairsInput,
+}
+"""What a metric reads, one value for each source -> its input."""
+
+
+@dataclass(frozen=True)
+class StreamSettings:
+    """How a task is translated: ``num_outputs`` translations of a source, ``batch_size`` sources at once."""
 
     num_outputs: int
     batch_size: int
@@ -54,118 +150,67 @@ class Stream:
 
 
 def modes(style_inputs: Sequence[str]) -> Modes:
-    """Return the modes of a model with these guides.
+    """Return the modes of a model with these style inputs.
 
     >>> modes(("code", "reference")), modes(())
     ({'latent': 'code', 'reference': 'reference'}, {'': None})
     """
     names = {"code": "latent", "reference": "reference"}
-    return {names[guide]: guide for guide in style_inputs} or {"": None}
+    return {names[style_input]: style_input for style_input in style_inputs} or {"": None}
 
 
 @torch.no_grad()
 def stream(
-    model: Translating,
+    model: TranslatedModel,
     data: DataModule,
-    route: Route,
-    guide: str | None,
-    how: Stream,
-    readings: Sequence[Reading],
+    task: TranslationTask,
+    style_input: str | None,
+    settings: StreamSettings,
+    inputs: Sequence[MetricInput],
     shard: Shard | None = None,
     progress: Callable[[int], object] = lambda count: None,
 ) -> None:
-    """Translate this shard's sources of a route and feed all readings; ``progress`` hears of the translations made.
+    """Translate this shard's sources of a task for all inputs; ``progress`` is called with numbers of translations.
 
     The sources of shard r of N are those at positions r, r + N ... A translation depends on its position alone.
     """
     shard = shard or Shard()
-    num_outputs = how.num_outputs if guide else 1
-    mine = np.arange(shard.rank, len(route.sources), shard.count)
-    for start in range(0, len(mine), how.batch_size):
-        positions = mine[start : start + how.batch_size]
-        rows = route.sources[positions]
-        x = _images(data, rows).to(how.device)
-        target = route.target(rows).to(how.device)
+    num_outputs = settings.num_outputs if style_input else 1
+    own = np.arange(shard.rank, len(task.sources), shard.count)
+    for start in range(0, len(own), settings.batch_size):
+        positions = own[start : start + settings.batch_size]
+        rows = task.sources[positions]
+        x = _images(data, rows).to(settings.device)
+        target = task.targets[positions].to(settings.device)
         outputs = []
         for number in range(num_outputs):
-            guiding = _guide(model, data, route, guide, how, positions, number, num_outputs)
-            outputs.append(model.translate(x, target, **guiding).float())
+            arguments = _style_argument(model, data, task, style_input, settings, positions, number, num_outputs)
+            outputs.append(model.translate(x, target, **arguments).float())
             progress(len(positions))
-        _feed(readings, x, outputs, positions, data, rows)
+        batch = TranslatedBatch(data, rows, x, outputs, positions)
+        for each in inputs:
+            each.add(batch)
 
 
-def _feed(
-    readings: Sequence[Reading],
-    x: Tensor,
-    outputs: list[Tensor],
-    positions: np.ndarray,
+def _style_argument(
+    model: TranslatedModel,
     data: DataModule,
-    rows: np.ndarray,
-) -> None:
-    """Let readings take translations of sources ``x`` at some positions; features are computed once for all."""
-    pictures = np.concatenate([quantized(output) for output in outputs])
-    keys = np.concatenate([positions * len(outputs) + number for number in range(len(outputs))])
-    computed: dict[int, Tensor] = {}
-    for reading in readings:
-        if reading.reads == "features":
-            assert reading.features is not None
-            name = id(reading.features)
-            if name not in computed:
-                computed[name] = reading.features(pictures)
-            reading.accumulator.add(computed[name], keys)
-        elif reading.reads == "outputs":
-            reading.accumulator.add(reading.metric.read(outputs), positions)
-        elif reading.reads == "sources":
-            reading.accumulator.add(reading.metric.read(outputs, x), positions)
-        else:
-            wanted = data.rows("val", rows).partner
-            assert wanted is not None
-            found = [torch.from_numpy(each).permute(0, 3, 1, 2).float() for each in (pictures, quantized(wanted))]
-            reading.accumulator.add(reading.metric.read(*found), positions)
-
-
-def _guide(
-    model: Translating,
-    data: DataModule,
-    route: Route,
-    guide: str | None,
-    how: Stream,
+    task: TranslationTask,
+    style_input: str | None,
+    settings: StreamSettings,
     positions: np.ndarray,
     number: int,
     num_outputs: int,
 ) -> dict[str, Tensor]:
-    """Return what guides translation ``number`` of sources at some positions."""
-    if guide == "code":
-        draws = normal(
-            how.seed, FIRST_EVALUATION_STREAM + 2 * route.number, positions * num_outputs + number, model.latent_size
-        )
-        return {"code": torch.from_numpy(draws).to(how.device)}
-    if guide == "reference":
-        chosen = reference_rows(len(route.references), positions, number, num_outputs, how.seed, route.number)
-        return {"reference": _images(data, route.references[chosen]).to(how.device)}
+    """Return the keyword argument of `translate` for translation ``number`` of sources at some positions."""
+    if style_input == "code":
+        codes = latent_codes(settings.seed, task.number, positions, number, num_outputs, model.latent_size)
+        return {"code": codes.to(settings.device)}
+    if style_input == "reference":
+        count = len(task.references)
+        rows = reference_rows(count, positions, number, num_outputs, settings.seed, task.number)
+        return {"reference": _images(data, task.references[rows]).to(settings.device)}
     return {}
-
-
-def reference_rows(
-    count: int, positions: np.ndarray, number: int, num_outputs: int, seed: int, route: int
-) -> np.ndarray:
-    """Return which of ``count`` references guide translation ``number`` of sources at some positions (n,).
-
-    As the StarGAN v2 code draws them: sources come in batches of 32, and every translation of a batch takes the next
-    batch of shuffled references; a short last one is dropped, and after the last whole one they are shuffled anew.
-    Fewer than 32 references, with which that code fails, are one batch, in which sources take turns.
-    """
-    size = min(REFERENCE_BATCH, count)
-    in_a_round = count // size
-    batches = positions // REFERENCE_BATCH * num_outputs + number
-    rounds, places = np.divmod(batches, in_a_round)
-    chosen = np.empty(len(positions), np.int64)
-    for turn in np.unique(rounds):
-        here = rounds == turn
-        chance = uniform(seed, FIRST_EVALUATION_STREAM + 2 * route + 1, turn * count + np.arange(count), 1)[:, 0]
-        order = np.argsort(chance, kind="stable")
-        chosen[here] = order[places[here] * size + positions[here] % REFERENCE_BATCH % size]
-    return chosen
 
 
 def _images(data: DataModule, rows: np.ndarray) -> Tensor:
@@ -173,10 +218,10 @@ def _images(data: DataModule, rows: np.ndarray) -> Tensor:
 
 
 def read_real(
-    pictures: Iterator[tuple[np.ndarray, np.ndarray]], accumulators: Mapping[str, Accumulator], features: Features
+    batches: Iterator[tuple[np.ndarray, np.ndarray]], accumulators: Mapping[str, Accumulator], network: Features
 ) -> None:
-    """Let tallies take the features of real pictures, given as batches of (pictures, positions)."""
-    for pixels, positions in pictures:
-        found = features(pixels)
+    """Add the features of real images, given as batches of (8-bit images, positions), to accumulators."""
+    for pixels, positions in batches:
+        features = network(pixels)
         for accumulator in accumulators.values():
-            accumulator.add(found, positions)
+            accumulator.add(features, positions)

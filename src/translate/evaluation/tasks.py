@@ -1,126 +1,192 @@
-"""Which images are translated to what, and with which real images the results are compared."""
+"""Translation tasks: which images are translated to which targets, and which real images they are compared with."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from translate.data.datasets.base import LabelSet
 from translate.data.labels import changed, conditions
 from translate.data.module import DataModule
+from translate.evaluation.classifier_labels import label_sets
+from translate.metrics.classifier import ClassifierLabels
+
+
+def _no_rows() -> np.ndarray:
+    return np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True)
-class Route:
-    """One ordered pair of domains, or one attribute in one direction."""
+class ExpectedLabels:
+    """The labels that the classifier of metric `local` should predict for the translations of a task."""
+
+    labels: ClassifierLabels  # the set to which the changed labels belong
+    values: Tensor  # (n, K) 0 or 1
+    columns: tuple[int, ...]  # of `ClassifierLabels.correct`: the labels that were changed
+
+
+@dataclass(frozen=True)
+class TranslationTask:
+    """Sources, a target for each, and the real images of the target.
+
+    Tasks of streamed metrics are one ordered pair of domains, or one attribute in one direction. Tasks of the metric
+    `local` have ``expected`` labels instead of real images.
+    """
 
     name: str  # "cat -> dog", "without Smiling -> with"
-    number: int  # keys the random draws
-    sources: np.ndarray  # (n,) rows of the validation pictures
-    target: Callable[[np.ndarray], Tensor]  # of some of the rows: what `translate` takes
-    references: np.ndarray  # (m,) rows of the validation pictures that have the target
-    reals: np.ndarray  # (k,) items of the training part that have the target
+    number: int  # the key of the random draws
+    sources: np.ndarray  # (n,) rows of the validation images
+    targets: Tensor  # (n,) domains or (n, K) labels: the argument of `translate`
+    references: np.ndarray = field(default_factory=_no_rows)  # (m,) rows of the validation images that have the target
+    reals: np.ndarray = field(default_factory=_no_rows)  # (k,) items of the training part that have the target
+    expected: ExpectedLabels | None = None
 
 
-def routes(data: DataModule) -> list[Route]:
-    """Return every ordered pair of domains or classes, and every attribute both ways.
+# --- streamed metrics ---------------------------------------------------------------------------------------
 
-    For a model of pairs it is the one way that it translates; of joint data sets each keeps to its own labels.
+
+def translation_tasks(data: DataModule) -> list[TranslationTask]:
+    """Return every ordered pair of domains or classes, and every attribute in both directions.
+
+    A model of pairs has the one task that it translates. Each of several joint data sets keeps to its own labels.
     """
     items = data.images("val").indices
     if data.view != "labelled":
         assert data.train.domain is not None
         assert data.val.domain is not None
-        pairs = [(0, 1)] if data.view == "paired" else _ordered(len(data.domains))
+        pairs = [(0, 1)] if data.view == "paired" else _ordered_pairs(len(data.domains))
         return [
-            _to_domain(number, pair, data.domains, data.val.domain[items], data.train.domain)
+            _domain_task(number, pair, data.domains, data.val.domain[items], data.train.domain)
             for number, pair in enumerate(pairs)
         ]
-    found: list[Route] = []
-    for number, (held, train) in enumerate(zip(data.label_sets("val"), data.label_sets("train"), strict=True)):
+    tasks: list[TranslationTask] = []
+    for number, (held_out, train) in enumerate(zip(data.label_sets("val"), data.label_sets("train"), strict=True)):
         widths = [len(labels.names) for labels in data.label_sets("val")]
-        kind = _of_classes if held.kind == "classes" else _of_attributes
-        found += kind(len(found), number, widths, _on_rows(held, items), train)
-    return found
+        make = _class_tasks if held_out.kind == "classes" else _attribute_tasks
+        tasks += make(len(tasks), number, widths, _by_row(held_out, items), train)
+    return tasks
 
 
-def _ordered(count: int) -> list[tuple[int, int]]:
+def _ordered_pairs(count: int) -> list[tuple[int, int]]:
     """Return all pairs of different numbers, those of one target together."""
     return [(source, target) for target in range(count) for source in range(count) if source != target]
 
 
-def _to_domain(
-    number: int, pair: tuple[int, int], names: tuple[str, ...], held: np.ndarray, train: np.ndarray
-) -> Route:
+def _domain_task(
+    number: int, pair: tuple[int, int], names: tuple[str, ...], held_out: np.ndarray, train: np.ndarray
+) -> TranslationTask:
     source, target = pair
-    return Route(
+    sources = np.flatnonzero(held_out == source)
+    return TranslationTask(
         name=f"{names[source]} -> {names[target]}",
         number=number,
-        sources=np.flatnonzero(held == source),
-        target=lambda rows: torch.full((len(rows),), target, dtype=torch.int64),
-        references=np.flatnonzero(held == target),
+        sources=sources,
+        targets=torch.full((len(sources),), target, dtype=torch.int64),
+        references=np.flatnonzero(held_out == target),
         reals=np.flatnonzero(train == target),
     )
 
 
 @dataclass(frozen=True)
-class _Rows:
-    """The labels of a set, by row of the pictures: NaN where a row is another data set's."""
+class _LabelsByRow:
+    """The labels of a set by row of the validation images; NaN for a row of another data set."""
 
     names: tuple[str, ...]
     table: np.ndarray  # (rows, K)
 
 
-def _on_rows(labels: LabelSet, items: np.ndarray) -> _Rows:
+def _by_row(labels: LabelSet, items: np.ndarray) -> _LabelsByRow:
     row_of = {int(item): row for row, item in enumerate(items)}
     table = np.full((len(items), len(labels.names)), np.nan, np.float32)
     for item, values in zip(labels.items, labels.values, strict=True):
         if int(item) in row_of:
             table[row_of[int(item)]] = values
-    return _Rows(labels.names, table)
+    return _LabelsByRow(labels.names, table)
 
 
-def _of_classes(first: int, number: int, widths: list[int], held: _Rows, train: LabelSet) -> Iterator[Route]:
-    kinds = np.where(np.isnan(held.table[:, 0]), -1, np.nan_to_num(held.table).argmax(1))
-    trained = train.values.argmax(1)
-    for place, (source, target) in enumerate(_ordered(len(held.names))):
-
-        def told(rows: np.ndarray, target: int = target) -> Tensor:
-            one_hot = torch.eye(len(held.names))[target]
-            return conditions(one_hot.expand(len(rows), -1), number, widths)
-
-        yield Route(
-            name=f"{held.names[source]} -> {held.names[target]}",
+def _class_tasks(
+    first: int, number: int, widths: list[int], held_out: _LabelsByRow, train: LabelSet
+) -> Iterator[TranslationTask]:
+    classes = np.where(np.isnan(held_out.table[:, 0]), -1, np.nan_to_num(held_out.table).argmax(1))
+    train_classes = train.values.argmax(1)
+    for place, (source, target) in enumerate(_ordered_pairs(len(held_out.names))):
+        sources = np.flatnonzero(classes == source)
+        one_hot = torch.eye(len(held_out.names))[target].expand(len(sources), -1)
+        yield TranslationTask(
+            name=f"{held_out.names[source]} -> {held_out.names[target]}",
             number=first + place,
-            sources=np.flatnonzero(kinds == source),
-            target=told,
-            references=np.flatnonzero(kinds == target),
-            reals=train.items[trained == target],
+            sources=sources,
+            targets=conditions(one_hot, number, widths),
+            references=np.flatnonzero(classes == target),
+            reals=train.items[train_classes == target],
         )
 
 
-def _of_attributes(first: int, number: int, widths: list[int], held: _Rows, train: LabelSet) -> Iterator[Route]:
+def _attribute_tasks(
+    first: int, number: int, widths: list[int], held_out: _LabelsByRow, train: LabelSet
+) -> Iterator[TranslationTask]:
     place = 0
-    for column, name in enumerate(held.names):
-        for has in (0, 1):
-            sources = np.flatnonzero(held.table[:, column] == has)
-            wanted = changed(torch.from_numpy(held.table[sources]), column, held.names)
-            sources = sources[(wanted[:, column] == 1 - has).numpy()]  # a hair colour is not taken away
-            if not len(sources):
+    for column, name in enumerate(held_out.names):
+        for present in (0, 1):
+            sources = np.flatnonzero(held_out.table[:, column] == present)
+            targets = changed(torch.from_numpy(held_out.table[sources]), column, held_out.names)
+            kept = targets[:, column] == 1 - present  # a hair colour is not removed, see `changed`
+            if not kept.any():
                 continue
-
-            def target(rows: np.ndarray, column: int = column) -> Tensor:
-                told = changed(torch.from_numpy(held.table[rows]), column, held.names)
-                return conditions(told, number, widths)
-
-            yield Route(
-                name=f"with {name} -> without" if has else f"without {name} -> with",
+            yield TranslationTask(
+                name=f"with {name} -> without" if present else f"without {name} -> with",
                 number=first + place,
-                sources=sources,
-                target=target,
-                references=np.flatnonzero(held.table[:, column] == 1 - has),
-                reals=train.items[train.values[:, column] == 1 - has],
+                sources=sources[kept.numpy()],
+                targets=conditions(targets[kept], number, widths),
+                references=np.flatnonzero(held_out.table[:, column] == 1 - present),
+                reals=train.items[train.values[:, column] == 1 - present],
             )
             place += 1
+
+
+# --- the metric `local` -------------------------------------------------------------------------------------
+
+
+def classifier_tasks(data: DataModule, num_sources: int) -> list[TranslationTask]:
+    """Return the tasks of metric `local`: every source to every other domain, or with every attribute changed.
+
+    Images of another data set have no class in this one. They take part with classes in turn.
+    """
+    held_out = data.held_out(num_sources)
+    rows, domain, label = _rows_of(data, held_out.items), held_out.domain, held_out.label
+    if data.view == "paired":  # the model translates from the first domain to the second
+        first = domain == 0
+        rows, domain, label = rows[first.numpy()], domain[first], label[first]
+    sets = label_sets(data)
+    widths = [labels.stop - labels.start for labels in sets]
+    tasks: list[TranslationTask] = []
+
+    def add(name: str, sources: np.ndarray, targets: Tensor, expected: ExpectedLabels) -> None:
+        tasks.append(TranslationTask(name, len(tasks), sources, targets, expected=expected))
+
+    for number, (labels, width) in enumerate(zip(sets, widths, strict=True)):
+        own = label[:, labels.start : labels.stop]
+        known = torch.ones_like(domain, dtype=torch.bool) if len(sets) == 1 else label[:, sum(widths) + number] == 1
+        if labels.kind == "classes":
+            in_turn = torch.arange(len(rows)) % width
+            classes = domain if len(sets) == 1 else torch.where(known, own.argmax(1), in_turn)
+            for shift in range(1, width):
+                target = (classes + shift) % width
+                values = conditions(F.one_hot(target, width).float(), number, widths)
+                expected = ExpectedLabels(labels, values[:, : sum(widths)], (0,))
+                add(f"class + {shift}", rows, target if len(sets) == 1 else values, expected)
+        else:
+            for column, name in enumerate(data.label_sets("val")[number].names):
+                values = conditions(changed(own[known], column, data.label_sets("val")[number].names), number, widths)
+                expected = ExpectedLabels(labels, values[:, : sum(widths)], (column,))
+                add(f"{name} changed", rows[known.numpy()], values, expected)
+    return tasks
+
+
+def _rows_of(data: DataModule, items: np.ndarray) -> np.ndarray:
+    """Return the rows (n,) of the validation images of some items."""
+    row_of = {int(item): row for row, item in enumerate(data.images("val").indices)}
+    return np.array([row_of[int(item)] for item in items])

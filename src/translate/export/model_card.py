@@ -1,9 +1,11 @@
 """Generate the model card of weights on the Hugging Face Hub."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping
-from typing import Any
 
+from translate.runs import scores
+from translate.runs.scores import Result
 from translate.weights.format import Weights
 from translate.weights.hub import CARD_MARK, FILE, Address
 
@@ -41,8 +43,9 @@ def _body(weights: Weights, address: Address, command: str) -> Iterator[str]:
     yield from (f'images = translator.translate("photo.jpg", target={json.dumps(_example(weights))})', "```", "")
     yield "The result is a float tensor (1, 3, H, W) in [-1, 1]."
     yield from ("Install the package first: `pip install translate-gan[hub]`.", "")
-    for evaluation in weights.metrics:
-        yield from _scores(evaluation)
+    for tree in weights.metrics:
+        if (result := scores.parse(tree)) is not None and result.scores:
+            yield from _scores(result)
     yield from ("## Training", "")
     for split in ("train", "val"):
         if isinstance(notes := weights.data.get(split), Mapping):
@@ -66,15 +69,11 @@ def _example(weights: Weights) -> str | int:
     return weights.label_sets[0]["names"][0] if weights.label_sets else 1
 
 
-def _scores(evaluation: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the scores of one evaluation as a table: a column of these weights, and columns to compare with."""
-    scores, references = evaluation.get("figures"), evaluation.get("columns") or {}
-    if not isinstance(scores, Mapping) or not scores:
-        return
-    nested = all(isinstance(column, Mapping) for column in scores.values())
-    columns: dict[str, Mapping[str, Any]] = dict(scores) if nested else {"these weights": scores, **references}
-    yield from (f"## Scores by the protocol `{evaluation.get('protocol')}`", "")
-    yield f"At iteration {evaluation.get('iteration')}, seed {evaluation.get('seed', 0)}, on held-out images."
+def _scores(result: Result) -> Iterator[str]:
+    """Yield the scores of a protocol as a table: a column of these weights, and others to compare with."""
+    request, columns = result.request, {"these weights": result.scores, **result.columns}
+    yield from (f"## Scores by the protocol `{request.protocol}`", "")
+    yield f"At iteration {request.iteration}, seed {request.seed}, on held-out images."
     yield from ("", f"| | {' | '.join(columns)} |", "| --- |" + " --- |" * len(columns))
     for name in dict.fromkeys(name for column in columns.values() for name in column):
         cells = (_number(column.get(name)) for column in columns.values())
@@ -82,5 +81,5 @@ def _scores(evaluation: Mapping[str, Any]) -> Iterator[str]:
     yield ""
 
 
-def _number(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, int | float) else ""
+def _number(value: float | None) -> str:
+    return f"{value:.4g}" if value is not None and math.isfinite(value) else ""

@@ -1,8 +1,8 @@
-"""What is kept of a stream of images while it passes: sums that can be merged, in memory that does not grow with it.
+"""Accumulators of a stream of images, whose memory does not grow with the stream and which can be merged.
 
-Every tally takes rows with the *positions* of their images in the stream, so that several processes that each saw some
-positions, in whatever order and in batches of whatever size, end with what one would have had (moments: up to the
-rounding of float64).
+Every accumulator takes rows with the *positions* of their images in the stream. Several processes that each see some
+positions, in any order and in batches of any size, end with the state that one process would have. For feature
+statistics this holds up to the rounding of float64.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,31 +16,31 @@ _HASH = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64
 
 
 class Accumulator(Protocol):
-    """What is kept of a stream; two of the same ``key`` keep the same of the same rows."""
+    """The state of a stream. Two accumulators of the same ``key`` have the same state after the same rows."""
 
     @property
     def key(self) -> str:
-        """Return what tells the kind of the tally and its settings."""
+        """Return the kind of the accumulator and its settings as a text."""
         ...
 
     def add(self, rows: Tensor, positions: np.ndarray) -> None:
-        """Take rows (n, ...) of the images at positions (n,)."""
+        """Add rows (n, ...) of the images at positions (n,)."""
         ...
 
     def merge(self, other: "Accumulator") -> None:
-        """Take all that another tally of the same kind has taken; no position may be in both."""
+        """Add the state of another accumulator of the same kind; no position may be in both."""
         ...
 
-    def arrays(self) -> dict[str, np.ndarray]:
+    def state_dict(self) -> dict[str, np.ndarray]:
         """Return the state."""
         ...
 
-    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Take a state that `arrays` has returned."""
+    def load_state_dict(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Load a state that `state_dict` has returned."""
         ...
 
     def __len__(self) -> int:
-        """Return how many rows were taken."""
+        """Return the number of rows that were added."""
         ...
 
 
@@ -48,7 +48,7 @@ class FeatureStatistics:
     """Mean and covariance of features in float64, updated batch by batch.
 
     Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979: the
-    sums are about the mean, so nothing cancels, and merging two tallies is the same formula as adding a batch.
+    sums are about the mean, so nothing cancels. Merging two accumulators and adding a batch are the same formula.
     """
 
     key = "moments"
@@ -60,11 +60,11 @@ class FeatureStatistics:
         self._root: Tensor | None = None
 
     def __len__(self) -> int:
-        """Return how many rows were taken."""
+        """Return the number of rows that were added."""
         return self.count
 
     def add(self, rows: Tensor, positions: np.ndarray) -> None:
-        """Take features (n, D); their positions do not matter."""
+        """Add features (n, D); their positions do not matter."""
         del positions
         values = rows.detach().to("cpu", torch.float64)
         mean = values.mean(0)
@@ -72,7 +72,7 @@ class FeatureStatistics:
         self._join(len(values), mean, centred.T @ centred)
 
     def merge(self, other: "Accumulator") -> None:
-        """Take what another has taken."""
+        """Add the state of another accumulator."""
         assert isinstance(other, FeatureStatistics)
         if other.count:
             self._join(other.count, other.mean, other.scatter)
@@ -94,27 +94,27 @@ class FeatureStatistics:
         return self.scatter / max(1, self.count - 1)
 
     def root(self) -> Tensor:
-        """Return the symmetric root of the covariance (D, D), computed once: real images are compared with often."""
+        """Return the symmetric root of the covariance (D, D), computed once: real images are compared many times."""
         if self._root is None:
             values, vectors = torch.linalg.eigh(self.covariance())
             self._root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
         return self._root
 
-    def arrays(self) -> dict[str, np.ndarray]:
+    def state_dict(self) -> dict[str, np.ndarray]:
         """Return the state."""
         return {"count": np.array(self.count), "mean": self.mean.numpy(), "scatter": self.scatter.numpy()}
 
-    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Take a state that `arrays` has returned."""
+    def load_state_dict(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Load a state that `state_dict` has returned."""
         self.count, self._root = int(arrays["count"]), None
         self.mean, self.scatter = (torch.from_numpy(arrays[name].copy()) for name in ("mean", "scatter"))
 
 
 class Sample:
-    """At most ``limit`` rows, drawn without replacement from all that pass, the same ones whoever saw them.
+    """At most ``limit`` rows, drawn without replacement from the stream.
 
-    A position's hash decides: the rows with the smallest ones are kept, which is a uniform draw whose result does not
-    depend on order, batches or processes.
+    The rows whose positions have the smallest hashes are kept. This is a uniform draw that does not depend on order,
+    batches or processes.
     """
 
     def __init__(self, limit: int) -> None:
@@ -125,16 +125,16 @@ class Sample:
         self.rows = torch.zeros(0, 0)
 
     def __len__(self) -> int:
-        """Return how many rows were taken, kept or not."""
+        """Return the number of rows that were added, kept or not."""
         return self.count
 
     def add(self, rows: Tensor, positions: np.ndarray) -> None:
-        """Take features (n, D) of the images at positions (n,)."""
+        """Add features (n, D) of the images at positions (n,)."""
         self.count += len(rows)
         self._join(rows.detach().to("cpu", torch.float32), np.asarray(positions, np.int64))
 
     def merge(self, other: "Accumulator") -> None:
-        """Take what another has taken."""
+        """Add the state of another accumulator."""
         assert isinstance(other, Sample)
         self.count += other.count
         if len(other.positions):
@@ -146,12 +146,12 @@ class Sample:
         order = np.lexsort((positions, _priority(positions)))[: self.limit]
         self.rows, self.positions = rows[torch.from_numpy(order)], positions[order]
 
-    def arrays(self) -> dict[str, np.ndarray]:
+    def state_dict(self) -> dict[str, np.ndarray]:
         """Return the state."""
         return {"count": np.array(self.count), "positions": self.positions, "rows": self.rows.numpy()}
 
-    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Take a state that `arrays` has returned."""
+    def load_state_dict(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Load a state that `state_dict` has returned."""
         self.count, self.positions = int(arrays["count"]), arrays["positions"].copy()
         self.rows = torch.from_numpy(arrays["rows"].copy())
 
@@ -162,36 +162,36 @@ class Values:
     key = "values"
 
     def __init__(self) -> None:
-        self.found: dict[int, float] = {}
+        self.values: dict[int, float] = {}
 
     def __len__(self) -> int:
-        """Return how many numbers were taken."""
-        return len(self.found)
+        """Return the number of values that were added."""
+        return len(self.values)
 
     def add(self, rows: Tensor, positions: np.ndarray) -> None:
-        """Take numbers (n,) of positions (n,)."""
-        self.found.update(zip(positions.tolist(), rows.detach().double().cpu().tolist(), strict=True))
+        """Add values (n,) of positions (n,)."""
+        self.values.update(zip(positions.tolist(), rows.detach().double().cpu().tolist(), strict=True))
 
     def merge(self, other: "Accumulator") -> None:
-        """Take what another has taken."""
+        """Add the state of another accumulator."""
         assert isinstance(other, Values)
-        self.found.update(other.found)
+        self.values.update(other.values)
 
     def in_order(self) -> np.ndarray:
-        """Return the numbers (n,) float64 in the order of their positions."""
-        return np.array([self.found[position] for position in sorted(self.found)], np.float64)
+        """Return the values (n,) float64 in the order of their positions."""
+        return np.array([self.values[position] for position in sorted(self.values)], np.float64)
 
-    def arrays(self) -> dict[str, np.ndarray]:
+    def state_dict(self) -> dict[str, np.ndarray]:
         """Return the state."""
-        return {"positions": np.array(sorted(self.found), np.int64), "values": self.in_order()}
+        return {"positions": np.array(sorted(self.values), np.int64), "values": self.in_order()}
 
-    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Take a state that `arrays` has returned."""
-        self.found = dict(zip(arrays["positions"].tolist(), arrays["values"].tolist(), strict=True))
+    def load_state_dict(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Load a state that `state_dict` has returned."""
+        self.values = dict(zip(arrays["positions"].tolist(), arrays["values"].tolist(), strict=True))
 
 
 def merged(accumulators: Sequence[Accumulator]) -> Accumulator:
-    """Return the first of several tallies of one kind after it has taken all others."""
+    """Merge several accumulators of one kind into the first and return it."""
     first, *others = accumulators
     for other in others:
         first.merge(other)

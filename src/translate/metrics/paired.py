@@ -1,64 +1,37 @@
-"""The protocol `paired`: translations against the images that were wanted, in a data set of pairs.
+"""The metrics of protocol `paired`: translations against their targets, in a data set of pairs.
 
-Every validation pair counts; both images are 8-bit, at the run's image size.
+Every validation pair counts. Both images are rounded to 8 bits, at the run's image size.
 """
-
-from abc import ABC, abstractmethod
-from collections.abc import Iterator
 
 from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
-from translate.metrics.accumulators import Accumulator, Values
+from translate.metrics.mean import MeanMetric
 from translate.registry.registry import METRICS
 
-FEW = 50
+LARGEST_PSNR = 100.0  # dB, of equal images
 
 
-class _Paired(ABC):
-    """The mean over pairs of a figure of each."""
+@METRICS.register("psnr_paired", protocol="paired", reads="pairs", scores={"PSNR": "higher"})
+class PsnrPaired(MeanMetric):
+    """Peak signal-to-noise ratio in dB: ``10 log10(255^2 / MSE)`` of each pair, then the mean over pairs."""
 
-    name = ""
+    score, items = "PSNR", "pairs"
 
-    def accumulator(self) -> Accumulator:
-        """Return what is kept: a number for each pair."""
-        return Values()
-
-    @abstractmethod
-    def read(self, images: Tensor, wanted: Tensor) -> Tensor:
-        """Return the figure (n,) of images (n, 3, S, S) in [0, 255] against those that were wanted."""
-
-    def figures(self, found: Accumulator) -> dict[str, float]:
-        """Return the mean."""
-        assert isinstance(found, Values)
-        return {self.name: float(found.in_order().mean())}
-
-    def doubts(self, found: Accumulator) -> Iterator[str]:
-        """Yield what makes the figure doubtful."""
-        if len(found) < FEW:
-            yield f"{self.name} of {len(found)} pairs: the mean of few is noisy"
+    def read(self, images: Tensor, targets: Tensor) -> Tensor:
+        """Return the ratio (n,) of each pair, over all channels; that of equal images is 100 dB."""
+        ratios = peak_signal_noise_ratio(images, targets, data_range=255.0, reduction="none", dim=(1, 2, 3))
+        return ratios.clamp(max=LARGEST_PSNR)
 
 
-@METRICS.register("psnr_paired", protocol="paired", reads="pairs", figures={"PSNR": "higher"})
-class PsnrPaired(_Paired):
-    """Peak signal-to-noise ratio in dB: the mean over pairs of each pair's own ratio."""
-
-    name = "PSNR"
-
-    def read(self, images: Tensor, wanted: Tensor) -> Tensor:
-        """Return the ratio (n,) of each pair, all channels together; that of equal images counts as 100 dB."""
-        found = peak_signal_noise_ratio(images, wanted, data_range=255.0, reduction="none", dim=(1, 2, 3))
-        return found.clamp(max=100.0)
-
-
-@METRICS.register("ssim_paired", protocol="paired", reads="pairs", figures={"SSIM": "higher"})
-class SsimPaired(_Paired):
+@METRICS.register("ssim_paired", protocol="paired", reads="pairs", scores={"SSIM": "higher"})
+class SsimPaired(MeanMetric):
     """Structural similarity (Wang et al. 2004), a Gaussian window of 11 pixels and deviation 1.5: mean over pairs."""
 
-    name = "SSIM"
+    score, items = "SSIM", "pairs"
 
-    def read(self, images: Tensor, wanted: Tensor) -> Tensor:
+    def read(self, images: Tensor, targets: Tensor) -> Tensor:
         """Return the similarity (n,) of each pair."""
-        found = structural_similarity_index_measure(images, wanted, data_range=255.0, reduction="none")
-        assert isinstance(found, Tensor)
-        return found.reshape(-1)
+        values = structural_similarity_index_measure(images, targets, data_range=255.0, reduction="none")
+        assert isinstance(values, Tensor)
+        return values.reshape(-1)

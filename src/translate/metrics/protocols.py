@@ -1,14 +1,20 @@
-"""Protocols: which translations of which images are compared with what. Figures of two protocols never compare."""
+"""Evaluation protocols: which translations of which images are compared with which others.
+
+Scores of two protocols are not comparable.
+"""
 
 from dataclasses import dataclass
+
+Scores = dict[str, float]
+"""Name of a score -> value, such as "FID, latent": the name, then the mode of translation."""
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How the images of a figure are made; sources are all validation images of a domain, for every ordered pair."""
+    """How translations are made. Sources are all validation images of a domain, for every ordered pair of domains."""
 
     name: str
-    num_outputs: int  # translations of a source, each by a code or reference of its own
+    num_outputs: int  # translations of a source, each by its own code or reference
     weights: str | None  # the file of the network whose features are compared, a key of `weights.FILES`
     about: str
 
@@ -17,24 +23,27 @@ PROTOCOLS: dict[str, Protocol] = {
     protocol.name: protocol
     for protocol in (
         Protocol(
-            "published",
+            "official",
             10,
             "inception_torchvision",
-            "as the StarGAN v2 paper: figures compare with those of that paper and of its code, with nothing else",
+            "as the official StarGAN v2 code: scores compare with those of that paper and code, with no others",
         ),
         Protocol(
             "clean",
             10,
             "inception_fid",
-            "standard Inception, antialiased resize: figures compare with those of clean-fid on the same images",
+            "standard Inception, antialiased resize: scores compare with those of clean-fid on the same images",
         ),
         Protocol(
             "local",
             1,
             None,
-            "a judge trained on the run's own images: figures compare only with runs on the same data and image size",
+            "a classifier trained on the run's own images: scores compare only at the same data and image size",
         ),
-        Protocol("paired", 1, None, "translations against the images that were wanted, of every validation pair"),
+        Protocol("paired", 1, None, "translations against their targets, of every validation pair"),
     )
 }
 """The protocols by name."""
+
+FORMER_NAMES = {"published": "official"}
+"""Protocol names in scores files of earlier versions -> today's names."""

@@ -1,66 +1,77 @@
-"""Which figure says that a model is the best so far; read from the registrations, so that a check needs no torch."""
+"""The score that selects the best checkpoint; read from the registrations, so that a check needs no torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from translate.errors import UserError, among
+from translate.errors import UserError
 from translate.registry.registry import METRICS
 
 
 @dataclass(frozen=True)
 class Best:
-    """A figure of a protocol, and which way is better."""
+    """A score of a protocol, and its better direction."""
 
     protocol: str
-    figure: str  # "FID" (the mean over modes) or "FID, latent"
+    score: str  # "FID" (the mean over modes) or "FID, latent"
     better: str  # "lower" or "higher"
 
-    def value(self, figures: Mapping[str, float]) -> float | None:
-        """Return the figure's value, the mean over modes where none is named; None where it is not there."""
-        if self.figure in figures:
-            return figures[self.figure]
-        of_modes = [value for name, value in figures.items() if base(name) == self.figure]
+    def value(self, scores: Mapping[str, float]) -> float | None:
+        """Return the value of the score, the mean over modes where none is named; None without such a score."""
+        if self.score in scores:
+            return scores[self.score]
+        of_modes = [value for name, value in scores.items() if base_name(name) == self.score]
         return sum(of_modes) / len(of_modes) if of_modes else None
 
-    def beats(self, new: float, old: float | None) -> bool:
-        """Tell whether a value is better than another one; what is not a number never is."""
+    def improves(self, new: float, old: float | None) -> bool:
+        """Return whether a value is better than an older one, if there is one; NaN never is."""
         if new != new or old is None:
             return new == new
         return new < old if self.better == "lower" else new > old
 
 
-def base(figure: str) -> str:
-    """Return a figure's name without the mode or unit behind it.
+def base_name(score: str) -> str:
+    """Return the name of a score without its mode or unit.
 
-    >>> base("FID, latent"), base("KID")
+    >>> base_name("FID, latent"), base_name("KID")
     ('FID', 'KID')
     """
-    return figure.partition(", ")[0]
+    return score.partition(", ")[0]
 
 
-def find(named: str, metrics: Mapping[str, Any]) -> Best:
-    """Return the figure that the key `best` names among configured metrics (label -> node); UserError for none.
+def directions(metric: str) -> dict[str, str]:
+    """Return the base names of the scores of a registered metric, each with its better direction."""
+    return dict(METRICS.facts(metric).get("scores", {}))
 
-    It is a metric's name, where that has a single figure, or a figure's, with its mode or without.
+
+def protocol_of(metric: str) -> str:
+    """Return the protocol of a registered metric."""
+    return str(METRICS.facts(metric).get("protocol"))
+
+
+def find(best: str, metrics: Mapping[str, Any]) -> Best:
+    """Return the score that the key `best` names among configured metrics (label -> node); UserError without one.
+
+    ``best`` is the name of a metric with a single score, or the name of a score, with or without its mode.
     """
     known: dict[str, list[Best]] = {}
     for node in metrics.values():
         name = node.get("name") if isinstance(node, Mapping) else None
         if not isinstance(name, str) or name not in METRICS.index():
-            continue  # said by the check of metrics
-        facts = METRICS.facts(name)
-        figures = facts.get("figures", {})
-        for figure, better in figures.items():
-            found = Best(str(facts.get("protocol")), figure, better)
-            known.setdefault(figure, []).append(found)
-            if len(figures) == 1:
-                known.setdefault(name, []).append(found)
-    if base(named) not in known:
-        raise UserError(f"best: found {named!r}, which no metric of this run gives{among(named, known)}")
-    candidates = known[base(named)]
-    if len({each.protocol for each in candidates}) > 1:
-        protocols = ", ".join(sorted(each.protocol for each in candidates))
-        raise UserError(f"best: {named!r} is a figure of the protocols {protocols}; name the metric instead")
+            continue  # the check of the metrics reports it
+        scores = directions(name)
+        for score, better in scores.items():
+            candidate = Best(protocol_of(name), score, better)
+            known.setdefault(score, []).append(candidate)
+            if len(scores) == 1:
+                known.setdefault(name, []).append(candidate)
+    if base_name(best) not in known:
+        raise UserError("no metric of this run gives the score", key="best", found=best, known=known)
+    candidates = known[base_name(best)]
+    protocols = sorted({candidate.protocol for candidate in candidates})
+    if len(protocols) > 1:
+        raise UserError(
+            f"{best!r} is a score of the protocols {', '.join(protocols)}", key="best", fix="name the metric instead"
+        )
     chosen = candidates[0]
-    return Best(chosen.protocol, named if base(named) == chosen.figure else chosen.figure, chosen.better)
+    return Best(chosen.protocol, best if base_name(best) == chosen.score else chosen.score, chosen.better)

@@ -1,6 +1,6 @@
-"""Published weight files that metrics read: what they are called, where they are published, how they are told.
+"""The released weight files that metrics read: their names, addresses and SHA-256.
 
-Nothing here opens a connection; `translate.evaluation.pretrained` finds a file or fetches it.
+Nothing here opens a connection. `translate.evaluation.pretrained` finds a file or fetches it.
 """
 
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from translate.errors import UserError
+from translate.errors import Phrase, UserError
 
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """A file of weights as it is published."""
+    """A file of weights as it is released."""
 
     file: str
     urls: tuple[str, ...]
-    sha256: str  # in full, or the digits at its beginning that its name repeats
+    sha256: str  # all digits, or the first ones, which the file name repeats
     about: str
 
 
@@ -37,7 +37,7 @@ FILES: dict[str, WeightsFile] = {
             "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
         ),
         "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
-        "the Inception weights of the first FID code, brought from TensorFlow",
+        "the Inception weights of the official FID code, converted from TensorFlow",
     ),
     "alexnet": WeightsFile(
         "alexnet-owt-7be5be79.pth",
@@ -46,16 +46,18 @@ FILES: dict[str, WeightsFile] = {
         "torchvision's AlexNet, trained on ImageNet",
     ),
 }
-"""The files by the name that metrics call them."""
+"""The files by the names that metrics use."""
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Return the tensors in a file of weights, on the CPU, without executing anything; UserError for anything else."""
+    """Return the tensors in a file of weights, on the CPU, without executing code; UserError for any other file."""
     try:
-        found: Any = torch.load(path, map_location="cpu", weights_only=True)
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file can fail anywhere in the reader
-        said = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise UserError(f"{path}: not a readable file of weights ({said}); get it again") from error
-    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
-        raise UserError(f"{path}: found no tensors by name, expected a file of weights (a state dict)")
-    return found
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise UserError(
+            f"not a readable file of weights ({reason})", key=str(path), fix="get the file again"
+        ) from error
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise UserError(key=str(path), found=Phrase("no tensors by name"), expected="a file of weights (a state dict)")
+    return content

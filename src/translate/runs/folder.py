@@ -25,6 +25,8 @@ RUNS = Path("runs")
 CONFIG_FILE = "config.yaml"
 LOCK_FILE = ".lock"
 CHECKPOINT_SUFFIX = ".safetensors"
+SWEEP_FILE = "sweep.json"  # in the folder of a sweep, above its run folders
+TRIALS_FOLDER = "trials"  # in the folder of a study, beside its run folders
 LAST, BEST = "last", "best"
 """Names of checkpoints on the command line, beside the number of an iteration."""
 
@@ -77,6 +79,17 @@ class RunFolder:
     def checkpoint(self, iteration: int) -> Path:
         """Return where the checkpoint of an iteration is kept."""
         return self.path / "checkpoints" / f"{iteration:06d}{CHECKPOINT_SUFFIX}"
+
+    @property
+    def overrides_file(self) -> Path:
+        """Return the overrides that the run was started with, one a line."""
+        return self.path / "overrides.txt"
+
+    @property
+    def sweep(self) -> Path | None:
+        """Return the folder of the sweep or study to which the run belongs, if any."""
+        parent = self.path.parent
+        return parent if (parent / SWEEP_FILE).is_file() or (parent / TRIALS_FOLDER).is_dir() else None
 
     # --- what is there --------------------------------------------------------------------------------------
 
@@ -148,7 +161,7 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         self.metrics.unlink(missing_ok=True)
         atomic_write(self.config_file, config_yaml)
-        atomic_write(self.path / "overrides.txt", "".join(f"{override}\n" for override in overrides))
+        atomic_write(self.overrides_file, "".join(f"{override}\n" for override in overrides))
         atomic_write(self.path / "environment.json", json.dumps(environment(seed, command), indent=2) + "\n")
 
     def continue_as(self, config_yaml: str) -> None:
@@ -167,6 +180,13 @@ class RunFolder:
         except (OSError, ValueError):
             return {}
         return notes if isinstance(notes, dict) else {}
+
+    def overrides(self) -> list[str]:
+        """Return the overrides that `begin` has written; [] without a readable file."""
+        try:
+            return self.overrides_file.read_text(encoding="utf-8").splitlines()
+        except (OSError, ValueError):
+            return []
 
     def append(self, values: Mapping[str, Any]) -> None:
         """Add a line to the recorded terms."""

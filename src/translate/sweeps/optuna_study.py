@@ -27,7 +27,7 @@ from translate.errors import UserError, among
 from translate.sweeps import jobs, report
 from translate.sweeps.report import FOLDER, INSTEAD_OF, WHY
 from translate.sweeps.search_space import Choice, Pruner, Range, Settings, grid, override
-from translate.tables.collect import measured
+from translate.tables.collect import scores_of_run
 
 POLL = 0.5  # seconds between two looks at a trial
 ALIVE_EVERY = 30.0  # seconds between two signs of life in the storage
@@ -296,9 +296,9 @@ def objective(folder: Path, name: str) -> float:
     tenth of its records.
     """
     figures: dict[str, list[float]] = {}
-    for each in measured(folder):
+    for each in scores_of_run(folder):
         if each.checkpoint == "last":
-            for figure, value in each.figures.items():
+            for figure, value in each.scores.items():
                 figures.setdefault(figure, []).append(value)
                 figures[f"{each.protocol}/{figure}"] = [value]
     if len(figures.get(name, ())) > 1:

@@ -1,7 +1,6 @@
-"""What runs have measured, grouped by experiment: mean and spread over seeds, one table a protocol.
+"""The scores of runs, grouped by experiment: mean and spread over seeds, one table for each protocol.
 
-A run folder holds `metrics/<protocol>_<checkpoint>.json` (see `measuring.results`) and, of the judge that a run ends
-with, metrics.json (see `evaluation.write`). Figures of two protocols never compare, hence never meet in a table.
+Scores of two protocols are not comparable, so no table holds both.
 """
 
 import glob
@@ -17,36 +16,40 @@ from typing import Any
 import yaml
 
 from translate.config.schema import RESULT_NEUTRAL_KEYS, experiment, read_yaml
-from translate.errors import UserError
-from translate.evaluation import results
-from translate.runs.folder import CONFIG_FILE, RunFolder, run_folders
+from translate.errors import Phrase, UserError
+from translate.metrics.protocols import FORMER_NAMES, Scores
+from translate.metrics.selection import base_name
+from translate.runs import scores as scores_files
+from translate.runs.folder import BEST, CONFIG_FILE, RunFolder, run_folders
+from translate.runs.scores import Result
 
-WITHOUT = RESULT_NEUTRAL_KEYS | {"seed"}
-JUDGED = "metrics.json"
+IGNORED_KEYS = RESULT_NEUTRAL_KEYS | {"seed"}
+"""Keys in which runs of one experiment may differ."""
+
 LATENT = ", latent"
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What one run has measured of one checkpoint, under one protocol."""
+class RunScores:
+    """The scores of one checkpoint of a run by one protocol."""
 
     folder: Path
     name: str
-    seed: int  # that the run was trained with
-    config: Mapping[str, Any]  # what identifies the experiment, the seed left out: a flat mapping
+    seed: int  # of the training
+    config: Mapping[str, Any]  # identifies the experiment, without the seed: a flat mapping
     protocol: str
     checkpoint: str  # last, best or an iteration
     iteration: int
-    networks: str  # averaged or trained
-    data: str  # what tells data from other data
-    figures: Mapping[str, float]
-    better: Mapping[str, str]  # figure -> lower or higher, where it is known
-    written: float
+    networks: str  # ema or trained
+    data: str  # the fingerprints of the data
+    scores: Mapping[str, float]
+    better: Mapping[str, str]  # score -> lower or higher, where it is known
+    written: float  # time of the file
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A figure over the seeds of an experiment."""
+    """A score over the seeds of an experiment."""
 
     values: tuple[float, ...]
 
@@ -57,21 +60,21 @@ class Cell:
 
     @property
     def spread(self) -> float | None:
-        """Return the standard deviation of a sample (divided by n - 1); None of a single value."""
+        """Return the standard deviation of a sample (divided by n - 1); None for a single value."""
         return statistics.stdev(self.values) if len(self.values) > 1 else None
 
 
 @dataclass(frozen=True)
 class Row:
-    """An experiment: its figures over its seeds, and what of it was measured."""
+    """An experiment: its scores over its seeds, and the checkpoints that were evaluated."""
 
     name: str
     checkpoint: str
     networks: str
-    iterations: tuple[int, ...]  # that the checkpoints are of, ascending
+    iterations: tuple[int, ...]  # of the checkpoints, ascending
     seeds: tuple[int, ...]
     cells: Mapping[str, Cell]
-    published: Mapping[str, float] = field(default_factory=dict)
+    reported: Mapping[str, float] = field(default_factory=dict)  # in the paper
 
 
 @dataclass(frozen=True)
@@ -79,210 +82,196 @@ class Table:
     """The rows of one protocol."""
 
     protocol: str
-    figures: tuple[str, ...]
+    scores: tuple[str, ...]
     better: Mapping[str, str]
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
-    published: tuple[str, ...] = ()  # figures that the paper has
+    reported: tuple[str, ...] = ()  # scores that the paper reports
     source: str | None = None  # the paper
 
 
 @dataclass(frozen=True)
 class Paper:
-    """Published figures by a pattern of experiments' names."""
+    """The scores that a paper reports, by patterns of names of experiments."""
 
     source: str
     protocol: str
     rows: Mapping[str, Mapping[str, float]]
 
     def of(self, name: str) -> Mapping[str, float]:
-        """Return the figures for an experiment."""
-        return next((figures for pattern, figures in self.rows.items() if fnmatchcase(name, pattern)), {})
+        """Return the reported scores of an experiment."""
+        return next((scores for pattern, scores in self.rows.items() if fnmatchcase(name, pattern)), {})
 
 
 def read_paper(path: Path) -> Paper:
-    """Return the published figures in a YAML file with the keys source, protocol and rows; UserError if it is not."""
+    """Return the reported scores in a YAML file with the keys source, protocol and rows; UserError for another file."""
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
         rows = {
-            str(pattern): {str(name): float(value) for name, value in figures.items()}
-            for pattern, figures in tree["rows"].items()
+            str(pattern): {str(name): float(value) for name, value in scores.items()}
+            for pattern, scores in tree["rows"].items()
         }
-        return Paper(str(tree["source"]), str(tree["protocol"]), rows)
+        protocol = str(tree["protocol"])
+        return Paper(str(tree["source"]), FORMER_NAMES.get(protocol, protocol), rows)
     except OSError as error:
-        raise UserError(f"paper: {path} cannot be read ({error.strerror})") from error
+        raise UserError(f"{path} cannot be read ({error.strerror})", key="paper") from error
     except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
+        reason = " ".join(str(error).split())
         raise UserError(
-            f"paper: {path} is not as expected ({error}); it has the keys source, protocol and rows, and rows are "
-            "'name of an experiment: {figure: number}'"
+            f"{path} is not a file of reported scores ({reason})",
+            key="paper",
+            expected="the keys source, protocol and rows, and in rows 'name of an experiment: {score: number}'",
         ) from error
 
 
 # --- reading ------------------------------------------------------------------------------------------------
 
 
-def folders(named: Iterable[str]) -> list[Path]:
+def folders(names: Iterable[str]) -> list[Path]:
     """Return the run folders in or below folders and patterns; UserError for one without any."""
-    found: dict[Path, None] = {}
-    for name in named:
+    paths: dict[Path, None] = {}
+    for name in names:
         places = [Path(place) for place in sorted(glob.glob(name))] or [Path(name)]
-        below = [run for place in places for run in (each.path for each in run_folders(place))]
-        if not below:
-            raise UserError(f"table: {name} holds no run folder, none with {CONFIG_FILE}; expected runs/<name>/<time>")
-        found.update(dict.fromkeys(below))
-    return list(found)
+        runs = [run.path for place in places for run in run_folders(place)]
+        if not runs:
+            raise UserError(
+                key=name, found=Phrase(f"no run folder (a folder with {CONFIG_FILE})"), expected="runs/<name>/<time>"
+            )
+        paths.update(dict.fromkeys(runs))
+    return list(paths)
 
 
-def measured(folder: Path) -> Iterator[Measured]:
-    """Yield what a run has measured, by protocol, checkpoint and the seed of the measurement."""
+def scores_of_run(folder: Path) -> Iterator[RunScores]:
+    """Yield the scores of a run by protocol and checkpoint, the mean over the seeds of the evaluation."""
     config = read_yaml(RunFolder(folder).config_file)
-    found: dict[tuple[Any, ...], list[tuple[dict[str, Any], float]]] = {}
-    for path in [*sorted(RunFolder(folder).scores.glob("*.json")), folder / JUDGED]:
-        tree = _tree(path)
-        if tree is not None:
-            key = (tree["protocol"], str(tree.get("checkpoint", "last")), tree["iteration"], tree["networks"])
-            found.setdefault(key, []).append((tree, path.stat().st_mtime))
-    for (protocol, checkpoint, iteration, networks), trees in found.items():
-        figures: dict[str, list[float]] = {}
+    groups: dict[tuple[Any, ...], list[tuple[Result, float]]] = {}
+    for path, result in scores_files.of_run(folder):
+        request = result.request
+        key = (request.protocol, result.checkpoint, request.iteration, request.networks)
+        groups.setdefault(key, []).append((result, path.stat().st_mtime))
+    for (protocol, checkpoint, iteration, networks), results in groups.items():
+        values: dict[str, list[float]] = {}
         better: dict[str, str] = {}
-        for tree, _ in trees:
-            judged = (
-                "trained" in tree["figures"]
-            )  # metrics.json, where an untrained model and real images stand beside it
-            for name, value in (tree["figures"]["trained"] if judged else tree["figures"]).items():
-                if judged and name in figures:  # measured again since
-                    continue
-                if isinstance(value, int | float) and math.isfinite(value):
-                    figures.setdefault(name, []).append(float(value))
-            better.update(tree.get("better", {}))
-        yield Measured(
+        for result, _ in results:
+            for name, value in result.scores.items():
+                if math.isfinite(value):
+                    values.setdefault(name, []).append(value)
+            better.update(result.better)
+        scores: Scores = {name: statistics.fmean(each) for name, each in values.items()}
+        yield RunScores(
             folder,
             str(config.get("name")),
             int(config["seed"]),
-            experiment(config, WITHOUT),
+            experiment(config, IGNORED_KEYS),
             protocol,
             checkpoint,
-            int(iteration),
+            iteration,
             networks,
-            _data(folder, trees[0][0]),
-            {name: statistics.fmean(values) for name, values in figures.items()},  # over seeds of the measurement
+            _data(folder, results[0][0]),
+            scores,
             better,
-            max(written for _, written in trees),
+            max(written for _, written in results),
         )
 
 
-def _tree(path: Path) -> dict[str, Any] | None:
-    """Return a file of figures; None for what is none, such as half an evaluation."""
-    if path.stem.endswith(results.PARTIAL):
-        return None
-    try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return tree if isinstance(tree, dict) and isinstance(tree.get("figures"), dict) else None
-
-
-def _data(folder: Path, tree: Mapping[str, Any]) -> str:
-    found = tree.get("data")
-    if found is None and (folder / "data.json").is_file():
-        found = json.loads((folder / "data.json").read_text(encoding="utf-8"))
-    if not isinstance(found, Mapping):
-        return "unknown"
-    return " ".join(str(part.get("fingerprint")) for part in found.values() if isinstance(part, Mapping))
+def _data(folder: Path, result: Result) -> str:
+    parts = result.request.data or RunFolder(folder).noted_data()
+    fingerprints = [str(part.get("fingerprint")) for part in parts.values() if isinstance(part, Mapping)]
+    return " ".join(fingerprints) or "unknown"
 
 
 # --- grouping -----------------------------------------------------------------------------------------------
 
 
-def tables(found: Sequence[Measured], wanted: Sequence[str] = (), paper: Paper | None = None) -> list[Table]:
-    """Return a table for each protocol; `wanted` figures are named with mode, "FID, latent", or without, "FID"."""
-    labels = _labels(found)
+def tables(runs: Sequence[RunScores], wanted: Sequence[str] = (), paper: Paper | None = None) -> list[Table]:
+    """Return a table for each protocol; ``wanted`` scores have their mode, "FID, latent", or not, "FID"."""
+    labels = _labels(runs)
     return [
-        _table(protocol, [each for each in found if each.protocol == protocol], labels, wanted, paper)
-        for protocol in dict.fromkeys(each.protocol for each in found)
+        _table(protocol, [run for run in runs if run.protocol == protocol], labels, wanted, paper)
+        for protocol in dict.fromkeys(run.protocol for run in runs)
     ]
 
 
 def _table(
-    protocol: str, found: Sequence[Measured], labels: Mapping[str, str], wanted: Sequence[str], paper: Paper | None
+    protocol: str, runs: Sequence[RunScores], labels: Mapping[str, str], wanted: Sequence[str], paper: Paper | None
 ) -> Table:
-    found, notes = _beside_latent(found, labels)
-    groups: dict[tuple[Any, ...], dict[int, Measured]] = {}
-    for each in sorted(found, key=lambda each: each.written):
-        moving = each.iteration if each.checkpoint != "best" else None  # the best of each seed may be of another one
-        group = groups.setdefault((labels[_key(each)], each.checkpoint, each.networks, moving), {})
-        if each.seed in group:
+    runs, notes = _beside_latent(runs, labels)
+    groups: dict[tuple[Any, ...], dict[int, RunScores]] = {}
+    for run in sorted(runs, key=lambda run: run.written):
+        iteration = run.iteration if run.checkpoint != BEST else None  # the best iterations of seeds may differ
+        group = groups.setdefault((labels[_key(run)], run.checkpoint, run.networks, iteration), {})
+        if run.seed in group:
             notes.append(
-                f"{labels[_key(each)]}, seed {each.seed}: measured in {group[each.seed].folder} and {each.folder}; the "
+                f"{labels[_key(run)]}, seed {run.seed}: evaluated in {group[run.seed].folder} and {run.folder}; the "
                 "newer one counts"
             )
-        group[each.seed] = each
-    names = list(dict.fromkeys(name for each in found for name in each.figures))
+        group[run.seed] = run
+    names = list(dict.fromkeys(name for run in runs for name in run.scores))
     if wanted:
-        names = [name for name in names if name in wanted or name.partition(", ")[0] in wanted]
+        names = [name for name in names if name in wanted or base_name(name) in wanted]
     rows = [_row(key, group, names, paper) for key, group in sorted(groups.items(), key=lambda item: str(item[0]))]
-    if len({each.data for each in found}) > 1:
-        notes.append("the rows are of different data: " + _by_data(found, labels))
-    published: tuple[str, ...] = ()
+    if len({run.data for run in runs}) > 1:
+        notes.append("the rows are of different data: " + _by_data(runs, labels))
+    reported: tuple[str, ...] = ()
     if paper is not None:
-        published = tuple(dict.fromkeys(name for row in rows for name in row.published))
-        if published and paper.protocol != protocol:
+        reported = tuple(dict.fromkeys(name for row in rows for name in row.reported))
+        if reported and paper.protocol != protocol:
             notes.append(
-                f"the paper's figures are of protocol {paper.protocol}, this table of {protocol}: orders may be "
-                "compared, numbers not"
+                f"the paper's scores are of protocol {paper.protocol}, this table of {protocol}: compare orders, not "
+                "numbers"
             )
-    better = {name: way for each in found for name, way in each.better.items()}
-    source = paper.source if paper is not None and published else None
-    return Table(protocol, tuple(names), better, tuple(rows), tuple(dict.fromkeys(notes)), published, source)
+    better = {name: way for run in runs for name, way in run.better.items()}
+    source = paper.source if paper is not None and reported else None
+    return Table(protocol, tuple(names), better, tuple(rows), tuple(dict.fromkeys(notes)), reported, source)
 
 
-def _beside_latent(found: Sequence[Measured], labels: Mapping[str, str]) -> tuple[list[Measured], list[str]]:
-    """Return measurements in which figures of models without guides stand beside latent-guided ones, and a note.
+def _beside_latent(runs: Sequence[RunScores], labels: Mapping[str, str]) -> tuple[list[RunScores], list[str]]:
+    """Return the runs with the scores of models without style inputs in the columns of mode latent, and a note.
 
-    "FID" of a model that translates an image in one way is compared with "FID, latent" of one that is guided by codes.
+    "FID" of a model that gives one translation of an image is compared with "FID, latent" of a model with codes.
     """
-    guided = {name for each in found for name in each.figures if name.endswith(LATENT)}
+    latent = {name for run in runs for name in run.scores if name.endswith(LATENT)}
     moved: dict[str, None] = {}
     result = []
-    for each in found:
-        names = {name: name + LATENT for name in each.figures if name + LATENT in guided - each.figures.keys()}
+    for run in runs:
+        names = {name: name + LATENT for name in run.scores if name + LATENT in latent - run.scores.keys()}
         if names:
-            moved[labels[_key(each)]] = None
-        figures = {names.get(name, name): value for name, value in each.figures.items()}
-        better = {names.get(name, name): way for name, way in each.better.items()}
-        result.append(replace(each, figures=figures, better=better))
-    told = f"{', '.join(moved)}: translates an image in one way; its figures stand under those that codes guide"
-    return result, [told] if moved else []
+            moved[labels[_key(run)]] = None
+        scores = {names.get(name, name): value for name, value in run.scores.items()}
+        better = {names.get(name, name): way for name, way in run.better.items()}
+        result.append(replace(run, scores=scores, better=better))
+    note = f"{', '.join(moved)}: gives one translation of an image; its scores are in the columns of mode latent"
+    return result, [note] if moved else []
 
 
-def _row(key: tuple[Any, ...], group: Mapping[int, Measured], names: Sequence[str], paper: Paper | None) -> Row:
+def _row(key: tuple[Any, ...], group: Mapping[int, RunScores], names: Sequence[str], paper: Paper | None) -> Row:
     runs = [group[seed] for seed in sorted(group)]
     cells = {}
     for name in names:
-        values = tuple(run.figures[name] for run in runs if name in run.figures)
+        values = tuple(run.scores[name] for run in runs if name in run.scores)
         if values:
             cells[name] = Cell(values)
     iterations = tuple(sorted({run.iteration for run in runs}))
-    published = paper.of(runs[0].name) if paper is not None else {}
-    return Row(key[0], key[1], key[2], iterations, tuple(sorted(group)), cells, published)
+    reported = paper.of(runs[0].name) if paper is not None else {}
+    return Row(key[0], key[1], key[2], iterations, tuple(sorted(group)), cells, reported)
 
 
-def _key(each: Measured) -> str:
-    return f"{each.name} {json.dumps(each.config, sort_keys=True, default=str)}"
+def _key(run: RunScores) -> str:
+    return f"{run.name} {json.dumps(run.config, sort_keys=True, default=str)}"
 
 
-def _labels(found: Sequence[Measured]) -> dict[str, str]:
-    """Return what each experiment is called: its name, with the keys that tell it from others of that name."""
+def _labels(runs: Sequence[RunScores]) -> dict[str, str]:
+    """Return the label of each experiment: its name, and the keys in which experiments of that name differ."""
     by_name: dict[str, dict[str, Mapping[str, Any]]] = {}
-    for each in found:
-        by_name.setdefault(each.name, {})[_key(each)] = each.config
+    for run in runs:
+        by_name.setdefault(run.name, {})[_key(run)] = run.config
     labels = {}
     for name, configs in by_name.items():
         keys = {key for config in configs.values() for key in config}
         differing = sorted(key for key in keys if len({str(config.get(key)) for config in configs.values()}) > 1)
         for identity, config in configs.items():
-            told = ", ".join(f"{_short(key, differing)}={config.get(key)}" for key in differing)
-            labels[identity] = f"{name} ({told})" if told else name
+            values = ", ".join(f"{_short(key, differing)}={config.get(key)}" for key in differing)
+            labels[identity] = f"{name} ({values})" if values else name
     return labels
 
 
@@ -296,8 +285,8 @@ def _short(key: str, keys: Sequence[str]) -> str:
     return key
 
 
-def _by_data(found: Sequence[Measured], labels: Mapping[str, str]) -> str:
+def _by_data(runs: Sequence[RunScores], labels: Mapping[str, str]) -> str:
     members: dict[str, list[str]] = {}
-    for each in found:
-        members.setdefault(each.data, []).append(labels[_key(each)])
+    for run in runs:
+        members.setdefault(run.data, []).append(labels[_key(run)])
     return "; ".join(", ".join(dict.fromkeys(names)) for names in members.values())

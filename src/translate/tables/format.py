@@ -14,10 +14,10 @@ _LATEX = {"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "$": r"\$", "{": r"\{"
 _HEAD = ("experiment", "checkpoint", "networks", "iteration", "seeds")
 
 
-def in_words(cell: Cell, plus_minus: str = "\N{PLUS-MINUS SIGN}") -> str:
-    """Return mean and spread, as many digits as the spread says are worth it.
+def cell_text(cell: Cell, plus_minus: str = "\N{PLUS-MINUS SIGN}") -> str:
+    """Return mean and spread, with two significant digits of the spread.
 
-    >>> in_words(Cell((13.5, 13.9)), "+-"), in_words(Cell((0.4515,))), in_words(Cell((7.0, 7.0)), "+-")
+    >>> cell_text(Cell((13.5, 13.9)), "+-"), cell_text(Cell((0.4515,))), cell_text(Cell((7.0, 7.0)), "+-")
     ('13.70 +- 0.28', '0.4515', '7.000 +- 0.000')
     """
     spread = cell.spread
@@ -30,12 +30,12 @@ def in_words(cell: Cell, plus_minus: str = "\N{PLUS-MINUS SIGN}") -> str:
     return f"{cell.mean:.{digits}f} {plus_minus} {spread:.{digits}f}"
 
 
-def best_rows(table: Table, figure: str) -> set[int]:
-    """Return the rows with the best mean of a figure, where it is known which way is better and there are several."""
-    means = {k: row.cells[figure].mean for k, row in enumerate(table.rows) if figure in row.cells}
-    if len(means) < 2 or figure not in table.better:
+def best_rows(table: Table, score: str) -> set[int]:
+    """Return the rows with the best mean of a score; none for a single row or an unknown better direction."""
+    means = {k: row.cells[score].mean for k, row in enumerate(table.rows) if score in row.cells}
+    if len(means) < 2 or score not in table.better:
         return set()
-    top = (min if table.better[figure] == "lower" else max)(means.values())
+    top = (min if table.better[score] == "lower" else max)(means.values())
     return {k for k, mean in means.items() if mean == top}
 
 
@@ -50,7 +50,7 @@ def _notes(table: Table) -> list[str]:
     if any(len(row.seeds) > 1 for row in table.rows):
         notes.append("mean \N{PLUS-MINUS SIGN} standard deviation over the seeds (of a sample, n - 1)")
     if table.source:
-        notes.append(f"columns marked 'paper' are published figures, not measured here: {table.source}")
+        notes.append(f"columns marked 'paper' are scores that the paper reports, not measured here: {table.source}")
     return [*notes, *table.notes]
 
 
@@ -58,21 +58,21 @@ def _columns(table: Table) -> list[str]:
     arrows = {name: f" {ARROWS[way]}" for name, way in table.better.items() if way in ARROWS}
     return [
         *_HEAD,
-        *(f"{name}{arrows.get(name, '')}" for name in table.figures),
-        *(f"{OF_THE_PAPER}{name}" for name in table.published),
+        *(f"{name}{arrows.get(name, '')}" for name in table.scores),
+        *(f"{OF_THE_PAPER}{name}" for name in table.reported),
     ]
 
 
 def markdown(table: Table) -> str:
     """Return a table as Markdown, its protocol and notes below."""
-    best = {name: best_rows(table, name) for name in table.figures}
+    best = {name: best_rows(table, name) for name in table.scores}
     lines = [_line(_columns(table)), _line(["---"] * len(_columns(table)))]
     for k, row in enumerate(table.rows):
         cells = []
-        for name in table.figures:
-            text = in_words(row.cells[name]) if name in row.cells else "-"
+        for name in table.scores:
+            text = cell_text(row.cells[name]) if name in row.cells else "-"
             cells.append(f"**{text}**" if k in best[name] else text)
-        lines.append(_line([*_fixed(row), *cells, *(_published(row, name) for name in table.published)]))
+        lines.append(_line([*_fixed(row), *cells, *(_reported(row, name) for name in table.reported)]))
     return "\n".join([*lines, "", *(f"- {note}" for note in _notes(table))]) + "\n"
 
 
@@ -80,28 +80,26 @@ def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
 
 
-def _published(row: Row, name: str) -> str:
-    return f"{row.published[name]:g}" if name in row.published else "-"
+def _reported(row: Row, name: str) -> str:
+    return f"{row.reported[name]:g}" if name in row.reported else "-"
 
 
 def latex(table: Table) -> str:
     """Return a table as LaTeX for the package booktabs, its protocol and notes as comments above."""
-    best = {name: best_rows(table, name) for name in table.figures}
+    best = {name: best_rows(table, name) for name in table.scores}
     arrows = {"lower": r" $\downarrow$", "higher": r" $\uparrow$"}
     heads = [_escaped(head) for head in _HEAD]
-    heads += [_escaped(name) + arrows.get(table.better.get(name, ""), "") for name in table.figures]
-    heads += [_escaped(f"{OF_THE_PAPER}{name}") for name in table.published]
+    heads += [_escaped(name) + arrows.get(table.better.get(name, ""), "") for name in table.scores]
+    heads += [_escaped(f"{OF_THE_PAPER}{name}") for name in table.reported]
     lines = [f"% {note}" for note in _notes(table)]
     lines += [rf"\begin{{tabular}}{{lllll{'r' * (len(heads) - len(_HEAD))}}}", r"\toprule", _row(heads), r"\midrule"]
     for k, row in enumerate(table.rows):
         cells = []
-        for name in table.figures:
-            text = in_words(row.cells[name], r"$\pm$") if name in row.cells else "--"
+        for name in table.scores:
+            text = cell_text(row.cells[name], r"$\pm$") if name in row.cells else "--"
             cells.append(rf"\textbf{{{text}}}" if k in best[name] else text)
         lines.append(
-            _row(
-                [*map(_escaped, _fixed(row)), *cells, *(_published(row, n).replace("-", "--") for n in table.published)]
-            )
+            _row([*map(_escaped, _fixed(row)), *cells, *(_reported(row, n).replace("-", "--") for n in table.reported)])
         )
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
@@ -115,22 +113,22 @@ def _escaped(text: str) -> str:
 
 
 def comma_separated(table: Table) -> str:
-    """Return a table as CSV: of every figure mean, standard deviation and the values of the seeds; then the paper's."""
+    """Return a table as CSV: mean, standard deviation and values of every score, then the scores of the paper."""
     heads = [*_HEAD, "protocol"]
-    for name in table.figures:
+    for name in table.scores:
         heads += [f"{name}: mean", f"{name}: standard deviation", f"{name}: values"]
-    heads += [f"{OF_THE_PAPER}{name}" for name in table.published]
+    heads += [f"{OF_THE_PAPER}{name}" for name in table.reported]
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(heads)
     for row in table.rows:
         cells: list[object] = [*_fixed(row), table.protocol]
-        for name in table.figures:
+        for name in table.scores:
             cell = row.cells.get(name)
             if cell is None:
                 cells += ["", "", ""]
             else:
                 spread = "" if cell.spread is None else cell.spread
                 cells += [cell.mean, spread, " ".join(str(value) for value in cell.values)]
-        writer.writerow([*cells, *(row.published.get(name, "") for name in table.published)])
+        writer.writerow([*cells, *(row.reported.get(name, "") for name in table.reported)])
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""A table as a picture: a panel a figure, a point an experiment, error bars over its seeds."""
+"""A table as an image: a panel for each score, a point for each experiment, error bars over its seeds."""
 
 from pathlib import Path
 
@@ -12,8 +12,8 @@ def draw(table: Table, path: Path) -> None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
-        raise UserError("table: pictures need matplotlib; install it by pip install 'translate-gan[sweep]'") from error
-    names = [name for name in table.figures if any(name in row.cells for row in table.rows)]
+        raise UserError("plots need matplotlib", key="table", fix="pip install 'translate-gan[sweep]'") from error
+    names = [name for name in table.scores if any(name in row.cells for row in table.rows)]
     places = range(len(table.rows))
     width, height = max(6.0, 0.9 * len(table.rows) + 2), 2.6 * max(1, len(names)) + 0.8
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -21,22 +21,22 @@ def draw(table: Table, path: Path) -> None:
     figure.suptitle(f"protocol {table.protocol}: mean and standard deviation over seeds", fontsize=10)
     panels = figure.subplots(max(1, len(names)), 1, squeeze=False, sharex=True)[:, 0]
     for panel, name in zip(panels, names, strict=False):
-        there = [(k, row.cells[name]) for k, row in zip(places, table.rows, strict=True) if name in row.cells]
+        present = [(k, row.cells[name]) for k, row in zip(places, table.rows, strict=True) if name in row.cells]
         panel.errorbar(
-            [k for k, _ in there],
-            [cell.mean for _, cell in there],
-            yerr=[cell.spread or 0.0 for _, cell in there],
+            [k for k, _ in present],
+            [cell.mean for _, cell in present],
+            yerr=[cell.spread or 0.0 for _, cell in present],
             fmt="o",
             capsize=4,
             label="measured",
         )
-        for k, cell in there:
+        for k, cell in present:
             panel.plot([k] * len(cell.values), cell.values, "k.", markersize=3, alpha=0.5)
-        if name in table.published:
-            said = [
-                (k, row.published[name]) for k, row in zip(places, table.rows, strict=True) if name in row.published
+        if name in table.reported:
+            reported = [
+                (k, row.reported[name]) for k, row in zip(places, table.rows, strict=True) if name in row.reported
             ]
-            panel.plot(*zip(*said, strict=True), "D", fillstyle="none", color="tab:red", label="paper")
+            panel.plot(*zip(*reported, strict=True), "D", fillstyle="none", color="tab:red", label="paper")
             panel.legend(fontsize=8)
         way = table.better.get(name)
         panel.set_ylabel(name + (f"\n({way} is better)" if way else ""), fontsize=8)

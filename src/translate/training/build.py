@@ -3,7 +3,6 @@
 import importlib
 import logging
 import os
-import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -26,8 +25,7 @@ from translate.data.module import DataModule
 from translate.distributed.ddp import ExplicitDDP
 from translate.errors import UserError
 from translate.evaluation.evaluator import Evaluator
-from translate.evaluation.processes import Group, together
-from translate.files import atomic_write
+from translate.evaluation.processes import Processes, all_processes
 from translate.metrics import selection
 from translate.models.base import TranslationModel
 from translate.registry.registry import DATASETS, LOSSES, MODELS, NETWORKS
@@ -36,7 +34,6 @@ from translate.schedules import Schedule, parse
 from translate.training.callbacks.checkpointing import Checkpointing
 from translate.training.callbacks.evaluating import Evaluating
 from translate.training.callbacks.health import Health
-from translate.training.callbacks.loggers import FaultTolerantLogger
 from translate.training.callbacks.metric_logging import MetricLogging
 from translate.training.callbacks.progress import Progress
 from translate.training.callbacks.sampling import Sampling
@@ -175,59 +172,10 @@ def build_data(config: RunConfig, start: int = 0) -> DataModule:
     )
 
 
-def build_evaluator(config: RunConfig, data: DataModule, device: torch.device, group: Group) -> Evaluator:
-    """Return what measures a run's models by its metrics, in all processes of a group."""
+def build_evaluator(config: RunConfig, data: DataModule, device: torch.device, processes: Processes) -> Evaluator:
+    """Return the evaluator of a run's metrics, for all processes."""
     cache = Path(config.data.cache).expanduser() if config.data.cache else None
-    return Evaluator(config.metrics, data, cache, device, group)
-
-
-def build_loggers(config: RunConfig, folder: RunFolder | None) -> list[Logger]:
-    """Return the loggers beside metrics.jsonl; only the first process gets any."""
-    if folder is None:
-        return []
-    loggers: list[Logger] = []
-    for node in config.logger.values():
-        arguments = {key: value for key, value in node.items() if key != "_target_"}
-        try:
-            make = partial(_import(node["_target_"]), save_dir=str(folder.path))
-            wandb = node["_target_"].endswith("WandbLogger")
-            logger = _wandb(make, _wandb_arguments(arguments, folder)) if wandb else make(**arguments)
-        except ModuleNotFoundError as error:
-            raise UserError(f"logger: {error}; install it by pip install 'translate-gan[loggers]'") from error
-        loggers.append(FaultTolerantLogger(logger))
-    return loggers
-
-
-def _wandb(make: Callable[..., Logger], arguments: Mapping[str, Any]) -> Logger:
-    """Return a W&B logger; one that records offline where the server cannot be reached or refuses."""
-    logger = make(**arguments)
-    if arguments["offline"]:
-        return logger
-    import wandb
-
-    try:
-        logger.experiment  # type: ignore[attr-defined]  # noqa: B018 - the first look begins the run
-    except wandb.errors.Error as error:
-        wandb.teardown()  # or the run's own id would be in use
-        said = next(iter(str(error).splitlines()), type(error).__name__)
-        log.warning("wandb: cannot record online (%s), recording offline; 'wandb sync' sends it later", said)
-        return make(**{**arguments, "offline": True})
-    return logger
-
-
-def _wandb_arguments(arguments: Mapping[str, Any], folder: RunFolder) -> dict[str, Any]:
-    """Return W&B arguments that make a resumed run the same run, and go offline where there is no account."""
-    kept = folder.path / "wandb_id.txt"
-    if not kept.exists():
-        atomic_write(kept, secrets.token_hex(4))
-    offline = arguments.get("offline")
-    if offline is None:
-        import wandb
-
-        offline = not wandb.api.api_key
-        if offline:
-            log.info("wandb: no account on this machine, recording offline; 'wandb sync' sends it later")
-    return {"name": folder.path.name, "resume": "allow", **arguments, "id": kept.read_text(), "offline": offline}
+    return Evaluator(config.metrics, data, cache, device, processes)
 
 
 def build_callbacks(
@@ -254,7 +202,7 @@ def build_callbacks(
         callbacks.append(
             Evaluating(
                 place,
-                lambda device: build_evaluator(config, data, device, together()),
+                lambda device: build_evaluator(config, data, device, all_processes()),
                 metric_logging,
                 checkpointing,
                 config.evaluate_every,

@@ -5,25 +5,26 @@ import logging
 import os
 import shlex
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
+from pytorch_lightning.loggers import Logger
 
 from translate.config.schema import RESULT_NEUTRAL_KEYS, RunConfig, experiment, to_mapping, to_yaml
 from translate.console import setup_logging
 from translate.data.module import DataModule
 from translate.errors import UserError
-from translate.evaluation import classifier_scores, results
-from translate.evaluation.evaluator import Subject
-from translate.evaluation.processes import ALONE
+from translate.evaluation import results
+from translate.evaluation.evaluator import EvaluatedModel
+from translate.evaluation.processes import SINGLE_PROCESS
 from translate.metrics.protocols import PROTOCOLS
 from translate.models.base import TranslationModel
 from translate.runs import checkpoints
-from translate.runs.folder import RunFolder
+from translate.runs.folder import LAST, RunFolder
 from translate.training import build, cpu_process
 from translate.training.callbacks.evaluating import Evaluating
 from translate.training.callbacks.metric_logging import NonFiniteError
+from translate.training.loggers import build_loggers, closing_loggers, log_scores
 
 log = logging.getLogger("translate")
 
@@ -44,13 +45,13 @@ def train(config: RunConfig, folder: Path, resume_from: Path | None, overrides: 
     cpu_process.prepare(config.trainer)
     place = RunFolder(folder)
     if not first:
-        return _train(config, place, resume_from, first=False)
+        return _train(config, place, resume_from, [], first=False)
     try:
         with place.claimed():
             if resume_from is None:
                 place.begin(to_yaml(config), overrides, config.seed)
-            with place.logging():
-                return _train(config, place, resume_from, first=True)
+            with place.logging(), closing_loggers() as loggers:
+                return _train(config, place, resume_from, loggers, first=True)
     except OSError as error:
         if error.errno not in UNWRITABLE:
             raise
@@ -109,7 +110,7 @@ def _warn_of_rest(model: TranslationModel, until: int) -> None:
         )
 
 
-def _train(config: RunConfig, place: RunFolder, resume_from: Path | None, first: bool) -> int:
+def _train(config: RunConfig, place: RunFolder, resume_from: Path | None, loggers: list[Logger], first: bool) -> int:
     model = build.build_model(config)
     if resume_from is not None:
         checkpoint = checkpoints.newest(resume_from)
@@ -127,7 +128,7 @@ def _train(config: RunConfig, place: RunFolder, resume_from: Path | None, first:
         place.note_data({"train": data.train, "val": data.val})
         _warn_of_rest(model, config.iterations)
     callbacks, checkpointing = build.build_callbacks(config, data, place if first else None)
-    loggers = build.build_loggers(config, place if first else None)
+    loggers += build_loggers(config, place if first else None)
     trainer = build.build_trainer(config, callbacks, loggers)
     log.info("run folder: %s", place.path)
     log.info(
@@ -169,7 +170,7 @@ def _train(config: RunConfig, place: RunFolder, resume_from: Path | None, first:
             for callback in callbacks:
                 if isinstance(callback, Evaluating):
                     callback.catch_up(trainer, model)
-        _measure(config, place, model, data)
+        _measure(config, place, model, data, loggers)
         log.info("sample grids: %s", place.path / "samples")
         log.info("done: %s", place.path)
     return 0
@@ -206,23 +207,20 @@ def _labels_in_words(data: DataModule) -> str:
     return " and ".join(f"{len(labels.names)} {labels.kind} ({', '.join(labels.names)})" for labels in sets)
 
 
-def _measure(config: RunConfig, place: RunFolder, model: TranslationModel, data: DataModule) -> None:
-    """Measure the averaged networks by the configured metrics, in this process alone: the others have ended."""
+def _measure(
+    config: RunConfig, place: RunFolder, model: TranslationModel, data: DataModule, loggers: Sequence[Logger]
+) -> None:
+    """Evaluate the model at the end of the run by the configured metrics, in this process alone; log the scores."""
     if not config.metrics:
         return
-    evaluator = build.build_evaluator(config, data, model.device, ALONE)
-    subject = Subject(model, "last", place.path, untrained=lambda: build.build_model(config))
+    evaluator = build.build_evaluator(config, data, model.device, SINGLE_PROCESS)
+    evaluated = EvaluatedModel(model, LAST, place.path, untrained=lambda: build.build_model(config))
     for protocol in evaluator.protocols:
-        log.info("measuring, protocol %s: %s", protocol, PROTOCOLS[protocol].about)
-        result = evaluator.measure(protocol, subject)
-        assert result is not None  # nobody stops it
-        if result.columns:  # the judge's, beside an untrained model and real images
-            judged, result.figures = results.split(result.figures)
-            columns = {"trained": judged, **result.columns}
-            classifier_scores.write(place, columns, protocol, model, config.seed)
-            log.info("%s", classifier_scores.table(columns))
-        if result.figures:
-            log.info("%s", results.table(replace(result, columns={})))
+        log.info("evaluating, protocol %s: %s", protocol, PROTOCOLS[protocol].about)
+        result = evaluator.evaluate(protocol, evaluated)
+        assert result is not None  # nothing stops it
+        log.info("%s", results.table(result))
+        log_scores(loggers, {protocol: result.scores}, model.iteration)
 
 
 def _check_fits(config: RunConfig, checkpoint: checkpoints.Checkpoint) -> None:

@@ -7,13 +7,12 @@ from typing import Any
 
 from translate.errors import UserError
 from translate.registry import plugins
-from translate.runs import checkpoints
+from translate.runs import checkpoints, scores
 from translate.runs.folder import LAST, RunFolder
 from translate.weights import format, hub
 from translate.weights.format import Weights
 
-UNFINISHED = ".partial.json"  # of an evaluation that was stopped
-LEFT_OUT = ("environment", "routes", "doubts")  # of scores: what is long, and the machine
+LEFT_OUT = ("environment", "tasks", "warnings")  # of scores files: long lists, and the machine
 
 
 def weights_of(path: str | os.PathLike[str]) -> Weights:
@@ -36,12 +35,10 @@ def _of_checkpoint(folder: Path, path: Path) -> Weights:
     """
     checkpoint = checkpoints.read(path, (checkpoints.NETWORK, checkpoints.EMA))
     plugins.activate(checkpoint.config.get("plugins") or [])
-    files = [folder / "metrics.json", *sorted(RunFolder(folder).scores.glob("*.json"))]
-    measured = [_noted(file) for file in files if file.is_file() and not file.name.endswith(UNFINISHED)]
     own = [
-        {key: value for key, value in each.items() if key not in LEFT_OUT}
-        for each in measured
-        if each.get("iteration") == checkpoint.iteration
+        {key: value for key, value in result.to_tree().items() if key not in LEFT_OUT}
+        for _, result in scores.of_run(folder, strict=True)
+        if result.request.iteration == checkpoint.iteration
     ]
     data = RunFolder(folder).data_file
     return format.of_checkpoint(checkpoint, _noted(data) if data.is_file() else None, own)

@@ -11,7 +11,7 @@ from translate.distributed.collectives import process_rank
 from translate.inference.grids import enlarged, to_bytes
 from translate.models.base import TranslationModel
 from translate.runs.folder import RunFolder
-from translate.training.callbacks.loggers import FaultTolerantLogger
+from translate.training.loggers import FaultTolerantLogger
 
 NUM_IMAGES = 12
 
@@ -44,4 +44,4 @@ class Sampling(pl.Callback):
             self.folder.save_image(f"{model.iteration:06d}_{name}", pixels)
             for logger in trainer.loggers:
                 if isinstance(logger, FaultTolerantLogger):
-                    logger.log_picture(f"samples/{name}", pixels, model.iteration)
+                    logger.log_image(f"samples/{name}", pixels, model.iteration)

@@ -1,4 +1,4 @@
-"""Evaluation is sharded, resumable and cached without a change of its figures; weights are found, fetched, refused."""
+"""Evaluation is sharded, resumable and cached without a change of its scores; weights are found, fetched, refused."""
 
 import hashlib
 import json
@@ -19,11 +19,13 @@ from translate.data.datasets.critters import Critters
 from translate.data.datasets.critters_outlines import CrittersOutlines
 from translate.data.module import DataModule, Shard
 from translate.errors import UserError
-from translate.evaluation import pretrained, reference_statistics, results
-from translate.evaluation.evaluator import Evaluator, Subject, choose
-from translate.evaluation.processes import ALONE
-from translate.evaluation.streaming import REFERENCE_BATCH, Reading, Stream, modes, reference_rows, stream
-from translate.evaluation.tasks import routes
+from translate.evaluation import pretrained, reference_statistics
+from translate.evaluation.evaluator import EvaluatedModel, Evaluator
+from translate.evaluation.processes import SINGLE_PROCESS
+from translate.evaluation.specs import metric_specs
+from translate.evaluation.streaming import FeaturesInput, OutputsInput, StreamSettings, modes, stream
+from translate.evaluation.streams import REFERENCE_BATCH, reference_rows
+from translate.evaluation.tasks import translation_tasks
 from translate.metrics import selection
 from translate.metrics import weights as known_weights
 from translate.metrics.accumulators import FeatureStatistics, Sample, Values, merged
@@ -32,6 +34,7 @@ from translate.metrics.distributions import FidLocal, KidLocal
 from translate.metrics.paired import PsnrPaired
 from translate.metrics.weights import FILES
 from translate.models.base import TranslationModel
+from translate.runs import scores as scores_files
 
 CPU = torch.device("cpu")
 DOMAINS = ["bear", "cat", "rabbit"]
@@ -43,7 +46,7 @@ def data_of(view: str = "reference", labels: str | None = None, num_val: int = 4
 
 
 class Tinted(TranslationModel):
-    """Shift the colours of the source by what guides it: every translation tells its code or reference."""
+    """Shift the colours of the source by what style_inputs it: every translation tells its code or reference."""
 
     def __init__(self, style_inputs: tuple[str, ...] = ("code", "reference")) -> None:
         super().__init__({"generator": torch.nn.Linear(1, 1)}, {}, {})
@@ -70,17 +73,17 @@ class MeanColours:
 
 
 @pytest.fixture(autouse=True)
-def hurried_judge(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a judge learn for two batches: what it sees does not matter here."""
+def short_classifier_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train the classifier for two batches: its quality does not matter here."""
     monkeypatch.setattr(Local.__init__, "__defaults__", (6, 2, 2e-3))
 
 
-# --- routes -------------------------------------------------------------------------------------------------
+# --- tasks --------------------------------------------------------------------------------------------------
 
 
 def test_routes_are_all_ordered_pairs() -> None:
     data = data_of()
-    found = routes(data)
+    found = translation_tasks(data)
     assert {route.name for route in found} == {f"{a} -> {b}" for a in DOMAINS for b in DOMAINS if a != b}
     assert len({route.number for route in found}) == 6
     domain = data.val.domain
@@ -92,30 +95,30 @@ def test_routes_are_all_ordered_pairs() -> None:
         assert len(route.sources) == (domain == source).sum()
         assert set(domain[route.references]) == {target}
         assert np.array_equal(route.reals, np.flatnonzero(data.train.domain == target))
-        assert route.target(route.sources[:4]).tolist() == [target] * 4
+        assert route.targets[:4].tolist() == [target] * 4
 
 
 def test_routes_of_attributes_go_both_ways() -> None:
     data = data_of("labelled", "attributes")
     assert data.train.attributes is not None
     names = data.train.attribute_names
-    found = {route.name: route for route in routes(data)}
+    found = {route.name: route for route in translation_tasks(data)}
     assert set(found) == {f"{way}" for name in names for way in (f"without {name} -> with", f"with {name} -> without")}
     table = data.label_table("val")
     for column, name in enumerate(names):
         route = found[f"without {name} -> with"]
         assert (table[route.sources, column] == 0).all()
-        change = route.target(route.sources) - torch.from_numpy(table[route.sources])
+        change = route.targets - torch.from_numpy(table[route.sources])
         assert (change[:, column] == 1).all()
         assert change.abs().sum() == len(route.sources)
         assert (data.train.attributes[route.reals, column] == 1).all()
 
 
 def test_routes_of_classes_are_told_as_labels() -> None:
-    found = {route.name: route for route in routes(data_of("labelled", "domain"))}
+    found = {route.name: route for route in translation_tasks(data_of("labelled", "domain"))}
     assert len(found) == 6
     route = found["cat -> rabbit"]
-    assert route.target(route.sources[:2]).tolist() == [[0, 0, 1]] * 2
+    assert route.targets[:2].tolist() == [[0, 0, 1]] * 2
 
 
 def paired_data() -> DataModule:
@@ -124,12 +127,12 @@ def paired_data() -> DataModule:
 
 
 def test_a_paired_model_goes_one_way() -> None:
-    (route,) = routes(paired_data())
+    (route,) = translation_tasks(paired_data())
     assert route.name == "outline -> drawing"
     assert len(route.sources) == 3
 
 
-# --- guides -------------------------------------------------------------------------------------------------
+# --- style_inputs -------------------------------------------------------------------------------------------------
 
 
 def drawn_in_turn(count: int, num_sources: int, num_outputs: int, seed: int) -> dict[tuple[int, int], int]:
@@ -140,7 +143,7 @@ def drawn_in_turn(count: int, num_sources: int, num_outputs: int, seed: int) -> 
     for start in range(0, num_sources, 32):
         for number in range(num_outputs):
             if not waiting:
-                order = statistics_order(count, turn, seed)
+                order = shuffled_order(count, turn, seed)
                 waiting = [order[k : k + size] for k in range(0, count - size + 1, size)]
                 turn += 1
             batch = waiting.pop(0)
@@ -149,7 +152,7 @@ def drawn_in_turn(count: int, num_sources: int, num_outputs: int, seed: int) -> 
     return found
 
 
-def statistics_order(count: int, turn: int, seed: int) -> np.ndarray:
+def shuffled_order(count: int, turn: int, seed: int) -> np.ndarray:
     """Return the shuffle number ``turn``, read off the whole batches of the function under test."""
     size = min(REFERENCE_BATCH, count)
     in_a_round = count // size
@@ -191,14 +194,14 @@ class SpreadOfOutputs:
 
 def streamed(batch_size: int, shard: Shard, guide: str) -> list[Any]:
     data, model = data_of(), Tinted()
-    how = Stream(num_outputs=4, batch_size=batch_size, seed=3, device=CPU)
+    how = StreamSettings(num_outputs=4, batch_size=batch_size, seed=3, device=CPU)
     readings = [
-        Reading("features", None, FeatureStatistics(), shared := MeanColours()),
-        Reading("features", None, Sample(11), shared),
-        Reading("outputs", SpreadOfOutputs(), Values()),
+        FeaturesInput(FeatureStatistics(), shared := MeanColours()),
+        FeaturesInput(Sample(11), shared),
+        OutputsInput(Values(), SpreadOfOutputs()),
     ]
-    stream(model, data, routes(data)[1], guide, how, readings, shard)
-    assert shared.calls == -(-len(range(shard.rank, 14, shard.count)) // batch_size)  # not twice for two tallies
+    stream(model, data, translation_tasks(data)[1], guide, how, readings, shard)
+    assert shared.calls == -(-len(range(shard.rank, 14, shard.count)) // batch_size)  # not twice for two accumulators
     return [reading.accumulator for reading in readings]
 
 
@@ -218,11 +221,9 @@ def test_two_shards_and_other_batches_give_the_same(guide: str) -> None:
 
 def test_routes_draw_codes_of_their_own() -> None:
     data, found = data_of(), []
-    for route in (routes(data)[0], replace(routes(data)[0], number=1)):
+    for route in (translation_tasks(data)[0], replace(translation_tasks(data)[0], number=1)):
         accumulator = FeatureStatistics()
-        stream(
-            Tinted(), data, route, "code", Stream(2, 8, 0, CPU), [Reading("features", None, accumulator, MeanColours())]
-        )
+        stream(Tinted(), data, route, "code", StreamSettings(2, 8, 0, CPU), [FeaturesInput(accumulator, MeanColours())])
         found.append(accumulator.mean)
     assert not found[0].allclose(found[1], atol=1e-4)
 
@@ -230,40 +231,42 @@ def test_routes_draw_codes_of_their_own() -> None:
 # --- real images --------------------------------------------------------------------------------------------
 
 
-def real_tallies(cache: Path | None, facts: dict[str, Any] | None, features: Any) -> dict[str, Any]:
+def real_accumulators(cache: Path | None, facts: dict[str, Any] | None, features: Any) -> dict[str, Any]:
     data = data_of()
     makers = {"moments": FeatureStatistics, "sample 7": partial(Sample, 7)}
-    return reference_statistics.tallied(data.train, np.arange(5, 65), 32, makers, features, facts, cache, ALONE)
+    return reference_statistics.reference_statistics(
+        data.train, np.arange(5, 65), 32, makers, features, facts, cache, SINGLE_PROCESS
+    )
 
 
 def test_real_statistics_are_kept_by_what_they_depend_on(tmp_path: Path) -> None:
     features = MeanColours()
-    first = real_tallies(tmp_path, {"weights": "a"}, features)
+    first = real_accumulators(tmp_path, {"weights": "a"}, features)
     assert features.calls == 1
-    again = real_tallies(tmp_path, {"weights": "a"}, features)
+    again = real_accumulators(tmp_path, {"weights": "a"}, features)
     assert features.calls == 1
     assert again["moments"].scatter.equal(first["moments"].scatter)
     assert again["sample 7"].rows.equal(first["sample 7"].rows)
-    real_tallies(tmp_path, {"weights": "b"}, features)
-    real_tallies(None, {"weights": "a"}, features)
-    real_tallies(tmp_path, None, features)
+    real_accumulators(tmp_path, {"weights": "b"}, features)
+    real_accumulators(None, {"weights": "a"}, features)
+    real_accumulators(tmp_path, None, features)
     assert features.calls == 4
     assert len(list((tmp_path / "statistics").iterdir())) == 4
 
 
 def test_damaged_statistics_are_computed_again(tmp_path: Path) -> None:
     features = MeanColours()
-    first = real_tallies(tmp_path, {}, features)
+    first = real_accumulators(tmp_path, {}, features)
     for path in (tmp_path / "statistics").iterdir():
         path.write_bytes(path.read_bytes()[:100])
-    again = real_tallies(tmp_path, {}, features)
+    again = real_accumulators(tmp_path, {}, features)
     assert features.calls == 2
     assert again["moments"].mean.equal(first["moments"].mean)
 
 
 def test_real_pictures_are_shared_out() -> None:
     dataset, items = data_of().train, np.arange(10, 31)
-    parts = [list(reference_statistics.pictures_of(dataset, items, 16, Shard(rank, 3), 4)) for rank in range(3)]
+    parts = [list(reference_statistics.images_of(dataset, items, 16, Shard(rank, 3), 4)) for rank in range(3)]
     positions = np.concatenate([places for part in parts for _, places in part])
     assert sorted(positions.tolist()) == list(range(21))
     pixels, places = parts[1][0]
@@ -283,75 +286,75 @@ LOCAL = {
 
 def evaluator(nodes: dict[str, Any], data: DataModule | None = None, **settings: Any) -> Evaluator:
     torch.set_num_threads(1)
-    return Evaluator(nodes, data or data_of(), None, CPU, ALONE, **settings)
+    return Evaluator(nodes, data or data_of(), None, CPU, SINGLE_PROCESS, **settings)
 
 
 def test_figures_are_means_over_routes_with_all_that_they_need(tmp_path: Path) -> None:
-    found = evaluator(LOCAL, batch_size=5).measure("local", Subject(Tinted(), "last", tmp_path))
+    found = evaluator(LOCAL, batch_size=5).evaluate("local", EvaluatedModel(Tinted(), "last", tmp_path))
     assert found is not None
-    assert {"FID, latent", "FID, reference", "KID, latent", "coverage, reference"} <= set(found.figures)
-    assert "domain accuracy, latent" in found.figures
-    latent = [figures["FID"] for key, figures in found.routes.items() if key.endswith(", latent")]
+    assert {"FID, latent", "FID, reference", "KID, latent", "coverage, reference"} <= set(found.scores)
+    assert "domain accuracy, latent" in found.scores
+    latent = [figures["FID"] for key, figures in found.tasks.items() if key.endswith(", latent")]
     assert len(latent) == 6
-    assert found.figures["FID, latent"] == pytest.approx(np.mean(latent))
-    assert all(figures["translations"] == 14 for figures in found.routes.values())
+    assert found.scores["FID, latent"] == pytest.approx(np.mean(latent))
+    assert all(figures["translations"] == 14 for figures in found.tasks.values())
     assert found.better["FID, latent"] == "lower"
     assert found.better["domain accuracy, latent"] == "higher"
-    assert any("FID of 14 images in 128 features" in doubt for doubt in found.doubts)
+    assert any("FID of 14 images in 128 features" in warning for warning in found.warnings)
     tree = json.loads((tmp_path / "metrics" / "local_last.json").read_text())
     assert tree["protocol"] == "local"
     assert tree["networks"] == "trained"  # this model has no averages
-    assert tree["metrics"]["fid_local"]["judge"]["num_iterations"] == 2
-    assert {"seed", "iteration", "data", "environment", "routes", "doubts"} <= set(tree)
+    assert tree["metrics"]["fid_local"]["classifier"]["num_iterations"] == 2
+    assert {"seed", "iteration", "data", "environment", "tasks", "warnings"} <= set(tree)
     assert {"commit", "command", "packages"} <= set(tree["environment"])
 
 
 def test_a_stopped_evaluation_goes_on_where_it_was(tmp_path: Path) -> None:
     nodes = {"fid": LOCAL["fid"]}
-    whole = evaluator(nodes).measure("local", Subject(Tinted(), "last", tmp_path / "whole"))
+    whole = evaluator(nodes).evaluate("local", EvaluatedModel(Tinted(), "last", tmp_path / "whole"))
     assert whole is not None
     model = Tinted()
-    subject, asked = Subject(model, "last", tmp_path / "stopped"), iter([False] * 5 + [True])
-    assert evaluator(nodes).measure("local", subject, stop=lambda: next(asked)) is None
+    subject, asked = EvaluatedModel(model, "last", tmp_path / "stopped"), iter([False] * 5 + [True])
+    assert evaluator(nodes).evaluate("local", subject, stop=lambda: next(asked)) is None
     assert model.seen == 5 * 14
     assert not (tmp_path / "stopped" / "metrics" / "local_last.json").exists()
-    found = evaluator(nodes).measure("local", subject)
+    found = evaluator(nodes).evaluate("local", subject)
     assert model.seen == 12 * 14
     assert found is not None
-    assert found.figures == pytest.approx(whole.figures)
-    assert list(found.routes) == list(whole.routes)
-    assert not results.partial_of(tmp_path / "stopped" / "metrics" / "local_last.json").exists()
+    assert found.scores == pytest.approx(whole.scores)
+    assert list(found.tasks) == list(whole.tasks)
+    assert not scores_files.partial_of(tmp_path / "stopped" / "metrics" / "local_last.json").exists()
 
 
 def test_what_is_measured_is_not_measured_again_and_another_model_is(tmp_path: Path) -> None:
     nodes, model = {"fid": LOCAL["fid"]}, Tinted()
-    subject = Subject(model, "last", tmp_path)
-    first = evaluator(nodes).measure("local", subject)
+    subject = EvaluatedModel(model, "last", tmp_path)
+    first = evaluator(nodes).evaluate("local", subject)
     seen = model.seen
-    again = evaluator(nodes).measure("local", replace(subject, checkpoint="best"))  # the same networks
+    again = evaluator(nodes).evaluate("local", replace(subject, checkpoint="best"))  # the same networks
     assert model.seen == seen
     assert first is not None
     assert again is not None
-    assert again.figures == first.figures
+    assert again.scores == first.scores
     assert (tmp_path / "metrics" / "local_best.json").is_file()
     with torch.no_grad():
         next(model.generator.parameters()).add_(1)
-    evaluator(nodes).measure("local", subject)
+    evaluator(nodes).evaluate("local", subject)
     assert model.seen == 2 * seen
-    evaluator(nodes, seed=1).measure("local", subject)
+    evaluator(nodes, seed=1).evaluate("local", subject)
     assert model.seen == 3 * seen
     assert (tmp_path / "metrics" / "local_last_seed1.json").is_file()
 
 
 def test_figures_of_other_metrics_of_the_same_model_stay(tmp_path: Path) -> None:
-    subject = Subject(Tinted(("code",)), "last", tmp_path)
-    evaluator({"fid": LOCAL["fid"]}).measure("local", subject)
-    evaluator({"prdc": LOCAL["prdc"]}).measure("local", subject)
+    subject = EvaluatedModel(Tinted(("code",)), "last", tmp_path)
+    evaluator({"fid": LOCAL["fid"]}).evaluate("local", subject)
+    evaluator({"prdc": LOCAL["prdc"]}).evaluate("local", subject)
     tree = json.loads((tmp_path / "metrics" / "local_last.json").read_text())
-    assert {"FID, latent", "recall, latent"} <= set(tree["figures"])
+    assert {"FID, latent", "recall, latent"} <= set(tree["scores"])
     assert set(tree["metrics"]) == {"fid_local", "prdc_local"}
-    assert {"FID", "recall"} <= set(tree["routes"]["cat -> bear, latent"])
-    assert len(tree["routes"]) == 6
+    assert {"FID", "recall"} <= set(tree["tasks"]["cat -> bear, latent"])
+    assert len(tree["tasks"]) == 6
 
 
 def test_pairs_are_compared_with_what_was_wanted(tmp_path: Path) -> None:
@@ -360,37 +363,37 @@ def test_pairs_are_compared_with_what_was_wanted(tmp_path: Path) -> None:
     class Knowing(Tinted):
         def translate(self, x: Tensor, target: Tensor, **_: Any) -> Tensor:
             assert target.tolist() == [1] * len(x)
-            held = data.rows("val", routes(data)[0].sources)
+            held = data.rows("val", translation_tasks(data)[0].sources)
             assert held.partner is not None
             rows = [int((held.image - each).abs().flatten(1).sum(1).argmin()) for each in x]
             return held.partner[rows]
 
-    perfect = evaluator(nodes, data, batch_size=4).measure("paired", Subject(Knowing(()), "last", tmp_path))
+    perfect = evaluator(nodes, data, batch_size=4).evaluate("paired", EvaluatedModel(Knowing(()), "last", tmp_path))
     assert perfect is not None
-    assert perfect.figures == pytest.approx({"PSNR": 100, "SSIM": 1})
-    worse = evaluator(nodes, data).measure("paired", Subject(Tinted(()), "000001", tmp_path))
+    assert perfect.scores == pytest.approx({"PSNR": 100, "SSIM": 1})
+    worse = evaluator(nodes, data).evaluate("paired", EvaluatedModel(Tinted(()), "000001", tmp_path))
     assert worse is not None
-    assert worse.figures["PSNR"] < 30
+    assert worse.scores["PSNR"] < 30
     with pytest.raises(UserError, match="paired needs pairs"):
-        evaluator(nodes).measure("paired", Subject(Tinted(()), "last", tmp_path))
+        evaluator(nodes).evaluate("paired", EvaluatedModel(Tinted(()), "last", tmp_path))
 
 
 def test_metrics_are_chosen_by_protocol_and_no_figure_comes_twice() -> None:
-    found = choose(LOCAL)
+    found = metric_specs(LOCAL)
     assert [each.label for each in found["local"]] == list(LOCAL)
     assert isinstance(found["local"][1].metric, FidLocal)
     assert isinstance(found["local"][2].metric, KidLocal)
-    assert isinstance(choose({"p": {"name": "psnr_paired"}})["paired"][0].metric, PsnrPaired)
+    assert isinstance(metric_specs({"p": {"name": "psnr_paired"}})["paired"][0].metric, PsnrPaired)
     with pytest.raises(UserError, match=r"metrics\.b: another metric gives FID of protocol local"):
-        choose({"a": {"name": "fid_local"}, "b": {"name": "fid_local"}})
+        metric_specs({"a": {"name": "fid_local"}, "b": {"name": "fid_local"}})
 
 
-def test_a_model_without_guides_has_no_diversity(tmp_path: Path, weights_folder: Path) -> None:
-    nodes = {"lpips": {"name": "lpips_published", "weights": str(weights_folder / "alexnet.pth")}}
-    found = evaluator(nodes).measure("published", Subject(Tinted(()), "last", tmp_path))
+def test_a_model_without_style_inputs_has_no_diversity(tmp_path: Path, weights_folder: Path) -> None:
+    nodes = {"lpips": {"name": "lpips_official", "weights": str(weights_folder / "alexnet.pth")}}
+    found = evaluator(nodes).evaluate("official", EvaluatedModel(Tinted(()), "last", tmp_path))
     assert found is not None
-    assert found.figures == {}
-    assert all("this model gives one" in doubt for doubt in found.doubts)
+    assert found.scores == {}
+    assert all("this model gives one" in warning for warning in found.warnings)
 
 
 @pytest.fixture(scope="module")
@@ -407,25 +410,27 @@ def weights_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_inception_figures_are_kept_apart_by_weights(tmp_path: Path, weights_folder: Path) -> None:
     parts = {part: Critters(8, 2, split=part, domains=DOMAINS[:2]) for part in ("train", "val")}
     data = DataModule(**parts, image_size=32, batch_size=4, augment="crop_flip")
-    nodes = {"kid": {"name": "kid_published", "weights": str(weights_folder / "inception.pth")}}
+    nodes = {"kid": {"name": "kid_official", "weights": str(weights_folder / "inception.pth")}}
     model = Tinted(("code",))
-    found = Evaluator(nodes, data, tmp_path, CPU, ALONE).measure("published", Subject(model, "last", tmp_path))
+    found = Evaluator(nodes, data, tmp_path, CPU, SINGLE_PROCESS).evaluate(
+        "official", EvaluatedModel(model, "last", tmp_path)
+    )
     assert found is not None
-    assert set(found.figures) == {"KID, latent"}
-    assert np.isfinite(found.figures["KID, latent"])
-    assert all(route["translations"] == 10 and route["real images"] == 4 for route in found.routes.values())
+    assert set(found.scores) == {"KID, latent"}
+    assert np.isfinite(found.scores["KID, latent"])
+    assert all(route["translations"] == 10 and route["real images"] == 4 for route in found.tasks.values())
     assert len(list((tmp_path / "statistics").iterdir())) == 2  # of each target, for the whole of the training part
     assert found.request.weights == {"inception.pth": pretrained.digest_of(weights_folder / "inception.pth")}
 
 
-def test_lpips_by_the_published_protocol_is_of_ten_outputs(tmp_path: Path, weights_folder: Path) -> None:
-    nodes = {"lpips": {"name": "lpips_published", "weights": str(weights_folder / "alexnet.pth")}}
+def test_lpips_by_the_official_protocol_is_of_ten_outputs(tmp_path: Path, weights_folder: Path) -> None:
+    nodes = {"lpips": {"name": "lpips_official", "weights": str(weights_folder / "alexnet.pth")}}
     data, model = data_of(num_val=6), Tinted(("code",))
-    evaluating = Evaluator(nodes, data, None, CPU, ALONE)
-    found = evaluating.measure("published", Subject(model, "last", tmp_path))
+    evaluating = Evaluator(nodes, data, None, CPU, SINGLE_PROCESS)
+    found = evaluating.evaluate("official", EvaluatedModel(model, "last", tmp_path))
     assert found is not None
     assert model.seen == 6 * 2 * 10
-    assert found.figures["LPIPS, latent"] > 0
+    assert found.scores["LPIPS, latent"] > 0
     assert list(found.request.weights) == ["alexnet.pth"]
 
 
@@ -440,13 +445,13 @@ class Filtered(TranslationModel):
         return self.change(x)
 
 
-@pytest.mark.parametrize("protocol", ["local", "published"])
+@pytest.mark.parametrize("protocol", ["local", "official"])
 def test_likeness_to_the_source(protocol: str, tmp_path: Path, weights_folder: Path) -> None:
     nodes: dict[str, Any] = {
         "local": {"s": {"name": "ssim_source_local"}},
-        "published": {"s": {"name": "lpips_source_published", "weights": str(weights_folder / "alexnet.pth")}},
+        "official": {"s": {"name": "lpips_source_official", "weights": str(weights_folder / "alexnet.pth")}},
     }[protocol]
-    name, kept = {"local": ("SSIM to the source", 1.0), "published": ("LPIPS to the source", 0.0)}[protocol]
+    name, kept = {"local": ("SSIM to the source", 1.0), "official": ("LPIPS to the source", 0.0)}[protocol]
     grey = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
     changes = {
         "same": lambda x: x,
@@ -455,14 +460,14 @@ def test_likeness_to_the_source(protocol: str, tmp_path: Path, weights_folder: P
         "shuffled": lambda x: x.flatten(2)[:, :, torch.randperm(x[0, 0].numel())].view_as(x),
     }
     found = {}
-    evaluating = Evaluator(nodes, data_of(num_val=6), None, CPU, ALONE)
+    evaluating = Evaluator(nodes, data_of(num_val=6), None, CPU, SINGLE_PROCESS)
     for number, (way, change) in enumerate(changes.items()):
         model = Filtered(change)
         model.iteration = number  # or the second is taken for the first, which has the same weights, none
-        result = evaluating.measure(protocol, Subject(model, "last", tmp_path / way))
+        result = evaluating.evaluate(protocol, EvaluatedModel(model, "last", tmp_path / way))
         assert result is not None
-        assert list(result.figures) == [name]
-        found[way] = abs(result.figures[name] - kept)
+        assert list(result.scores) == [name]
+        found[way] = abs(result.scores[name] - kept)
     assert found["same"] == pytest.approx(0, abs=1e-4)
     assert found["same"] < found["mirrored"] < found["shuffled"]
     if protocol == "local":  # colours do not count
@@ -480,18 +485,18 @@ def test_best_is_a_figure_with_a_direction() -> None:
     assert found.value({"FID, latent": 3.0, "FID, reference": 5.0, "KID, latent": 9.0}) == 4
     assert found.value({"KID, latent": 9.0}) is None
     assert selection.find("FID, latent", LOCAL).value({"FID, latent": 3.0, "FID, reference": 5.0}) == 3
-    assert selection.find("kid_local", LOCAL).figure == "KID"
-    assert found.beats(3, None)
-    assert found.beats(3, 4)
-    assert not found.beats(float("nan"), 4)
-    assert selection.find("recall, latent", LOCAL).beats(0.3, 0.2)
+    assert selection.find("kid_local", LOCAL).score == "KID"
+    assert found.improves(3, None)
+    assert found.improves(3, 4)
+    assert not found.improves(float("nan"), 4)
+    assert selection.find("recall, latent", LOCAL).improves(0.3, 0.2)
 
 
 def test_best_that_nothing_gives_is_refused() -> None:
-    with pytest.raises(UserError, match="no metric of this run gives"):
+    with pytest.raises(UserError, match="no metric of this run gives the score"):
         selection.find("FIDD", {"local": LOCAL["local"]})
     both = {"a": {"name": "fid_local"}, "b": {"name": "fid_clean"}}
-    with pytest.raises(UserError, match="protocols clean, local; name the metric"):
+    with pytest.raises(UserError, match=r"protocols clean, local\. Fix: name the metric"):
         selection.find("FID", both)
     assert selection.find("fid_clean", both).protocol == "clean"
 
@@ -552,11 +557,11 @@ def test_other_content_is_not_taken_for_the_weights(
 ) -> None:
     for digits in ("0" * 8, "0" * 64):
         publish(monkeypatch, server, digits)
-        with pytest.raises(UserError, match=r"could not be fetched; place it at .*net\.pth"):
+        with pytest.raises(UserError, match=r"could not be fetched from .*net\.pth"):
             pretrained.find("alexnet", None, "metrics.lpips.weights", tmp_path / "cache")
         assert not (tmp_path / "cache" / "weights" / "net.pth").exists()
     (tmp_path / "cache" / "weights" / "net.pth").write_bytes(b"placed by hand")
-    with pytest.raises(UserError, match="its SHA-256 is"):
+    with pytest.raises(UserError, match="found the SHA-256"):
         pretrained.find("alexnet", None, "metrics.lpips.weights", tmp_path / "cache")
 
 
@@ -569,22 +574,22 @@ def test_without_weights_one_sentence_says_what_to_do(
     folder.mkdir(parents=True)
     (folder / FILES["inception_fid"].file).write_bytes(b"here")
     with pytest.raises(UserError) as caught:
-        evaluator_at({"lpips": {"name": "lpips_published"}}, tmp_path / "cache")
+        evaluator_at({"lpips": {"name": "lpips_official"}}, tmp_path / "cache")
     said = str(caught.value)
     assert "\n" not in said
-    assert said.startswith("metrics.lpips.weights: net.pth (a network) is not here")
+    assert said.startswith("metrics.lpips.weights: net.pth (a network) is missing")
     assert str(folder / "net.pth") in said
     assert "metrics.lpips.weights=FILE" in said
-    assert said.endswith("Without any file work: local, paired, clean")
+    assert said.endswith("a protocol that needs no further file: local, paired, clean")
 
 
 def evaluator_at(nodes: dict[str, Any], cache: Path) -> Evaluator:
-    return Evaluator(nodes, data_of(), cache, CPU, ALONE)
+    return Evaluator(nodes, data_of(), cache, CPU, SINGLE_PROCESS)
 
 
 def test_weights_named_by_path_are_taken_as_they_are(tmp_path: Path) -> None:
     (tmp_path / "mine.pth").write_bytes(CONTENT)
-    found = evaluator_at({"l": {"name": "lpips_published", "weights": str(tmp_path / "mine.pth")}}, tmp_path)
+    found = evaluator_at({"l": {"name": "lpips_official", "weights": str(tmp_path / "mine.pth")}}, tmp_path)
     assert found.paths == {"l": tmp_path / "mine.pth"}
     with pytest.raises(UserError, match=r"metrics\.l\.weights: there is no file .*none\.pth"):
-        evaluator_at({"l": {"name": "lpips_published", "weights": str(tmp_path / "none.pth")}}, tmp_path)
+        evaluator_at({"l": {"name": "lpips_official", "weights": str(tmp_path / "none.pth")}}, tmp_path)

@@ -1,0 +1,68 @@
+"""The metrics of a configuration, built and grouped by protocol."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from translate.errors import UserError
+from translate.metrics.interfaces import KINDS
+from translate.metrics.protocols import PROTOCOLS
+from translate.metrics.selection import directions
+from translate.registry.registry import METRICS
+
+
+@dataclass(frozen=True)
+class MetricSpec:
+    """A configured metric."""
+
+    label: str
+    name: str
+    metric: Any  # one of the interfaces in `metrics.interfaces`, by `reads`
+    arguments: dict[str, Any]
+    reads: str  # one of KINDS
+    file: str | None  # the key of its file of weights in `metrics.weights.FILES`
+
+    @property
+    def key(self) -> str:
+        """Return the key of the configuration that holds the metric."""
+        return f"metrics.{self.label}"
+
+    @property
+    def reads_features(self) -> bool:
+        """Return whether the features of translations are compared with those of real images."""
+        return self.reads == "features"
+
+    @property
+    def reads_classifier(self) -> bool:
+        """Return whether the classifier of protocol `local` gives the scores."""
+        return self.reads == "classifier"
+
+    @property
+    def loads_weights(self) -> bool:
+        """Return whether the metric itself loads a file of weights; those of features belong to the evaluator."""
+        return self.file is not None and not self.reads_features
+
+
+def metric_specs(nodes: Mapping[str, Mapping[str, Any]]) -> dict[str, list[MetricSpec]]:
+    """Return the configured metrics (label -> node) by protocol; UserError for a score that comes twice."""
+    specs: dict[str, list[MetricSpec]] = {}
+    scores: set[tuple[str, str]] = set()
+    for label, node in nodes.items():
+        name, arguments = node["name"], {key: value for key, value in node.items() if key != "name"}
+        facts = METRICS.facts(name)
+        protocol, reads = facts.get("protocol"), str(facts.get("reads"))
+        if protocol not in PROTOCOLS or reads not in KINDS:
+            raise UserError(
+                f"the registration of metric {name!r} is not complete",
+                key=f"metrics.{label}.name",
+                expected=f"protocol=, one of {', '.join(PROTOCOLS)}, and reads=, one of {', '.join(KINDS)}",
+            )
+        for score in directions(name):
+            if (protocol, score) in scores:
+                raise UserError(f"another metric gives {score} of protocol {protocol} already", key=f"metrics.{label}")
+            scores.add((protocol, score))
+        file = facts.get("weights", PROTOCOLS[protocol].weights if reads == "features" else None)
+        specs.setdefault(protocol, []).append(
+            MetricSpec(label, name, METRICS.get(name)(**arguments), arguments, reads, file)
+        )
+    return specs
