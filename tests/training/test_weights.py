@@ -97,12 +97,12 @@ def test_what_is_loaded_translates_as_the_model_does(name: str, tmp_path: Path) 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_exported_file_says_what_it_holds(name: str, tmp_path: Path) -> None:
     model, _ = begun(name, tmp_path / "run")
-    measured = {"protocol": "clean", "iteration": 3, "figures": {"FID": 9.5}}
+    scores = {"protocol": "clean", "iteration": 3, "scores": {"FID": 9.5}}
     (tmp_path / "run" / "metrics").mkdir()
     for file, told in {
-        "metrics.json": {"iteration": 2, "figures": {}},  # of another checkpoint
-        "metrics/clean_last.json": {**measured, "environment": {"gpus": []}, "routes": {}},
-        "metrics/clean_last.partial.json": measured,
+        "metrics.json": {"protocol": "local", "iteration": 2, "figures": {"accuracy": 0.5}},  # of another checkpoint
+        "metrics/clean_last.json": {**scores, "environment": {"gpus": []}, "tasks": {}},
+        "metrics/clean_last.partial.json": scores,
     }.items():
         (tmp_path / "run" / file).write_text(json.dumps(told))
     path = tmp_path / "weights.safetensors"
@@ -113,7 +113,7 @@ def test_an_exported_file_says_what_it_holds(name: str, tmp_path: Path) -> None:
     assert list(found.domains) == (config.data.domains or [])
     assert found.networks == {role: config.model.networks[role] for role in found.networks}
     assert set(found.networks) == set(translation_of(name).roles)
-    assert found.metrics == (measured,)
+    assert found.metrics == ({**scores, "checkpoint": "last", "networks": "trained", "seed": 0},)
     assert found.data["train"] == {"images": len(build.build_data(config).train), "fingerprint": fingerprint(config)}
     assert set(found.ema_roles) == set(model.ema.networks)
     assert {key.split(".")[0] for key in found.tensors} == ({"ema"} if found.ema_roles else {"network"})

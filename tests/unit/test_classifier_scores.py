@@ -26,7 +26,7 @@ class Idle(TranslationModel):
     """Return the source."""
 
     def __init__(self, style_inputs: tuple[str, ...] = ()) -> None:
-        super().__init__({}, {}, {})
+        super().__init__({}, {}, {}, {})
         self.style_inputs, self.latent_size = style_inputs, 4
 
     def translate(self, x: Tensor, target: Tensor, *_: Any, **__: Any) -> Tensor:

@@ -49,7 +49,7 @@ class Tinted(TranslationModel):
     """Shift the colours of the source by what style_inputs it: every translation tells its code or reference."""
 
     def __init__(self, style_inputs: tuple[str, ...] = ("code", "reference")) -> None:
-        super().__init__({"generator": torch.nn.Linear(1, 1)}, {}, {})
+        super().__init__({"generator": torch.nn.Linear(1, 1)}, {}, {}, {})
         self.style_inputs, self.latent_size = style_inputs, 3
         self.seen = 0
 
@@ -438,7 +438,7 @@ class Filtered(TranslationModel):
     """Change every image in a way of one's own, the same for all targets."""
 
     def __init__(self, change: Any) -> None:
-        super().__init__({}, {}, {})
+        super().__init__({}, {}, {}, {})
         self.change = change
 
     def translate(self, x: torch.Tensor, target: torch.Tensor, *args: Any, **guide: Any) -> torch.Tensor:

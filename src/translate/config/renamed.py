@@ -15,6 +15,8 @@ from translate.registry.registry import MODELS, NETWORKS, Registry
 if TYPE_CHECKING:  # `translate.load` reads saved configurations without OmegaConf
     from omegaconf import DictConfig
 
+_OFFICIAL_METRICS = ("fid", "kid", "prdc", "lpips", "lpips_source")
+
 RENAMED = {
     "data.bad_images": "data.max_bad_fraction",
     "data.val_share": "data.val_fraction",
@@ -23,16 +25,21 @@ RENAMED = {
     "trainer.hung_after": "trainer.hang_timeout",
     "model.average_decay": "model.ema_decay",
     "model.networks.*.num_halvings": "model.networks.*.num_downsamplings",
+    **{f"metrics.{name}_published": f"metrics.{name}_official" for name in _OFFICIAL_METRICS},
 }
 """Old key -> new key; * is any role or part. Only the last name of a key changes."""
 
 VALUES = {
     "variant": {"published": "official_code"},
     "trainer.convolutions": {"quick": "fast"},
+    "metrics.*.name": {f"{name}_published": f"{name}_official" for name in _OFFICIAL_METRICS},
+    "best": {f"{name}_published": f"{name}_official" for name in _OFFICIAL_METRICS},
 }
 """Key -> old value -> new value."""
 
-OPTIONS: dict[str, dict[str, str]] = {}
+OPTIONS: dict[str, dict[str, str]] = {
+    "metrics": {"content_published": "content_official", "published": "official"},
+}
 """Configuration group -> old option -> new option."""
 
 REMOVED = {
@@ -86,8 +93,9 @@ def removed(key: str) -> Problem | None:
 
 def _new_key(key: str) -> str:
     for old, new in RENAMED.items():
-        if _matches(old, key) and not _is_argument(old):
-            return f"{key.rpartition('.')[0]}.{_last(new)}"
+        parts, length = key.split("."), old.count(".") + 1
+        if _matches(old, ".".join(parts[:length])) and not _is_argument(old):
+            return ".".join([*parts[: length - 1], _last(new), *parts[length:]])
     return key
 
 

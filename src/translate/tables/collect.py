@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from translate.config.schema import RESULT_NEUTRAL_KEYS, experiment, read_yaml
-from translate.errors import Phrase, UserError
+from translate.errors import Phrase, UserError, printable
 from translate.metrics.protocols import FORMER_NAMES, Scores
 from translate.metrics.selection import base_name
 from translate.runs import scores as scores_files
@@ -116,7 +116,7 @@ def read_paper(path: Path) -> Paper:
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror})", key="paper") from error
     except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
-        reason = " ".join(str(error).split())
+        reason = printable(str(error))
         raise UserError(
             f"{path} is not a file of reported scores ({reason})",
             key="paper",

@@ -30,6 +30,11 @@ ImageWriter = Callable[[str, np.ndarray, int], object]
 MAX_NAME = 128  # characters of the name of a W&B run
 
 
+def first_line(error: Exception) -> str:
+    """Return the first line of the text of a third-party error, or the name of its class."""
+    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+
+
 def image_writer(logger: Logger) -> ImageWriter | None:
     """Return a function that writes images to a logger, None for a logger without images.
 
@@ -72,7 +77,7 @@ class FaultTolerantLogger(Logger):
             return function(self.logger)
         except Exception as error:  # third-party code can raise anything
             self.logger = None
-            reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+            reason = first_line(error)
             log.warning("%s failed and is left out from here on (%s); metrics.jsonl has every term", self.kind, reason)
             return None
 
@@ -204,7 +209,7 @@ def _wandb(target: Callable[..., Logger], arguments: Mapping[str, Any]) -> Logge
         logger.experiment  # type: ignore[attr-defined]  # noqa: B018 - the first access starts the W&B run
     except wandb.errors.Error as error:
         wandb.teardown()  # else the id of the run would be in use
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        reason = first_line(error)
         log.warning("wandb: cannot record online (%s), recording offline; 'wandb sync' sends it later", reason)
         return target(**{**arguments, "offline": True})
     return logger

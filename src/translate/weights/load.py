@@ -36,7 +36,7 @@ def _of_checkpoint(folder: Path, path: Path) -> Weights:
     checkpoint = checkpoints.read(path, (checkpoints.NETWORK, checkpoints.EMA))
     plugins.activate(checkpoint.config.get("plugins") or [])
     own = [
-        {key: value for key, value in result.to_tree().items() if key not in LEFT_OUT}
+        {key: value for key, value in result.to_tree().items() if key not in LEFT_OUT and value not in ("", {})}
         for _, result in scores.of_run(folder, strict=True)
         if result.request.iteration == checkpoint.iteration
     ]
