@@ -27,7 +27,12 @@ class Idle(TranslationModel):
 
     def __init__(self, style_inputs: tuple[str, ...] = ()) -> None:
         super().__init__({}, {}, {}, {})
-        self.style_inputs, self.latent_size = style_inputs, 4
+        self._style_inputs, self.latent_size = style_inputs, 4
+
+    @property
+    def style_inputs(self) -> tuple[str, ...]:
+        """Return the style inputs that the test has chosen."""
+        return self._style_inputs
 
     def translate(self, x: Tensor, target: Tensor, *_: Any, **__: Any) -> Tensor:
         return x

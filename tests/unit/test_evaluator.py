@@ -50,8 +50,13 @@ class Tinted(TranslationModel):
 
     def __init__(self, style_inputs: tuple[str, ...] = ("code", "reference")) -> None:
         super().__init__({"generator": torch.nn.Linear(1, 1)}, {}, {}, {})
-        self.style_inputs, self.latent_size = style_inputs, 3
+        self._style_inputs, self.latent_size = style_inputs, 3
         self.seen = 0
+
+    @property
+    def style_inputs(self) -> tuple[str, ...]:
+        """Return the style inputs that the test has chosen."""
+        return self._style_inputs
 
     def translate(
         self, x: Tensor, target: Tensor, code: Tensor | None = None, reference: Tensor | None = None, **_: Any
