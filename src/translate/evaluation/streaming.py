@@ -24,8 +24,12 @@ Modes = dict[str, str | None]
 class TranslatedModel(Protocol):
     """The part of a model that evaluation uses."""
 
-    style_inputs: Any
     latent_size: int
+
+    @property
+    def style_inputs(self) -> tuple[str, ...]:
+        """Return the style inputs: "code", "reference", both, or none."""
+        ...
 
     @property
     def device(self) -> torch.device:
