@@ -36,7 +36,7 @@ class Translation:
 
 
 def translation_of(model: str) -> type[Translation]:
-    """Return the translation that is registered under a model's name; UserError if there is none."""
+    """Return the translation that is registered under a model's name; UserError without one."""
     cls = TRANSLATIONS.get(model)
     assert isinstance(cls, type), model
     assert issubclass(cls, Translation), model

@@ -137,7 +137,7 @@ def _explained(place: str, address: Address) -> Iterator[None]:
         message = " ".join(str(error.server_message or "").split()) or "no reason given"
         raise problem(f"{server} refused with status {status} ({message})", fix) from error
     except ValueError as error:  # the library rejects a name or a card
-        raise problem(shorten(" ".join(str(error).split()), 200)) from error
+        raise problem(shorten(str(error), 200)) from error
     except Exception as error:
         if not _is_unreachable(error):
             raise
