@@ -67,7 +67,7 @@ def test_every_model_has_a_translation(name: str) -> None:
         facts = MODELS.facts(name)
         assert set(cls.roles) <= set(facts["networks"])
         assert set(cls.optional_roles) <= set(facts.get("optional_networks", ()))
-        assert cls.style_inputs == MODELS.get(name).style_inputs  # type: ignore[attr-defined]
+        assert MODELS.get(name).inference is cls  # type: ignore[attr-defined]
 
 
 def test_translations_are_registered_by_the_names_of_models() -> None:

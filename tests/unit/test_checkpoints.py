@@ -12,6 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from former import checkpoint_of_format_1
 from translate import __version__
 from translate.errors import UserError
 from translate.models.base import TranslationModel
@@ -224,28 +225,13 @@ class Pool:
         self.images = state["images"]
 
 
-def as_format_1(path: Path) -> None:
-    """Rewrite a checkpoint as the version before this one wrote it: other words for two groups of tensors."""
-    with safe_open(path, framework="pt") as file:
-        header = {key: word for key, word in file.metadata().items() if key != checkpoints.CHECKSUMS}
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    words = {"ema": "average", "state": "memory"}
-    old = {}
-    for name, tensor in tensors.items():
-        group, _, rest = name.partition(".")
-        old[f"{words.get(group, group)}.{rest}"] = tensor
-    header["format"] = "translate checkpoint 1"
-    header[checkpoints.CHECKSUMS] = json.dumps(checkpoints.checksums(old, header))
-    save_file(old, path, metadata=header)
-
-
 def test_a_checkpoint_of_format_1_is_restored_exactly(tmp_path: Path) -> None:
     model = go(make(0), 0, 3)
     model.stateful["pool"] = Pool(0.5)
     path = RunFolder(tmp_path).checkpoint(3)
     checkpoints.write(checkpoints.capture(model, ("a", "b"), {"seed": 1}), path)
     new = checkpoints.read(path)
-    as_format_1(path)
+    checkpoint_of_format_1(path)
     with safe_open(path, framework="pt") as file:
         assert {name.partition(".")[0] for name in file.keys()} == {"network", "average", "optimizer", "memory"}  # noqa: SIM118
     old = checkpoints.read(path)
@@ -263,7 +249,7 @@ def test_a_checkpoint_of_format_1_is_restored_exactly(tmp_path: Path) -> None:
 def test_a_damaged_checkpoint_of_format_1_is_refused(tmp_path: Path) -> None:
     path = RunFolder(tmp_path).checkpoint(1)
     checkpoints.write(checkpoints.capture(go(make(0), 0, 1), (), {}), path)
-    as_format_1(path)
+    checkpoint_of_format_1(path)
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(bytes(content))

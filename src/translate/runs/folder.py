@@ -1,4 +1,4 @@
-"""A run folder: the names of its files, which checkpoint ``last``, ``best`` or N is, and what a run writes into it."""
+"""The run folder: names of its files, the choice of a checkpoint (``last``, ``best`` or N), and writing into it."""
 
 import json
 import logging
@@ -72,6 +72,11 @@ class RunFolder:
         return self.path / "data.json"
 
     @property
+    def samples(self) -> Path:
+        """Return the folder of sample grids, a PNG file each."""
+        return self.path / "samples"
+
+    @property
     def best_checkpoint(self) -> Path:
         """Return where the best checkpoint is kept, see the key ``best``."""
         return self.path / "checkpoints" / f"{BEST}{CHECKPOINT_SUFFIX}"
@@ -91,7 +96,7 @@ class RunFolder:
         parent = self.path.parent
         return parent if (parent / SWEEP_FILE).is_file() or (parent / TRIALS_FOLDER).is_dir() else None
 
-    # --- what is there --------------------------------------------------------------------------------------
+    # --- content --------------------------------------------------------------------------------------------
 
     def is_run(self) -> bool:
         """Return whether this is a run folder."""
@@ -148,15 +153,15 @@ class RunFolder:
             )
         return kept[int(which)].stem, kept[int(which)]
 
-    # --- what a run writes ----------------------------------------------------------------------------------
+    # --- writing --------------------------------------------------------------------------------------------
 
     def begin(
         self, config_yaml: str, overrides: Sequence[str], seed: int, command: Sequence[str] | None = None
     ) -> None:
-        """Write what was asked for and where it runs, before anything else happens.
+        """Write configuration, overrides and environment, before anything else happens.
 
-        ``command`` are the words behind ``python -m translate`` as they were typed; None: those of this process. Terms
-        that were recorded by an attempt without a checkpoint are dropped.
+        ``command`` are the arguments after ``python -m translate`` as they were typed; None: those of this process.
+        Terms recorded by an earlier attempt without a checkpoint are dropped.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         self.metrics.unlink(missing_ok=True)
@@ -165,7 +170,7 @@ class RunFolder:
         atomic_write(self.path / "environment.json", json.dumps(environment(seed, command), indent=2) + "\n")
 
     def continue_as(self, config_yaml: str) -> None:
-        """Replace config.yaml by that of a resumed run, which names the new length, cadence or machine."""
+        """Replace config.yaml by that of a resumed run, with its new length, intervals or machine."""
         atomic_write(self.config_file, config_yaml)
 
     def note_data(self, splits: Mapping[str, "Dataset"]) -> None:
@@ -174,7 +179,7 @@ class RunFolder:
         atomic_write(self.data_file, json.dumps(notes, indent=2) + "\n")
 
     def noted_data(self) -> dict[str, dict[str, Any]]:
-        """Return what `note_data` has written; {} without a readable file."""
+        """Return the notes that `note_data` has written; {} without a readable file."""
         try:
             notes = json.loads(self.data_file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -218,7 +223,7 @@ class RunFolder:
         """Write (H, W, 3) uint8 as samples/<name>.png and return its path."""
         from PIL import Image
 
-        path = self.path / "samples" / f"{name}.png"
+        path = self.samples / f"{name}.png"
         with atomic_open(path, durable=False) as file:
             Image.fromarray(pixels).save(file, format="PNG")
         return path

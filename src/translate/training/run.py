@@ -171,7 +171,7 @@ def _train(config: RunConfig, place: RunFolder, resume_from: Path | None, logger
                 if isinstance(callback, Evaluating):
                     callback.catch_up(trainer, model)
         _measure(config, place, model, data, loggers)
-        log.info("sample grids: %s", place.path / "samples")
+        log.info("sample grids: %s", place.samples)
         log.info("done: %s", place.path)
     return 0
 

@@ -1,11 +1,8 @@
 """Find weights: a weights file, a checkpoint of a run folder, or a file on the Hugging Face Hub."""
 
-import json
 import os
 from pathlib import Path
-from typing import Any
 
-from translate.errors import UserError
 from translate.registry import plugins
 from translate.runs import checkpoints, scores
 from translate.runs.folder import LAST, RunFolder
@@ -40,13 +37,4 @@ def _of_checkpoint(folder: Path, path: Path) -> Weights:
         for _, result in scores.of_run(folder, strict=True)
         if result.request.iteration == checkpoint.iteration
     ]
-    data = RunFolder(folder).data_file
-    return format.of_checkpoint(checkpoint, _noted(data) if data.is_file() else None, own)
-
-
-def _noted(path: Path) -> dict[str, Any]:
-    """Return what a run has noted in a JSON file."""
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{path}: not JSON of a run ({error}); delete it to go on without") from error
+    return format.of_checkpoint(checkpoint, RunFolder(folder).noted_data() or None, own)
