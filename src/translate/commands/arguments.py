@@ -164,7 +164,7 @@ def arguments_of(command: Command[Any]) -> list[Argument]:
 def parse(command: Command[A], words: Sequence[str]) -> A:
     """Return the arguments in words of the command line; UserError, or ConfigError with all problems."""
     declared = arguments_of(command)
-    words, fields = list(words), {}
+    words, fields = list(words), dict[str, Any]()
     for argument in declared:
         if argument.kind == "remainder" and argument.name in words:
             place = words.index(argument.name)

@@ -57,10 +57,12 @@ def answer(words: Sequence[str], names: Sequence[str], load: Callable[[str], Com
 def candidates(command: Command[Any], before: Sequence[str], last: str) -> set[str]:
     """Return the words that begin with ``last`` and that can follow the words before it."""
     _activate_plugins(before)
-    words = set(_own(command, before, last))
-    rest = next((argument for argument in arguments_of(command) if argument.kind == "overrides"), None)
-    if rest is not None and (not words or "=" not in last):
-        words |= set(_overrides(rest, before, last, command.config_name))
+    declared = arguments_of(command)
+    own = {f"{argument.name}=" for argument in declared if argument.kind == "value"}
+    words = set(_own(declared, before, last))
+    for rest in declared:
+        if rest.kind == "overrides" and f"{last.partition('=')[0]}=" not in own:
+            words |= set(_overrides(rest, before, last, command.config_name)) - own
     return {word for word in words if word.startswith(last)}
 
 
@@ -73,14 +75,14 @@ def _activate_plugins(words: Iterable[str]) -> None:
                 plugins.activate(convert(tuple[str, ...], word.partition("=")[2]))
 
 
-def _own(command: Command[Any], before: Sequence[str], last: str) -> Iterator[str]:
+def _own(declared: Sequence[Argument], before: Sequence[str], last: str) -> Iterator[str]:
     """Yield the arguments of a command, or the values of the one that is being typed."""
     key, equals, value = last.partition("=")
     given = {word.partition("=")[0] for word in before}
-    for argument in arguments_of(command):
+    for argument in declared:
         if argument.kind == "positional" and not equals:
             yield from argument.choices(before)
-        elif argument.kind in ("flag", "remainder") and argument.name not in given:
+        elif argument.kind in ("flag", "remainder") and not equals and argument.name not in given:
             yield argument.name
         elif argument.kind == "value" and not equals and (argument.repeat or argument.name not in given):
             yield f"{argument.name}="

@@ -53,7 +53,7 @@ def metrics_of(arguments: Arguments) -> dict[str, Any]:
     from translate.config.check import check_metrics
     from translate.config.compose import compose, plain
 
-    problems: list[Problem] = []
+    problems: list[Any] = []
     tree = compose(arguments.overrides, CONFIG_NAME, problems=problems)
     metrics: dict[str, Any] = {}
     if tree is not None:

@@ -41,7 +41,7 @@ class Arguments:
     )
     dropout: bool | None = arg(None, help="whether a U-Net was trained with dropout")
     licence: str | None = arg(None, metavar="TAG", help="the licence of the owner, such as cc-by-nc-4.0")
-    overrides: tuple[str, ...] = overrides("for to=RUN_FOLDER: settings of its configuration, as for train; data=...")
+    overrides: tuple[str, ...] = overrides("for to=RUN_FOLDER: settings of its configuration, as for train: data=afhq")
 
 
 def run(arguments: Arguments) -> int:
