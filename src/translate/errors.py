@@ -72,6 +72,10 @@ class Problem:
         return replace(self, key=f"{key}.{self.key}" if self.key else key)
 
 
+Problems = list[Problem]
+"""Problems in the order in which they were noticed; a check appends to it."""
+
+
 class UserError(ValueError):
     """A mistake of the user, raised with the fields of `Problem`. It ends as a sentence and exit code 2."""
 

@@ -143,7 +143,10 @@ def test_models_say_what_differs(module: Module) -> None:
             "from translate.registry.registry import MODELS; MODELS.names()",
             ("torch", "hydra", "numpy"),
         ),
-        ("import translate.sweeps.launch, translate.config.check", ("torch", "pytorch_lightning")),
+        (
+            "import translate.sweeps.grid, translate.config.command_line, translate.config.check",
+            ("torch", "pytorch_lightning"),
+        ),
         (
             "import translate.networks.stargan_v2, translate.losses.adversarial",
             ("hydra", "omegaconf", "pytorch_lightning"),

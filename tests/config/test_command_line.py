@@ -11,7 +11,7 @@ import pytest
 
 from translate import __version__
 from translate.cli import commands
-from translate.sweeps.launch import _spelled_out
+from translate.config.command_line import _spelled_out
 
 Call = Callable[..., "subprocess.CompletedProcess[str]"]
 SMALL = ["plugins=[my_lab]", "model=painter", "data=dots"]
@@ -20,12 +20,13 @@ SMALL = ["plugins=[my_lab]", "model=painter", "data=dots"]
 STUB = """
 import sys, types
 run = types.ModuleType("translate.training.run")
-def train(config, folder, resume_from, overrides):
+def train(config, folder, resume_from, overrides, datasets, command):
     assert "torch" not in sys.modules
     if config.seed == 13:
         raise ZeroDivisionError("unexpected")
     folder.mkdir(parents=True, exist_ok=True)
     print("TRAIN", config.name, folder, resume_from, config.seed, sys.argv[1:])
+    return 0
 run.train = train
 sys.modules["translate.training.run"] = run
 import translate

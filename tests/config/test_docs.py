@@ -9,15 +9,13 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from hydra._internal.utils import get_args_parser
 
 from translate.cli import MODULES, command, main
 from translate.commands import benchmark, download, evaluate, sweep
 from translate.commands.arguments import parse
-from translate.config.compose import activate_named_plugins, load
+from translate.config.compose import load
 from translate.config.experiments import header
 from translate.registry import plugins
-from translate.sweeps.launch import _single_runs, _spelled_out
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [

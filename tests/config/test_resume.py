@@ -9,12 +9,12 @@ import pytest
 import yaml
 
 from translate.config.check import check
+from translate.config.command_line import configuration, place_of
 from translate.config.compose import load
 from translate.config.resume import finished, resumed, unfinished
 from translate.config.schema import RESULT_NEUTRAL_KEYS, RunConfig, experiment, read_yaml, to_mapping, to_yaml
 from translate.errors import ConfigError, UserError
 from translate.runs.folder import RunFolder
-from translate.sweeps.launch import configuration, place_of
 
 
 def save(folder: Path, config: RunConfig, *iterations: int) -> Path:

@@ -15,12 +15,13 @@ from omegaconf import DictConfig, OmegaConf
 from properties.budget import examples
 from translate.config import compose as composing
 from translate.config.check import check
+from translate.config.command_line import parse, single_run
 from translate.config.compose import compose, load
 from translate.config.overrides import in_quotes
 from translate.config.schema import read_yaml, to_yaml
 from translate.errors import UserError
 from translate.registry import plugins
-from translate.sweeps.launch import launch
+from translate.sweeps.grid import launch
 
 BASES = {
     "stargan_v2": ["model=stargan_v2_small", "data=critters", "data.num_images=12", "data.num_val_images=6"],
@@ -148,11 +149,12 @@ of_hydra = st.builds("{}{}={}".format, prefixes, st.sampled_from(HYDRAS.split())
 @examples(6)
 @given(st.sampled_from(list(BASES)).flatmap(lambda base: st.tuples(st.just(base), of_hydra | overrides(base))))
 def test_a_command_line_is_launched_or_refused(line: tuple[str, str]) -> None:
-    """By way of Hydra itself, which composes a second time. Words that begin with a minus are flags."""
+    """As a single run, or through Hydra itself. Words that begin with a minus are flags."""
     base, word = line
     with TemporaryDirectory() as folder, chdir(folder), redirect_stderr(StringIO()), redirect_stdout(StringIO()):
         try:
-            assert launch([*BASES[base], word], lambda *_: 0) == 0
+            line = parse([*BASES[base], word])
+            assert single_run(line).config.folder if line.is_single_run() else launch(line) == 0
         except UserError as error:
             assert_sentences(error)
         except SystemExit as end:

@@ -104,12 +104,16 @@ def test_a_lack_of_memory_says_how_to_need_less(
         assert run.train(tiny("iterations=5", "checkpoint_every=2"), tmp_path / "run", None, []) == run.FAILED
     said = capfd.readouterr().err
     assert "stopped: out of memory (" in said
-    assert "trainer.activation_checkpointing=true, trainer.accumulate=2 or a smaller data.batch_size need less" in said
+    assert (
+        "reduce the memory by trainer.activation_checkpointing=true, trainer.accumulate=2 or a smaller data.batch_size"
+        in said
+    )
     only_sentences(said)
     if iteration == 1:
         assert "no checkpoint yet" in said
         return
-    assert "the checkpoint of iteration 2 is whole: go on by: python -m translate resume=" in said
+    assert "the checkpoint of iteration 2 is complete. Fix: " in said
+    assert "continue by: python -m translate resume=" in said
     train(tmp_path / "whole", "iterations=5")
     assert (
         differences(
@@ -229,8 +233,10 @@ def test_a_cache_outlives_its_files_and_the_run_says_so(
     at_iteration(2, lambda: happens(photos), monkeypatch)
     assert photos.train(tmp_path / "run", True, "iterations=6") == 0
     said = capfd.readouterr().err
-    assert ("domain 'cat' is empty" if happens is Photos.vanish else "not those that the run began with") in said
-    assert "the run may have seen both, and will not be repeated by its command" in said
+    assert (
+        "domain 'cat' is empty" if happens is Photos.vanish else "differ from those at the beginning of the run"
+    ) in said
+    assert "the run may have used both, and its command will not repeat it" in said
     assert differences(*(checkpoints.newest(tmp_path / name) for name in ("whole", "run"))) == []
 
 
@@ -240,7 +246,7 @@ def test_other_pictures_in_the_same_places_are_noticed_without_a_cache(
     at_iteration(2, photos.become_others, monkeypatch)
     assert photos.train(tmp_path / "run", False, "iterations=4") == 0
     said = capfd.readouterr().err
-    assert "data: the train images are not those that the run began with (as many as then; names, sizes or" in said
+    assert "data: the train images differ from those at the beginning of the run (equal number; " in said
     assert "val images" not in said
 
 
@@ -253,8 +259,8 @@ def test_a_resumed_run_says_that_its_data_has_changed(cached: bool, photos: Phot
     photos.files[0].unlink()
     go_on(folder, "iterations=4")
     said = capfd.readouterr().err
-    assert "resume: the train images are not those that the run began with (20 then, 19 now; names, sizes or" in said
-    assert "the run goes on with these and will not equal an uninterrupted one" in said
+    assert "resume: the train images differ from those at the beginning of the run (20 then, 19 now; " in said
+    assert "the run continues and will not equal an uninterrupted one" in said
     go_on(folder, "iterations=5")
     assert "the run began with" not in capfd.readouterr().err
     photos.shrink()
@@ -288,7 +294,8 @@ def test_a_loader_process_that_dies_is_one_sentence_and_loses_nothing(
     assert "stopped: a process that loads data has died, most often because memory ran out" in said
     reached = checkpoints.newest(folder).iteration
     assert 4 <= reached < 12
-    assert f"the checkpoint of iteration {reached} is whole: go on by: python -m translate resume={folder}" in said
+    assert f"the checkpoint of iteration {reached} is complete. Fix: lower data.num_workers if it happens again" in said
+    assert f"continue by: python -m translate resume={folder}" in said
     only_sentences(said)
     assert differences(checkpoints.newest(tmp_path / "whole"), go_on(folder, "data.num_workers=0")) == []
 

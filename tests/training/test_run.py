@@ -64,7 +64,10 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(tmp_path: Path) -> None:
     train(tmp_path / "half", "iterations=2", "checkpoint_every=2")
     again = limited(20_000, f"resume={tmp_path / 'half'}", "iterations=4", "checkpoint_every=2")
     assert again.returncode == 2
-    assert "the checkpoint of iteration 2 is whole: make room, and go on by" in again.stderr
+    assert (
+        "the checkpoint of iteration 2 is complete. Fix: free space; continue by: python -m translate resume="
+        in again.stderr
+    )
     assert differences(whole, go_on(tmp_path / "half", "iterations=4")) == []
 
 

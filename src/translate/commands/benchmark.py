@@ -58,8 +58,8 @@ def run(arguments: Arguments) -> int:
 
 def configured(words: Sequence[str], total: int) -> "RunConfig":
     """Return the checked configuration of a command line for so many iterations."""
+    from translate.config.command_line import parsed_words
     from translate.config.compose import load
-    from translate.sweeps.launch import parsed_words
 
     overrides, config_dir = parsed_words(words)
     for word in overrides:

@@ -24,7 +24,7 @@ def run(arguments: Arguments) -> int:
     config = check(read_yaml(RunFolder(arguments.run).require_run().config_file))
     from translate.training import run
 
-    return int(run.train(config, arguments.run, arguments.run if arguments.resumed else None, []) or 0)
+    return run.train(config, arguments.run, arguments.run if arguments.resumed else None)
 
 
 COMMAND = Command(

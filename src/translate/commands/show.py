@@ -38,7 +38,7 @@ def run(arguments: Arguments) -> int:
 
         config = check(read_yaml(RunFolder(arguments.run).require_run().config_file))
     else:
-        from translate.sweeps.launch import configuration
+        from translate.config.command_line import configuration
 
         config = configuration(list(arguments.overrides))
     if not arguments.memory:

@@ -61,7 +61,7 @@ def run(arguments: Arguments) -> int:
 
 def read(arguments: Arguments) -> "tuple[Settings, list[str], str | None]":
     """Return the settings, the overrides of every trial beside those of the settings, and the folder of -cd."""
-    from translate.sweeps.launch import parsed_words
+    from translate.config.command_line import parsed_words
     from translate.sweeps.search_space import load
 
     names = {field.name for field in dataclasses.fields(Arguments)} - {"sweep", "pruner", "overrides"}

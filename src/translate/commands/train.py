@@ -2,14 +2,9 @@
 
 import sys
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from translate.commands.arguments import Command, Hint, overrides
 from translate.commands.completion import resumable
-
-if TYPE_CHECKING:
-    from translate.config.schema import RunConfig
 
 
 @dataclass(frozen=True)
@@ -38,20 +33,22 @@ class Arguments:
 
 def run(arguments: Arguments) -> int:
     """Train; return the exit code, of several runs the worst one."""
-    from translate.sweeps.launch import launch
+    from translate.config.command_line import parse, single_run
 
-    return launch(list(arguments.overrides), _train_one)
+    line = parse(arguments.overrides)
+    if not line.is_single_run():
+        from translate.sweeps.grid import launch
 
+        return launch(line)
+    ready = single_run(line)
+    from translate.training import run  # torch is imported now that the configuration is good
 
-def _train_one(config: "RunConfig", folder: Path, resume_from: Path | None, overrides: list[str]) -> int:
-    """Train one checked configuration. Only here is torch imported."""
-    from translate.training import run
-
-    # Lightning starts further processes of this run with our command line: they shall read the run folder.
+    # Lightning starts further processes of this run with our command line: they must read the run folder.
     argv = sys.argv
-    sys.argv = [argv[0], "join", f"run={folder}", *(["resumed=true"] if resume_from else [])]
+    sys.argv = [argv[0], "join", f"run={ready.folder}", *(["resumed=true"] if ready.resume_from else [])]
     try:
-        return int(run.train(config, folder, resume_from, overrides) or 0)
+        words = arguments.overrides
+        return run.train(ready.config, ready.folder, ready.resume_from, ready.overrides, ready.datasets, words)
     finally:
         sys.argv = argv
 

@@ -1,13 +1,14 @@
-"""Compose a configuration with Hydra and finish it: command line + conf + experiments -> RunConfig.
+"""Compose a configuration with Hydra and check it: command line + conf + experiments -> RunConfig.
 
-`load` is the whole way, for programs and for the command line alike. Whatever is wrong, Hydra's complaints
-included, becomes one ConfigError with a sentence for each problem.
+`load` is the whole way, for programs and for the command line. All problems, those of Hydra included, are raised as one
+ConfigError.
 """
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
@@ -32,9 +33,12 @@ from translate.config.renamed import rename_in_tree
 from translate.config.schema import RunConfig
 from translate.config.search_path import EXPERIMENTS, groups, shipped
 from translate.config.types import MISSING, UNKNOWN, holds_unknown
-from translate.errors import ConfigError, UserError
+from translate.errors import ConfigError, Phrase, Problem, Problems, UserError
 from translate.registry import plugins
 from translate.registry.registry import DATASETS
+
+if TYPE_CHECKING:
+    from translate.data.datasets.base import Dataset
 
 ROOT = "train"
 VERSION_BASE = "1.3"
@@ -52,51 +56,71 @@ _NOT_SCANNED = {
 FOUND = [key for key in _NOT_SCANNED if key != "domains"]  # never said by anyone
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A checked configuration, and its data sets as the check has opened them (None if it did not)."""
+
+    config: RunConfig
+    datasets: "OpenDatasets | None" = None
+
+
+class OpenDatasets(NamedTuple):
+    """The training and the validation split of an open data set."""
+
+    train: "Dataset"
+    val: "Dataset"
+
+
 def load(overrides: Sequence[str] = (), config_dir: str | None = None, scan: bool = True) -> RunConfig:
     """Return the checked configuration of a command line's overrides, or raise ConfigError with all problems.
 
-    With `scan`, the data set is opened: its problems are found and `data.domains` is filled in.
+    With ``scan`` the data set is opened: its problems are reported and ``data.domains`` is filled in.
     """
-    problems: list[str] = []
+    return prepare(overrides, config_dir, scan).config
+
+
+def prepare(overrides: Sequence[str] = (), config_dir: str | None = None, scan: bool = True) -> Prepared:
+    """Return what `load` does, with the open data sets, so that a run does not open them again."""
+    problems: Problems = []
     tree = compose(overrides, config_dir=config_dir, problems=problems)
-    config = finish(tree, scan=scan, problems=problems) if tree is not None else None
-    if config is None or problems:
-        raise ConfigError(list(dict.fromkeys(problems)))
-    return config
+    prepared = finish(tree, scan=scan, problems=problems) if tree is not None else None
+    if prepared is None or problems:
+        raise ConfigError(problems)
+    return prepared
 
 
 def compose(
     overrides: Sequence[str] = (),
     config_name: str = ROOT,
     config_dir: str | None = None,
-    problems: list[str] | None = None,
+    problems: Problems | None = None,
 ) -> DictConfig | None:
-    """Return the composed tree, interpolations and all, with `name` filled in.
+    """Return the composed tree, with interpolations, and with ``name`` filled in.
 
-    Problems are appended to `problems`, and as much is composed as can be (None: nothing); without that list
-    they raise ConfigError.
+    Problems are appended to ``problems``, and as much is composed as possible (None: nothing). Without that list they
+    raise ConfigError.
     """
-    found: list[str] = []
+    own: Problems = []
     try:
         activate_named_plugins(overrides)
     except UserError as error:
-        found.append(str(error))
+        own.extend(error.problems)
     register_resolvers()
     join_search_path(config_dir)
-    tree = _compose(overrides, config_name, found)
+    tree = _compose(overrides, config_name, own)
     if problems is not None:
-        problems.extend(found)
-    elif found:
-        raise ConfigError(found)
+        problems.extend(own)
+    elif own:
+        raise ConfigError(own)
     return tree
 
 
-def _compose(overrides: Sequence[str], config_name: str, problems: list[str]) -> DictConfig | None:
+def _compose(overrides: Sequence[str], config_name: str, problems: Problems) -> DictConfig | None:
     known = groups(None if TranslateSearchPath.config_dir is None else Path(TranslateSearchPath.config_dir))
     parsed = read(overrides, problems)
     doubtful = set()
-    for override, sentence, meant in list(mistaken_choices(parsed, known)):
-        problems.append(sentence)
+    for override, problem, meant in list(mistaken_choices(parsed, known)):
+        problems.append(problem)
         place = parsed.index(override)
         parsed[place : place + 1] = read([f"{override.key_or_group}={meant}"], []) if meant else []
         if not meant:
@@ -114,9 +138,9 @@ def _compose(overrides: Sequence[str], config_name: str, problems: list[str]) ->
 
 
 def _compose_once(
-    config_name: str, parsed: Sequence[Override], known: Mapping[str, Any], problems: list[str]
+    config_name: str, parsed: Sequence[Override], known: Mapping[str, Any], problems: Problems
 ) -> DictConfig | None:
-    """Let Hydra compose the chosen files, then set the values one by one, to find every problem of theirs."""
+    """Let Hydra compose the chosen files, then set the values one by one, to report every problem of them."""
     values = [o for o in parsed if not is_choice(o, known) and not o.key_or_group.startswith("hydra.")]
     choices = [str(override.input_line) for override in parsed if override not in values]
     try:
@@ -180,27 +204,29 @@ def register_resolvers() -> None:
 # --- from the tree to a configuration -----------------------------------------------------------------------
 
 
-def finish(tree: DictConfig, scan: bool = True, problems: list[str] | None = None) -> RunConfig | None:
-    """Return the checked configuration of a composed tree; nothing is changed in the tree.
+def finish(tree: DictConfig, scan: bool = True, problems: Problems | None = None) -> Prepared | None:
+    """Return the checked configuration of a composed tree, and its data sets; the tree is not changed.
 
-    Problems are appended to `problems` and the result is None; without that list they raise ConfigError.
+    Problems are appended to ``problems`` and the result is None. Without that list they raise ConfigError.
     """
-    found: list[str] = []
-    config = _finish(tree, scan, found)
+    own: Problems = []
+    prepared = _finish(tree, scan, own)
     if problems is not None:
-        problems.extend(found)
-    elif found:
-        raise ConfigError(found)
-    return config
+        problems.extend(own)
+    elif own:
+        raise ConfigError(own)
+    return prepared
 
 
-def _finish(tree: DictConfig, scan: bool, problems: list[str]) -> RunConfig | None:
+def _finish(tree: DictConfig, scan: bool, problems: Problems) -> Prepared | None:
     try:
         plugins.activate(name for name in tree.get("plugins") or [] if isinstance(name, str))
-    except (UserError, OmegaConfBaseException) as error:
-        problems.append(str(error))
+    except UserError as error:
+        problems.extend(error.problems)
+    except OmegaConfBaseException as error:
+        problems.append(Problem(first_line(error), key="plugins"))
     problems.extend(
-        f"data.{key}: this is found in the data; remove the key"
+        Problem("the data set determines this value", key=f"data.{key}", fix="remove the key")
         for key in FOUND
         if OmegaConf.select(tree, f"data.{key}", default=None, throw_on_resolution_failure=False) is not None
     )
@@ -208,10 +234,10 @@ def _finish(tree: DictConfig, scan: bool, problems: list[str]) -> RunConfig | No
     if not scan or _fetches(plain(tree, [], only="data").get("data")):
         config = _check_with(_unseen(tree), tree, problems)
         if problems or not scan:
-            return None if problems else config
-    facts = find_facts(tree, problems)
-    config = _check_with(_unseen(tree) if facts is None else facts, tree, problems)
-    return None if problems else config
+            return None if problems or config is None else Prepared(config)
+    datasets = open_datasets(tree, problems)
+    config = _check_with(_unseen(tree) if datasets is None else facts_of(datasets, tree), tree, problems)
+    return None if problems or config is None else Prepared(config, datasets)
 
 
 def _fetches(node: Any) -> bool:
@@ -224,7 +250,7 @@ def _fetches(node: Any) -> bool:
     return bool(facts.get("fetches")) or (isinstance(parts, Mapping) and any(map(_fetches, parts.values())))
 
 
-def _check_with(facts: Mapping[str, Any], tree: DictConfig, problems: list[str]) -> RunConfig | None:
+def _check_with(facts: Mapping[str, Any], tree: DictConfig, problems: Problems) -> RunConfig | None:
     """Return the checked configuration of a tree with the facts of the data filled in."""
     filled = tree.copy()
     for key, value in facts.items():
@@ -232,33 +258,45 @@ def _check_with(facts: Mapping[str, Any], tree: DictConfig, problems: list[str])
     return checks.parse(plain(filled, problems), problems)
 
 
-def find_facts(tree: DictConfig, problems: list[str]) -> dict[str, Any] | None:
-    """Return what the data set knows of itself, by key of `data`, both parts opened; None if it cannot be opened."""
+def open_datasets(tree: DictConfig, problems: Problems) -> OpenDatasets | None:
+    """Return both splits of the data set of a tree; None, and its problems, if it cannot be opened."""
     node = plain(tree, [], only="data").get("data")
-    unsound: list[str] = []
+    unsound: Problems = []
     values = checks.parse_data(node, unsound)
     if unsound or holds_unknown(values):
-        return None  # said by the checks
+        return None  # the checks report it
     try:
         make = DATASETS.get(values["name"])
-        train, held_out = (
-            make(**values["arguments"], split=split, domains=values["domains"]) for split in ("train", "val")
+        opened = OpenDatasets(
+            *(make(**values["arguments"], split=split, domains=values["domains"]) for split in OpenDatasets._fields)
         )
-        labels, labels_held_out = (_label_sets(dataset, values["labels"]) for dataset in (train, held_out))
+        labels = [[labels.names for labels in _label_sets(split, values["labels"])] for split in opened]
     except UserError as error:
-        problems.append(str(error) if str(error).startswith("data") else f"data: {error}")
+        problems.extend(problem.inside("data") for problem in error.problems)
         return None
-    if tuple(train.domains) != tuple(held_out.domains):
-        problems.append(
-            f"data: the training part has the domains {', '.join(train.domains)}, the validation part "
-            f"{', '.join(held_out.domains)}; both must have the same"
-        )
-    elif [found.names for found in labels] != [found.names for found in labels_held_out]:
-        names = ["; ".join(", ".join(found.names) for found in part) for part in (labels, labels_held_out)]
-        problems.append(
-            f"data: the training part has the labels {names[0]}, the validation part {names[1]}; both must have the "
-            "same"
-        )
+    train, val = opened
+    if tuple(train.domains) != tuple(val.domains):
+        problems.append(_unequal("domains", [train.domains], [val.domains]))
+    elif labels[0] != labels[1]:
+        problems.append(_unequal("labels", *labels))
+    return opened
+
+
+def _unequal(kind: str, train: Sequence[Sequence[str]], val: Sequence[Sequence[str]]) -> Problem:
+    train_names, val_names = ("; ".join(map(", ".join, names)) for names in (train, val))
+    return Problem(
+        f"the training and the validation split must have the same {kind}",
+        key="data",
+        found=Phrase(f"{val_names} in the validation split"),
+        expected=train_names,
+    )
+
+
+def facts_of(datasets: OpenDatasets, tree: DictConfig) -> dict[str, Any]:
+    """Return the facts of an open data set by key of ``data``."""
+    train = datasets.train
+    choice = OmegaConf.select(tree, "data.labels", default=None, throw_on_resolution_failure=False)
+    labels = _label_sets(train, choice)
     return {
         "domains": list(train.domains),
         "num_domains": len(train.domains),
@@ -286,7 +324,7 @@ def _unseen(tree: DictConfig) -> dict[str, Any]:
     return {**_NOT_SCANNED, "domains": list(named), "num_domains": len(named)}
 
 
-def plain(tree: DictConfig, problems: list[str], only: str | None = None) -> dict[str, Any]:
+def plain(tree: DictConfig, problems: Problems, only: str | None = None) -> dict[str, Any]:
     """Return the tree without interpolations as dicts and lists; `only` resolves a single key of the root.
 
     What cannot be resolved is reported and becomes UNKNOWN; a missing value stays ???.
@@ -300,7 +338,7 @@ def plain(tree: DictConfig, problems: list[str], only: str | None = None) -> dic
         except InterpolationToMissingValueError:
             return UNKNOWN  # the missing value itself is reported
         except OmegaConfBaseException as error:
-            problems.append(f"{path}: {first_line(error)}")
+            problems.append(Problem(first_line(error), key=path))
             return UNKNOWN
         if isinstance(value, DictConfig):
             return {str(name): walk(value, name, f"{path}.{name!s}") for name in value}

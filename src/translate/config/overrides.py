@@ -1,4 +1,8 @@
-"""Overrides in Hydra's grammar: read them, apply them, and say in sentences what is wrong with them."""
+"""Overrides in Hydra's grammar: read them, apply them, and report their problems.
+
+Values are set one by one on the composed tree instead of by Hydra: Hydra stops at the first mistake, and its errors
+name neither the override nor the known keys other than in a sentence, which nothing may parse.
+"""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +18,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from translate.config.check import INJECTED
 from translate.config.renamed import removed, renamed_word
-from translate.errors import among, nearest, suggest
+from translate.errors import Problem, Problems, nearest
 from translate.registry import registry
 
 NEEDED = ("model", "data", "trainer")
@@ -24,17 +28,18 @@ HydraProblem = (HydraException, OmegaConfBaseException, yaml.YAMLError)
 """What Hydra raises for what the user did."""
 
 
-_EXPECTED = "{}: expected key=value, for example trainer=cpu or data.batch_size=8"
+def _malformed(text: str) -> Problem:
+    return Problem(key=text, expected="key=value, for example trainer=cpu or data.batch_size=8")
 
 
-def read(overrides: Sequence[str], problems: list[str]) -> list[Override]:
-    """Return the parsed overrides of a single run; sweeps and what cannot be read are reported instead."""
+def read(overrides: Sequence[str], problems: Problems) -> list[Override]:
+    """Return the parsed overrides of a single run; report sweeps and unreadable words in ``problems``."""
     parser = OverridesParser.create()
     parsed = []
     for word in overrides:
         text = renamed_word(word)
         if not text.partition("=")[0].strip("+~ "):
-            problems.append(_EXPECTED.format(text))
+            problems.append(_malformed(text))
             continue
         try:
             override = parser.parse_override(text)
@@ -44,15 +49,18 @@ def read(overrides: Sequence[str], problems: list[str]) -> list[Override]:
         if gone := removed(override.key_or_group):
             problems.append(str(gone))
         elif override.key_or_group == "hydra":
-            problems.append(f"{text}: Hydra's settings are set one by one, for example hydra.sweep.dir=runs/mine")
+            problems.append(
+                Problem(
+                    "Hydra's settings are set one by one", key=text, fix="write for example hydra.sweep.dir=runs/mine"
+                )
+            )
         elif override.key_or_group == "hydra.verbose" and not _names_loggers(override.value()):
-            problems.append(f"{text}: expected true, false, or names of loggers")
+            problems.append(Problem(key=text, expected="true, false, or names of loggers"))
         elif override.is_sweep_override():
             key, value = text.split("=", 1)
-            as_list = (
-                f"write {key}=[{value}] for a list, or " if override.value_type == ValueType.SIMPLE_CHOICE_SWEEP else ""
-            )
-            problems.append(f"{text}: several values; {as_list}add -m to run one after the other")
+            is_choice_sweep = override.value_type == ValueType.SIMPLE_CHOICE_SWEEP
+            as_list = f"write {key}=[{value}] for a list, or " if is_choice_sweep else ""
+            problems.append(Problem("several values", key=text, fix=f"{as_list}add -m to run one after the other"))
         else:
             parsed.append(override)
     return parsed
@@ -63,13 +71,14 @@ def _names_loggers(value: Any) -> bool:
     return isinstance(value, bool) or all(isinstance(name, str) for name in names)
 
 
-def _bad_syntax(text: str, error: HydraException) -> str:
+def _bad_syntax(text: str, error: HydraException) -> Problem:
     if "=" not in text:
-        return _EXPECTED.format(text)
+        return _malformed(text)
     lines = [line for line in str(error).strip().splitlines() if not line.startswith(("Error parsing", "See "))]
     reason = f" ({lines[0].strip()})" if lines else ""
     key = text.split("=")[0]
-    return f"{text}: this override cannot be read{reason}; quote values with special signs: {key}='a, b'"
+    fix = f"quote values with special characters: {key}='a, b'"
+    return Problem(f"this override cannot be read{reason}", key=text, fix=fix)
 
 
 def is_choice(override: Override, groups: Mapping[str, Any]) -> bool:
@@ -80,45 +89,43 @@ def is_choice(override: Override, groups: Mapping[str, Any]) -> bool:
 
 def mistaken_choices(
     parsed: Sequence[Override], groups: Mapping[str, Mapping[str, Any]]
-) -> Iterator[tuple[Override, str, str | None]]:
-    """Yield (override, sentence, the option that was probably meant) for options that are not there."""
+) -> Iterator[tuple[Override, Problem, str | None]]:
+    """Yield (override, problem, the option that was probably meant) for options that do not exist."""
     for override in parsed:
-        group, option = override.key_or_group, override.value()
+        group, option, text = override.key_or_group, override.value(), override.input_line or ""
         if not is_choice(override, groups):
             continue
         if group not in groups:  # one of Hydra's, or one with a package
             names = option if isinstance(option, list) and not override.is_delete() else [option]
             nothing = option is None and override.is_delete()
             if not nothing and not all(isinstance(name, str) for name in names):
-                yield override, f"{override.input_line}: expected the name of an option", None
+                yield override, Problem(key=text, expected="the name of an option"), None
             continue
         options = groups[group]
         unknown = [one for one in (option if isinstance(option, list) else [option]) if one not in list(options)]
         if override.is_delete():
             if group in NEEDED:
-                yield (
-                    override,
-                    f"~{group}: every run needs this group; choose another option of it{among('', options)}",
-                    None,
-                )
+                what = "every run needs this group"
+                yield override, Problem(what, key=f"~{group}", known=tuple(options), fix=f"write {group}=OPTION"), None
             elif not isinstance(option, str | None):
-                yield override, f"{override.input_line}: a group is switched off by ~{group}, without more", None
+                yield override, Problem("a deleted group takes no value", key=text, fix=f"write ~{group}"), None
         elif option is None:
             if override.input_line is not None:
+                fix = f"write ~{group} to switch the group off, or {group}=OPTION"
                 yield (
                     override,
-                    f"{override.input_line}: a group is switched off by ~{group}, or takes a name: "
-                    f"{', '.join(options)}",
+                    Problem("a group needs the name of an option", key=text, known=tuple(options), fix=fix),
                     None,
                 )
         elif isinstance(option, str) and unknown:
-            yield override, f"{group}={option}: not found{among(option, options)}", nearest(option, options)
+            problem = Problem("unknown option", key=text, found=option, known=tuple(options))
+            yield override, problem, nearest(option, options)
         elif unknown:
-            yield override, f"{override.input_line}: {unknown[0]!r} is not found{among(str(unknown[0]), options)}", None
+            yield override, Problem("unknown option", key=text, found=unknown[0], known=tuple(options)), None
 
 
-def apply_all(tree: DictConfig, overrides: Sequence[Override], groups: Mapping[str, Any]) -> Iterator[str]:
-    """Set the values of overrides one after the other; yield a sentence for each that cannot be set.
+def apply_all(tree: DictConfig, overrides: Sequence[Override], groups: Mapping[str, Any]) -> Iterator[Problem]:
+    """Set the values of overrides one after the other; yield a problem for each that cannot be set.
 
     A key that was deleted although others are given in terms of it is put back, so that it is reported once.
     """
@@ -126,8 +133,8 @@ def apply_all(tree: DictConfig, overrides: Sequence[Override], groups: Mapping[s
     for override in overrides:
         key = override.key_or_group
         node = _plain_node(tree, key) if override.is_delete() and _has_key(tree, key) else None
-        if sentence := apply(tree, override, groups):
-            yield sentence
+        if problem := apply(tree, override, groups):
+            yield problem
         elif override.is_delete():
             deleted.append((override, node))
     for override, node in reversed(deleted):
@@ -140,7 +147,8 @@ def apply_all(tree: DictConfig, overrides: Sequence[Override], groups: Mapping[s
         before = _unresolved(whole)
         if needing := [where for where, why in without.items() if before.get(where) != why]:
             OmegaConf.update(tree, key, node, force_add=True)
-            yield f"{override.input_line}: {_listed(needing)} given in terms of this key; set it instead: {key}=..."
+            what = f"{_listed(needing)} given in terms of this key"
+            yield Problem(what, key=override.input_line or "", fix=f"set the key instead: {key}=...")
 
 
 def _plain_node(tree: DictConfig, key: str) -> Any:
@@ -180,22 +188,24 @@ def _listed(keys: Sequence[str]) -> str:
     return f"{', '.join(keys[:3])}{more} {'is' if len(keys) == 1 else 'are'}"
 
 
-def apply(tree: DictConfig, override: Override, groups: Mapping[str, Any]) -> str | None:
-    """Set the value of an override in the tree; return a sentence if that cannot be done."""
+def apply(tree: DictConfig, override: Override, groups: Mapping[str, Any]) -> Problem | None:
+    """Set the value of an override in the tree; return the problem if that cannot be done."""
     key, value, text = override.key_or_group, override.value(), override.input_line or ""
     if (within := _list_within(tree, key)) and (override.is_delete() or not key[len(within) + 1 :].isdecimal()):
-        return f"{text}: {within} is a list; give the whole of it: {within}=[...]"
+        return Problem(f"{within} is a list", key=text, fix=f"set the whole list: {within}=[...]")
     try:
         # what stands there may be in terms of facts that are not known yet, such as a number of epochs
         there = OmegaConf.select(tree, key, throw_on_missing=False, throw_on_resolution_failure=False) is not None
         if override.is_delete():
             if not _has_key(tree, key):
-                return f"{text}: there is no key {key!r} to delete{_nearest_key(tree, key, groups)}"
+                return Problem(
+                    "there is no such key to delete", key=text, found=key, known=_keys_beside(tree, key, groups)
+                )
             parent, _, last = key.rpartition(".")
             with open_dict(tree):
                 del (OmegaConf.select(tree, parent) if parent else tree)[last]
         elif override.is_add() and there and not isinstance(value, dict | list):
-            return f"{text}: the key {key!r} is there already; write it without +: {text.lstrip('+')}"
+            return Problem("the key exists already", key=text, fix=f"write it without +: {text.lstrip('+')}")
         elif override.is_add() or override.is_force_add():
             OmegaConf.update(tree, key, value, merge=True, force_add=True)
         elif not _has_key(tree, key):
@@ -203,9 +213,11 @@ def apply(tree: DictConfig, override: Override, groups: Mapping[str, Any]) -> st
         else:
             OmegaConf.update(tree, key, value, merge=True)
     except (ConfigKeyError, ConfigAttributeError):  # within a mapping that was given as a whole
-        return f"{text}: the files do not mention all of these keys; add them with two plus signs: ++{text}"
+        return Problem(
+            "the files do not mention all of these keys", key=text, fix=f"add them with two plus signs: ++{text}"
+        )
     except OmegaConfBaseException as error:
-        return f"{text}: {first_line(error)}"
+        return Problem(first_line(error), key=text)
     return None
 
 
@@ -231,8 +243,8 @@ def _has_key(tree: DictConfig, key: str) -> bool:
     return True
 
 
-def _unknown_key(tree: DictConfig, key: str, text: str, groups: Mapping[str, Any]) -> str:
-    """Blame the first part of a dotted key that is not there."""
+def _unknown_key(tree: DictConfig, key: str, text: str, groups: Mapping[str, Any]) -> Problem:
+    """Return the problem of the first part of a dotted key that does not exist."""
     node: Any = tree
     path = ""
     for part in key.split("."):
@@ -244,17 +256,18 @@ def _unknown_key(tree: DictConfig, key: str, text: str, groups: Mapping[str, Any
     if not path:
         known = sorted({*known, *groups} - {"hydra"})
     elif where == key and part in (takes := _parameters(node)):
-        return f"{key}: the files do not mention this key; add it with a plus sign: +{text}"
+        return Problem("the files do not mention this key", key=key, fix=f"add it with a plus sign: +{text}")
     else:
         known = list(dict.fromkeys([*known, *takes])) if where == key else known
-    return f"{where}: unknown key{among(part, known)}"
+    return Problem("unknown key", key=where, found=part, known=tuple(known))
 
 
-def _nearest_key(tree: DictConfig, key: str, groups: Mapping[str, Any]) -> str:
-    parent, _, last = key.rpartition(".")
+def _keys_beside(tree: DictConfig, key: str, groups: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the full keys beside a key, and at the root the groups."""
+    parent = key.rpartition(".")[0]
     node = OmegaConf.select(tree, parent) if parent else tree
-    known = [str(k) for k in node] if isinstance(node, DictConfig) else []
-    return suggest(last, known if parent else [*known, *groups])
+    known = [f"{parent}.{k}" if parent else str(k) for k in node] if isinstance(node, DictConfig) else []
+    return tuple(known if parent else [*known, *groups])
 
 
 def _parameters(node: Any) -> list[str]:
@@ -270,23 +283,24 @@ def _parameters(node: Any) -> list[str]:
 # --- Hydra's remaining complaints ---------------------------------------------------------------------------
 
 
-def explain(error: BaseException) -> str:
-    """Return a sentence for what Hydra raised while composing."""
+def explain(error: BaseException) -> Problem:
+    """Return the problem that Hydra raised while composing."""
     text = str(error)
     if isinstance(error, yaml.MarkedYAMLError):
         mark = error.problem_mark or error.context_mark
         where = f"{mark.name}:{mark.line + 1}" if mark else "a configuration file"
-        return f"{where}: this is not YAML ({error.problem or error.context}); often a colon or an indentation"
+        what = f"this is not YAML ({error.problem or error.context})"
+        return Problem(what, key=where, fix="check colons and indentation")
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         options = list(error.options or ())
         asking = re.match(r"In '([^']+)'", text)
-        where = f"{asking[1]}: " if asking else ""
         option = error.missing_cfg_file.rpartition("/")[2]
-        return f"{where}the configuration {error.missing_cfg_file!r} is not found{among(option, options)}"
+        what = f"the configuration {error.missing_cfg_file!r} does not exist; unknown option"
+        return Problem(what, key=asking[1] if asking else "", found=option, known=tuple(options))
     cause = error.__cause__
     if cause is not None and (not text.strip() or text.startswith("Error merging")):
-        return f"{first_line(error)}: {first_line(cause)}" if text.strip() else first_line(cause)
-    return f"the configuration cannot be composed: {first_line(error)}"
+        return Problem(f"{first_line(error)}: {first_line(cause)}" if text.strip() else first_line(cause))
+    return Problem(f"the configuration cannot be composed: {first_line(error)}")
 
 
 def first_line(error: BaseException) -> str:

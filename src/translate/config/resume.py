@@ -8,11 +8,11 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from translate.config import check as checks
-from translate.config.compose import compose, find_facts, plain
+from translate.config.compose import Prepared, compose, open_datasets, plain
 from translate.config.overrides import apply, is_choice, read
 from translate.config.schema import RESULT_NEUTRAL_KEYS, RunConfig, experiment, read_yaml, to_mapping
 from translate.config.search_path import groups
-from translate.errors import ConfigError, UserError
+from translate.errors import ConfigError, Problem, Problems, UserError
 from translate.metrics.selection import protocol_of
 from translate.runs import scores
 from translate.runs.folder import CONFIG_FILE, LAST, RUNS, RunFolder, run_folders
@@ -24,47 +24,52 @@ _LENGTH = frozenset({"iterations"})  # a longer run of the same experiment begin
 
 
 def resumed(folder: Path, overrides: Sequence[str], config_dir: str | None = None) -> RunConfig:
-    """Return the saved configuration of a run folder with the overrides set on top, checked.
+    """Return the configuration of a resumed run, see `prepare_resumed`."""
+    return prepare_resumed(folder, overrides, config_dir).config
 
-    `overrides` are those of the command line without `resume`. Values can be set; of the groups only those
-    that cannot change the result can be chosen. Raises ConfigError with all problems.
+
+def prepare_resumed(folder: Path, overrides: Sequence[str], config_dir: str | None = None) -> Prepared:
+    """Return the saved configuration of a run folder with the overrides applied, checked, and its open data sets.
+
+    ``overrides`` are those of the command line without ``resume``. Values can be set. Of the groups, only those that
+    cannot change the result can be chosen. ConfigError with all problems.
     """
     check_folder(folder)
-    problems: list[str] = []
+    problems: Problems = []
     tree = OmegaConf.create(read_yaml(folder / CONFIG_FILE))
     OmegaConf.set_struct(tree, True)
     known = groups(Path(config_dir) if config_dir else None)
     for override in read(overrides, problems):
         group = override.key_or_group
         if not is_choice(override, known):
-            if sentence := apply(tree, override, known):
-                problems.append(sentence)
+            if problem := apply(tree, override, known):
+                problems.append(problem)
         elif group in CHANGEABLE_GROUPS and isinstance(override.value(), str):
             chosen = compose([str(override.input_line)], config_dir=config_dir, problems=problems)
             if chosen is not None:
                 tree[group] = chosen[group]
         else:
-            problems.append(
-                f"{override.input_line}: a resumed run keeps its {group}; only values can be changed, for "
-                f"example iterations=200000, and the groups {', '.join(CHANGEABLE_GROUPS)}"
-            )
-    if not problems:
-        find_facts(tree, problems)
+            fix = f"set values, such as iterations=200000, or choose one of the groups {', '.join(CHANGEABLE_GROUPS)}"
+            problems.append(Problem(f"a resumed run keeps its {group}", key=override.input_line or "", fix=fix))
+    datasets = None if problems else open_datasets(tree, problems)
     config = checks.parse(plain(tree, problems), problems)
     if config is None or problems:
-        raise ConfigError(list(dict.fromkeys(problems)))
-    return replace(config, resume=str(folder), folder=str(folder))
+        raise ConfigError(problems)
+    return Prepared(replace(config, resume=str(folder), folder=str(folder)), datasets)
 
 
 def check_folder(folder: Path) -> None:
-    """Raise UserError unless the folder holds a run that can go on."""
-    if folder.is_file() or not folder.is_dir():
-        inside = next((p for p in folder.parents if (p / CONFIG_FILE).is_file()), None)
-        hint = f"; write resume={inside}" if inside else ""
-        what = "a file" if folder.is_file() else "no folder"
-        raise UserError(f"resume: {folder} is {what}, expected a run folder such as runs/<name>/<time>, or auto{hint}")
+    """Raise UserError unless the folder holds a run that can be resumed."""
+    if not folder.is_dir():
+        inside = next((p for p in folder.parents if RunFolder(p).is_run()), None)
+        raise UserError(
+            f"{folder} is {'a file' if folder.is_file() else 'not there'}",
+            key="resume",
+            expected="a run folder, runs/<name>/<time>, or auto",
+            fix=f"write resume={inside}" if inside else "",
+        )
     if RunFolder(folder).require_run("resume").newest_iteration() is None:
-        raise UserError(f"resume: {folder} holds no checkpoint to go on from; start anew, without resume")
+        raise UserError(f"{folder} holds no checkpoint", key="resume", fix="begin the run again, without resume")
 
 
 def unfinished(config: RunConfig, runs: Path = RUNS) -> Path | None:

@@ -193,6 +193,20 @@ class RunFolder:
         except (OSError, ValueError):
             return []
 
+    def data_changes(self, splits: Mapping[str, "Dataset"]) -> list[str]:
+        """Return a sentence for each split that differs from what `note_data` has written."""
+        noted = self.noted_data()
+        changes = []
+        for name, split in splits.items():
+            before = noted.get(name)
+            if before is None or before["fingerprint"] == split.fingerprint():
+                continue
+            number = f"{before['images']} then, {len(split)} now" if before["images"] != len(split) else "equal number"
+            changes.append(
+                f"the {name} images differ from those at the beginning of the run ({number}; compared: names, sizes, times)"
+            )
+        return changes
+
     def append(self, values: Mapping[str, Any]) -> None:
         """Add a line to the recorded terms."""
         with open(self.metrics, "a", encoding="utf-8") as file:

@@ -20,6 +20,7 @@ from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 from translate.acceleration.activation_checkpointing import checkpoint_activations
 from translate.acceleration.compile import compile_networks
 from translate.acceleration.cpu_convolutions import use_fast_convolutions
+from translate.config.compose import OpenDatasets
 from translate.config.schema import RunConfig, TrainerConfig, to_mapping
 from translate.data.module import DataModule
 from translate.distributed.ddp import ExplicitDDP
@@ -143,20 +144,23 @@ def _seeing_the_whole_batch(role: str, network: nn.Module, trainer: TrainerConfi
     )
 
 
-def build_data(config: RunConfig, start: int = 0) -> DataModule:
-    """Return the data, from iteration ``start`` to the end of the run."""
+def build_data(config: RunConfig, start: int = 0, datasets: OpenDatasets | None = None) -> DataModule:
+    """Return the data from iteration ``start`` to the end of the run. ``datasets`` are open already, or None."""
     data = config.data
     num_processes, num_microbatches = count_processes(config.trainer), config.trainer.accumulate
     if data.batch_size % (num_processes * num_microbatches):
         raise UserError(
-            f"data.batch_size: {data.batch_size} images do not divide among {num_processes} processes in "
-            f"{num_microbatches} microbatches each (trainer.accumulate); use a multiple "
-            f"of {num_processes * num_microbatches}"
+            f"the batch does not divide among {num_processes} processes with {num_microbatches} microbatches each",
+            key="data.batch_size",
+            found=data.batch_size,
+            expected=f"a multiple of {num_processes * num_microbatches}",
         )
-    make = partial(DATASETS.get(data.name), **data.arguments, domains=data.domains)
+    if datasets is None:
+        make = partial(DATASETS.get(data.name), **data.arguments, domains=data.domains)
+        datasets = OpenDatasets(make(split="train"), make(split="val"))
     return DataModule(
-        train=make(split="train"),
-        val=make(split="val"),
+        train=datasets.train,
+        val=datasets.val,
         image_size=data.image_size,
         batch_size=data.batch_size,
         view=MODELS.facts(config.model.name)["batch"],

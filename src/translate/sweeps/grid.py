@@ -1,0 +1,257 @@
+"""Sweeps (``-m``): the runs of a command line, checked in advance and executed through Hydra.
+
+Every run is composed and checked before the first begins, and no folder is made for a wrong configuration. The runs are
+planned here and executed as processes of their own by the launcher. The same command, given again, continues the same
+sweep (see `translate.sweeps.jobs`). Sweepers, launchers, --cfg and --info are Hydra's.
+"""
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import hydra
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.utils import create_config_search_path
+from hydra.conf import HydraConf
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+
+import hydra_plugins.translate_launchers  # noqa: F401 - gives our launchers the module that Hydra expects
+from translate.config.command_line import CommandLine, new_folder, resumes_folder
+from translate.config.compose import (
+    ROOT,
+    VERSION_BASE,
+    fill_name,
+    finish,
+    load,
+    register_resolvers,
+)
+from translate.config.hydra_search import join_search_path
+from translate.config.overrides import HydraProblem, explain, in_quotes
+from translate.config.renamed import rename_in_tree
+from translate.config.resume import finished, same_experiment, unfinished
+from translate.config.schema import RunConfig, read_yaml
+from translate.config.search_path import shipped
+from translate.errors import ConfigError, Problem, UserError
+from translate.runs.folder import RunFolder
+from translate.sweeps import jobs
+from translate.sweeps.launchers import LAUNCHERS as LAUNCHER_CLASSES
+
+LAUNCHERS = "hydra_plugins.translate_launchers."
+INTERRUPTED = 130
+
+
+def launch(line: CommandLine) -> int:
+    """Run the sweep of a command line, or one of Hydra's printouts; return the worst exit code.
+
+    ConfigError with the problems of all runs, before anything is run or written.
+    """
+    runs = _Runs(line)
+    if not line.flags.multirun:
+        runs.hand_to_hydra(line.words)
+        return 0
+    if resumes_folder(line):
+        raise UserError(
+            "a sweep cannot resume a single run folder", key="resume", fix="leave out -m, or write resume=auto"
+        )
+    runs.check_all(_foreseen(line))
+    return runs.sweep()
+
+
+class _Runs:
+    """The runs of one command line: checked in advance where they can be foreseen, executed by Hydra."""
+
+    def __init__(self, line: CommandLine) -> None:
+        self.line = line
+        self.config_dir = line.config_dir
+        self.checked: dict[tuple[str, ...], RunConfig] = {}
+        self.place: Path | None = None  # the folder of the sweep
+        self.planned: list[jobs.Job] = []
+        self.mistakes: list[UserError] = []
+
+    def check_all(self, runs: list[tuple[list[str], list[str]]]) -> None:
+        """Compose and check each (Hydra's overrides, own overrides); raise one ConfigError for all."""
+        where: list[tuple[Problem, list[str]]] = []  # a problem may hold a list, so it cannot be a key
+        for of_hydra, overrides in runs:
+            try:
+                config = load([*of_hydra, *overrides], self.config_dir)
+                if len(runs) > 1 and config.folder is not None:
+                    raise UserError("several runs cannot share a folder", key="folder", fix="set hydra.sweep.dir=DIR")
+                self.checked[tuple(overrides)] = config
+            except UserError as error:
+                for problem in error.problems:
+                    known = next((words for other, words in where if other == problem), None)
+                    if known is None:
+                        where.append((problem, known := []))
+                    known.append(" ".join(overrides))
+        if where:
+            raise ConfigError([_with_runs(problem, words, len(runs)) for problem, words in where])
+
+    def hand_to_hydra(self, words: Sequence[str]) -> None:
+        """Let Hydra execute a command line."""
+        register_resolvers()
+        join_search_path()
+        for launcher in LAUNCHER_CLASSES:  # Hydra's own scan does not see into an editable installation
+            Plugins.instance().register(launcher)
+        main = hydra.main(config_path=str(shipped("conf")), config_name=ROOT, version_base=VERSION_BASE)(self.task)
+        with _as_command_line(words):
+            try:
+                main()
+            except HydraProblem as error:
+                raise ConfigError([explain(error)]) from error
+
+    def _raise_mistakes(self) -> None:
+        if len(self.mistakes) == 1:
+            raise self.mistakes[0]
+        if self.mistakes:
+            raise ConfigError([problem for mistake in self.mistakes for problem in mistake.problems])
+
+    def task(self, tree: DictConfig) -> "int | jobs.Job | None":
+        """Plan one run that Hydra has composed.
+
+        Our launchers execute the plans of a sweep. Any other launcher of Hydra's has brought us where the job must run.
+        """
+        context = HydraConfig.get()
+        overrides = tuple(str(override) for override in context.overrides.task)
+        try:
+            config = self.checked.get(overrides)
+            if config is None:  # a sweeper has just chosen its values
+                rename_in_tree(tree)
+                fill_name(tree, context.runtime.choices)
+                prepared = finish(tree)
+                assert prepared is not None
+                config = prepared.config
+            planned = self._plan(config, context, overrides)
+        except UserError as mistake:
+            self.mistakes.append(mistake)
+            return None
+        ours = str(context.launcher.get("_target_")).startswith(LAUNCHERS)
+        return planned if planned is None or ours else jobs.execute(planned, tell=print)
+
+    # --- sweeps ---------------------------------------------------------------------------------------------
+
+    def sweep(self) -> int:
+        """Execute a sweep, or its unfinished runs; return the worst exit code of its runs."""
+        overrides = self.line.overrides
+        command = [word for word in overrides if not _places(word)]
+        if self.config_dir:
+            command += ["-cd", self.config_dir]
+        chosen = [word.partition("=")[2].strip("'\"") for word in overrides if word.startswith("hydra.sweep.dir=")]
+        self.place = Path(chosen[-1]) if chosen else self._begun(command) or self._new_place()
+        before = jobs.command_of(self.place)
+        if before not in (None, command):
+            raise UserError(
+                f"{self.place} holds the runs of another command ({' '.join(before or [])})",
+                key="hydra.sweep.dir",
+                fix="name a new folder",
+            )
+        jobs.begin(self.place, command)
+        with jobs.claimed(self.place):
+            jobs.say(self.place, f"{'sweep' if before is None else 'continuing the sweep'}: {self.place}")
+            self.hand_to_hydra([*self.line.words, f"hydra.sweep.dir={in_quotes(self.place)}"])
+            records = jobs.records(self.place)
+            planned = {job.number for job in self.planned} or set(records)  # a launcher of Hydra's may plan elsewhere
+            mine = [record for number, record in records.items() if number in planned]
+            for line in jobs.summary(mine, len(planned)):
+                jobs.say(self.place, line)
+        self._raise_mistakes()
+        return max([INTERRUPTED if len(mine) < len(planned) else 0, *(record.code or 0 for record in mine)])
+
+    def _new_place(self) -> Path:
+        names = {str(config.name) for config in self.checked.values()}
+        return new_folder((os.path.commonpath(names) if names else "") or "sweeps", "_sweep")
+
+    def _begun(self, command: list[str]) -> Path | None:
+        """Return the newest sweep of the same command whose runs still have the configuration of the command."""
+        for place in sorted(self._new_place().parent.glob("*_sweep*"), reverse=True):
+            if jobs.command_of(place) != command:
+                continue
+            for record in jobs.records(place).values():
+                saved = RunFolder(record.folder).config_file
+                config = self.checked.get(tuple(record.overrides))
+                if config is not None and saved.is_file() and not same_experiment(config, read_yaml(saved)):
+                    print(
+                        f"{place} has the same command, but the configuration has changed since: beginning a new sweep"
+                    )
+                    return None
+            return place
+        return None
+
+    def _plan(self, config: RunConfig, context: HydraConf, overrides: tuple[str, ...]) -> "jobs.Job | None":
+        """Return the job of a run of the sweep; None, and a record, if it is finished."""
+        assert self.place is not None
+        folder = Path(os.path.relpath(context.runtime.output_dir))
+        elsewhere = unfinished(config) if config.resume == "auto" else None
+        if elsewhere is not None and not any(folder.iterdir()):
+            folder.rmdir()
+            folder = elsewhere
+        flags = ["-cd", self.config_dir] if self.config_dir else []
+        own = [word for word in overrides if word.partition("=")[0].lstrip("+") not in ("resume", "folder")]
+        of_hydra = [str(word) for word in context.overrides.hydra if str(word).startswith("hydra.searchpath")]
+        words = (*flags, *of_hydra, *own, f"folder={in_quotes(folder)}", "resume=auto")
+        shared = set.intersection(*map(set, self.checked)) if len(self.checked) > 1 else set()
+        label = " ".join(word for word in overrides if word not in shared)
+        job = jobs.Job(int(context.job.num), label, overrides, folder, words, self.place)
+        self.planned.append(job)
+        if not finished(config, folder):
+            jobs.forget(job)
+            return job
+        jobs.keep(self.place, jobs.Record.of(job, "skipped", code=0))
+        jobs.say(self.place, f"run {job.number} ({label}) is finished: {folder}")
+        return None
+
+
+def _foreseen(line: CommandLine) -> list[tuple[list[str], list[str]]]:
+    """Return (Hydra's overrides, own overrides) of each run; none if a sweeper chooses the values later."""
+    register_resolvers()
+    join_search_path(line.config_dir)
+    loader = ConfigLoaderImpl(create_config_search_path(str(shipped("conf"))))
+    parser = OverridesParser.create(config_loader=loader)
+    try:
+        parsed = parser.parse_overrides(line.overrides)
+        of_hydra = [override for override in parsed if override.is_hydra_override()]
+        if any(str(override.key_or_group).startswith(("hydra/sweeper", "hydra.sweeper")) for override in of_hydra):
+            return []
+        own = [override for override in parsed if not override.is_hydra_override()]
+        if any(override.is_sweep_override() and not override.is_discrete_sweep() for override in own):
+            return []
+        runs = [run for batch in BasicSweeper.split_arguments(own, None) for run in batch]
+    except HydraException:
+        return [([], line.overrides)]  # composing says what is wrong
+    return [([str(override.input_line) for override in of_hydra], list(run)) for run in runs]
+
+
+def _places(word: str) -> bool:
+    """Return whether an override says only where and how runs are executed, not which."""
+    return word.lstrip("+~").startswith(("hydra/launcher", "hydra.launcher.", "hydra.sweep.dir="))
+
+
+def _with_runs(problem: Problem, where: list[str], total: int) -> Problem:
+    """Return a problem that names the run in which it occurs, unless it occurs in all."""
+    if total == 1 or len(where) == total:
+        return problem
+    more = f" and {len(where) - 1} more" if len(where) > 1 else ""
+    return replace(problem, what=f"{problem.what} (in the run {where[0]}{more})".lstrip())
+
+
+@contextmanager
+def _as_command_line(words: Sequence[str]) -> Iterator[None]:
+    """Let Hydra read ``words``, and raise errors instead of printing them."""
+    argv, full = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    sys.argv = [argv[0], *words]
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        yield
+    finally:
+        sys.argv = argv
+        if full is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = full
