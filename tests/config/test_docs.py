@@ -13,9 +13,11 @@ import pytest
 from translate.cli import MODULES, command, main
 from translate.commands import benchmark, download, evaluate, sweep
 from translate.commands.arguments import parse
+from translate.config.command_line import parse as parse_line
 from translate.config.compose import load
 from translate.config.experiments import header
 from translate.registry import plugins
+from translate.sweeps.grid import _foreseen
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
@@ -102,10 +104,8 @@ def test_quoted_command_is_good(document: str, line: str, small: list[str], caps
     if name == "show" and arguments.run is not None:
         assert not arguments.overrides
         return
-    args = get_args_parser().parse_args([_spelled_out(word) for word in arguments.overrides])
-    args.overrides = [word for word in args.overrides if not word.startswith("resume=runs/")]
-    activate_named_plugins(args.overrides)
-    runs = _single_runs(args)
+    line = parse_line([word for word in arguments.overrides if not word.startswith("resume=runs/")])
+    runs = _foreseen(line) if line.flags.multirun else [([], line.overrides)]
     assert runs
     for of_hydra, overrides in runs:
         load([*of_hydra, *overrides], scan=False)  # the data of the examples is not here

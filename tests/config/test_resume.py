@@ -68,9 +68,9 @@ def test_folders_that_cannot_go_on(small: list[str], tmp_path: Path) -> None:
         resumed(folder, [])
     with pytest.raises(UserError, match=r"is a folder without config\.yaml"):
         resumed(tmp_path, [])
-    with pytest.raises(UserError, match=rf"is a file.*write resume={folder}"):
+    with pytest.raises(UserError, match=rf"is a file; expected.*Fix: write resume={folder}"):
         resumed(folder / "config.yaml", [])
-    with pytest.raises(UserError, match="is no folder"):
+    with pytest.raises(UserError, match="is not there"):
         resumed(tmp_path / "nothing", [])
 
 
@@ -125,7 +125,7 @@ def test_a_folder_in_which_a_run_was_killed_before_its_first_checkpoint_is_begun
     with pytest.raises(UserError, match=r"holds another experiment, its seed is 0, not 1"):
         place_of(load([*small, f"folder={folder}", "seed=1"]))
     (folder / "checkpoints" / "000005.safetensors").write_bytes(b"")
-    with pytest.raises(UserError, match=rf"is not empty; name a new one, or write resume={folder}"):
+    with pytest.raises(UserError, match=rf"is not empty. Fix: name a new folder, or write resume={folder}"):
         place_of(config)
     assert place_of(load([*small, f"folder={folder}", "resume=auto"])) == (folder, folder)
 

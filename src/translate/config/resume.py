@@ -129,7 +129,8 @@ def going_on(config: RunConfig, folder: Path) -> Path | None:
         now, before = experiment(to_mapping(config), without), experiment(saved, without)
         key = min(key for key in now.keys() | before.keys() if now.get(key) != before.get(key))
         raise UserError(
-            f"folder: {folder} holds another experiment, its {key} is {before.get(key)}, not {now.get(key)}; "
-            "name a new folder"
+            f"{folder} holds another experiment, its {key} is {before.get(key)}, not {now.get(key)}",
+            key="folder",
+            fix="name a new folder",
         )
     return folder if RunFolder(folder).newest_iteration() is not None else None

@@ -1,7 +1,7 @@
 """Where the runs of a sweep are executed: processes of this machine, a SLURM cluster, or a Ray cluster.
 
 Hydra takes launchers from packages below `hydra_plugins` only. What a job is, when it is finished and how it is
-recorded is said elsewhere (`translate.sweeps.jobs`, `translate.sweeps.launch`); a launcher decides where it runs.
+recorded is said elsewhere (`translate.sweeps.jobs`, `translate.sweeps.grid`); a launcher decides where it runs.
 Options and their meaning stand in conf/hydra/launcher.
 """
 
