@@ -246,7 +246,7 @@ def test_other_pictures_in_the_same_places_are_noticed_without_a_cache(
     at_iteration(2, photos.become_others, monkeypatch)
     assert photos.train(tmp_path / "run", False, "iterations=4") == 0
     said = capfd.readouterr().err
-    assert "data: the train images differ from those at the beginning of the run (equal number; " in said
+    assert "data: the train images differ from those at the beginning of the run (equal in number)" in said
     assert "val images" not in said
 
 
@@ -259,7 +259,7 @@ def test_a_resumed_run_says_that_its_data_has_changed(cached: bool, photos: Phot
     photos.files[0].unlink()
     go_on(folder, "iterations=4")
     said = capfd.readouterr().err
-    assert "resume: the train images differ from those at the beginning of the run (20 then, 19 now; " in said
+    assert "resume: the train images differ from those at the beginning of the run (20 then, 19 now)" in said
     assert "the run continues and will not equal an uninterrupted one" in said
     go_on(folder, "iterations=5")
     assert "the run began with" not in capfd.readouterr().err

@@ -47,7 +47,7 @@ def read(overrides: Sequence[str], problems: Problems) -> list[Override]:
             problems.append(_bad_syntax(text, error))
             continue
         if gone := removed(override.key_or_group):
-            problems.append(str(gone))
+            problems.append(gone)
         elif override.key_or_group == "hydra":
             problems.append(
                 Problem(
@@ -266,7 +266,7 @@ def _keys_beside(tree: DictConfig, key: str, groups: Mapping[str, Any]) -> tuple
     """Return the full keys beside a key, and at the root the groups."""
     parent = key.rpartition(".")[0]
     node = OmegaConf.select(tree, parent) if parent else tree
-    known = [f"{parent}.{k}" if parent else str(k) for k in node] if isinstance(node, DictConfig) else []
+    known = [f"{parent}.{k!s}" if parent else str(k) for k in node] if isinstance(node, DictConfig) else []
     return tuple(known if parent else [*known, *groups])
 
 
@@ -296,7 +296,7 @@ def explain(error: BaseException) -> Problem:
         asking = re.match(r"In '([^']+)'", text)
         option = error.missing_cfg_file.rpartition("/")[2]
         what = f"the configuration {error.missing_cfg_file!r} does not exist; unknown option"
-        return Problem(what, key=asking[1] if asking else "", found=option, known=tuple(options))
+        return Problem(what, key=str(asking[1]) if asking else "", found=option, known=tuple(options))
     cause = error.__cause__
     if cause is not None and (not text.strip() or text.startswith("Error merging")):
         return Problem(f"{first_line(error)}: {first_line(cause)}" if text.strip() else first_line(cause))

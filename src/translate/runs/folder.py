@@ -201,10 +201,10 @@ class RunFolder:
             before = noted.get(name)
             if before is None or before["fingerprint"] == split.fingerprint():
                 continue
-            number = f"{before['images']} then, {len(split)} now" if before["images"] != len(split) else "equal number"
-            changes.append(
-                f"the {name} images differ from those at the beginning of the run ({number}; compared: names, sizes, times)"
+            number = (
+                f"{before['images']} then, {len(split)} now" if before["images"] != len(split) else "equal in number"
             )
+            changes.append(f"the {name} images differ from those at the beginning of the run ({number})")
         return changes
 
     def append(self, values: Mapping[str, Any]) -> None:
