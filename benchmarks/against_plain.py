@@ -45,7 +45,7 @@ from translate.models.base import TranslationModel
 from translate.profiling.timing import Operations
 from translate.runs.environment import environment
 from translate.training import build, cpu_process
-from translate.training.run import is_out_of_memory
+from translate.training.failures import is_out_of_memory
 
 COMMON = [
     "data=critters",
