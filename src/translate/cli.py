@@ -7,7 +7,7 @@ sentences on stderr with exit code 2; every other error keeps its traceback.
 import os
 import sys
 from collections.abc import Sequence
-from importlib import import_module
+from importlib import import_module, metadata
 from typing import Any
 
 from translate import __version__
@@ -19,6 +19,9 @@ from translate.errors import UserError
 USER_MISTAKE = 2
 INTERRUPTED = 130
 HELP = ("-h", "--help")
+
+SHARERS = ("translate", "translate-toolkit")
+"""Distributions on the package index whose import name is `translate` as well."""
 
 MODULES = {
     "train": "train",
@@ -49,6 +52,8 @@ def commands() -> list[Command[Any]]:
 
 def main(words: Sequence[str]) -> int:
     """Run the command line of these words; return the exit code."""
+    if warning := shared_package():
+        print(warning, file=sys.stderr)
     try:
         if answer := _answer(words):
             print(answer)
@@ -67,6 +72,21 @@ def main(words: Sequence[str]) -> int:
     except BrokenPipeError:  # the reader of `... list | head` has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def shared_package() -> str:
+    """Return a warning if another distribution has put files into the package `translate`; "" if none has."""
+    for name in SHARERS:
+        try:
+            files = metadata.distribution(name).files or ()
+        except metadata.PackageNotFoundError:
+            continue
+        if any(path.parts[:1] == ("translate",) for path in files):
+            return (
+                f"warning: the distribution {name!r} has put files into the package 'translate' too, so one of them "
+                f"is damaged. Fix: pip uninstall {name}, then install translate-gan again in an environment of its own"
+            )
+    return ""
 
 
 def _answer(words: Sequence[str]) -> str:

@@ -205,3 +205,23 @@ def test_tab_completion() -> None:
         "data=afhq data=afhq_v2",
         "",
     ], answer
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "warns"), [("translate", "translate/main.py", True), ("translate", "other/a.py", False)]
+)
+def test_a_distribution_of_the_same_import_name_is_named(tmp_path: Path, name: str, files: str, warns: bool) -> None:
+    info = tmp_path / f"{name}-3.6.1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 3.6.1\n")
+    (info / "RECORD").write_text(f"{files},,\n")
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    done = subprocess.run(
+        [sys.executable, "-m", "translate", "--version"],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert ("Fix: pip uninstall translate, then install translate-gan again" in done.stderr) is warns
