@@ -306,3 +306,25 @@ def test_what_is_given_in_epochs_can_be_given_anew() -> None:
     assert load([*pair, "iterations=${epochs:2}", "iterations=3"]).iterations == 3
     rates = load([*pair, "model.optimizers.generator_ab.lr.after=7"]).model.optimizers
     assert all(node["lr"]["after"] == 7 for node in rates.values())
+
+
+@pytest.mark.parametrize("group", ["model", "data", "trainer", "logger", "metrics"])
+def test_a_group_chosen_as_a_value_is_one_sentence_with_the_right_yaml(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, group: str
+) -> None:
+    option = {"model": "stargan_v2_small", "data": "critters", "trainer": "cpu", "logger": "none", "metrics": "none"}[
+        group
+    ]
+    (tmp_path / "experiments").mkdir()
+    path = tmp_path / "experiments" / "mine.yaml"
+    path.write_text(f"{group}: {option}\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as caught:
+        load(["experiments=mine"], scan=False)
+    (problem,) = caught.value.problems
+    fix = f"defaults: [{{override /{group}: {option}}}]"
+    assert fix in str(problem)
+    path.write_text(f"{fix}\n")
+    assert (
+        load(["experiments=mine", "data=critters"] if group != "data" else ["experiments=mine"], scan=False).seed == 0
+    )

@@ -5,7 +5,7 @@ ConfigError.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,7 +15,7 @@ from hydra import initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, ListConfig, Node, OmegaConf, open_dict
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
 from translate.config import check as checks
@@ -148,12 +148,30 @@ def _compose_once(
     except HydraProblem as error:
         problems.append(explain(error))
         return None
+    if chosen_as_values := list(_groups_as_values(tree)):
+        problems.extend(chosen_as_values)
+        return None  # every other problem follows from these
     rename_in_tree(tree)
     for key in FOUND:  # so that what is written in terms of them can be read and set before the data is seen
         if isinstance(tree.get("data"), DictConfig) and key not in tree.data:
             OmegaConf.update(tree, f"data.{key}", None, force_add=True)
     problems.extend(apply_all(tree, values, known))
     return tree
+
+
+def _groups_as_values(tree: DictConfig) -> Iterator[Problem]:
+    """Yield a problem for each group that a file sets to a name, as in ``model: stargan_v2_small``."""
+    for group in ("model", "data", "trainer", "logger", "metrics"):
+        node = tree._get_node(group) if group in tree else None
+        value = node._value() if isinstance(node, Node) and not OmegaConf.is_config(node) else None
+        if isinstance(value, str) and not OmegaConf.is_missing(tree, group):
+            yield Problem(
+                "a file chooses the option of a group in its defaults list",
+                key=group,
+                found=value,
+                expected="a mapping",
+                fix=f"write in the file, before its keys:  defaults: [{{override /{group}: {value}}}]",
+            )
 
 
 def fill_name(tree: DictConfig, choices: Any) -> None:
