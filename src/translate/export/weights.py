@@ -54,7 +54,7 @@ def export(
         path = Path(folder) / hub.FILE
         write(weights, path)
         command = shlex.join(["python", "-m", "translate", "export", *arguments])
-        page = hub.publish(to, path, model_card.text(weights, hub.parse(to), command), private)
+        page = hub.upload(to, path, model_card.text(weights, hub.parse(to), command), private)
         return [_summary(path, weights).replace(str(path), to), page]
 
 

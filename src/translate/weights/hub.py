@@ -69,7 +69,7 @@ def fetch(place: str) -> Path:
         return Path(library.hf_hub_download(**file, local_files_only=not reachable))
 
 
-def publish(place: str, weights: Path, card: str, private: bool | None = None) -> str:
+def upload(place: str, weights: Path, card: str, private: bool | None = None) -> str:
     """Upload a weights file and its model card in one commit; return the address of the repository's page.
 
     A repository that does not exist is created; ``private`` is for a new one, and None leaves it to the account's
