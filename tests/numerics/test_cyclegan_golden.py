@@ -22,7 +22,7 @@ from translate.data.views.unpaired import UnpairedBatch
 from translate.losses.adversarial import LeastSquares
 from translate.models.cyclegan import CycleGAN
 from translate.networks.cyclegan import ResnetGenerator
-from translate.networks.patch import PatchDiscriminator
+from translate.networks.pix2pix import PatchDiscriminator
 
 GOLDEN = json.loads((Path(__file__).parent / "golden/cyclegan_resnet9_64.json").read_text())
 OUTPUTS = np.load(Path(__file__).parent / "golden/cyclegan_resnet9_64.npz")

@@ -17,8 +17,7 @@ from numerics.gradients import of_first_iteration
 from translate.data.views.paired import PairedBatch
 from translate.losses.adversarial import NonSaturating
 from translate.models.pix2pix import Pix2Pix
-from translate.networks.patch import PatchDiscriminator
-from translate.networks.pix2pix import UnetGenerator
+from translate.networks.pix2pix import PatchDiscriminator, UnetGenerator
 
 GOLDEN = json.loads((Path(__file__).parent / "golden/pix2pix_unet128.json").read_text())
 OUTPUTS = np.load(Path(__file__).parent / "golden/pix2pix_unet128.npz")

@@ -14,7 +14,7 @@ from translate.models.base import TranslationModel
 from translate.models.cyclegan import CycleGAN
 from translate.models.stargan_v1 import StarGANv1
 from translate.networks import cyclegan, stargan_v1
-from translate.networks.patch import PatchDiscriminator
+from translate.networks.pix2pix import PatchDiscriminator
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from translate.networks.cyclegan import ResnetGenerator
 from translate.networks.layers.initialization import dcgan_normal
 from translate.networks.layers.normalization import PlainInstanceNorm
-from translate.networks.patch import PatchDiscriminator, PixelDiscriminator
-from translate.networks.pix2pix import UnetGenerator
+from translate.networks.pix2pix import PatchDiscriminator, PixelDiscriminator, UnetGenerator
 from translate.networks.small_conv import SmallConvDiscriminator, SmallConvGenerator
 
 
@@ -133,7 +132,7 @@ def test_unet_has_a_skip_connection_at_every_level(number: int) -> None:
 
 
 def test_unet_of_one_halving_is_refused() -> None:
-    with pytest.raises(ValueError, match="num_downsamplings: found 1, expected 2 at least"):
+    with pytest.raises(ValueError, match="num_downsamplings: found 1, expected at least 2"):
         UnetGenerator(1)
 
 

@@ -386,7 +386,7 @@ def test_stargan_v1_class_head_spans_what_is_left(size: int, side: int) -> None:
 
 @pytest.mark.parametrize("size", [96, 32])
 def test_stargan_v1_discriminator_refuses_a_side_that_cannot_be_halved(size: int) -> None:
-    with pytest.raises(ValueError, match=f"found {size}, which cannot be halved 6 times; use a multiple of 64"):
+    with pytest.raises(ValueError, match=f"image_size: found {size}, expected a multiple of 64"):
         stargan_v1.Discriminator(size, 5, base_width=2)
 
 

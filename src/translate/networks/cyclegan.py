@@ -1,6 +1,7 @@
 """The residual generator of CycleGAN (Zhu et al., ICCV 2017, appendix 7.2), after Johnson et al., ECCV 2016.
 
-Letters: B batch, S image side. Parameter names are those of the published weights.
+Letters: B batch, S image side. Parameter names are those of the released weights. CycleGAN's discriminator is
+`patch_discriminator` of `networks/pix2pix.py`.
 """
 
 from typing import Literal
@@ -17,7 +18,7 @@ DROPOUT = 0.5
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions with reflected borders, added to what goes in; maps (B, width, S, S) to the same."""
+    """Two convolutions with reflection padding, added to their input; maps (B, width, S, S) to the same shape."""
 
     def __init__(self, width: int, norm: Literal["instance", "batch"], dropout: bool) -> None:
         super().__init__()
@@ -42,7 +43,7 @@ class ResidualBlock(nn.Module):
 class ResnetGenerator(nn.Module):
     """Translate an image by an encoder, residual blocks at a quarter of the side, and a decoder.
 
-    Published: 6 blocks at 128 px, 9 from 256 px on. With ``dropout`` half of the features are dropped in every block.
+    The paper has 6 blocks at 128 px and 9 from 256 px on. With ``dropout``, every block drops half of its features.
     """
 
     def __init__(

@@ -1,7 +1,8 @@
-"""The U-Net generator of pix2pix (Isola et al., CVPR 2017, appendix 6.1).
+"""The networks of pix2pix (Isola et al., CVPR 2017): U-Net generator, PatchGAN and PixelGAN discriminators.
 
-Letters: B batch, C channels, S side of an image or of its features. Parameter names are those of the published weights,
-whose nesting is that of the blocks: each holds the next smaller one.
+CycleGAN uses the PatchGAN discriminator too. Letters: B batch, C channels, S side of an image or of its features.
+Parameter names are those of the released weights. In the U-Net their nesting is that of the blocks, each of which
+contains the next smaller one.
 """
 
 from typing import Literal
@@ -9,32 +10,33 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from translate.errors import UserError
 from translate.networks.layers.initialization import dcgan_normal
 from translate.networks.layers.normalization import normalization
 from translate.registry.registry import NETWORKS
 
-SLOPE = 0.2  # of every leaky ReLU, on the way down
+SLOPE = 0.2  # of every leaky ReLU
 DROPOUT = 0.5
-MAX_WIDENING = 8  # the widest level has so many times the base width
+MAX_WIDENING = 8  # the largest width as a multiple of the base width
 
 
-class Level(nn.Module):
-    """What lies below one level of a U-Net: half the side and back, around the next smaller level.
+class SkipBlock(nn.Module):
+    """One level of a U-Net: halve the side, apply the next smaller level, double the side, concatenate with the input.
 
-    Maps (B, width, S, S) to (B, 2 * width, S, S): the features that came in, beside what was made of them, which is the
-    skip connection. ``below`` is None at the bottom.
+    Maps (B, width, S, S) to (B, 2 * width, S, S); the concatenation is the skip connection. ``inner`` is None in the
+    innermost block.
     """
 
     def __init__(
-        self, width: int, wider: int, below: "Level | None", norm: Literal["instance", "batch"], dropout: bool
+        self, width: int, wider: int, inner: "SkipBlock | None", norm: Literal["instance", "batch"], dropout: bool
     ) -> None:
         super().__init__()
         bias = norm == "instance"
         down: list[nn.Module] = [nn.LeakyReLU(SLOPE), nn.Conv2d(width, wider, 4, stride=2, padding=1, bias=bias)]
-        if below is not None:
-            down += [normalization(norm, wider), below]
-        returned = wider if below is None else 2 * wider
-        up = [nn.ReLU(), nn.ConvTranspose2d(returned, width, 4, stride=2, padding=1, bias=bias)]
+        if inner is not None:
+            down += [normalization(norm, wider), inner]
+        inner_width = wider if inner is None else 2 * wider
+        up = [nn.ReLU(), nn.ConvTranspose2d(inner_width, width, 4, stride=2, padding=1, bias=bias)]
         up += [normalization(norm, width), *([nn.Dropout(DROPOUT)] if dropout else [])]
         self.model = nn.Sequential(*down, *up)
 
@@ -43,14 +45,14 @@ class Level(nn.Module):
         return torch.cat([x, self.model(x)], dim=1)
 
 
-class Surface(nn.Module):
+class OutermostBlock(nn.Module):
     """The outermost level of a U-Net, from image to image, without skip connection."""
 
-    def __init__(self, width: int, below: Level, norm: Literal["instance", "batch"]) -> None:
+    def __init__(self, width: int, inner: SkipBlock, norm: Literal["instance", "batch"]) -> None:
         super().__init__()
         self.model = nn.Sequential(
             nn.Conv2d(3, width, 4, stride=2, padding=1, bias=norm == "instance"),
-            below,
+            inner,
             nn.ReLU(),
             nn.ConvTranspose2d(2 * width, 3, 4, stride=2, padding=1),
             nn.Tanh(),
@@ -63,11 +65,11 @@ class Surface(nn.Module):
 
 @NETWORKS.register("unet_generator", image_size={"halvings": "num_downsamplings"})
 class UnetGenerator(nn.Module):
-    """Translate an image by an encoder and a decoder with a skip connection at every side.
+    """Translate an image by an encoder and a decoder with skip connections (appendix 6.1.1).
 
-    Published: 8 halvings for 256 px, 7 for 128 px, so that the smallest features are one pixel. Widths double up to 8
-    times ``base_width``. With ``dropout`` half of the features are dropped on the way up through the widest levels,
-    which is the only noise of pix2pix; up to 5 halvings there are no such levels.
+    The official code has 8 downsamplings at 256 px and 7 at 128 px, so that the innermost features have one pixel.
+    Widths double up to 8 times ``base_width``. With ``dropout``, the decoder's widest levels drop half of their
+    features, which is the only noise of pix2pix. With 5 downsamplings or fewer there are no such levels.
     """
 
     def __init__(
@@ -79,18 +81,76 @@ class UnetGenerator(nn.Module):
     ) -> None:
         super().__init__()
         if num_downsamplings < 2:
-            raise ValueError(f"num_downsamplings: found {num_downsamplings}, expected 2 at least")
+            raise UserError(key="num_downsamplings", found=num_downsamplings, expected="at least 2")
         self.batch_independent = norm == "instance" and not dropout
         widths = [base_width * min(2**number, MAX_WIDENING) for number in range(num_downsamplings)]
-        level: Level | None = None
+        block: SkipBlock | None = None
         for number in reversed(range(1, num_downsamplings)):
             width, wider = widths[number - 1], widths[number]
             widest = number > 1 and width == wider
-            level = Level(width, wider, level, norm, dropout and widest and level is not None)
-        assert level is not None
-        self.model = Surface(base_width, level, norm)
+            block = SkipBlock(width, wider, block, norm, dropout and widest and block is not None)
+        assert block is not None
+        self.model = OutermostBlock(base_width, block, norm)
         self.apply(dcgan_normal)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the translations of images (B, 3, S, S) in [-1, 1], of the same shape and range."""
         return self.model(x)
+
+
+@NETWORKS.register("patch_discriminator", image_size={"minimum": 24})
+class PatchDiscriminator(nn.Module):
+    """PatchGAN: separate real from fake by a logit for each patch of 70 x 70 pixels (section 3.2, appendix 6.1.2).
+
+    ``in_channels`` is 3 for images, 6 for pairs of images concatenated along the channels. ``num_layers`` convolutions
+    halve the side; two more enlarge the receptive field of a logit: 16, 34, 70, 142 pixels for 1 to 4 layers. An image
+    must have at least 3 * 2^num_layers pixels a side, 24 with the official three layers.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        base_width: int = 64,
+        num_layers: int = 3,
+        norm: Literal["instance", "batch"] = "instance",
+    ) -> None:
+        super().__init__()
+        self.batch_independent = norm == "instance"
+        layers: list[nn.Module] = [nn.Conv2d(in_channels, base_width, 4, stride=2, padding=1), nn.LeakyReLU(SLOPE)]
+        width = base_width
+        for number in range(1, num_layers + 1):
+            before, width = width, base_width * min(2**number, MAX_WIDENING)
+            stride = 2 if number < num_layers else 1
+            layers += [nn.Conv2d(before, width, 4, stride=stride, padding=1, bias=norm == "instance")]
+            layers += [normalization(norm, width), nn.LeakyReLU(SLOPE)]
+        self.model = nn.Sequential(*layers, nn.Conv2d(width, 1, 4, padding=1))
+        self.apply(dcgan_normal)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits (B, 1, s, s) that patches of images (B, C, S, S) are real; s = 30 for S = 256."""
+        return self.model(x)
+
+
+@NETWORKS.register("pixel_discriminator")
+class PixelDiscriminator(nn.Module):
+    """PixelGAN: separate real from fake by a logit for each pixel, from its colour alone (section 4.4)."""
+
+    def __init__(
+        self, in_channels: int = 3, base_width: int = 64, norm: Literal["instance", "batch"] = "instance"
+    ) -> None:
+        super().__init__()
+        self.batch_independent = norm == "instance"
+        bias = norm == "instance"
+        self.net = nn.Sequential(
+            nn.Conv2d(in_channels, base_width, 1),
+            nn.LeakyReLU(SLOPE),
+            nn.Conv2d(base_width, 2 * base_width, 1, bias=bias),
+            normalization(norm, 2 * base_width),
+            nn.LeakyReLU(SLOPE),
+            nn.Conv2d(2 * base_width, 1, 1, bias=bias),
+        )
+        self.apply(dcgan_normal)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits (B, 1, S, S) that the pixels of images (B, C, S, S) are real."""
+        return self.net(x)

@@ -1,4 +1,4 @@
-"""Small convolutional networks for images of some 64 pixels, after DCGAN (Radford et al., ICLR 2016).
+"""Small convolutional networks for images of about 64 pixels, after DCGAN (Radford et al., ICLR 2016).
 
 Letters: B batch, S image side.
 """
@@ -9,13 +9,13 @@ from translate.networks.layers.initialization import dcgan_normal
 from translate.registry.registry import NETWORKS
 
 SLOPE = 0.2  # of every leaky ReLU
-GENERATOR_HALVINGS = 3
-DISCRIMINATOR_HALVINGS = 4
+GENERATOR_DOWNSAMPLINGS = 3
+DISCRIMINATOR_DOWNSAMPLINGS = 4
 
 
 @NETWORKS.register("small_conv_generator", image_size={"minimum": 16, "multiple_of": 8})
 class SmallConvGenerator(nn.Module):
-    """Translate an image by three halvings and three doublings, with batch norm, and nothing between.
+    """Translate an image by three downsamplings and three upsamplings with batch norm.
 
     Widths are 1, 2 and 4 times ``base_width``: 64, 128 and 256.
     """
@@ -24,11 +24,11 @@ class SmallConvGenerator(nn.Module):
         super().__init__()
         layers: list[nn.Module] = [nn.Conv2d(3, base_width, 4, stride=2, padding=1), nn.LeakyReLU(SLOPE)]
         width = base_width
-        for _ in range(GENERATOR_HALVINGS - 1):
+        for _ in range(GENERATOR_DOWNSAMPLINGS - 1):
             layers += [nn.Conv2d(width, 2 * width, 4, stride=2, padding=1, bias=False)]
             layers += [nn.BatchNorm2d(2 * width), nn.LeakyReLU(SLOPE)]
             width *= 2
-        for _ in range(GENERATOR_HALVINGS - 1):
+        for _ in range(GENERATOR_DOWNSAMPLINGS - 1):
             layers += [nn.ConvTranspose2d(width, width // 2, 4, stride=2, padding=1, bias=False)]
             layers += [nn.BatchNorm2d(width // 2), nn.ReLU(inplace=True)]
             width //= 2
@@ -42,21 +42,21 @@ class SmallConvGenerator(nn.Module):
 
 @NETWORKS.register("small_conv_discriminator", image_size={"multiple_of": 16})
 class SmallConvDiscriminator(nn.Module):
-    """Tell real from fake by one logit for the whole image, with batch norm.
+    """Separate real from fake by one logit for the whole image, with batch norm.
 
-    Four halvings, with 1, 2, 4 and 8 times ``base_width`` channels (32, 64, 128 and 256), leave a sixteenth of
-    ``image_size``, which a last convolution spans.
+    Four downsamplings, with 1, 2, 4 and 8 times ``base_width`` channels (32, 64, 128 and 256), leave a sixteenth of
+    ``image_size``. The kernel of the last convolution covers it.
     """
 
     def __init__(self, image_size: int = 64, base_width: int = 32) -> None:
         super().__init__()
         layers: list[nn.Module] = [nn.Conv2d(3, base_width, 4, stride=2, padding=1), nn.LeakyReLU(SLOPE)]
         width = base_width
-        for _ in range(DISCRIMINATOR_HALVINGS - 1):
+        for _ in range(DISCRIMINATOR_DOWNSAMPLINGS - 1):
             layers += [nn.Conv2d(width, 2 * width, 4, stride=2, padding=1, bias=False)]
             layers += [nn.BatchNorm2d(2 * width), nn.LeakyReLU(SLOPE)]
             width *= 2
-        self.model = nn.Sequential(*layers, nn.Conv2d(width, 1, image_size // 2**DISCRIMINATOR_HALVINGS))
+        self.model = nn.Sequential(*layers, nn.Conv2d(width, 1, image_size // 2**DISCRIMINATOR_DOWNSAMPLINGS))
         self.apply(dcgan_normal)
 
     def forward(self, x: Tensor) -> Tensor:

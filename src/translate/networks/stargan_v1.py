@@ -1,15 +1,17 @@
 """The two networks of StarGAN v1 (Choi et al., CVPR 2018, tables 4 and 5).
 
-Letters: B batch, S image side, K labels of all data sets together, N data sets, M mask: N if there are several, else 0.
-Parameter names are those of the published weights. Initialisation is PyTorch's own, as in the published code.
+Letters: B batch, S image side, K labels of all data sets together, N data sets, M length of the mask: N if there are
+several data sets, else 0. Parameter names are those of the released weights. Initialisation is PyTorch's default, as in
+the official code.
 
-Differences from the published code: instance normalisation keeps no running statistics. The published networks collect
-them and never use them, since they translate in training mode; by them translations come out broken.
+Differences from the official code: instance normalisation keeps no running statistics. The official networks collect
+them but do not use them, since they translate in training mode. Translations that use them are spoiled.
 """
 
 import torch
 from torch import Tensor, nn
 
+from translate.errors import UserError
 from translate.networks.layers.normalization import InstanceNorm
 from translate.registry.registry import NETWORKS
 
@@ -18,7 +20,7 @@ NUM_DOWNSAMPLINGS = 2  # of the generator
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions with instance normalisation, added to what goes in; maps (B, width, S, S) to the same."""
+    """Two convolutions with instance normalisation, added to their input; maps (B, width, S, S) to the same shape."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -37,11 +39,11 @@ class ResidualBlock(nn.Module):
 
 @NETWORKS.register("stargan_v1_generator", image_size={"minimum": 16, "multiple_of": 4})
 class Generator(nn.Module):
-    """Translate an image to the labels that are given beside it as constant planes (StarGAN v1, table 4).
+    """Translate an image to labels, which are concatenated with it as constant planes (StarGAN v1, table 4).
 
-    ``num_labels`` counts the labels of all ``num_sets`` data sets; with several, the mask that says which labels are
-    known is given as well. Padding is with zeros: with reflected borders a constant plane would stay constant in
-    every convolution, and the normalisation would subtract it.
+    ``num_labels`` counts the labels of all ``num_sets`` data sets; with several, the condition also has the mask of
+    known labels. Padding is with zeros. With reflection padding a constant plane would stay constant in every
+    convolution, and the normalisation would subtract it.
     """
 
     def __init__(self, num_labels: int, num_sets: int = 1, base_width: int = 64, num_blocks: int = 6) -> None:
@@ -69,9 +71,10 @@ class Generator(nn.Module):
 
 @NETWORKS.register("stargan_v1_discriminator", image_size={"halvings": "num_layers"})
 class Discriminator(nn.Module):
-    """Tell real from fake, a logit for every patch, and read the labels (StarGAN v1, table 5).
+    """Separate real from fake by a logit for each patch, and predict the labels (StarGAN v1, table 5).
 
-    Each of ``num_layers`` layers halves the side, which ``image_size`` must allow (ValueError), and doubles the width.
+    Each of ``num_layers`` layers halves the side and doubles the width. UserError if ``image_size`` cannot be halved so
+    often.
     """
 
     batch_independent = True
@@ -80,9 +83,11 @@ class Discriminator(nn.Module):
         super().__init__()
         side, rest = divmod(image_size, 2**num_layers)
         if side == 0 or rest:
-            raise ValueError(
-                f"image_size: found {image_size}, which cannot be halved {num_layers} times; use a multiple of "
-                f"{2**num_layers}, or a smaller num_layers"
+            raise UserError(
+                key="image_size",
+                found=image_size,
+                expected=f"a multiple of {2**num_layers}, for {num_layers} layers that halve the side",
+                fix="another image_size, or a smaller num_layers",
             )
         layers: list[nn.Module] = []
         before, width = 3, base_width

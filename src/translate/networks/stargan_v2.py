@@ -1,11 +1,11 @@
 """The four networks of StarGAN v2 (Choi et al., CVPR 2020, appendix A).
 
 Letters: B batch, C channels, S image side, K domains, L size of a latent code, Z size of a style code.
-Parameter names are those of the published weights, so that a published state dict loads as it is.
+Parameter names are those of the released weights, so a released state dict loads unchanged.
 
-Differences from the published code: with ``w_hpf > 0`` the 1x1 shortcut convolutions of the decoder are not
-created, since nothing ever reads them (a distributed run would wait for their gradients). A 3x3 convolution and the
-resampling beside it change places (`networks/resampling.py`): the same but for rounding.
+Differences from the official code: with ``w_hpf > 0`` the 1x1 shortcut convolutions of the decoder are not created,
+since nothing reads their output. A 3x3 convolution and the resampling beside it are merged
+(`networks/layers/resampling.py`): the results are equal but for rounding.
 """
 
 import math
@@ -26,7 +26,7 @@ MASKED_SIDES = (32, 64, 128)  # feature sizes at which the generator has high-pa
 
 
 def first_width(image_size: int) -> int:
-    """Return the published number of channels at full resolution: 64 at 256 px, halved for each doubling."""
+    """Return the official number of channels at full resolution: 64 at 256 px, halved when the side doubles."""
     return max(1, 2**14 // image_size)
 
 
@@ -34,7 +34,7 @@ class ResidualBlock(nn.Module):
     """Pre-activation residual block, optionally instance-normalised and halving the resolution.
 
     Maps (B, in_width, S, S) to (B, out_width, S, S), or S / 2 with ``downsample``; the sum of both branches is
-    divided by sqrt(2) so that the variance stays.
+    divided by sqrt(2) to keep the variance.
     """
 
     def __init__(self, in_width: int, out_width: int, normalize: bool = False, downsample: bool = False) -> None:
@@ -73,8 +73,8 @@ class AdaIN(nn.Module):
 class StyledBlock(nn.Module):
     """Residual block with AdaIN, optionally doubling the resolution.
 
-    Without ``shortcut`` the output is the residual branch alone, as published for ``w_hpf > 0``, where
-    high-pass skip connections carry what the shortcut would.
+    Without ``shortcut`` the output is the residual branch alone, as in the official code for ``w_hpf > 0``, where
+    high-pass skip connections replace the shortcut.
     """
 
     def __init__(
@@ -120,22 +120,22 @@ class HighPass(nn.Module):
 
 
 class Encoded(NamedTuple):
-    """What the generator keeps of a source image: it does not depend on the style."""
+    """The generator's features of a source image, which do not depend on the style."""
 
     features: Tensor  # (B, C, s, s) at the bottleneck
-    skips: dict[int, Tensor]  # side -> (B, C, side, side), where high-pass skips leave
+    skips: dict[int, Tensor]  # side -> (B, C, side, side), inputs of the high-pass skips
 
 
 @NETWORKS.register("stargan_v2_generator", image_size={"minimum": 32, "power_of_two": True})
 class Generator(nn.Module):
     """Translate an image into the style of a code (StarGAN v2, table 5).
 
-    ``base_width`` is the number of channels at full resolution (None: the published 16384 / image_size), doubled
-    at each of log2(image_size) - 4 halvings (one more with ``w_hpf > 0``) up to ``max_width``. With ``w_hpf > 0``
-    the encoder's features reach the decoder through masks and a high-pass filter.
+    ``base_width`` is the number of channels at full resolution (None: the official 16384 / image_size). It doubles at
+    each of log2(image_size) - 4 downsamplings (one more with ``w_hpf > 0``) up to ``max_width``. With ``w_hpf > 0`` the
+    encoder's features are added to the decoder's, through masks and a high-pass filter.
     """
 
-    compiled_methods = ("encode_image", "decode_features")  # what a step calls, beside ``forward`` that calls them
+    compiled_methods = ("encode_image", "decode_features")  # `forward` calls them too
 
     def __init__(
         self,
@@ -183,12 +183,12 @@ class Generator(nn.Module):
     def decode_features(self, encoded: Encoded, style: Tensor, masks: Sequence[Tensor] | None = None) -> Tensor:
         """Return images (B, 3, S, S) in the styles (B, Z).
 
-        ``masks`` are two maps (B, 1, S, S) in [0, 1] that say where the source shines through: the first at
-        side 32, the second at 64 and 128. They must be given when ``w_hpf > 0`` and are not read otherwise.
+        ``masks`` are two maps (B, 1, S, S) in [0, 1], the weights of the source's features: the first at side 32, the
+        second at 64 and 128. They are required with ``w_hpf > 0`` (ValueError) and not read otherwise.
         """
         x = encoded.features
         if self.hpf is not None and masks is None:
-            raise ValueError("a generator with w_hpf > 0 needs two masks; without masks build it with w_hpf=0")
+            raise ValueError("a generator with w_hpf > 0 needs two masks")
         for block in self.decode:
             x = block(x, style)
             side = x.shape[2]
@@ -203,7 +203,7 @@ class Generator(nn.Module):
 
 
 def pick_domain(per_domain: Tensor, domain: Tensor) -> Tensor:
-    """Return (B, ...) out of (B, K, ...): for every row the entry of its domain (B,)."""
+    """Return the entry (B, ...) of each row's domain (B,) from entries of all domains (B, K, ...)."""
     return per_domain[torch.arange(len(domain), device=domain.device), domain]
 
 
@@ -246,8 +246,8 @@ def downsampling_trunk(
 ) -> tuple[list[nn.Module], int]:
     """Return the layers that the style encoder and the discriminator share in shape, and their output width.
 
-    They map (B, 3, S, S) to (B, width, 1, 1): a convolution, halving residual blocks down to ``final_side``, and a
-    convolution over what is left.
+    They map (B, 3, S, S) to (B, width, 1, 1): a convolution, residual blocks that halve the side down to
+    ``final_side``, and a convolution whose kernel covers that side.
     """
     width = base_width or first_width(image_size)
     layers: list[nn.Module] = [nn.Conv2d(3, width, 3, padding=1)]
@@ -285,7 +285,7 @@ class StyleEncoder(nn.Module):
 
 @NETWORKS.register("stargan_v2_discriminator", image_size={"minimum": 32, "power_of_two": True})
 class Discriminator(nn.Module):
-    """Multi-task discriminator: one real-or-fake logit a domain, of which the image's own is returned (table 7)."""
+    """Multi-task discriminator: one real-or-fake logit for each domain, of which one is returned (table 7)."""
 
     def __init__(
         self, num_domains: int, image_size: int = 256, base_width: int | None = None, max_width: int = 512
@@ -302,11 +302,11 @@ class Discriminator(nn.Module):
 
 @NETWORKS.register("face_oval", trainable=False)
 class FaceOval(nn.Module):
-    """Two fixed soft masks over the middle of an aligned face, where high-pass skips let the source through.
+    """Two fixed soft masks over the middle of an aligned face, for the high-pass skip connections.
 
-    The published code reads such masks from a landmark network (its weights are not trained by StarGAN v2); on
-    faces aligned as in CelebA-HQ the landmarks fall inside these ovals. ``radius_x`` and ``radius_y`` are fractions
-    of the image side; the second mask, used at 64 and 128 px, is a third smaller.
+    The official code computes such masks by a landmark network, which StarGAN v2 does not train. On faces aligned as in
+    CelebA-HQ the landmarks are inside these ovals. ``radius_x`` and ``radius_y`` are fractions of the image side. The
+    second mask, used at 64 and 128 px, is a third smaller.
     """
 
     def __init__(self, radius_x: float = 0.30, radius_y: float = 0.38, softness: float = 0.15) -> None:

@@ -1,14 +1,15 @@
-"""What stands in place of styles in the ablation of StarGAN v2 (Choi et al., CVPR 2020, table 1, rows B to D).
+"""Conditions in place of styles in the ablation of StarGAN v2 (Choi et al., CVPR 2020, table 1, rows B to D).
 
-Letters: B batch, S image side, L size of a latent code, Z size of a style code. In rows B and C a "style" says the
-domain and nothing else, in row D the domain and a latent code. What is left over of a style's Z numbers is zero, so
-that the generator of rows C to F is one and the same.
+Letters: B batch, S image side, L size of a latent code, Z size of a style code. In rows B and C a condition is the
+domain, in row D the domain and a latent code. It is padded with zeros to Z numbers, so rows C to F have the same
+generator.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from translate.errors import UserError
 from translate.networks import stargan_v1
 from translate.networks.layers.initialization import he_normal
 from translate.networks.stargan_v2 import Encoded, downsampling_trunk
@@ -17,29 +18,30 @@ from translate.registry.registry import NETWORKS
 
 @NETWORKS.register("label_condition", trainable=False)
 class LabelCondition(nn.Module):
-    """Say the domain, one-hot in Z numbers, whatever guides the translation; ValueError where they do not fit."""
+    """Encode the domain one-hot in Z numbers and ignore the style input; UserError if there are too few numbers."""
 
     def __init__(self, num_domains: int, style_size: int) -> None:
         super().__init__()
         if num_domains > style_size:
-            raise ValueError(f"style_size: found {style_size}, expected at least {num_domains}, one for each domain")
+            raise UserError(key="style_size", found=style_size, expected=f"at least {num_domains}, one for each domain")
         self.style_size = style_size
 
-    def forward(self, guide: Tensor, domain: Tensor) -> Tensor:
-        """Return conditions (B, Z) for domains (B,); of the ``guide`` (B, ...) nothing is read but its type."""
-        return F.one_hot(domain, self.style_size).to(guide.dtype)
+    def forward(self, style_input: Tensor, domain: Tensor) -> Tensor:
+        """Return conditions (B, Z) for domains (B,), in the type of ``style_input`` (B, ...), which is not read."""
+        return F.one_hot(domain, self.style_size).to(style_input.dtype)
 
 
 @NETWORKS.register("label_and_code_condition", trainable=False)
 class LabelAndCodeCondition(nn.Module):
-    """Say the domain, one-hot, and a latent code beside it, as they are; ValueError where they do not fit."""
+    """Concatenate the one-hot domain and a latent code; UserError if there are too few numbers."""
 
     def __init__(self, num_domains: int, latent_size: int, style_size: int) -> None:
         super().__init__()
         if num_domains + latent_size > style_size:
-            raise ValueError(
-                f"style_size: found {style_size}, expected at least {num_domains + latent_size}: {num_domains} domains "
-                f"and {latent_size} numbers of a code"
+            raise UserError(
+                key="style_size",
+                found=style_size,
+                expected=f"at least {num_domains + latent_size}, for {num_domains} domains and codes of {latent_size}",
             )
         self.num_domains = num_domains
         self.style_size = style_size
@@ -52,9 +54,9 @@ class LabelAndCodeCondition(nn.Module):
 
 @NETWORKS.register("label_and_code_encoder", image_size={"minimum": 32, "power_of_two": True})
 class LabelAndCodeEncoder(nn.Module):
-    """Read the latent code of an image, by one head for all domains, and say the domain beside it.
+    """Encode an image as a latent code, by one head for all domains, and concatenate the one-hot domain.
 
-    The trunk is the style encoder's. ValueError where label and code do not fit into ``style_size`` numbers.
+    The trunk is that of the style encoder. UserError if domain and code need more than ``style_size`` numbers.
     """
 
     def __init__(
@@ -80,13 +82,13 @@ class LabelAndCodeEncoder(nn.Module):
 
 @NETWORKS.register("label_concatenation_generator", image_size={"minimum": 16, "multiple_of": 4})
 class LabelConcatenationGenerator(stargan_v1.Generator):
-    """StarGAN v1's generator by the words of StarGAN v2's: conditions of ``style_size`` numbers as constant planes."""
+    """StarGAN v1's generator with the interface of StarGAN v2's: ``style_size`` numbers become constant planes."""
 
     def __init__(self, style_size: int, base_width: int = 64, num_blocks: int = 6) -> None:
         super().__init__(style_size, base_width=base_width, num_blocks=num_blocks)
 
     def encode_image(self, x: Tensor) -> Encoded:
-        """Return images (B, 3, S, S) as they are: here every feature depends on the condition."""
+        """Return the images (B, 3, S, S) themselves, since every feature depends on the condition."""
         return Encoded(x, {})
 
     def decode_features(self, encoded: Encoded, style: Tensor, masks: None = None) -> Tensor:

@@ -1,24 +1,24 @@
-"""Which device networks choose the quickest way for."""
+"""The device whose fastest algorithm layers choose."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from torch import Tensor
 
-_taken: str | None = None
+_assumed: str | None = None
 
 
 def on_cpu(x: Tensor) -> bool:
-    """Return whether to compute as is quickest on a CPU: if a tensor is on one, unless `assume_device` tells."""
-    return (_taken or x.device.type) == "cpu"
+    """Return whether to compute in the way that is fastest on a CPU: if the tensor is there, or is assumed to be."""
+    return (_assumed or x.device.type) == "cpu"
 
 
 @contextmanager
 def assume_device(device: str) -> Iterator[None]:
-    """Let networks compute as on a type of device, such as "cuda", though tensors are on another, to plan for it."""
-    global _taken
-    before, _taken = _taken, device
+    """Let layers compute as on a type of device, such as "cuda", wherever tensors are, to estimate its memory."""
+    global _assumed
+    before, _assumed = _assumed, device
     try:
         yield
     finally:
-        _taken = before
+        _assumed = before

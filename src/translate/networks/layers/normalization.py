@@ -6,17 +6,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from translate.errors import UserError
 from translate.networks.layers.device import on_cpu
 
-EPSILON = 1e-5  # what is added to every variance, torch's own
+EPSILON = 1e-5  # added to every variance; torch's default
 
 
 def instance_norm(x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
-    """Return features (B, C, S, S) with mean 0 and variance 1 in every channel of every image, then scaled and shifted.
+    """Return ``weight (x - mean) / sqrt(variance + 1e-5) + bias``, with statistics of each channel of each image.
 
-    Written as a group norm of one channel a group or, for channels-last memory on a CPU, as the batch norm of each
-    image: the same numbers but for rounding, and quicker than ``F.instance_norm`` there, which copies to and fro. (The
-    backward pass of a group norm takes four times as long there, in bfloat16 thirty times.)
+    ``x`` is (B, C, S, S). This is computed as a group norm with one channel in each group or, for channels-last memory
+    on a CPU, as the batch norm of each image. Results equal those of ``F.instance_norm`` but for rounding, which is
+    slower on a CPU because it copies. (The backward pass of a group norm takes four times as long there, in bfloat16
+    thirty times.)
     """
     if not on_cpu(x) or x.is_contiguous():
         return F.group_norm(x, x.shape[1], weight, bias)
@@ -25,7 +27,7 @@ def instance_norm(x: Tensor, weight: Tensor | None = None, bias: Tensor | None =
 
 
 class InstanceNorm(nn.Module):
-    """Instance normalisation with a learned scale and shift a channel, and no running statistics."""
+    """Instance normalisation with a learned scale and shift for each channel, without running statistics."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -33,20 +35,20 @@ class InstanceNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(width))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the normalised features, shape (B, C, S, S) as given."""
+        """Return the normalised features, shape (B, C, S, S)."""
         return instance_norm(x, self.weight, self.bias)
 
 
 class PlainInstanceNorm(nn.Module):
-    """Instance normalisation that learns nothing: no parameters, no running statistics."""
+    """Instance normalisation without parameters and without running statistics."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the normalised features, shape (B, C, S, S) as given."""
+        """Return the normalised features, shape (B, C, S, S)."""
         return instance_norm(x)
 
 
 def normalization(norm: Literal["instance", "batch"], width: int) -> nn.Module:
-    """Return a layer that normalises (B, width, S, S): each image alone, without parameters, or the batch."""
+    """Return a normalisation of features (B, width, S, S): instance norm without parameters, or batch norm."""
     if norm not in ("instance", "batch"):
-        raise ValueError(f"norm: found {norm!r}, expected 'instance' or 'batch'")
+        raise UserError(key="norm", found=norm, expected="'instance' or 'batch'")
     return PlainInstanceNorm() if norm == "instance" else nn.BatchNorm2d(width)

@@ -1,13 +1,12 @@
-"""Convolutions that change the resolution, with less work than a convolution and a resampling after each other.
+"""Convolutions that change the resolution, with less work than a convolution and a resampling in sequence.
 
-A 3x3 convolution and the mean over 2x2 are both linear, so their order is free: first the mean over the 2x2 places
-around every corner, then a convolution with stride 2, which looks at every other place alone. That takes 9 products for
-an output where there were 36. Nearest upsampling and a 3x3 convolution are likewise a transposed convolution with
-stride 2, then sums over 2x2. The numbers are the same but for rounding, borders of zeros included. Parameters are those
-of the 3x3 convolution.
+A 3x3 convolution and the mean over 2x2 are both linear, so they commute: first the mean over the 2x2 pixels around each
+corner, then a convolution with stride 2. This takes 9 multiplications for an output instead of 36. In the same way,
+nearest upsampling and a 3x3 convolution equal a transposed convolution with stride 2, then sums over 2x2. The results
+are equal but for rounding, also with zero padding. The parameters are those of the 3x3 convolution.
 
-On a CPU the means and sums are slices that are added, up to ten times as fast as the library's pooling. Gradients are
-written out, so that nothing is kept for a backward pass, which the library's pooling would.
+On a CPU the means and sums are additions of slices, up to ten times as fast as torch's pooling. The gradients are
+written out, so nothing is stored for the backward pass. Torch's pooling stores its input.
 
 Letters: B batch, C channels, H and W sides, S image side.
 """
@@ -22,7 +21,7 @@ from translate.networks.layers.device import on_cpu
 
 
 class HalvingConv2d(nn.Conv2d):
-    """A 3x3 convolution with a border of zeros, then the mean over 2x2.
+    """A 3x3 convolution with zero padding, then the mean over 2x2.
 
     Maps (B, in_channels, S, S) to (B, out_channels, S / 2, S / 2), rounded down.
     """
@@ -36,7 +35,7 @@ class HalvingConv2d(nn.Conv2d):
 
 
 class DoublingConv2d(nn.Conv2d):
-    """Nearest upsampling by two, then a 3x3 convolution with a border of zeros.
+    """Nearest upsampling by two, then a 3x3 convolution with zero padding.
 
     Maps (B, in_channels, S, S) to (B, out_channels, 2 S, 2 S).
     """
@@ -46,17 +45,17 @@ class DoublingConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the convolution of the upsampled features (B, in_channels, S, S)."""
-        # A transposed convolution writes where a convolution reads, so the weights are turned about.
-        turned = self.weight.flip(2, 3).transpose(0, 1)
-        y = sums_of_four(F.conv_transpose2d(x, turned, stride=2))
-        # added here: on a CPU the library takes as long for the gradient of that bias as for that of the weights
+        # a transposed convolution writes at the pixels that a convolution reads, so the kernel is flipped
+        flipped = self.weight.flip(2, 3).transpose(0, 1)
+        y = sums_of_four(F.conv_transpose2d(x, flipped, stride=2))
+        # added here: on a CPU, torch takes as long for the gradient of this bias as for that of the weights
         return y if self.bias is None else y.add_(self.bias.to(y.dtype)[:, None, None])
 
 
 def means_at_corners(x: Tensor) -> Tensor:
-    """Return (B, C, H + 1, W + 1) of features (B, C, H, W): at each corner of a place the mean of the four around it.
+    """Return the means (B, C, H + 1, W + 1) of the four pixels around each corner of features (B, C, H, W).
 
-    Beyond the border there are zeros.
+    Pixels outside the features are zero.
 
     >>> means_at_corners(torch.full((1, 1, 1, 2), 4.0))
     tensor([[[[1., 2., 1.],
@@ -67,7 +66,7 @@ def means_at_corners(x: Tensor) -> Tensor:
 
 
 def sums_of_four(x: Tensor) -> Tensor:
-    """Return (B, C, H - 1, W - 1) of features (B, C, H, W): the sums of the four places around each inner corner.
+    """Return the sums (B, C, H - 1, W - 1) of the four pixels around each inner corner of features (B, C, H, W).
 
     >>> sums_of_four(torch.arange(6.0).view(1, 1, 2, 3))
     tensor([[[[ 8., 12.]]]])
@@ -77,7 +76,7 @@ def sums_of_four(x: Tensor) -> Tensor:
 
 
 def halve(x: Tensor) -> Tensor:
-    """Return (B, C, H / 2, W / 2) of features (B, C, H, W) with even sides: the means over 2x2.
+    """Return the means (B, C, H / 2, W / 2) over 2x2 of features (B, C, H, W) with even sides.
 
     >>> halve(torch.arange(8.0).view(1, 1, 2, 4))
     tensor([[[[2.5000, 4.5000]]]])
@@ -87,7 +86,7 @@ def halve(x: Tensor) -> Tensor:
 
 
 def double(x: Tensor) -> Tensor:
-    """Return (B, C, 2 H, 2 W) of features (B, C, H, W): each place four times (nearest upsampling).
+    """Return features (B, C, H, W) with each pixel repeated in 2x2 (nearest upsampling): (B, C, 2 H, 2 W).
 
     >>> double(torch.arange(2.0).view(1, 1, 1, 2))
     tensor([[[[0., 0., 1., 1.],
@@ -98,9 +97,9 @@ def double(x: Tensor) -> Tensor:
 
 
 class _Sums(torch.autograd.Function):
-    """Sums over 2x2 with stride 1, within the features or with a border of zeros, over a divisor.
+    """Sums over 2x2 with stride 1, with or without zero padding, divided by a number.
 
-    The two undo each other's change of size, and each is the gradient of the other.
+    The sums with padding are the gradient of those without, and conversely.
     """
 
     @staticmethod
@@ -135,7 +134,7 @@ class _Halved(torch.autograd.Function):
 
 
 class _Doubled(torch.autograd.Function):
-    """Each place four times, in the precision that features have: on a CPU autocast would make float32 of them."""
+    """Nearest upsampling in the precision of the features. (On a CPU, autocast would convert them to float32.)"""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:

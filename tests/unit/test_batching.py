@@ -6,8 +6,7 @@ from torch import Tensor, nn
 
 from translate.networks.cyclegan import ResnetGenerator
 from translate.networks.layers.batching import forward_together
-from translate.networks.patch import PatchDiscriminator, PixelDiscriminator
-from translate.networks.pix2pix import UnetGenerator
+from translate.networks.pix2pix import PatchDiscriminator, PixelDiscriminator, UnetGenerator
 from translate.networks.stargan_v1 import Discriminator
 
 ALONE = {
