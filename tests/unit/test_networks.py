@@ -147,7 +147,7 @@ def test_conditions_are_label_then_code_then_zeros() -> None:
     assert LabelAndCodeCondition(2, 2, 5)(code, domain).tolist() == [[0.0, 1.0, 0.5, -1.0, 0.0]]
     with pytest.raises(ValueError, match="found 1, expected at least 2"):
         LabelCondition(2, 1)
-    with pytest.raises(ValueError, match="found 3, expected at least 4: 2 domains and 2 numbers"):
+    with pytest.raises(ValueError, match="found 3, expected at least 4, for 2 domains and codes of 2"):
         LabelAndCodeCondition(2, 2, 3)
 
 
