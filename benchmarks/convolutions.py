@@ -83,7 +83,7 @@ def measure(layer: Layer, rounds: int, layout: torch.memory_format, dtype: torch
     def quick() -> Tensor:
         if layer.kernel == 3:
             return winograd.convolve(x, weight, padding)
-        return conv.to_strips(x) if layer.kernel == 7 else conv.as_product(x, layer.side // layer.stride)
+        return conv.by_output_rows(x) if layer.kernel == 7 else conv.by_matrix_product(x, layer.side // layer.stride)
 
     y = library()
     g = torch.randn(y.shape, generator=draws).to(dtype).contiguous(memory_format=layout)

@@ -14,7 +14,11 @@ from torch import Tensor, nn
 
 from training.tiny import Case, tiny, tiny_cyclegan, tiny_pix2pix, tiny_stargan_v1
 from translate.acceleration import cpu_convolutions
-from translate.acceleration.activation_checkpointing import Stage, Stages, checkpoint_activations
+from translate.acceleration.activation_checkpointing import (
+    CheckpointedModule,
+    CheckpointedSequence,
+    checkpoint_activations,
+)
 from translate.cli import USER_MISTAKE, main
 from translate.config.compose import load
 from translate.config.schema import RunConfig
@@ -63,7 +67,7 @@ def counted(config: RunConfig) -> memory.Peak:
 )
 def test_what_is_computed_again_is_the_same_to_the_bit(case: Case, overrides: list[str]) -> None:
     plain, again = trained(case(*overrides)), trained(case(*overrides, RECOMPUTED))
-    assert any(isinstance(part, Stage | Stages) for part in again.modules())
+    assert any(isinstance(part, CheckpointedModule | CheckpointedSequence) for part in again.modules())
     assert plain.state_dict().keys() == again.state_dict().keys()
     for name, tensor in plain.state_dict().items():
         assert tensor.equal(again.state_dict()[name]), name
@@ -155,7 +159,8 @@ def test_a_block_that_overwrites_its_input_is_refused() -> None:
     network = nn.Sequential(nn.Conv2d(3, 3, 1), Spoiling())
     checkpoint_activations(network)
     with pytest.raises(
-        UserError, match=r"^trainer.activation_checkpointing: .*Spoiling.* changes its input in place.*=false"
+        UserError,
+        match=r"^activation_checkpointing: .*Spoiling.* changes its input in place.*switch activation checkpointing off",
     ):
         network(torch.randn(1, 3, 4, 4))
 
@@ -192,7 +197,7 @@ def test_what_is_planned_is_what_is_alive(case: Case, overrides: list[str]) -> N
 @pytest.mark.parametrize(
     ("case", "limits"),
     [
-        (tiny, {"WIDE": 1, "MANY_PLACES": 1, "HEAVY": 2**62, "winograd_pays": lambda: True}),
+        (tiny, {"WIDE": 1, "MANY_PLACES": 1, "HEAVY": 2**62, "winograd_is_faster": lambda: True}),
         (tiny_stargan_v1, {"LONG": 3, "FEW_CHANNELS": 4, "MANY_CHANNELS": 1, "HEAVY": 2**62}),
         (tiny, {"HEAVY": 1, "FEW_PLACES": 2**62}),
     ],

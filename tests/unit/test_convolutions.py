@@ -95,7 +95,7 @@ def test_every_way_is_the_convolution(
     assert quick.state_dict().keys() == plain.state_dict().keys()
     (x,) = tensors(torch.contiguous_format, (2, 6, 9, 8))
     wanted = derivatives(lambda x, *_: plain(x), x, *plain.parameters())
-    winograd_for_all = {"WIDE": 1, "MANY_PLACES": 1, "winograd_pays": lambda: True}
+    winograd_for_all = {"WIDE": 1, "MANY_PLACES": 1, "winograd_is_faster": lambda: True}
     to_strips, from_strips = ({"LONG": 1, "FEW_CHANNELS": few, "MANY_CHANNELS": 1} for few in (8, 6))
     for limits in ({}, {"HEAVY": 1}, winograd_for_all, to_strips, from_strips):
         for name, value in limits.items():
@@ -109,9 +109,9 @@ def test_the_way_follows_from_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[str] = []
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     monkeypatch.setattr(cpu_convolutions, "convolve", lambda x, *_: taken.append("winograd") or x)
-    monkeypatch.setattr(FastConv2d, "as_product", lambda _, x, height: taken.append("product") or x)
-    monkeypatch.setattr(FastConv2d, "to_strips", lambda _, x: taken.append("to strips") or x)
-    monkeypatch.setattr(FastConv2d, "from_strips", lambda _, x: taken.append("from strips") or x)
+    monkeypatch.setattr(FastConv2d, "by_matrix_product", lambda _, x, height: taken.append("product") or x)
+    monkeypatch.setattr(FastConv2d, "by_output_rows", lambda _, x: taken.append("to strips") or x)
+    monkeypatch.setattr(FastConv2d, "by_input_rows", lambda _, x: taken.append("from strips") or x)
 
     def way(x: Tensor, *shape: int, dtype: torch.dtype = torch.float32) -> list[str]:
         with torch.device("meta"):

@@ -1,4 +1,8 @@
-"""Networks that keep little for the backward pass and compute the rest again (Chen et al. 2016, arXiv 1604.06174)."""
+"""Activation checkpointing: store few activations and recompute the rest in the backward pass.
+
+Chen et al. 2016, arXiv 1604.06174. The modules of a network get subclasses of their own classes, so copies of the
+network are checkpointed too. A method that is set on one module would not be copied.
+"""
 
 import functools
 from collections.abc import Callable, Iterable, Iterator
@@ -16,34 +20,34 @@ CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
 def checkpoint_activations(network: nn.Module) -> None:
-    """Let every stage of a network keep only what goes into it; the backward pass computes the rest again.
+    """Let every stage of a network store its input only; the backward pass recomputes the activations in it.
 
-    A stage is a block, which is a module with convolutions none of whose parts is a block itself, or, in a sequence of
-    layers, a convolution with what stands around it up to the next. The numbers are the same to the bit, random draws
-    and running statistics included, and so are the names of parameters. Gradients of gradients work, but what they are
-    taken from is kept. A network without convolutions, which keeps little, stays as it is.
+    A stage is an innermost module with convolutions (a block), or, in a sequence of layers, a convolution with the
+    layers up to the next one. Results are equal to the bit, with the same random draws and running statistics, and so
+    are the names of parameters. Gradients of gradients work, but store the activations that they need. A network
+    without convolutions, which stores little, is not changed.
     """
     if not _convolves(network):
         return
     inner = [part for part in network.modules() if part is not network and _convolves(part)]
     if any(isinstance(part, nn.Sequential) or _is_block(part) for part in inner):
         for part in network.children():
-            _stage(part)
+            _checkpoint_stages(part)
     else:
-        _become(network, _recomputed(type(network)))
+        _change_class(network, _checkpointed(type(network)))
 
 
-def _stage(module: nn.Module) -> None:
+def _checkpoint_stages(module: nn.Module) -> None:
     if not _convolves(module):
         return
     blocks = [part for part in module.modules() if part is not module and _is_block(part)]
     if _is_block(module) and not blocks:
-        _become(module, _recomputed(type(module)))
+        _change_class(module, _checkpointed(type(module)))
         return
     if type(module) is nn.Sequential:
-        _become(module, Stages)
+        _change_class(module, CheckpointedSequence)
     for part in module.children():
-        _stage(part)
+        _checkpoint_stages(part)
 
 
 def _convolves(module: nn.Module) -> bool:
@@ -54,100 +58,102 @@ def _is_block(module: nn.Module) -> bool:
     return not isinstance(module, (*CONTAINERS, *CONVOLUTIONS)) and _convolves(module)
 
 
-def _become(module: nn.Module, kind: type[nn.Module]) -> None:
-    """Change the class of a module: unlike a method of the module alone, it is the same for copies of it."""
-    module.__class__ = kind
+def _change_class(module: nn.Module, subclass: type[nn.Module]) -> None:
+    module.__class__ = subclass
 
 
-def _recomputed(kind: type[nn.Module]) -> type[nn.Module]:
-    if kind not in _RECOMPUTED:
-        _RECOMPUTED[kind] = type(kind.__name__, (Stage, kind), {})
-    return _RECOMPUTED[kind]
+def _checkpointed(kind: type[nn.Module]) -> type[nn.Module]:
+    if kind not in _CHECKPOINTED:
+        _CHECKPOINTED[kind] = type(kind.__name__, (CheckpointedModule, kind), {})
+    return _CHECKPOINTED[kind]
 
 
-_RECOMPUTED: dict[type[nn.Module], type[nn.Module]] = {}
+_CHECKPOINTED: dict[type[nn.Module], type[nn.Module]] = {}
 
 
-class Stage(nn.Module):
-    """Stands before the class of a module and computes it again in the backward pass."""
+class CheckpointedModule(nn.Module):
+    """The first base of a module's subclass: the module is one stage."""
 
     def forward(self, *inputs: Any, **named: Any) -> Any:
-        """Return what the module makes of its inputs."""
-        return _again(super().forward, [self], *inputs, **named)
+        """Return the output of the module."""
+        return _checkpoint(super().forward, [self], *inputs, **named)
 
 
-class Stages(nn.Sequential):
-    """A sequence of layers, of which each run from one convolution to the next is computed again."""
+class CheckpointedSequence(nn.Sequential):
+    """A sequence of layers in which each convolution, with the layers up to the next one, is a stage."""
 
     def forward(self, x: Any) -> Any:
-        """Return what the layers make of ``x`` one after another."""
-        for layers in _runs(self):
-            x = layers[0](x) if len(layers) == 1 else _again(functools.partial(_in_turn, layers), layers, x)
+        """Return the output of the last layer."""
+        for layers in _stages(self):
+            x = layers[0](x) if len(layers) == 1 else _checkpoint(functools.partial(_apply, layers), layers, x)
         return x
 
 
-def _in_turn(layers: Iterable[nn.Module], x: Any) -> Any:
+def _apply(layers: Iterable[nn.Module], x: Any) -> Any:
     for layer in layers:
         x = layer(x)
     return x
 
 
-def _runs(layers: Iterable[nn.Module]) -> Iterator[list[nn.Module]]:
-    """Yield layers in runs with a convolution each; what sees to itself or would change a run's input stands alone."""
-    run: list[nn.Module] = []
+def _stages(layers: Iterable[nn.Module]) -> Iterator[list[nn.Module]]:
+    """Yield layers in stages with one convolution each.
+
+    Blocks, which are checkpointed themselves, and layers that would change the input of a stage in place are alone.
+    """
+    stage: list[nn.Module] = []
     for layer in layers:
         alone = not isinstance(layer, CONVOLUTIONS) and _convolves(layer)
-        alone |= not run and getattr(layer, "inplace", False)
-        full = isinstance(layer, CONVOLUTIONS) and any(isinstance(one, CONVOLUTIONS) for one in run)
-        if run and (alone or full):
-            yield run
-            run = []
+        alone |= not stage and getattr(layer, "inplace", False)
+        full = isinstance(layer, CONVOLUTIONS) and any(isinstance(one, CONVOLUTIONS) for one in stage)
+        if stage and (alone or full):
+            yield stage
+            stage = []
         if alone:
             yield [layer]
         else:
-            run.append(layer)
-    if run:
-        yield run
+            stage.append(layer)
+    if stage:
+        yield stage
 
 
-def _again(function: Callable[..., Any], modules: Iterable[nn.Module], *inputs: Any, **named: Any) -> Any:
-    """Return what a function makes of its inputs, which are all that is kept of it."""
+def _checkpoint(function: Callable[..., Any], modules: Iterable[nn.Module], *inputs: Any, **named: Any) -> Any:
+    """Return the output of a function, of which only the inputs are stored; UserError if it changes them in place."""
     if not torch.is_grad_enabled():
         return function(*inputs, **named)
-    given = [value for value in (*inputs, *named.values()) if isinstance(value, Tensor)]
-    versions = [value._version for value in given]
-    before = AsBefore(modules)
+    tensors = [value for value in (*inputs, *named.values()) if isinstance(value, Tensor)]
+    versions = [value._version for value in tensors]
+    buffers = RestoredBuffers(modules)
 
     def contexts() -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
-        return nullcontext(), before
+        return nullcontext(), buffers
 
-    found = checkpoint(function, *inputs, use_reentrant=False, context_fn=contexts, **named)
-    if [value._version for value in given] != versions:
+    output = checkpoint(function, *inputs, use_reentrant=False, context_fn=contexts, **named)
+    if [value._version for value in tensors] != versions:
         names = ", ".join(type(module).__name__ for module in modules)
         raise UserError(
-            "trainer.activation_checkpointing: "
-            f"a part of a network ({names}) changes its input in place, so it cannot be computed "
-            "again; set trainer.activation_checkpointing=false, or let it leave its input as it is"
+            f"{names} changes its input in place, so its activations cannot be recomputed",
+            key="activation_checkpointing",
+            fix="switch activation checkpointing off, or let the module change a copy of its input",
         )
-    return found
+    return output
 
 
-class AsBefore:
-    """Puts the buffers of modules back to what they are now, for as long as it is entered: batch norms count once."""
+class RestoredBuffers:
+    """A context in which the buffers of modules have their present values, so that batch norms count a batch once."""
 
     def __init__(self, modules: Iterable[nn.Module]) -> None:
         owners = [part for module in modules for part in module.modules() if part.training]
         named = [(owner, name) for owner in owners for name, _ in owner.named_buffers(recurse=False)]
-        self.kept: list[tuple[nn.Module, str, Tensor]] = [(o, n, getattr(o, n).clone()) for o, n in named]
-        self.moved_on: list[Tensor] = []
+        self.saved: list[tuple[nn.Module, str, Tensor]] = [(o, n, getattr(o, n).clone()) for o, n in named]
+        self.current: list[Tensor] = []
 
     def __enter__(self) -> None:
-        """Take the buffers away that have moved on since."""
-        self.moved_on = [getattr(owner, name) for owner, name, _ in self.kept]
-        for owner, name, buffer in self.kept:
+        """Replace the current buffers by copies of the saved ones."""
+        self.current = [getattr(owner, name) for owner, name, _ in self.saved]
+        for owner, name, buffer in self.saved:
             setattr(owner, name, buffer.clone())
 
     def __exit__(self, *problem: object) -> None:
-        """Give them back."""
-        for (owner, name, _), present in zip(self.kept, self.moved_on, strict=True):
-            setattr(owner, name, present)
+        """Put the current buffers back."""
+        for (owner, name, _), buffer in zip(self.saved, self.current, strict=True):
+            setattr(owner, name, buffer)

@@ -1,4 +1,4 @@
-"""Compiled networks: the same parameters and names, faster passes after a minute or two at the start."""
+"""Compiled networks: the same parameters and names, faster passes after one or two minutes of compilation."""
 
 import functools
 from collections.abc import Callable, Iterable
@@ -8,31 +8,31 @@ import torch
 from torch import nn
 
 VARIANTS = 64
-"""Kinds of calls (shapes, frozen or not, with gradients or without) of a function that torch keeps code for."""
+"""The number of variants of a function (shapes, frozen or not, with or without gradients) that torch compiles."""
 
 
-def compile_networks(networks: Iterable[nn.Module], penalized: Iterable[nn.Module]) -> None:
-    """Let torch compile what is called of networks: ``forward``, or what the class names in ``compiled_methods``.
+def compile_networks(networks: Iterable[nn.Module], double_backward: Iterable[nn.Module]) -> None:
+    """Compile ``forward`` of networks, or the methods that a class names in ``compiled_methods``.
 
-    Parameters, their names and copies made before stay as they are. Those in ``penalized`` run as they are where a
-    gradient penalty differentiates them twice, which compiled code does not allow.
+    Parameters, their names and earlier copies are not changed. Networks in ``double_backward`` run uncompiled where a
+    gradient penalty differentiates them twice, which compiled code does not support.
     """
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, VARIANTS)
-    twice = {id(network) for network in penalized}
+    twice = {id(network) for network in double_backward}
     for network in networks:
         for name in getattr(network, "compiled_methods", ("forward",)):
             plain = getattr(network, name)
-            quick = torch.compile(plain, dynamic=False)
+            compiled = torch.compile(plain, dynamic=False)
             if id(network) in twice:
-                quick = _unless_differentiated_twice(network, plain, quick)
-            setattr(network, name, quick)
+                compiled = _unless_differentiated_twice(network, plain, compiled)
+            setattr(network, name, compiled)
 
 
-def _unless_differentiated_twice(network: nn.Module, plain: Callable[..., Any], quick: Callable[..., Any]) -> Any:
+def _unless_differentiated_twice(network: nn.Module, plain: Callable[..., Any], compiled: Callable[..., Any]) -> Any:
     @functools.wraps(plain)
     def chosen(x: torch.Tensor, *rest: Any) -> Any:
-        """Run plainly where both the images and the weights want gradients: so a penalty asks, and nothing else."""
-        learning = torch.is_grad_enabled() and any(parameter.requires_grad for parameter in network.parameters())
-        return (plain if learning and x.requires_grad else quick)(x, *rest)
+        """Run uncompiled if images and weights require gradients: a gradient penalty alone needs both."""
+        trained = torch.is_grad_enabled() and any(parameter.requires_grad for parameter in network.parameters())
+        return (plain if trained and x.requires_grad else compiled)(x, *rest)
 
     return chosen

@@ -1,15 +1,15 @@
 """3x3 convolutions by Winograd's algorithm along the height (Lavin & Gray, CVPR 2016, F(4, 3)), for CPUs.
 
-A column of 4 outputs takes 6 products for each tap along the width, where the sum that defines it takes 12. Columns of
-6 inputs are transformed, and so are the weights; the products are a convolution by the library in 6 groups, with
-kernels of one line; then they are transformed back. So this is as fast as the library's convolutions are, at half of
-their work. The result is the same but for rounding: of 256 channels in float32, a millionth of its size.
+A column of 4 outputs needs 6 multiplications for each tap along the width; the definition needs 12. Columns of 6
+inputs and the weights are transformed. Their products are one convolution of the library in 6 groups, with kernels of one row.
+The products are transformed back. The library does half of the work. Results are equal but for rounding: with 256
+channels in float32, the relative difference is 1e-6.
 
-For the backward pass it keeps transformed features, half as much again as the library's convolutions keep, and
-transformed weights, twice their size.
+The backward pass stores the transformed features, 1.5 times the size that the library stores, and the transformed
+weights, twice their size.
 
-Letters: B batch, C and O channels in and out, H and W sides, h and v sides of what a convolution gives, n = h / 4
-columns at a place along the width, rounded up.
+Letters: B batch, C and O channels in and out, H and W sides of the input, h and v sides of the output, n = h / 4
+columns at each position along the width, rounded up.
 """
 
 import math
@@ -24,14 +24,14 @@ TILE = 4  # outputs of a column
 REACH = TILE + 2  # inputs of a column
 
 POINTS = (0.0, 2 / 3, -2 / 3, 3 / 2, -3 / 2)
-"""Where polynomials are evaluated, beside infinity: 0 and pairs. The usual ones, 1 and 2, round half as badly again."""
+"""Where polynomials are evaluated, beside infinity. The usual 0, 1, -1, 2, -2 have 1.5 times the rounding error."""
 
 
 def matrices(points: tuple[float, ...] = POINTS) -> tuple[Tensor, Tensor, Tensor]:
     """Return the transforms of inputs (6, 6), weights (6, 3) and outputs (4, 6).
 
-    Inputs and weights of a column are coefficients of polynomials, and their sums of products those of a product of
-    polynomials, which its values at enough points determine (Toom and Cook).
+    The inputs and weights of a column are coefficients of two polynomials. The outputs are coefficients of their
+    product, which its values at enough points determine (Toom and Cook).
     """
     inputs, weights = torch.zeros(REACH, REACH, dtype=torch.float64), torch.zeros(REACH, 3, dtype=torch.float64)
     outputs = torch.zeros(TILE, REACH, dtype=torch.float64)
@@ -47,10 +47,10 @@ def matrices(points: tuple[float, ...] = POINTS) -> tuple[Tensor, Tensor, Tensor
 
 def _coefficients(roots: Sequence[float]) -> Tensor:
     """Return the coefficients, the constant first, of the polynomial with these roots."""
-    found = torch.ones(1, dtype=torch.float64)
+    coefficients = torch.ones(1, dtype=torch.float64)
     for root in roots:
-        found = F.pad(found, (1, 0)) - root * F.pad(found, (0, 1))
-    return found
+        coefficients = F.pad(coefficients, (1, 0)) - root * F.pad(coefficients, (0, 1))
+    return coefficients
 
 
 INPUT, WEIGHT, OUTPUT = matrices()
@@ -59,7 +59,7 @@ INPUT, WEIGHT, OUTPUT = matrices()
 def convolve(x: Tensor, weight: Tensor, padding: int) -> Tensor:
     """Return ``F.conv2d(x, weight, padding=padding)`` for features (B, C, H, W) and weights (O, C, 3, 3), in float32.
 
-    The result lies in memory as ``x`` does. It can be differentiated any number of times.
+    The result has the memory format of ``x``. It can be differentiated any number of times.
     """
     layout = torch.contiguous_format if x.is_contiguous() else torch.channels_last
     products = _Products.apply(_Columns.apply(x, padding, layout), _Taps.apply(weight), padding)
@@ -84,20 +84,20 @@ class _Products(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         (g,), (columns, taps), padding = gradients, ctx.saved_tensors, ctx.padding
         how = ([1, 1], [0, padding], [1, 1], False, [0, 0], REACH)
-        derive = torch.ops.aten.convolution_backward  # which itself has derivatives; torch.nn.grad copies
+        derive = torch.ops.aten.convolution_backward  # has derivatives itself; torch.nn.grad copies
         of_columns = of_taps = None
         if ctx.needs_input_grad[0]:
             of_columns = derive(g, columns, taps, None, *how, [True, False, False])[0]
         if ctx.needs_input_grad[1]:
-            # every line as an image: the library divides images among threads, and few large ones badly
+            # each row as an image: the library divides images among threads, and few large ones badly
             of_taps = derive(_apart(g), _apart(columns), taps, None, *how, [False, True, False])[1]
         return of_columns, of_taps, None
 
 
 class _Columns(torch.autograd.Function):
-    """The transformed columns (B, 6 C, n, W) of features (B, C, H, W), for ``padding`` lines of zeros on either side.
+    """The transformed columns (B, 6 C, n, W) of features (B, C, H, W), for ``padding`` rows of zeros at both ends.
 
-    ``layout`` is how the features lie, and so their gradient.
+    ``layout`` is the memory format of the features and of their gradient.
     """
 
     @staticmethod
@@ -107,7 +107,7 @@ class _Columns(torch.autograd.Function):
         below = TILE * rows + 2 - x.shape[2] - padding
         x = x.permute(0, 2, 3, 1)
         if padding or below:
-            x = F.pad(x, (0, 0, 0, 0, padding, below))  # which would copy them even so
+            x = F.pad(x, (0, 0, 0, 0, padding, below))  # the next line would copy them anyway
         x = x.contiguous()  # (B, 4 n + 2, W, C)
         image, line, place, channel = x.stride()
         size = (len(x), rows, x.shape[2], REACH, x.shape[3])
@@ -125,7 +125,7 @@ class _Overlaid(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, columns: Tensor, height: int, padding: int, layout: torch.memory_format) -> Tensor:
         ctx.how = (padding, layout)
-        columns = torch.matmul(INPUT.t(), _split(columns)).transpose(2, 3)  # (B, n, 6, W, C), which overlap by two
+        columns = torch.matmul(INPUT.t(), _split(columns)).transpose(2, 3)  # (B, n, 6, W, C), overlapping by two
         batch, number, _, width, channels = columns.shape
         x = columns.new_empty(batch, number + 1, TILE, width, channels)
         x[:, :-1] = columns[:, :, :TILE]
