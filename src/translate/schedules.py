@@ -14,7 +14,7 @@ from dataclasses import MISSING, dataclass, fields
 from numbers import Real
 from typing import Any
 
-from translate.errors import UserError, among
+from translate.errors import UserError
 
 Schedule = Callable[[int], float]
 
@@ -70,7 +70,7 @@ class Product:
 
 
 def product(first: Schedule, second: Schedule) -> Schedule:
-    """Return the product of two schedules, which is a constant where that is known beforehand.
+    """Return the product of two schedules, a constant where both are constant or one is 0.
 
     >>> product(Constant(0.5), Constant(10.0)), product(Linear(2.0, 0.0, 4), Constant(0.0))
     (Constant(value=5.0), Constant(value=0.0))
@@ -86,35 +86,31 @@ SCHEDULES: dict[str, type] = {"constant": Constant, "linear": Linear}
 
 
 def parse(value: Any) -> Schedule:
-    """Return the schedule that a number or a mapping describes; UserError if it is neither."""
+    """Return the schedule that a number or a mapping describes; UserError for any other value."""
     if _is_number(value):
         return Constant(float(value))
     if not isinstance(value, Mapping):
-        raise UserError(
-            f"found {value!r}, expected a number or a mapping like "
-            "{schedule: linear, start: 2, end: 0, iterations: 1000}"
-        )
+        example = "{schedule: linear, start: 2, end: 0, iterations: 1000}"
+        raise UserError(found=value, expected=f"a number or a mapping such as {example}")
     options = dict(value)
     name = options.pop("schedule", None)
     if name is None:
-        raise UserError(f"the key 'schedule' is missing; it is one of {', '.join(SCHEDULES)}")
+        raise UserError("the key 'schedule' is missing", known=SCHEDULES)
     if not isinstance(name, str) or name not in SCHEDULES:
-        raise UserError(f"unknown schedule {name!r}{among(str(name), SCHEDULES)}")
+        raise UserError("unknown schedule", key="schedule", found=name, known=SCHEDULES)
     kind = SCHEDULES[name]
     known = [field.name for field in fields(kind)]
     for key in options:
         if key not in known:
-            raise UserError(f"schedule {name!r} has no key {key!r}{among(str(key), known)}")
+            raise UserError(f"the schedule {name!r} has no key", key=str(key), found=key, known=known)
     for field in fields(kind):
         if field.name not in options:
             if field.default is MISSING:
-                raise UserError(f"schedule {name!r} needs the key {field.name!r}; it takes {', '.join(known)}")
+                raise UserError(f"the schedule {name!r} needs this key", key=field.name)
         elif field.type in (int, "int"):
-            options[field.name] = _count(
-                name, field.name, options[field.name], minimum=0 if field.name == "after" else 1
-            )
+            options[field.name] = _count(field.name, options[field.name], minimum=0 if field.name == "after" else 1)
         elif not _is_number(options[field.name]):
-            raise UserError(f"{field.name!r} of schedule {name!r} is {options[field.name]!r}, expected a finite number")
+            raise UserError(key=field.name, found=options[field.name], expected="a finite number")
         else:
             options[field.name] = float(options[field.name])
     return kind(**options)
@@ -124,9 +120,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _count(schedule: str, key: str, value: Any, minimum: int) -> int:
+def _count(key: str, value: Any, minimum: int) -> int:
     if not _is_number(value) or value != int(value) or value < minimum:
-        raise UserError(
-            f"{key!r} of schedule {schedule!r} is {value!r}, expected a whole number of iterations, at least {minimum}"
-        )
+        raise UserError(key=key, found=value, expected=f"a whole number of iterations, at least {minimum}")
     return int(value)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from translate.config.types import UNKNOWN, CoercionError, fit, in_words
+from translate.config.types import UNKNOWN, CoercionError, coerce, in_words
 
 GOOD: list[tuple[Any, str | None, Any]] = [
     (3, "int", 3),
@@ -46,7 +46,7 @@ BAD: list[tuple[Any, str]] = [
 
 @pytest.mark.parametrize(("value", "annotation", "expected"), GOOD)
 def test_fits(value: Any, annotation: str | None, expected: Any) -> None:
-    found = fit(value, annotation)
+    found = coerce(value, annotation)
     assert found == expected
     assert type(found) is type(expected)
 
@@ -54,8 +54,8 @@ def test_fits(value: Any, annotation: str | None, expected: Any) -> None:
 @pytest.mark.parametrize(("value", "annotation"), BAD)
 def test_does_not_fit(value: Any, annotation: str) -> None:
     with pytest.raises(CoercionError) as caught:
-        fit(value, annotation)
-    assert str(caught.value) == in_words(annotation)
+        coerce(value, annotation)
+    assert caught.value.expected == in_words(annotation)
 
 
 def test_words() -> None:

@@ -1,7 +1,6 @@
 """Check a composed configuration as a whole, before anything is built or torch is imported.
 
-Every rule yields sentences: where, what was found, what was expected, what to do. All of them are collected,
-so one look at the terminal is enough to repair a configuration.
+Every rule yields problems: key, found, expected, fix. All of them are collected and reported at once.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,17 +9,17 @@ from inspect import formatannotation
 from typing import Any
 
 from translate import schedules
-from translate.config.binding import Problems, bind_entry, bind_fields, entry_of, fitted, mapping, same_keys
+from translate.config.binding import Problems, bind_entry, bind_fields, coerced, entry_of, mapping, same_keys
 from translate.config.renamed import rename_saved
 from translate.config.rules import RULES
 from translate.config.schema import INJECTED_INTO_MODEL, DataConfig, ModelConfig, RunConfig, TrainerConfig
 from translate.config.types import MISSING, UNKNOWN, holds_unknown
-from translate.errors import ConfigError, UserError, among
+from translate.errors import ConfigError, Problem, UserError
 from translate.registry import plugins
 from translate.registry.registry import DATASETS, LOSSES, METRICS, MODELS, NETWORKS
 from translate.registry.signatures import Entry, described, misses
 
-# What build hands to a constructor by itself, hence what no configuration may say.
+# Arguments that the program gives to a constructor, so no configuration may.
 INJECTED_INTO_DATASET = ("split", "domains")
 INJECTED_INTO_OPTIMIZER = ("params",)
 INJECTED_INTO_VIEW = ("inputs",)
@@ -74,7 +73,13 @@ def parse(tree: Mapping[str, Any], problems: Problems) -> RunConfig | None:
 
 def parse_group(cls: type, node: Any, where: str, problems: Problems, rest: bool = False) -> dict[str, Any]:
     """Return the fields of a group; nothing when the whole group is missing, which the root has reported."""
-    return bind_fields(cls, mapping(node, where, problems), where, problems, rest) if node is not None else {}
+    if isinstance(node, str) and node != MISSING:  # a file that sets the key instead of choosing the option
+        fix = f"choose the option in the file's defaults list: 'defaults: [override /{where}: {node}]'"
+        problems.append(Problem(key=where, found=node, expected="a mapping", fix=fix))
+        return {}
+    if node is None or node is UNKNOWN:
+        return {}
+    return bind_fields(cls, mapping(node, where, problems), where, problems, rest)
 
 
 def parse_data(node: Any, problems: Problems) -> dict[str, Any]:
@@ -94,11 +99,11 @@ def _bind_dataset(
     arguments: Mapping[str, Any],
     where: str,
     problems: Problems,
-    handed: Iterable[str],
+    injected: Iterable[str],
     common: Iterable[str],
 ) -> dict[str, Any]:
-    """Return the fitted arguments of a data set; the one that the fact `nested` names maps names to data sets."""
-    values = bind_entry(entry, arguments, where, problems, handed, common)
+    """Return the coerced arguments of a data set; the one that the fact `nested` names maps names to data sets."""
+    values = bind_entry(entry, arguments, where, problems, injected, common)
     nested = str(entry.facts.get("nested"))
     if isinstance(parts := values.get(nested), dict):
         values[nested] = {k: _parse_part(node, f"{where}.{nested}.{k}", problems) for k, node in parts.items()}
@@ -113,7 +118,7 @@ def _parse_part(node: Any, where: str, problems: Problems) -> Any:
     if entry is None:
         return node
     labels = {field.name: formatannotation(field.type) for field in fields(DataConfig)}["labels"]
-    chosen = {"labels": fitted(node["labels"], labels, f"{where}.labels", problems)} if "labels" in node else {}
+    chosen = {"labels": coerced(node["labels"], labels, f"{where}.labels", problems)} if "labels" in node else {}
     arguments = {key: value for key, value in node.items() if key not in ("name", "labels")}
     bound = _bind_dataset(entry, arguments, where, problems, ("split",), ("name", "labels"))
     return {"name": entry.name, **chosen, **bound}
@@ -160,7 +165,9 @@ def _parse_networks(
         for key in SHARED:
             owned, own = data.get(key), arguments.get(key)
             if isinstance(owned, int) and isinstance(own, int) and owned != own:
-                problems.append(f"{where}.{key}: found {own}, but data.{key} is {owned}; write ${{data.{key}}}")
+                expected = f"{owned}, the value of data.{key}"
+                fix = f"write ${{data.{key}}}"
+                problems.append(Problem(key=f"{where}.{key}", found=own, expected=expected, fix=fix))
         if "image_size" in entry.facts:
             sizes[role] = _size_needed(entry, arguments)
     problems.extend(_check_image_size(data.get("image_size"), sizes))
@@ -178,7 +185,7 @@ def _size_needed(entry: Entry, arguments: Mapping[str, Any]) -> dict[str, Any]:
     return need
 
 
-def _check_image_size(size: Any, needs: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+def _check_image_size(size: Any, needs: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:
     if not isinstance(size, int) or size <= 0:
         return
     unsuited: dict[str, list[str]] = {}
@@ -190,8 +197,8 @@ def _check_image_size(size: Any, needs: Mapping[str, Mapping[str, Any]]) -> Iter
         below = next((s for s in range(min(size, 8192), 0, -1) if _suits(s, need)), None)
         above = next((s for s in range(size, 8193) if _suits(s, need)), None)
         near = " or ".join(str(s) for s in (below, above) if s is not None)
-        roles_text = f"the network {roles[0]} takes" if len(roles) == 1 else f"the networks {', '.join(roles)} take"
-        yield f"data.image_size: found {size}, but {roles_text} {words}; use {near}"
+        of_roles = f"for the network{'s' if len(roles) > 1 else ''} {', '.join(roles)}"
+        yield Problem(key="data.image_size", found=size, expected=f"{words} {of_roles}", fix=f"use {near}")
 
 
 def _suits(size: int, need: Mapping[str, Any]) -> bool:
@@ -218,9 +225,9 @@ def _parse_optimizers(
     nodes: Mapping[str, Any], networks: Mapping[str, Any], facts: Mapping[str, Any], problems: Problems
 ) -> dict[str, Any]:
     if "networks" in facts:
-        roles = [role for role in facts.get("trained", facts["networks"]) if _learns(networks.get(role))]
+        roles = [role for role in facts.get("trained", facts["networks"]) if _is_trainable(networks.get(role))]
         known = (*facts["networks"], *facts.get("optional_networks", ()))
-        optional = [role for role in known if role not in roles and _learns(networks.get(role))]
+        optional = [role for role in known if role not in roles and _is_trainable(networks.get(role))]
         problems.extend(same_keys(nodes, roles, optional, "model.optimizers", "role"))
     parsed = {}
     for role, node in nodes.items():
@@ -234,8 +241,8 @@ def _parse_optimizers(
     return parsed
 
 
-def _learns(network: Mapping[str, Any] | None) -> bool:
-    """Tell whether a network has parameters, as far as it is known."""
+def _is_trainable(network: Mapping[str, Any] | None) -> bool:
+    """Return whether a network has parameters; True for one that is not known."""
     return network is None or bool(NETWORKS.facts(network["name"]).get("trainable", True))
 
 
@@ -267,12 +274,12 @@ def _check_weights(nodes: Mapping[str, Any], facts: Mapping[str, Any], problems:
 
 
 def _check_schedule(value: Any, where: str, problems: Problems) -> None:
-    if holds_unknown(value) or fitted(value, None, where, problems) is UNKNOWN:
+    if holds_unknown(value) or coerced(value, None, where, problems) is UNKNOWN:
         return
     try:
         schedules.parse(value)
     except UserError as error:
-        problems.append(f"{where}: {error}")
+        problems.extend(error.inside(where).problems)
 
 
 def _check_loggers(nodes: Any, problems: Problems) -> None:
@@ -292,31 +299,35 @@ def check_metrics(nodes: Any, problems: Problems) -> None:
             bind_entry(entry, {key: value for key, value in node.items() if key != "name"}, where, problems)
 
 
-def _check_target(node: Mapping[str, Any], where: str, problems: Problems, handed: Iterable[str]) -> None:
+def _check_target(node: Mapping[str, Any], where: str, problems: Problems, injected: Iterable[str]) -> None:
     """Check a node that names third-party code by import path; its source is read, not imported."""
     target = node.get("_target_")
     path = f"{where}._target_"
     if target == MISSING or target is UNKNOWN:
-        fitted(target, "str", path, problems)
+        coerced(target, "str", path, problems)
         return
     if not isinstance(target, str) or "." not in target or not all(part.isidentifier() for part in target.split(".")):
-        problems.append(f"{path}: found {target!r}, expected an import path such as torch.optim.Adam")
+        problems.append(Problem(key=path, found=target, expected="an import path such as torch.optim.Adam"))
         return
     if misses(target):
-        problems.append(f"{path}: nothing is found at the import path {target!r}; is it spelt right and installed?")
+        problems.append(
+            Problem("this import path names nothing", key=path, found=target, fix="correct it, or install its package")
+        )
         return
     for key, value in node.items():
-        fitted(value, None, f"{where}.{key}", problems)
+        coerced(value, None, f"{where}.{key}", problems)
     entry = described(target)
     if entry is not None and not entry.accepts_any:
-        known = [p.name for p in entry.parameters if p.name not in set(handed)]
+        known = [p.name for p in entry.parameters if p.name not in set(injected)]
         for key in node:
             if key not in known and key != "_target_":
-                problems.append(f"{where}.{key}: {target} has no such argument{among(key, known)}")
+                problems.append(
+                    Problem(f"{target} has no argument", key=f"{where}.{key}", found=key, known=tuple(known))
+                )
 
 
 def _activate(names: Any, problems: Problems) -> None:
     try:
         plugins.activate(names if isinstance(names, list) else [])
     except UserError as error:
-        problems.append(str(error))
+        problems.extend(error.problems)

@@ -1,7 +1,7 @@
-"""Fit a value from YAML to an annotation that is known only as source text.
+"""Coerce a value from YAML to an annotation that is known only as source text.
 
-The text is read, never evaluated, so that a signature can be checked without importing what it mentions. What
-the reader does not know (`nn.Module`, a type alias) accepts everything.
+The text is read and never evaluated, so a signature is checked without an import. An unknown type (`nn.Module`, a
+type alias) accepts everything.
 """
 
 import ast
@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 UNKNOWN = object()
-"""Stands for a value that could not be found out; it fits everything, its problem is reported already."""
+"""Stands for a value with a problem that is reported already; it fits every annotation."""
 
 MISSING = "???"
-"""What YAML says for a value that the user must give."""
+"""The YAML text of a value that the user must give."""
 
 _SEQUENCES = {"list", "List", "Sequence", "Iterable", "Collection"}
 _MAPPINGS = {"dict", "Dict", "Mapping", "MutableMapping"}
@@ -29,29 +29,33 @@ _WORDS = {
 
 
 def holds_unknown(value: Any) -> bool:
-    """Return whether a value, or one within a mapping, could not be found out."""
+    """Return whether a value, or one within a mapping, is UNKNOWN."""
     return any(map(holds_unknown, value.values())) if isinstance(value, dict) else value is UNKNOWN
 
 
 class CoercionError(Exception):
-    """A value does not fit; the argument says in words what was expected."""
+    """A value does not fit an annotation; `expected` is the annotation in words."""
+
+    def __init__(self, expected: str = "") -> None:
+        super().__init__(expected)
+        self.expected = expected
 
 
-def fit(value: Any, annotation: str | None) -> Any:
-    """Return `value` in the form that `annotation` asks for, or raise CoercionError with what was expected in words.
+def coerce(value: Any, annotation: str | None) -> Any:
+    """Return `value` in the form that `annotation` asks for, or raise CoercionError.
 
     Whole floats become int where int is asked (1e5 iterations), int becomes float where float is asked.
 
-    >>> fit(1e5, "int"), fit(1, "float | None"), fit([1, 2], "tuple[float, float]")
+    >>> coerce(1e5, "int"), coerce(1, "float | None"), coerce([1, 2], "tuple[float, float]")
     (100000, 1.0, [1.0, 2.0])
     """
     if annotation is None or value is UNKNOWN:
         return value
-    return _fit(value, _parsed(annotation))
+    return _coerce(value, _parsed(annotation))
 
 
 def in_words(annotation: str) -> str:
-    """Return what an annotation accepts, for messages.
+    """Return an annotation in words, for messages.
 
     >>> in_words("int | None"), in_words("Sequence[str]"), in_words("Literal['a', 'b']")
     ('a whole number or null', 'a list, each a text', "'a' or 'b'")
@@ -93,26 +97,26 @@ def _items(node: ast.Subscript) -> list[ast.expr]:
     return list(node.slice.elts) if isinstance(node.slice, ast.Tuple) else [node.slice]
 
 
-def _fit(value: Any, node: ast.expr) -> Any:
+def _coerce(value: Any, node: ast.expr) -> Any:
     members = _members(node)
     # An exact match comes before one that converts, so that 1 stays 1 in `float | int`.
     for convert in (False, True):
         for member in members:
             try:
-                return _fit_one(value, member, convert)
+                return _coerce_one(value, member, convert)
             except CoercionError:
                 continue
     raise CoercionError(_words(node))
 
 
-def _fit_one(value: Any, node: ast.expr, convert: bool) -> Any:
+def _coerce_one(value: Any, node: ast.expr, convert: bool) -> Any:
     base = node.value if isinstance(node, ast.Subscript) else node
     name = _name(base)
     if name in _SCALARS:
-        fitted = _SCALARS[name](value, convert)
-        if fitted is None and name != "None":
+        scalar = _SCALARS[name](value, convert)
+        if scalar is None and name != "None":
             raise CoercionError
-        return fitted
+        return scalar
     if name == "Literal":
         assert isinstance(node, ast.Subscript)
         allowed = [ast.literal_eval(item) for item in _items(node)]
@@ -120,28 +124,28 @@ def _fit_one(value: Any, node: ast.expr, convert: bool) -> Any:
             return value
         raise CoercionError
     if name in _SEQUENCES:
-        return [_fit(v, _items(node)[0]) if isinstance(node, ast.Subscript) else v for v in _as_list(value)]
+        return [_coerce(v, _items(node)[0]) if isinstance(node, ast.Subscript) else v for v in _as_list(value)]
     if name in _TUPLES:
-        return _fit_tuple(_as_list(value), node)
+        return _coerce_tuple(_as_list(value), node)
     if name in _MAPPINGS:
         if not isinstance(value, dict):
             raise CoercionError
         if not isinstance(node, ast.Subscript) or len(_items(node)) != 2:
             return value
         of_key, of_value = _items(node)
-        return {_fit(k, of_key): _fit(v, of_value) for k, v in value.items()}
-    return value  # a type that cannot be judged from its name
+        return {_coerce(k, of_key): _coerce(v, of_value) for k, v in value.items()}
+    return value  # a type that is not known by its name
 
 
-def _fit_tuple(value: list[Any], node: ast.expr) -> list[Any]:
+def _coerce_tuple(value: list[Any], node: ast.expr) -> list[Any]:
     if not isinstance(node, ast.Subscript):
         return value
     items = _items(node)
     if len(items) == 2 and isinstance(items[1], ast.Constant) and items[1].value is Ellipsis:
-        return [_fit(v, items[0]) for v in value]
+        return [_coerce(v, items[0]) for v in value]
     if len(value) != len(items):
         raise CoercionError
-    return [_fit(v, item) for v, item in zip(value, items, strict=True)]
+    return [_coerce(v, item) for v, item in zip(value, items, strict=True)]
 
 
 def _as_list(value: Any) -> list[Any]:
