@@ -83,7 +83,7 @@ def test_plugin_joins(plugin: None) -> None:
 
 def test_unknown_names_suggest() -> None:
     with pytest.raises(
-        UserError, match=r"unknown network 'stargan_v2_genrator'; did you mean 'stargan_v2_generator'\?"
+        UserError, match=r"unknown network 'stargan_v2_genrator'. Did you mean 'stargan_v2_generator'\?"
     ):
         REGISTRIES["networks"].get("stargan_v2_genrator")
 
@@ -162,11 +162,11 @@ def test_duplicates_name_both_owners(package: tuple[str, Path]) -> None:
     part = "from translate.registry.registry import NETWORKS\n@NETWORKS.register('twice')\ndef f(): ...\n"
     (folder / "a.py").write_text(part)
     (folder / "b.py").write_text(part)
-    with pytest.raises(UserError, match=rf"network 'twice' is registered twice: by {name}\.a:\d and by {name}\.b:\d"):
+    with pytest.raises(UserError, match=rf"network 'twice' is registered twice, in {name}\.a:\d and in {name}\.b:\d"):
         Registry("network", name).index()
     registry = Registry("thing", name)
     registry.register("x")(test_duplicates_name_both_owners)
-    with pytest.raises(UserError, match=rf"thing 'x' is registered twice: by {__name__}:\d+ and by {__name__}:\d+"):
+    with pytest.raises(UserError, match=rf"thing 'x' is registered twice, in {__name__}:\d+ and in {__name__}:\d+"):
         registry.register("x")(test_signatures)
 
 
@@ -195,7 +195,7 @@ def test_parts_of_a_notebook_join() -> None:
 def test_unknown_plugins_are_refused() -> None:
     with pytest.raises(UserError, match="'no_such_lab' is not found"):
         plugins.activate(["no_such_lab"])
-    with pytest.raises(UserError, match="is not the name of a package"):
+    with pytest.raises(UserError, match="expected the name of a package"):
         plugins.activate(["my-lab/x"])
 
 

@@ -51,59 +51,59 @@ MISTAKES = [
     ("metrics={mine:{name:local}}", "add them with two plus signs: ++metrics={mine:{name:local}}"),
     ("name=${epochs:x}", "name: "),
     ("a\nb=3", "a\\nb=3: this override cannot be read"),
-    ("+modl=3", "modl: unknown key; did you mean 'model'?"),
+    ("+modl=3", "modl: unknown key 'modl'. Did you mean 'model'?"),
     ("seed=a", "seed: found 'a', expected a whole number"),
     ("seed=-1", "seed: found -1, expected 0 to 2^64 - 1"),
     ("seed=18446744073709551616", "expected 0 to 2^64 - 1"),
     ("seed=null", "seed: found None, expected a whole number"),
     ("iterations=1.5", "iterations: found 1.5, expected a whole number"),
     ("iterations=0", "iterations: found 0, expected at least 1"),
-    ("sample_every=0", "sample_every: found 0, expected at least 1; null switches it off"),
+    ("sample_every=0", "sample_every: found 0, expected at least 1, or null to switch it off"),
     ("checkpoint_every=-1", "checkpoint_every: found -1"),
     ("name=../x", "name: found '../x', expected a plain name"),
     ("seed=${sed}", "seed: Interpolation key 'sed' not found"),
-    ("seed=???", "seed: you must give this, a whole number; write seed=..."),
-    ("data.image_size=48", "data.image_size: found 48, but the network discriminator takes a power of two of at least 32; use 32 or 64"),
-    ("data.image_size=10000000000000", "a power of two of at least 32; use 8192"),
-    ("data.image_size=16", "of at least 32; use 32"),
+    ("seed=???", "seed: you must give this; expected a whole number. Fix: write seed=..."),
+    ("data.image_size=48", "data.image_size: found 48, expected a power of two of at least 32 for the network discriminator. Fix: use 32 or 64"),
+    ("data.image_size=10000000000000", "a power of two of at least 32 for the network discriminator. Fix: use 8192"),
+    ("data.image_size=16", "of at least 32 for the network discriminator. Fix: use 32"),
     ("data.num_workers=-1", "data.num_workers: found -1, expected at least 0"),
-    ("data.max_bad_fraction=2.0", "data.max_bad_fraction: found 2.0, expected a share"),
-    ("data.domains=[red]", "data.domains: found only 'red', but model=my_lab_painter_gan translates between domains"),
+    ("data.max_bad_fraction=2.0", "data.max_bad_fraction: found 2.0, expected a fraction from 0 to 1"),
+    ("data.domains=[red]", "data.domains: found only 'red', expected 2 or more for the model 'my_lab_painter_gan'"),
     ("data.domains=[red,gren]", "my_lab_dots has no domain 'gren'"),
     ("data.num_images=few", "data.num_images: found 'few', expected a whole number"),
-    ("+data.num_image=3", "data.num_image: unknown key; did you mean 'num_images'?"),
-    ("+data.split=val", "data.split: this is handed to 'my_lab_dots' by the program"),
-    ("data.name=my_lab_dot", "data.name: unknown data set 'my_lab_dot'; did you mean 'my_lab_dots'?"),
+    ("+data.num_image=3", "data.num_image: the data set 'my_lab_dots' has no argument 'num_image'. Did you mean 'num_images'?"),
+    ("+data.split=val", "data.split: the program gives this argument to 'my_lab_dots'. Fix: remove it"),
+    ("data.name=my_lab_dot", "data.name: unknown data set 'my_lab_dot'. Did you mean 'my_lab_dots'?"),
     ("trainer.precision=bf16", "trainer.precision: found 'bf16', expected '32-true' or 'bf16-mixed'"),
-    ("trainer.devices=3", "data.batch_size: found 8, the batch of all processes together, which cannot be split over 3"),
+    ("trainer.devices=3", "data.batch_size: the global batch is split evenly; found 8, expected a multiple of 3"),
     ("trainer.devices=0", "trainer.devices: found 0, expected 1 or more"),
     ("model.name=my_lab_painter", "model.name: unknown model 'my_lab_painter'"),
-    ("+model.latent_siz=3", "model.latent_siz: unknown key; did you mean 'latent_size'?"),
+    ("+model.latent_siz=3", "model.latent_siz: the model 'my_lab_painter_gan' has no argument 'latent_siz'. Did you mean 'latent_size'?"),
     ("model.ema_decay=slow", "model.ema_decay: found 'slow', expected a number"),
-    ("+model.seed=3", "model.seed: this is handed to"),
-    ("+model.networks.generator.widht=3", "model.networks.generator.widht: unknown key; did you mean 'width'? The network 'my_lab_painter' takes num_domains, width"),
+    ("+model.seed=3", "model.seed: the program gives this argument to"),
+    ("+model.networks.generator.widht=3", "model.networks.generator.widht: the network 'my_lab_painter' has no argument 'widht'. Did you mean 'width'? Known: num_domains, width"),
     ("model.networks.generator.width=w", "model.networks.generator.width: found 'w', expected a whole number"),
-    ("model.networks.generator.num_domains=5", "model.networks.generator.num_domains: found 5, but data.num_domains is 3; write ${data.num_domains}"),
-    ("model.networks.discriminator.image_size=64", "found 64, but data.image_size is 32"),
-    ("model.networks.generator.name=my_lab_pinter", "unknown network 'my_lab_pinter'; did you mean 'my_lab_painter'?"),
+    ("model.networks.generator.num_domains=5", "model.networks.generator.num_domains: found 5, expected 3, the value of data.num_domains. Fix: write ${data.num_domains}"),
+    ("model.networks.discriminator.image_size=64", "found 64, expected 32, the value of data.image_size"),
+    ("model.networks.generator.name=my_lab_pinter", "unknown network 'my_lab_pinter'. Did you mean 'my_lab_painter'?"),
     ("model.networks.generator=3", "model.networks.generator: found 3, expected a mapping"),
-    ("~model.networks.generator", "model.networks.generator: the key is missing; the model needs it"),
-    ("+model.networks.extra={name:my_lab_painter,num_domains:3}", "model.networks.extra: unknown role. The model has generator, discriminator"),
-    ("model.optimizers.generator._target_=torch.optim.Adan", "nothing is found at the import path 'torch.optim.Adan'"),
+    ("~model.networks.generator", "model.networks.generator: the key is missing; expected this role of the model"),
+    ("+model.networks.extra={name:my_lab_painter,num_domains:3}", "model.networks.extra: unknown role 'extra'. Known: generator, discriminator"),
+    ("model.optimizers.generator._target_=torch.optim.Adan", "this import path names nothing; found 'torch.optim.Adan'"),
     ("model.optimizers.generator._target_=Adam", "expected an import path such as torch.optim.Adam"),
-    ("+model.optimizers.generator.beta=3", "torch.optim.Adam has no such argument; did you mean 'betas'?"),
+    ("+model.optimizers.generator.beta=3", "torch.optim.Adam has no argument 'beta'. Did you mean 'betas'?"),
     ("model.optimizers.generator.lr=fast", "model.optimizers.generator.lr: found 'fast', expected a number or a mapping"),
-    ("model.optimizers.generator.lr={schedule:linear,start:1}", "schedule 'linear' needs the key 'end'"),
+    ("model.optimizers.generator.lr={schedule:linear,start:1}", "model.optimizers.generator.lr.end: the schedule 'linear' needs this key"),
     ("~model.optimizers.generator", "model.optimizers.generator: the key is missing"),
     ("model.losses.adversarial.name=hing", "unknown loss 'hing'"),
-    ("+model.losses.cycle={name:l1}", "model.losses.cycle: unknown slot. The model has adversarial"),
+    ("+model.losses.cycle={name:l1}", "model.losses.cycle: unknown slot 'cycle'. Known: adversarial"),
     ("~model.losses.adversarial", "model.losses.adversarial: the key is missing"),
     ("~model.weights.generator.cycle", "model.weights.generator.cycle: the key is missing"),
-    ("+model.weights.generator.zzz=1", "model.weights.generator.zzz: unknown term. The model has adversarial, cycle"),
+    ("+model.weights.generator.zzz=1", "model.weights.generator.zzz: unknown term 'zzz'. Known: adversarial, cycle"),
     ("model.weights.generator.cycle={schedule:[]}", "unknown schedule []. Known: constant, linear"),
-    ("model.weights.generator.cycle={schedule:linaer}", "unknown schedule 'linaer'; did you mean 'linear'?"),
+    ("model.weights.generator.cycle={schedule:linaer}", "unknown schedule 'linaer'. Did you mean 'linear'?"),
     ("+model.weights.mapping={}", "model.weights.mapping: unknown phase"),
-    ("+logger.tb={_target_:pytorch_lightning.loggers.TensorBordLogger}", "nothing is found at the import path"),
+    ("+logger.tb={_target_:pytorch_lightning.loggers.TensorBordLogger}", "this import path names nothing"),
     ("+logger.tb=3", "logger.tb: found 3, expected a mapping"),
     ("+metrics.m={name:nothing}", "metrics.m.name: unknown metric 'nothing'"),
 ]  # fmt: skip
@@ -123,7 +123,7 @@ def test_the_small_configuration_is_good(problems_of: Problems) -> None:
 
 def test_a_misspelt_key_is_said_once(problems_of: Problems) -> None:
     (problem,) = problems_of("~model.weights.generator.cycle", "+model.weights.generator.cylce=1")
-    assert "model.weights.generator.cylce: unknown term; did you mean 'cycle'?" in problem
+    assert "model.weights.generator.cylce: unknown term 'cylce'. Did you mean 'cycle'?" in problem
 
 
 def test_all_problems_come_at_once(problems_of: Problems) -> None:
@@ -152,7 +152,7 @@ def test_missing_arguments_and_groups(small: list[str]) -> None:
     with pytest.raises(ConfigError) as caught:
         check(tree)
     assert len(caught.value.problems) == 2
-    assert "num_domains: the network 'my_lab_painter' needs this key, a whole number" in str(caught.value)
+    assert "num_domains: the network 'my_lab_painter' needs this key; expected a whole number" in str(caught.value)
     assert "trainer: the key is missing" in str(caught.value)
 
 
@@ -205,9 +205,9 @@ def test_misspelt_key_in_an_experiment(small: list[str], tmp_path: Path, monkeyp
     with pytest.raises(ConfigError) as caught:
         load([*small, "experiments=study/a"])
     text = str(caught.value)
-    assert "iteratoins: unknown key; did you mean 'iterations'?" in text
-    assert "trainer.devises: unknown key; did you mean 'devices'?" in text
-    assert "model.weigths: unknown key; did you mean 'weights'?" in text
+    assert "iteratoins: unknown key 'iteratoins'. Did you mean 'iterations'?" in text
+    assert "trainer.devises: unknown key 'devises'. Did you mean 'devices'?" in text
+    assert "model.weigths: the model 'my_lab_painter_gan' has no argument 'weigths'. Did you mean 'weights'?" in text
     with pytest.raises(ConfigError, match=r"b\.yaml:\d+: this is not YAML"):
         load([*small, "experiments=study/b"])
 

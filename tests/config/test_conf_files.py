@@ -24,10 +24,13 @@ def problems(*overrides: str) -> list[str]:
     try:
         load(overrides, scan=False)
     except ConfigError as error:
-        if any(" of every image, but data=" in problem for problem in map(str, error.problems)):
+        if any("of every image" in problem.what for problem in error.problems):
             return []
-        theirs = ("you must give this", " domains; choose them by data.domains=")
-        return [problem for problem in map(str, error.problems) if not any(words in problem for words in theirs)]
+        return [
+            str(problem)
+            for problem in error.problems
+            if problem.what != "you must give this" and not problem.fix.startswith("choose them by data.domains=")
+        ]
     return []
 
 

@@ -42,19 +42,19 @@ def test_facts_of_all_parts_reach_the_networks() -> None:
         ("", "data.parts: found none, expected two data sets or more"),
         (GOOD, "data.parts: found a, expected two data sets or more"),
         (f"{GOOD}, b: 3", "data.parts.b: found 3, expected a mapping"),
-        (f"{GOOD}, b: {{}}", "data.parts.b: the key 'name' is missing; it is one of"),
-        (f"{GOOD}, b: {{name: critterz}}", "data.parts.b.name: unknown data set 'critterz'; did you mean 'critters'?"),
-        (f"{GOOD}, b: {{name: folder}}", "data.parts.b.root: the data set 'folder' needs this key, a text"),
-        (f"{GOOD}, b: {{name: folder, root: ???}}", "data.parts.b.root: you must give this, a text; write data.parts.b.root=..."),
+        (f"{GOOD}, b: {{}}", "data.parts.b: the key 'name' is missing. Known: "),
+        (f"{GOOD}, b: {{name: critterz}}", "data.parts.b.name: unknown data set 'critterz'. Did you mean 'critters'?"),
+        (f"{GOOD}, b: {{name: folder}}", "data.parts.b.root: the data set 'folder' needs this key; expected a text"),
+        (f"{GOOD}, b: {{name: folder, root: ???}}", "data.parts.b.root: you must give this; expected a text. Fix: write data.parts.b.root=..."),
         (f"{GOOD}, b: {{name: folder, root: /nowhere/at/all}}", "data.parts.b.root: there is no folder /nowhere/at/all"),
-        (f"{GOOD}, b: {{name: critters, num_image: 3}}", "data.parts.b.num_image: unknown key; did you mean 'num_images'?"),
+        (f"{GOOD}, b: {{name: critters, num_image: 3}}", "data.parts.b.num_image: the data set 'critters' has no argument 'num_image'. Did you mean 'num_images'?"),
         (f"{GOOD}, b: {{name: critters, num_images: few}}", "data.parts.b.num_images: found 'few', expected a whole number"),
-        (f"{GOOD}, b: {{name: critters, split: val}}", "data.parts.b.split: this is handed to 'critters' by the program"),
+        (f"{GOOD}, b: {{name: critters, split: val}}", "data.parts.b.split: the program gives this argument to 'critters'"),
         (f"{GOOD}, b: {{name: critters, labels: species}}", "data.parts.b.labels: found 'species', expected 'attributes' or 'domain' or null"),
         (f"{GOOD}, b: {{name: critters, domains: [fxo]}}", "data.parts.b.domains: critters has no domain 'fxo'; did you mean 'fox'?"),
         (f"{GOOD}, b: {{name: critters, domains: fox}}", "data.parts.b.domains: found 'fox', expected a list, each a text or null"),
         (f"{GOOD}, b: {{name: critters, world_seed: ${{sed}}}}", "data.parts.b.world_seed: Interpolation key 'sed' not found"),
-        (f"{GOOD}, b: {{name: joint, parts: {{{GOOD}, c: {{name: critters, num_image: 3}}}}}}", "data.parts.b.parts.c.num_image: unknown key"),
+        (f"{GOOD}, b: {{name: joint, parts: {{{GOOD}, c: {{name: critters, num_image: 3}}}}}}", "data.parts.b.parts.c.num_image: the data set 'critters' has no argument 'num_image'"),
     ],
 )  # fmt: skip
 def test_mistake_in_a_part_is_one_sentence(parts: str, sentence: str) -> None:
@@ -99,7 +99,7 @@ def test_the_image_size_can_be_halved_as_often_as_a_network_has_layers(size: int
     parts = f"{GOOD}, b: {{name: critters}}"
     (problem,) = problems(parts, f"data.image_size={size}")
     assert problem == (
-        f"data.image_size: found {size}, but the network discriminator takes a size divisible by 64; use {near}"
+        f"data.image_size: found {size}, expected a size divisible by 64 for the network discriminator. Fix: use {near}"
     )
     assert problems(parts, f"data.image_size={size}", "model.networks.discriminator.num_layers=5") == []
 

@@ -15,7 +15,7 @@ from translate.config import renamed
 from translate.config.check import check
 from translate.config.compose import load
 from translate.config.resume import resumed
-from translate.config.schema import RunConfig, experiment, read_yaml, to_mapping, to_yaml
+from translate.config.schema import RunConfig, experiment_key, read_yaml, to_mapping, to_yaml
 from translate.errors import ConfigError
 from translate.weights import format
 
@@ -74,7 +74,7 @@ def test_deleting_and_several_values() -> None:
 
 def test_every_old_name_is_gone_and_every_new_one_is_there() -> None:
     config = to_mapping(load([*CRITTERS]))
-    keys = set(experiment(config, frozenset()))
+    keys = set(experiment_key(config, frozenset()))
     for old, new in renamed.RENAMED.items():
         assert not any(renamed._matches(old, key) for key in keys)
         if "val_fraction" not in new:  # of data sets on disk
@@ -144,7 +144,7 @@ def test_a_saved_run_of_the_previous_version(tmp_path: Path, warnings: pytest.Lo
     saved = as_before(config)
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(saved))
     assert read_yaml(tmp_path / "config.yaml") == yaml.safe_load(to_yaml(config))
-    assert experiment(saved) == experiment(to_mapping(config))
+    assert experiment_key(saved) == experiment_key(to_mapping(config))
     assert same(check(saved), config)  # as the header of a checkpoint holds it
     assert warnings.messages == []
 

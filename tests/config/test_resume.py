@@ -12,7 +12,7 @@ from translate.config.check import check
 from translate.config.command_line import configuration, place_of
 from translate.config.compose import load
 from translate.config.resume import finished, resumed, unfinished
-from translate.config.schema import RESULT_NEUTRAL_KEYS, RunConfig, experiment, read_yaml, to_mapping, to_yaml
+from translate.config.schema import RESULT_NEUTRAL_KEYS, RunConfig, experiment_key, read_yaml, to_mapping, to_yaml
 from translate.errors import ConfigError, UserError
 from translate.runs.folder import RunFolder
 
@@ -46,7 +46,7 @@ def test_values_are_set_on_top(small: list[str], tmp_path: Path) -> None:
     found = resumed(folder, ["iterations=20", "data.num_workers=2", "trainer=ddp_cpu"])
     assert (found.seed, found.iterations, found.data.num_workers, found.trainer.devices) == (7, 20, 2, 2)
     assert found.resume == str(folder)
-    assert experiment(to_mapping(found), RESULT_NEUTRAL_KEYS | {"iterations"}) == experiment(
+    assert experiment_key(to_mapping(found), RESULT_NEUTRAL_KEYS | {"iterations"}) == experiment_key(
         to_mapping(config), RESULT_NEUTRAL_KEYS | {"iterations"}
     )
     assert RunFolder(folder).newest_iteration() == 10
@@ -147,5 +147,5 @@ def test_a_run_from_before_a_key_existed_is_the_same_experiment(tmp_path: Path) 
         key: value for key, value in saved["model"]["networks"]["generator"].items() if key != "w_hpf"
     }
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(saved))
-    assert experiment(read_yaml(tmp_path / "config.yaml")) == experiment(to_mapping(config))
-    assert experiment(read_yaml(tmp_path / "config.yaml")) != experiment(to_mapping(load(["model.r1_every=2"])))
+    assert experiment_key(read_yaml(tmp_path / "config.yaml")) == experiment_key(to_mapping(config))
+    assert experiment_key(read_yaml(tmp_path / "config.yaml")) != experiment_key(to_mapping(load(["model.r1_every=2"])))

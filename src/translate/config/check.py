@@ -4,6 +4,7 @@ Every rule yields problems: key, found, expected, fix. All of them are collected
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import MISSING as NO_DEFAULT
 from dataclasses import fields
 from inspect import formatannotation
 from typing import Any
@@ -89,9 +90,14 @@ def parse_data(node: Any, problems: Problems) -> dict[str, Any]:
         return values
     entry = entry_of(DATASETS, values, "data", problems)
     if entry is not None:
-        common = [field.name for field in fields(DataConfig)]
+        common = _written_keys(DataConfig)
         values["arguments"] = _bind_dataset(entry, values["arguments"], "data", problems, INJECTED_INTO_DATASET, common)
     return values
+
+
+def _written_keys(cls: type) -> list[str]:
+    """Return the keys of a group that a configuration file writes; the others have defaults and are filled in."""
+    return [field.name for field in fields(cls) if field.default is NO_DEFAULT and field.default_factory is NO_DEFAULT]
 
 
 def _bind_dataset(
@@ -132,7 +138,7 @@ def parse_model(node: Any, data: Mapping[str, Any], problems: Problems) -> dict[
     entry = entry_of(MODELS, values, "model", problems)
     facts = entry.facts if entry is not None else {}
     if entry is not None:
-        common = [field.name for field in fields(ModelConfig)]
+        common = _written_keys(ModelConfig)
         values["arguments"] = bind_entry(entry, values["arguments"], "model", problems, INJECTED_INTO_MODEL, common)
     values["networks"] = _parse_networks(_parts(values, "networks"), facts, data, problems)
     values["optimizers"] = _parse_optimizers(_parts(values, "optimizers"), values["networks"], facts, problems)

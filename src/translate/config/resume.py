@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from translate.config import check as checks
 from translate.config.compose import Prepared, compose, open_datasets, plain
 from translate.config.overrides import apply, is_choice, read
-from translate.config.schema import RESULT_NEUTRAL_KEYS, RunConfig, experiment, read_yaml, to_mapping
+from translate.config.schema import RESULT_NEUTRAL_KEYS, RunConfig, experiment_key, read_yaml, to_mapping
 from translate.config.search_path import groups
 from translate.errors import ConfigError, Problem, Problems, UserError
 from translate.metrics.selection import protocol_of
@@ -79,7 +79,7 @@ def unfinished(config: RunConfig, runs: Path = RUNS) -> Path | None:
     the number of iterations may differ, and decides with `config` whether a run is finished. One that was killed
     while it was evaluated is not.
     """
-    wanted = experiment(to_mapping(config), RESULT_NEUTRAL_KEYS | _LENGTH)
+    wanted = experiment_key(to_mapping(config), RESULT_NEUTRAL_KEYS | _LENGTH)
     best: tuple[float, Path] | None = None
     for folder in run_folders(runs):
         newest = folder.newest_iteration()
@@ -88,7 +88,7 @@ def unfinished(config: RunConfig, runs: Path = RUNS) -> Path | None:
         saved = read_yaml(folder.config_file)
         if newest == config.iterations and (saved.get("iterations") != newest or _measured(config, folder.path)):
             continue
-        if saved.get("name") != config.name or experiment(saved, RESULT_NEUTRAL_KEYS | _LENGTH) != wanted:
+        if saved.get("name") != config.name or experiment_key(saved, RESULT_NEUTRAL_KEYS | _LENGTH) != wanted:
             continue
         written = max(path.stat().st_mtime for path in folder.checkpoints().values())
         if best is None or written > best[0]:
@@ -98,7 +98,7 @@ def unfinished(config: RunConfig, runs: Path = RUNS) -> Path | None:
 
 def same_experiment(config: RunConfig, saved: Mapping[str, Any], without: frozenset[str] = RESULT_NEUTRAL_KEYS) -> bool:
     """Tell whether a saved configuration agrees with `config` in all keys that can change the result."""
-    return experiment(saved, without) == experiment(to_mapping(config), without)
+    return experiment_key(saved, without) == experiment_key(to_mapping(config), without)
 
 
 def finished(config: RunConfig, folder: Path) -> bool:
@@ -126,7 +126,7 @@ def going_on(config: RunConfig, folder: Path) -> Path | None:
     saved = read_yaml(folder / CONFIG_FILE)
     without = RESULT_NEUTRAL_KEYS | _LENGTH
     if not same_experiment(config, saved, without):
-        now, before = experiment(to_mapping(config), without), experiment(saved, without)
+        now, before = experiment_key(to_mapping(config), without), experiment_key(saved, without)
         key = min(key for key in now.keys() | before.keys() if now.get(key) != before.get(key))
         raise UserError(
             f"{folder} holds another experiment, its {key} is {before.get(key)}, not {now.get(key)}",

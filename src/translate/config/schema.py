@@ -199,7 +199,7 @@ def _defaults(registry: Registry, node: Mapping[str, Any], but: Sequence[str] = 
     return {p.name: p.default for p in parameters if not p.required and p.is_literal and p.name not in but}
 
 
-def experiment(tree: Mapping[str, Any], without: frozenset[str] = RESULT_NEUTRAL_KEYS) -> dict[str, Any]:
+def experiment_key(tree: Mapping[str, Any], without: frozenset[str] = RESULT_NEUTRAL_KEYS) -> dict[str, Any]:
     """Return what identifies the experiment: a flat mapping `a.b.c -> value` without the given keys.
 
     Keys that model and networks were not told have their defaults, so a run from before a key existed is still known.

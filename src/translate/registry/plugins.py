@@ -25,9 +25,13 @@ def activate(names: Iterable[str]) -> None:
         if name in packages():
             continue
         if not all(part.isidentifier() for part in name.split(".")):
-            raise UserError(f"plugins: {name!r} is not the name of a package; write for example plugins=[my_lab]")
+            raise UserError(key="plugins", found=name, expected="the name of a package such as my_lab")
         if locate(name) is None:
-            raise UserError(f"plugins: the package {name!r} is not found; install it, or run where it lies")
+            raise UserError(
+                f"the package {name!r} is not found",
+                key="plugins",
+                fix="install it, or work in the folder that holds it",
+            )
         _activated.append(name)
 
 
@@ -78,8 +82,9 @@ def _installed() -> tuple[str, ...]:
         if locate(package) is None:
             owner = entry.dist.name if entry.dist else "unknown"
             raise UserError(
-                f"the installed plug-in {entry.name!r} of the distribution {owner!r} names the package "
-                f"{package!r}, which is not found; reinstall or uninstall that distribution"
+                f"the installed plug-in {entry.name!r} of the distribution {owner!r} names the package {package!r}, "
+                "which does not exist",
+                fix="reinstall or uninstall that distribution",
             )
         found.append(package)
     return tuple(found)

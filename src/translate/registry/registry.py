@@ -11,7 +11,7 @@ import importlib
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from translate.errors import UserError, among
+from translate.errors import UserError
 from translate.registry import plugins
 from translate.registry.signatures import Entry, defined_at, inspected, registered
 
@@ -36,10 +36,8 @@ class Registry:
 
         def decorate(target: T) -> T:
             if name in self._objects:
-                raise UserError(
-                    f"{self.kind} {name!r} is registered twice: by {defined_at(self._objects[name])} and by "
-                    f"{defined_at(target)}; rename one of them"
-                )
+                places = (defined_at(self._objects[name]), defined_at(target))
+                raise self._registered_twice(name, places)
             self._objects[name] = target
             self._facts[name] = facts
             return target
@@ -52,7 +50,11 @@ class Registry:
             entry = self.entry(name)
             importlib.import_module(entry.module)
             if name not in self._objects:
-                raise UserError(f"{self.kind} {name!r} stands in {entry.owner}, but importing it did not register it")
+                raise UserError(
+                    f"importing {entry.module} did not register the {self.kind} {name!r}",
+                    key=entry.owner,
+                    fix="write @register at the top level of the module",
+                )
         return self._objects[name]
 
     def load(self) -> Mapping[str, Callable[..., Any]]:
@@ -73,7 +75,7 @@ class Registry:
         """Return the static entry of the name; UserError if unknown."""
         index = self.index()
         if name not in index:
-            raise UserError(f"unknown {self.kind} {name!r}{among(str(name), sorted(index))}")
+            raise UserError(f"unknown {self.kind}", found=name, known=sorted(index))
         return index[name]
 
     def index(self) -> dict[str, Entry]:
@@ -87,10 +89,7 @@ class Registry:
             for package in packages:
                 for entry in registered(package, self.kind, self.variable):
                     if entry.name in entries:
-                        raise UserError(
-                            f"{self.kind} {entry.name!r} is registered twice: by {entries[entry.name].owner} "
-                            f"and by {entry.owner}; rename one of them"
-                        )
+                        raise self._registered_twice(entry.name, (entries[entry.name].owner, entry.owner))
                     entries[entry.name] = entry
             self._index = (packages, dict(sorted(entries.items())))
         found = dict(self._index[1])
@@ -98,6 +97,11 @@ class Registry:
             if name not in found:
                 found[name] = inspected(name, self.kind, target, self._facts[name])
         return found
+
+    def _registered_twice(self, name: str, places: tuple[str, str]) -> UserError:
+        return UserError(
+            f"the {self.kind} {name!r} is registered twice, in {places[0]} and in {places[1]}", fix="rename one of them"
+        )
 
 
 NETWORKS = Registry("network", "translate.networks")

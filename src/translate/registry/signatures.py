@@ -152,7 +152,7 @@ def _read(path: Path, module: str) -> _Source:
         try:
             tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
         except SyntaxError as error:
-            raise UserError(f"{path}:{error.lineno}: Python cannot read this file: {error.msg}") from error
+            raise UserError(f"invalid Python syntax ({error.msg})", key=f"{path}:{error.lineno}") from error
         package = module if path.name == "__init__.py" else module.rpartition(".")[0]
         _sources[path] = _Source(module, package, tree)
     return _sources[path]
@@ -211,7 +211,7 @@ def _entry(node: ast.ClassDef | ast.FunctionDef, call: ast.Call, kind: str, sour
         (name,) = (ast.literal_eval(argument) for argument in call.args)
         facts = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
     except ValueError as error:
-        raise UserError(f"{where}: the name and the facts of a registered {kind} must be literals") from error
+        raise UserError(f"the name and the facts of a registered {kind} must be literals", key=where) from error
     return _described(node, source, name=name, kind=kind, facts=facts)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from translate.config.schema import RESULT_NEUTRAL_KEYS, experiment, read_yaml
+from translate.config.schema import RESULT_NEUTRAL_KEYS, experiment_key, read_yaml
 from translate.errors import Phrase, UserError, printable
 from translate.metrics.protocols import FORMER_NAMES, Scores
 from translate.metrics.selection import base_name
@@ -162,7 +162,7 @@ def scores_of_run(folder: Path) -> Iterator[RunScores]:
             folder,
             str(config.get("name")),
             int(config["seed"]),
-            experiment(config, IGNORED_KEYS),
+            experiment_key(config, IGNORED_KEYS),
             protocol,
             checkpoint,
             iteration,

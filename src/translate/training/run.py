@@ -10,7 +10,7 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import Logger
 
 from translate.config.compose import OpenDatasets
-from translate.config.schema import RESULT_NEUTRAL_KEYS, RunConfig, experiment, to_mapping, to_yaml
+from translate.config.schema import RESULT_NEUTRAL_KEYS, RunConfig, experiment_key, to_mapping, to_yaml
 from translate.console import setup_logging
 from translate.data.module import DataModule
 from translate.errors import Phrase, UserError
@@ -133,7 +133,7 @@ def _check_fits(config: RunConfig, checkpoint: checkpoints.Checkpoint) -> None:
             fix="set more iterations",
         )
     neutral = RESULT_NEUTRAL_KEYS | {"iterations"}
-    before, now = (experiment(tree, neutral) for tree in (checkpoint.config, to_mapping(config)))
+    before, now = (experiment_key(tree, neutral) for tree in (checkpoint.config, to_mapping(config)))
     for key in sorted(before.keys() | now.keys()):
         if before.get(key) != now.get(key):
             message = "resume: %s was %s and is now %s; the run will not equal an uninterrupted one"
