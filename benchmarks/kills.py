@@ -5,8 +5,8 @@
 
 A run is killed some times in a row, all its processes at once by SIGKILL, and then finishes. Every command is what a
 user would type: the first one again while there is no checkpoint, then `resume=`. Some kills come at a random moment,
-others as soon as the unfinished file of a checkpoint or of a cache is there, or while the figures are made. A run that
-has finished is equal if all tensors of its checkpoint, its records, figures and pictures are those of the undisturbed
+others as soon as the unfinished file of a checkpoint or of a cache is there, or while it is evaluated. A run that
+has finished is equal if all tensors of its checkpoint, its records, scores and images are those of the undisturbed
 run of as many processes, to the bit.
 """
 
@@ -135,7 +135,7 @@ class Life:
             return "checkpoint writing"
         if self.unfinished(self.run.cache, "part"):
             return "cache building"
-        if "measuring, protocol" in self.run.said.read_text():
+        if "evaluating, protocol" in self.run.said.read_text():
             return "final measuring"
         return "training" if self.run.reached > self.start else "start-up"
 
@@ -199,8 +199,8 @@ def differences(found: Path, wanted: Path) -> list[str]:
     unlike += [f"best {name}" for name, t in best[0].tensors.items() if not t.equal(best[1].tensors[name])]
     if records(found) != records(wanted):
         unlike.append("metrics.jsonl")
-    unlike += [name for name in sorted({*figures(found)} | {*figures(wanted)}) if name not in figures(found)]
-    unlike += [name for name, value in figures(found).items() if figures(wanted).get(name) != value]
+    unlike += [name for name in sorted({*scores(found)} | {*scores(wanted)}) if name not in scores(found)]
+    unlike += [name for name, value in scores(found).items() if scores(wanted).get(name) != value]
     names = {path.name for folder in (found, wanted) for path in (folder / "samples").iterdir()}
     for name in sorted(names):
         pictures = [folder / "samples" / name for folder in (found, wanted)]
@@ -215,11 +215,10 @@ def records(folder: Path) -> list[dict[str, float]]:
     return [{name: value for name, value in line.items() if name not in SPEEDS} for line in lines]
 
 
-def figures(folder: Path) -> dict[str, object]:
-    """Return the figures of all files of figures, by the name of the file."""
-    places = [folder / "metrics.json", *(folder / "metrics").glob("*.json")]
-    trees = {path.name: json.loads(path.read_text()) for path in places}
-    return {name: tree.get("figures", tree.get("value")) for name, tree in trees.items()}
+def scores(folder: Path) -> dict[str, object]:
+    """Return the content of all scores files that a repeated evaluation must equal, by the name of the file."""
+    trees = {path.name: json.loads(path.read_text()) for path in (folder / "metrics").glob("*.json")}
+    return {name: tree.get("scores", tree.get("value")) for name, tree in trees.items()}
 
 
 class Trial:

@@ -16,7 +16,7 @@ from translate.config.check import check
 from translate.config.compose import load
 from translate.config.resume import resumed
 from translate.config.schema import RunConfig, experiment_key, read_yaml, to_mapping, to_yaml
-from translate.errors import ConfigError
+from translate.errors import ConfigError, UserError
 from translate.weights import format
 
 CRITTERS = ["model=pix2pix_small", "data=critters_outlines", "data.num_images=20", "data.num_val_images=10"]
@@ -87,7 +87,7 @@ def test_an_experiment_file_of_the_user(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "experiments").mkdir()
     (tmp_path / "experiments" / "mine.yaml").write_text(
-        "defaults: [{override /model: cyclegan_small}, {override /data: unpaired}]\n"
+        "defaults: [{override /model: cyclegan_small}, {override /data: unpaired}, {override /metrics: published}]\n"
         "variant: published\n"
         "data: {bad_images: 0.25, val_share: 0.5}\n"
         "trainer: {recompute: true, convolutions: quick}\n"
@@ -103,6 +103,7 @@ def test_an_experiment_file_of_the_user(
     assert tree["model"]["networks"]["generator_ba"]["num_downsamplings"] == 4
     assert tree["model"]["weights"]["generator"]["cycle_a"] == 2.0
     assert tree["trainer"]["activation_checkpointing"] is True
+    assert list(tree["metrics"]) == ["fid_official", "lpips_official"]
     told = "\n".join(warnings.messages)
     for new in ("data.max_bad_fraction", "data.val_fraction", "model.ema_decay", "variant=official_code"):
         assert f"is now {new}" in told
@@ -183,8 +184,9 @@ def test_a_weights_file_of_the_previous_version(tmp_path: Path, warnings: pytest
 
 
 def test_download(warnings: pytest.LogCaptureFixture) -> None:
-    with pytest.raises(Exception, match=r"data\.val_fraction=0\.1"):
-        download.parse(["data=horse2zebra", "data.val_share=0.1"])
+    arguments = download.Arguments(data="horse2zebra", selection=("data.val_share=0.1",))
+    with pytest.raises(UserError, match=r"data\.val_fraction=0\.1"):
+        download.order_from(arguments)
     assert "data.val_share is now data.val_fraction" in warnings.text
 
 

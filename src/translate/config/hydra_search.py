@@ -8,7 +8,9 @@ from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult
 from hydra.plugins.search_path_plugin import SearchPathPlugin
+from omegaconf import DictConfig
 
+from translate.config.renamed import rename_defaults
 from translate.config.search_path import EXPERIMENTS, experiment_folders, shipped
 from translate.registry import plugins
 
@@ -22,8 +24,10 @@ class ExperimentsSource(FileConfigSource):
         return EXPERIMENTS
 
     def load_config(self, config_path: str) -> ConfigResult:
-        """Read a file; an experiment speaks of everything, so it needs no line `@package _global_`."""
+        """Read a file; an experiment may set any key, so it needs no line `@package _global_`."""
         result = super().load_config(config_path)
+        if isinstance(result.config, DictConfig) and "defaults" in result.config:
+            rename_defaults(result.config.defaults)
         result.header["package"] = result.header.get("package") or "_global_"
         return result
 

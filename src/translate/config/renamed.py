@@ -148,6 +148,16 @@ def rename_in_tree(tree: "DictConfig") -> None:
     _rename_interpolations(tree)
 
 
+def rename_defaults(defaults: Any) -> None:
+    """Give the new names to options in the defaults list of a file, with warnings."""
+    for item in defaults:
+        for key in list(item) if isinstance(item, Mapping) else ():
+            group = str(key).rpartition("/")[2].partition("@")[0]
+            if (new := OPTIONS.get(group, {}).get(item[key])) is not None:
+                warn(f"{group}={item[key]}", f"{group}={new}")
+                item[key] = new
+
+
 def rename_saved(tree: Mapping[str, Any]) -> dict[str, Any]:
     """Return a configuration that a run has saved, with the new names; without warnings, since nobody types it."""
     renamed = _copied(tree)
