@@ -69,7 +69,9 @@ def test_deleting_and_several_values() -> None:
     assert renamed.renamed_word("variant=paper,published", **quiet) == "variant=paper,official_code"
     assert renamed.renamed_word("+data.val_share=0.1,0.2", **quiet) == "+data.val_fraction=0.1,0.2"
     assert renamed.renamed_word("data.root='a published set'", **quiet) == "data.root='a published set'"
-    assert renamed.renamed_word("data.split_by=published", **quiet) == "data.split_by=published"
+    assert renamed.renamed_word("data.split_by=published", **quiet) == "data.split_by=stargan_v1"
+    assert renamed.renamed_word("data.parts.a.split_by=published", **quiet) == "data.parts.a.split_by=stargan_v1"
+    assert renamed.renamed_word("data.collection=published", **quiet) == "data.collection=published"
 
 
 def test_every_old_name_is_gone_and_every_new_one_is_there() -> None:

@@ -92,7 +92,7 @@ def test_labelled_of_joined_data_sets(data, iteration) -> None:
     """Each part has its own images and labels, also where one is much smaller or all of it is spoilt."""
     parts = [Numbers(domain, n, bad=data.draw(spoilt(len(domain)))) for domain, n in data.draw(parts_of_any_kind())]
     joint = object.__new__(Joint)
-    joint.parts, joint._labels = {f"p{k}": part for k, part in enumerate(parts)}, {f"p{k}": None for k in range(9)}
+    joint.components, joint._labels = {f"p{k}": part for k, part in enumerate(parts)}, {f"p{k}": None for k in range(9)}
     joint._starts = np.cumsum([0, *map(len, parts)])
     joint.bad = [start + item for start, part in zip(joint._starts, parts, strict=False) for item in part.bad]
     module = DataModule(joint, joint, 2, batch_size=data.draw(st.integers(1, 6)), view="labelled", max_bad_fraction=1.0)

@@ -34,6 +34,8 @@ VALUES = {
     "trainer.convolutions": {"quick": "fast"},
     "metrics.*.name": {f"{name}_published": f"{name}_official" for name in _OFFICIAL_METRICS},
     "best": {f"{name}_published": f"{name}_official" for name in _OFFICIAL_METRICS},
+    "data.split_by": {"published": "stargan_v1"},
+    "data.parts.*.split_by": {"published": "stargan_v1"},
 }
 """Key -> old value -> new value."""
 

@@ -157,7 +157,10 @@ def build_data(config: RunConfig, start: int = 0, datasets: OpenDatasets | None 
         )
     if datasets is None:
         make = partial(DATASETS.get(data.name), **data.arguments, domains=data.domains)
-        datasets = OpenDatasets(make(split="train"), make(split="val"))
+        try:
+            datasets = OpenDatasets(make(split="train"), make(split="val"))
+        except UserError as error:
+            raise error.inside("data") from error
     return DataModule(
         train=datasets.train,
         val=datasets.val,

@@ -1,4 +1,7 @@
-"""What a data set is."""
+"""The base classes of data sets, and the checks of the arguments that they share.
+
+The keys of errors are names of arguments, such as ``root``; the caller puts the group of the configuration in front.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from typing import Literal, cast
 import numpy as np
 
 from translate.data.images import CROPS, Crop, Half, cut_half, open_rgb, resize
-from translate.errors import UserError, printable, suggest
+from translate.errors import Phrase, UserError, nearest, printable
 
 Split = Literal["train", "val"]
 
@@ -28,18 +31,16 @@ class LabelSet:
 
 
 class Dataset:
-    """N items, numbered 0 ... N - 1, each a picture and whichever of domain and attributes the data set has.
+    """N items, numbered 0 ... N - 1: each an image, and whichever of domain, attributes and partner the set has.
 
-    An *item* is what lies on the disk (or what a procedural world draws): one picture with its labels, the
-    same whenever it is asked for. It knows nothing of batches, targets or augmentation. A *view*
-    (translate.data.views) makes items into the batch that a model declares: it draws items, references and
-    targets for every position of the sample stream. So a data set is written once and serves every model
-    whose view needs no more than the set provides (its fact `provides`: domain, attributes, partner).
+    An item is the same whenever it is read. A data set knows nothing of batches, targets or augmentation: a *view*
+    (translate.data.views) draws items, references and targets for every position of the sample stream, and makes them
+    into the batch that a model declares. So a data set works with every model whose view needs no more than the set
+    provides (its fact `provides`: domain, attributes, partner).
 
-    A subclass takes its own keywords and then `*, split: "train" | "val", domains: Sequence[str] | None`,
-    sets the labels below, and defines `__len__`, `read`, `describe` and `fingerprint`. Constructing one lists
-    files but opens and examines none, since the check of a config does it. What the user did wrong raises
-    translate.errors.UserError.
+    A subclass takes its own keywords and then `*, split: "train" | "val", domains: Sequence[str] | None`, sets the
+    attributes below, and defines `__len__`, `read`, `describe` and `fingerprint`. The constructor may list files, but
+    it opens none, since the check of a configuration calls it. UserError for mistakes of the user.
     """
 
     domains: tuple[str, ...] = ()
@@ -54,64 +55,64 @@ class Dataset:
     """(N, A) uint8, 0 or 1, in the order of `attribute_names`; None without attributes."""
 
     partner: np.ndarray | None = None
-    """(N,) int64, the item that belongs to each, in the other domain; None without pairs."""
+    """(N,) int64, the partner of every item in the other domain; None without pairs."""
 
     content: np.ndarray | None = None
-    """(N, C) float32 known factors that a translation should keep (place, size, pose); None where unknown."""
+    """(N, C) float32, known factors that a translation should keep (place, size, pose); None where unknown."""
 
     style: np.ndarray | None = None
-    """(N, F) float32 known factors that a translation may change (colours); None where unknown."""
+    """(N, F) float32, known factors that a translation may change (colours); None where unknown."""
 
     may_fail: bool = True
-    """Whether `read` can raise ImageError; a procedural data set says False and is spared the scan."""
+    """Whether `read` can raise ImageError. The scan for unreadable images skips a data set with False."""
 
     def __len__(self) -> int:
         """Return N."""
         raise NotImplementedError
 
     def read(self, index: int, size: int) -> np.ndarray:
-        """Return picture `index` as (size, size, 3) uint8 RGB. Called from several threads at once.
+        """Return image `index` as (size, size, 3) uint8 RGB. Several threads call this at once.
 
-        Raises translate.data.images.ImageError for a bad file.
+        translate.data.images.ImageError for a bad file.
         """
         raise NotImplementedError
 
     def read_many(self, indices: Sequence[int] | np.ndarray, size: int) -> np.ndarray:
-        """Return pictures as (n, size, size, 3) uint8; override where many at once are cheaper."""
-        pictures = np.empty((len(indices), size, size, 3), np.uint8)
+        """Return images as (n, size, size, 3) uint8; override where many at once are cheaper."""
+        images = np.empty((len(indices), size, size, 3), np.uint8)
         for row, index in enumerate(indices):
-            pictures[row] = self.read(int(index), size)
-        return pictures
+            images[row] = self.read(int(index), size)
+        return images
 
     def describe(self, index: int) -> str:
-        """Return what a person finds the item by: a path, or "critters cat 12"."""
+        """Return a name by which a person finds the item: a path, or "critters cat 12"."""
         raise NotImplementedError
 
     def fingerprint(self) -> str:
-        """Return a hexadecimal digest of all that a picture depends on: names, sizes, times, arguments."""
+        """Return a hexadecimal digest of all that the images depend on: names, sizes, times, arguments."""
         raise NotImplementedError
 
     def label_sets(self, choice: str | None = None) -> tuple[LabelSet, ...]:
-        """Return the labels for StarGAN v1: one set, or one for each part of a joint data set.
+        """Return the labels for StarGAN v1: one set, or one for each component of a joint data set.
 
         `choice` is "attributes", "domain", or None: attributes where there are any, else the domain.
-        Raises UserError when the data set has no such labels.
+        UserError if the data set has no such labels.
         """
         items = np.arange(len(self))
         if self.attributes is not None and choice != "domain":
             return (LabelSet("attributes", self.attribute_names, items, self.attributes.astype(np.float32)),)
         if self.domain is not None and len(self.domains) and choice != "attributes":
             return (LabelSet("classes", self.domains, items, np.eye(len(self.domains), dtype=np.float32)[self.domain]),)
-        raise UserError(f"data.labels: found {choice!r}, but the data set has no such labels")
+        raise UserError("the data set has no such labels", key="labels", found=choice)
 
     def epoch_size(self) -> int:
-        """Return how many samples make an epoch: the images of the largest domain, or all without domains."""
+        """Return the number of samples in an epoch: the images of the largest domain, or all without domains."""
         if self.domain is not None and len(self.domains):
             return int(np.bincount(self.domain, minlength=len(self.domains)).max())
         return len(self)
 
     def summary(self) -> str:
-        """Return one line for the log: how many items, and how many a domain."""
+        """Return one line for the log: the number of items, in all and of each domain."""
         line = f"{len(self):,} images"
         if self.domain is not None:
             counts = np.bincount(self.domain, minlength=len(self.domains))
@@ -120,13 +121,13 @@ class Dataset:
 
 
 class ImageFiles(Dataset):
-    """A data set whose items are image files: `names`, relative to the folder `home`, one an item.
+    """A data set of image files: `names`, relative to the folder `home`, one for each item.
 
-    `halves`, where given, says of every item which of two pictures side by side in its file it is.
+    `halves` gives the half of the file for every item, where files hold two images side by side; else None.
     """
 
     def __init__(self, home: str, names: Sequence[str], crop: str | int, halves: Sequence[Half] | None = None) -> None:
-        """Take what is known without opening a file; a subclass sets the labels."""
+        """Open no file; a subclass sets the labels."""
         assert halves is None or len(halves) == len(names), (len(halves), len(names))
         self.home = home
         self.names = list(names)
@@ -140,61 +141,62 @@ class ImageFiles(Dataset):
 
     def read(self, index: int, size: int) -> np.ndarray:
         """Decode the file, see translate.data.images."""
-        picture: np.ndarray = self.read_many([index], size)[0]
-        return picture
+        image: np.ndarray = self.read_many([index], size)[0]
+        return image
 
     def read_many(self, indices: Sequence[int] | np.ndarray, size: int) -> np.ndarray:
-        """Decode files; one that several items in a row are parts of is decoded once."""
-        pictures = np.empty((len(indices), size, size, 3), np.uint8)
+        """Decode files; a file of several items in a row is decoded once."""
+        images = np.empty((len(indices), size, size, 3), np.uint8)
         rows = enumerate(map(int, indices))
         for name, items in itertools.groupby(rows, key=lambda item: self.names[item[1]]):
             whole = open_rgb(os.path.join(self.home, name))
             for row, index in items:
-                image = whole if self.halves is None else cut_half(whole, self.halves[index])
-                pictures[row] = resize(image, size, self.crop)
-        return pictures
+                half = whole if self.halves is None else cut_half(whole, self.halves[index])
+                images[row] = resize(half, size, self.crop)
+        return images
 
     def describe(self, index: int) -> str:
-        """Return the path, printable whatever bytes are in it, and which half of the file it is."""
+        """Return the path, with unprintable bytes escaped, and the half of the file if items are halves."""
         path = printable(os.path.join(self.home, self.names[index]))
         return path if self.halves is None else f"{path} ({self.halves[index]})"
 
     def fingerprint(self) -> str:
-        """Digest names, sizes and times of the files, examined at the first call; the folder may move."""
+        """Digest names, sizes and times of the files, examined at the first call; the folder does not count."""
         if self._fingerprint is None:
             digest = hashlib.sha256(f"files 1 {self.crop}".encode())
             for item, name in enumerate(self.names):
                 try:
                     status = os.stat(os.path.join(self.home, name))
-                    found = f"{status.st_size} {status.st_mtime_ns}"
+                    state = f"{status.st_size} {status.st_mtime_ns}"
                 except OSError:
-                    found = "missing"
+                    state = "missing"
                 half = "" if self.halves is None else f"{self.halves[item]} "
-                digest.update(os.fsencode(name) + f"\0{half}{found}\n".encode())
+                digest.update(os.fsencode(name) + f"\0{half}{state}\n".encode())
             self._fingerprint = digest.hexdigest()
         return self._fingerprint
 
 
 def check_crop(crop: str | int) -> Crop:
-    """Return the user's data.crop as its type; UserError for another word and for a number below 1."""
+    """Return the crop as its type; UserError for an unknown word and for a number below 1."""
     if crop in CROPS or (isinstance(crop, int) and crop > 0):
         return crop
-    near = suggest(crop, CROPS) if isinstance(crop, str) else ""
-    raise UserError(f"data.crop: expected {', '.join(CROPS)} or a number of pixels, found {crop!r}{near}")
+    if isinstance(crop, str):
+        raise UserError("unknown crop", key="crop", found=crop, known=CROPS)
+    raise UserError(key="crop", found=crop, expected=f"{', '.join(CROPS)} or a number of pixels")
 
 
-def held_out_names(names: Sequence[str], group: str, share: float) -> list[bool]:
-    """Return of each name whether it is held out: `share` of them about, one at least, and not all.
+def held_out_names(names: Sequence[str], group: str, fraction: float) -> list[bool]:
+    """Return for each name whether it is held out: about `fraction` of them, at least one, and not all.
 
-    A name's hash alone decides (with that of its group, such as the domain), so the parts are the same on every
-    machine and a name never changes sides when others are added. There are two names at least.
+    The hash of group and name alone decides. So the splits are the same on every machine, and a name stays in its
+    split when others are added. There must be two names at least.
     """
     assert len(names) > 1, names
     ranks = [
         int.from_bytes(hashlib.blake2b(os.fsencode(f"{group}/{name}"), digest_size=8).digest()) / 2**64
         for name in names
     ]
-    held_out = [rank < share for rank in ranks]
+    held_out = [rank < fraction for rank in ranks]
     if not any(held_out):
         held_out[int(np.argmin(ranks))] = True
     if all(held_out):
@@ -202,62 +204,78 @@ def held_out_names(names: Sequence[str], group: str, share: float) -> list[bool]
     return held_out
 
 
-def take_share(names: Sequence[str], domain: str, share: float, part: Split, folder: str) -> list[str]:
-    """Return this part's names of a domain's files, see `held_out_names`; UserError for a single one."""
+def split_names(names: Sequence[str], group: str, fraction: float, split: Split) -> list[str]:
+    """Return the names of a split, see `held_out_names`."""
+    held_out = held_out_names(names, group, fraction)
+    return [name for name, out in zip(names, held_out, strict=True) if out == (split == "val")]
+
+
+def split_domain(names: Sequence[str], domain: str, fraction: float, split: Split, folder: str) -> list[str]:
+    """Return the files of a domain in a split; UserError if the domain has a single one."""
     if len(names) < 2:
         raise UserError(
-            f"data.root: domain {domain!r} in {folder} has a single image, too few for train and val; "
-            "add images, or give folders for both"
+            f"domain {domain!r} in {folder} has too few images for train and val",
+            key="root",
+            found=Phrase("a single image"),
+            fix="add images, or give folders for both splits",
         )
-    held_out = held_out_names(names, domain, share)
-    return [name for name, out in zip(names, held_out, strict=True) if out == (part == "val")]
+    return split_names(names, domain, fraction, split)
 
 
-def check_share(share: float) -> None:
-    """Raise UserError for a data.val_fraction that is no share."""
-    if not 0 < share < 1:
-        raise UserError(f"data.val_fraction: expected a number between 0 and 1, found {share}")
+def check_val_fraction(fraction: float) -> None:
+    """Raise UserError for a fraction outside (0, 1)."""
+    if not 0 < fraction < 1:
+        raise UserError(key="val_fraction", found=fraction, expected="a number between 0 and 1")
 
 
 def find_root(root: str) -> str:
-    """Return the absolute path of the folder that the user named as data.root; "~" is expanded."""
+    """Return the absolute path of the folder of a data set; "~" is expanded."""
     path = os.path.abspath(os.path.expanduser(root))
     if os.path.isdir(path):
         return path
     if os.path.exists(path):
-        raise UserError(f"data.root: {path} is a file, expected a folder")
+        raise UserError(key="root", found=Phrase(f"the file {path}"), expected="a folder")
     parent, name = os.path.split(path)
-    near = suggest(name, sorted(os.listdir(parent))) if os.path.isdir(parent) else ""
-    raise UserError(f"data.root: there is no folder {path}{near}")
+    near = nearest(name, sorted(os.listdir(parent))) if os.path.isdir(parent) else None
+    fix = f"give {os.path.join(parent, near)}, which has the nearest name" if near else ""
+    raise UserError(f"there is no folder {path}", key="root", fix=fix)
 
 
 def choose_domains(
-    found: Sequence[str], wanted: Sequence[str] | None, place: str, where: str = "data.domains", word: str = "domain"
+    known: Sequence[str], wanted: Sequence[str] | None, place: str, key: str = "domains", word: str = "domain"
 ) -> tuple[str, ...]:
-    """Return `wanted` (a subset, in its order) or all that was found. Raises UserError for wrong names.
+    """Return `wanted`, a subset of the known names in its own order, or all of them for None.
 
-    `where` is the key that holds them and `word` what they are, for the messages.
+    `place` has the names; `key` is the argument that chooses, and `word` one of its values, for the errors. UserError
+    for an empty list, an unknown name, and a name that occurs twice.
     """
     if wanted is None:
-        return tuple(found)
+        return tuple(known)
     if not wanted:
-        raise UserError(f"{where} is empty; {place} has {', '.join(found)} (null takes them all)")
+        raise UserError(key=key, found=list(wanted), expected=f"some of {', '.join(known)}, or null for all of them")
     for name in wanted:
-        if name not in found:
-            near = suggest(str(name), found) or f"; there are {', '.join(found)}"
-            raise UserError(f"{where}: {place} has no {word} {str(name)!r}{near}")
+        if name not in known:
+            raise UserError(f"{place} has no {word}", key=key, found=str(name), known=known)
     if len(set(wanted)) < len(wanted):
-        raise UserError(f"{where} names one twice: {', '.join(wanted)}")
+        raise UserError(f"a {word} occurs twice", key=key, found=Phrase(", ".join(wanted)))
     return tuple(wanted)
 
 
-def choose_attributes(found: Sequence[str], wanted: Sequence[str] | None, place: str) -> list[int]:
-    """Return the numbers of the attributes `wanted`, in its order, or of all. Raises UserError for wrong names."""
-    chosen = choose_domains(found, wanted, place, "data.attributes", "attribute")
-    return [list(found).index(name) for name in chosen]
+def choose_attributes(known: Sequence[str], wanted: Sequence[str] | None, place: str) -> list[int]:
+    """Return the indices of the wanted attributes, in their own order, or of all; see `choose_domains`."""
+    chosen = choose_domains(known, wanted, place, "attributes", "attribute")
+    return [list(known).index(name) for name in chosen]
+
+
+def require_images(labels: np.ndarray, domains: Sequence[str], place: str, split: Split, fix: str) -> None:
+    """Raise UserError if a domain has no item in a split: ``labels`` (N,) are the domains of its items."""
+    counts = np.bincount(labels, minlength=len(domains))
+    empty = [name for name, count in zip(domains, counts, strict=True) if not count]
+    if empty:
+        raise UserError(f"{place} has no {split} image of {', '.join(empty)}", key="domains", fix=fix)
 
 
 def check_split(split: str) -> Split:
-    """Return the split as its type; another word is our mistake, since no configuration holds it."""
+    """Return the split as its type; the program gives it, so another word is no mistake of the user."""
     assert split in ("train", "val"), split
     return cast(Split, split)

@@ -12,17 +12,26 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from translate.data.datasets.base import ImageFiles, Split, check_split, choose_attributes, choose_domains, find_root
+from translate.data.datasets.base import (
+    ImageFiles,
+    Split,
+    check_split,
+    choose_attributes,
+    choose_domains,
+    find_root,
+    require_images,
+)
 from translate.data.images import is_image
-from translate.errors import Phrase, UserError, suggest
+from translate.errors import Phrase, UserError
 from translate.registry.registry import DATASETS
 
-PUBLISHED_ATTRIBUTES = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young")
+STARGAN_V1_ATTRIBUTES = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young")
+"""The attributes that StarGAN v1 trains on."""
 
 _IMAGE_FOLDERS = ("img_align_celeba", "images", "CelebA_nocrop/images", "celeba/images")
-_SPLITS = ("published", "partition")
-_PARTITION = {"train": 0, "val": 1}
-# Names for (absent, present) where "no_x" and "x" would read badly.
+_SPLITS = ("stargan_v1", "partition")
+_PARTITION = {"train": 0, "val": 1}  # and 2 for test
+# Names for (absent, present), if "no_x" and "x" would read badly.
 _NAMES = {"Male": ("female", "male"), "Young": ("old", "young"), "No_Beard": ("beard", "no_beard")}
 
 
@@ -30,17 +39,17 @@ _NAMES = {"Male": ("female", "male"), "Young": ("old", "young"), "No_Beard": ("b
 class CelebA(ImageFiles):
     """CelebA: faces with 40 binary attributes; two domains by one of them, or none.
 
-    `root` holds the table, list_attr_celeba.txt as published (a count line, a line of names, rows of 1 and
-    -1) or the .csv export of Kaggle, and the images in img_align_celeba/ or images/ (or in `images`, absolute
-    or below root). Rows without a file are left out, so a part of the data serves as well.
-    `domain_attribute`: an attribute (Male gives female, male; Smiling gives no_smiling, smiling), or null for
-    no domains. `attributes`: what the labels of a StarGAN v1 are; null means the published five (those of
-    them that the table has). `split_by`: "published" is StarGAN v1's: the table's rows shuffled by Python's
-    generator with seed 1234, the first 1,999 held out (with fewer than 20,000 images the first tenth of
-    them); "partition" reads list_eval_partition.txt or .csv (0 train, 1 val). `crop`: "square" (centre: the
-    published 178 x 178 of 178 x 218), the side of a centred square in pixels, or "none" (squash).
-    Raises UserError for a missing table, image folder or partition, an unknown attribute, a damaged table, an
-    empty domain.
+    `root` holds the table and the images. The table is the official list_attr_celeba.txt (a count line, a line of
+    names, rows of 1 and -1) or the .csv export of Kaggle. The images are in img_align_celeba/ or images/, or in
+    `images`, absolute or below root. Rows without a file are left out, so a subset of the images works too.
+    `domain_attribute`: an attribute (Male gives female, male; Smiling gives no_smiling, smiling), or null for no
+    domains. `attributes`: the labels for StarGAN v1; null means STARGAN_V1_ATTRIBUTES, if the table has them.
+    `split_by`: "stargan_v1" is the split of the official code: the rows are shuffled by Python's generator with seed
+    1234 and the first 1,999 are held out, or a tenth of fewer than 20,000 images. "partition" is CelebA's own split in
+    list_eval_partition.txt or .csv (0 train, 1 val). `crop`: "square" (centre: 178 x 178 of 178 x 218, as in the
+    official code), the side of a centred square in pixels, or "none" (squash).
+    UserError for a missing table, image folder or partition, an unknown attribute, a damaged table, and an empty
+    domain.
     """
 
     def __init__(
@@ -49,49 +58,46 @@ class CelebA(ImageFiles):
         images: str | None = None,
         domain_attribute: str | None = None,
         attributes: Sequence[str] | None = None,
-        split_by: str = "published",
+        split_by: str = "stargan_v1",
         crop: str | int = "square",
         *,
         split: str,
         domains: Sequence[str] | None = None,
     ) -> None:
         """Read the table and list the images; see the class."""
-        part = check_split(split)
+        split = check_split(split)
         if split_by not in _SPLITS:
-            raise UserError(
-                f"data.split_by: expected one of {', '.join(_SPLITS)}, found {split_by!r}"
-                f"{suggest(str(split_by), _SPLITS)}"
-            )
+            raise UserError("unknown split", key="split_by", found=split_by, known=_SPLITS)
         home = find_root(root)
         table = _find(home, ("list_attr_celeba.txt", "list_attr_celeba.csv"))
         if table is None:
-            raise UserError(f"data.root: {home} holds no attribute table, list_attr_celeba.txt or list_attr_celeba.csv")
+            raise UserError(
+                f"{home} has no attribute table", key="root", expected="list_attr_celeba.txt or list_attr_celeba.csv"
+            )
         names, columns, values = read_table(table)
         if not columns:
-            raise UserError(f"{table} has no line with the names of the attributes above its rows")
+            raise UserError(f"{table} has no line of attribute names above its rows")
         if domain_attribute is None and domains:
-            raise UserError("data.domains is given, but data.domain_attribute is null, so that there are no domains")
+            raise UserError("there are no domains, since domain_attribute is null", key="domains", found=list(domains))
         folder = _image_folder(home, images)
-        files, there = _present(names, folder, table)
-        rows = np.flatnonzero(there)
+        files, is_present = _present(names, folder, table)
+        rows = np.flatnonzero(is_present)
         self.listed, self.present = len(names), len(rows)
-        published = split_by == "published"
-        rows = _published(len(names), rows, part) if published else _partition(home, names, rows, part)
+        if split_by == "partition":
+            rows = _partition(home, names, rows, split)
+        else:
+            rows = _stargan_v1_split(len(names), rows, split)
         if domain_attribute is not None:
-            column = _column("data.domain_attribute", domain_attribute, columns, table)
-            found = domain_names(domain_attribute)
-            self.domains = choose_domains(found, domains, f"domain_attribute {domain_attribute}")
-            number = np.array([self.domains.index(name) if name in self.domains else -1 for name in found], np.int64)
+            column = _column(domain_attribute, columns, table)
+            both = domain_names(domain_attribute)
+            self.domains = choose_domains(both, domains, f"domain_attribute {domain_attribute}")
+            number = np.array([self.domains.index(name) if name in self.domains else -1 for name in both], np.int64)
             domain = number[(values[rows, column] > 0).astype(np.int64)]
             rows, self.domain = rows[domain >= 0], domain[domain >= 0]
-            for name, items in zip(self.domains, np.bincount(self.domain, minlength=len(self.domains)), strict=True):
-                if not items:
-                    raise UserError(
-                        f"data.domain_attribute: domain {name!r} of {domain_attribute} is empty in the "
-                        f"{part} part "
-                        f"({self.present:,} of the {self.listed:,} images in {table} are present); "
-                        "choose another attribute, or add images"
-                    )
+            present = f"{self.present:,} of the {self.listed:,} images in {table} are present"
+            require_images(
+                self.domain, self.domains, home, split, f"add images, or choose another domain_attribute; {present}"
+            )
         self.attribute_names = _choose_attributes(attributes, columns, table)
         picked = np.array([columns.index(name) for name in self.attribute_names], np.int64)
         self.attributes = (values[np.ix_(rows, picked)] > 0).astype(np.uint8)
@@ -100,12 +106,12 @@ class CelebA(ImageFiles):
         super().__init__(folder, list(itertools.compress(files, chosen.tolist())), crop)
 
     def summary(self) -> str:
-        """As `Dataset.summary`, and how many of the table's images there are."""
+        """Return `Dataset.summary` and the number of the table's images that are present."""
         return f"{super().summary()} (of {self.present:,} present, {self.listed:,} listed)"
 
 
 def domain_names(attribute: str) -> tuple[str, str]:
-    """Name the domains without and with an attribute.
+    """Return the names of the domains without and with an attribute.
 
     >>> domain_names("Male"), domain_names("Smiling")
     (('female', 'male'), ('no_smiling', 'smiling'))
@@ -189,16 +195,15 @@ def _find(home: str, names: Sequence[str]) -> str | None:
     return next((path for path in paths if os.path.isfile(path)), None)
 
 
-def _column(where: str, name: str, columns: Sequence[str], table: str) -> int:
+def _column(name: str, columns: Sequence[str], table: str) -> int:
     if name in columns:
         return columns.index(name)
-    near = suggest(str(name), columns) or f"; there are {', '.join(columns)}"
-    raise UserError(f"{where}: {table} has no attribute {str(name)!r}{near}")
+    raise UserError(f"{table} has no attribute", key="domain_attribute", found=str(name), known=columns)
 
 
 def _choose_attributes(wanted: Sequence[str] | None, columns: Sequence[str], table: str) -> tuple[str, ...]:
     if wanted is None:
-        return tuple(name for name in PUBLISHED_ATTRIBUTES if name in columns)
+        return tuple(name for name in STARGAN_V1_ATTRIBUTES if name in columns)
     return tuple(columns[number] for number in choose_attributes(columns, wanted, table))
 
 
@@ -206,34 +211,41 @@ def _image_folder(home: str, images: str | None) -> str:
     if images is not None:
         path = os.path.normpath(os.path.join(home, os.path.expanduser(images)))
         if not os.path.isdir(path):
-            raise UserError(f"data.images: there is no folder {path}")
+            raise UserError(f"there is no folder {path}", key="images")
         return path
     for name in _IMAGE_FOLDERS:
         path = os.path.join(home, name)
         if os.path.isdir(path):
-            nested = os.path.join(path, name)  # Kaggle's archive has img_align_celeba/img_align_celeba
+            nested = os.path.join(path, name)  # in Kaggle's archive: img_align_celeba/img_align_celeba
             return nested if os.path.isdir(nested) else path
-    raise UserError(f"data.root: {home} has no folder img_align_celeba or images; name it with data.images")
+    raise UserError(
+        f"{home} has no folder img_align_celeba or images", key="root", fix="give the folder of the images as images"
+    )
 
 
 def _present(names: list[str], folder: str, table: str) -> tuple[list[str], np.ndarray]:
-    """Return each row's file and whether it is there (N,). Lists the folder, and examines no file."""
-    found = set(os.listdir(folder))
-    there = np.fromiter(map(found.__contains__, names), bool, len(names))
-    if not there.any():  # converted files: the table says .jpg, the folder has .png
-        stems = {os.path.splitext(name)[0]: name for name in sorted(found) if is_image(name)}
+    """Return each row's file and whether it exists (N,). The folder is listed, and no file is examined."""
+    files = set(os.listdir(folder))
+    exists = np.fromiter(map(files.__contains__, names), bool, len(names))
+    if not exists.any():  # converted files: the table says .jpg, the folder has .png
+        stems = {os.path.splitext(name)[0]: name for name in sorted(files) if is_image(name)}
         names = [stems.get(os.path.splitext(name)[0], name) for name in names]
-        there = np.fromiter(map(found.__contains__, names), bool, len(names))
-    if not there.any():
+        exists = np.fromiter(map(files.__contains__, names), bool, len(names))
+    if not exists.any():
         raise UserError(
-            f"data.root: none of the {len(names):,} images that {table} lists is in {folder} "
-            f"({sum(map(is_image, found)):,} image files); expected names such as {names[0]}"
+            f"none of the {len(names):,} images in {table} is in {folder}",
+            key="root",
+            found=Phrase(f"{sum(map(is_image, files)):,} image files"),
+            expected=f"names such as {names[0]}",
         )
-    return names, there
+    return names, exists
 
 
-def _published(listed: int, present: np.ndarray, part: Split) -> np.ndarray:
-    """Split as StarGAN v1 does; the whole table is shuffled, a partial copy holds out the same and more."""
+def _stargan_v1_split(listed: int, present: np.ndarray, split: Split) -> np.ndarray:
+    """Return the present rows of a split as the official code of StarGAN v1 makes it.
+
+    The whole table is shuffled, so a subset of the images holds out the same ones, and more.
+    """
     shuffled = _shuffled(listed)
     if len(present) >= 20_000:
         held_out = shuffled[:1999]
@@ -243,7 +255,7 @@ def _published(listed: int, present: np.ndarray, part: Split) -> np.ndarray:
         held_out = shuffled[here[shuffled]][: max(1, len(present) // 10)]
     out = np.zeros(listed, bool)
     out[held_out] = True
-    return present[out[present] == (part == "val")]
+    return present[out[present] == (split == "val")]
 
 
 @functools.lru_cache(maxsize=1)
@@ -253,24 +265,26 @@ def _shuffled(listed: int) -> np.ndarray:
     return np.array(order, np.int64)
 
 
-def _partition(home: str, names: Sequence[str], present: np.ndarray, part: Split) -> np.ndarray:
+def _partition(home: str, names: Sequence[str], present: np.ndarray, split: Split) -> np.ndarray:
     path = _find(home, ("list_eval_partition.txt", "list_eval_partition.csv"))
     if path is None:
         raise UserError(
-            f"data.split_by: {home} holds no list_eval_partition.txt or list_eval_partition.csv; "
-            "add it, or take split_by=published"
+            f"{home} has no partition table",
+            key="split_by",
+            expected="list_eval_partition.txt or list_eval_partition.csv",
+            fix="add the table, or choose split_by=stargan_v1",
         )
     listed, _, values = read_table(path)
     if values.shape[1] != 1 or not np.isin(values, (0, 1, 2)).all():
-        raise UserError(f"{path}: expected one number a row, 0 (train), 1 (val) or 2 (test)")
+        raise UserError(f"{path} is no partition table", expected="one number a row: 0 (train), 1 (val) or 2 (test)")
     if list(names) == listed:
-        parts = values[:, 0]
-    else:  # images that the file does not list are in no part
+        partition = values[:, 0]
+    else:  # images that the table does not list are in no split
         known = dict(zip(listed, values[:, 0].tolist(), strict=True))
-        parts = np.array([known.get(name, -1) for name in names], np.int8)
-    rows = present[parts[present] == _PARTITION[part]]
+        partition = np.array([known.get(name, -1) for name in names], np.int8)
+    rows = present[partition[present] == _PARTITION[split]]
     if not rows.size:
         raise UserError(
-            f"data.split_by: {path} gives the {part} part no image that is present; take split_by=published"
+            f"no {split} image of {path} is present", key="split_by", fix="add images, or choose split_by=stargan_v1"
         )
     return rows

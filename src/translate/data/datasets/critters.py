@@ -1,4 +1,4 @@
-"""Critters: the built-in world, drawn on demand, nothing to download."""
+"""Critters: the built-in world, drawn on demand, without any download."""
 
 from __future__ import annotations
 
@@ -16,20 +16,19 @@ from translate.registry.registry import DATASETS
 
 DEFAULT_DOMAINS = ("bear", "cat", "rabbit")
 
-VALIDATION = 1 << 40  # the world's indices from here on are never trained on, however large a train part is
+VALIDATION = 1 << 40  # the first index of the validation split; training never reaches it
 
 
 @DATASETS.register("critters", provides=("domain", "attributes"))
 class Critters(Dataset):
     """Procedural cartoon animal heads whose factors are known, see translate.data.synthetic.
 
-    A domain is a species; null means bear, cat and rabbit, and any of bear, cat, dog, fox, pig and rabbit may
-    be named. Every domain has the same number of images, `num_images` (train) or `num_val_images` (val)
-    divided by the number of domains. Image k of a species is the same whichever other domains there are and
-    however many images; `world_seed` gives other ones. `factors` holds the known factors of every item.
-    `attributes` chooses and orders the binary labels of a StarGAN v1; null means all of
-    translate.data.synthetic.factors.ATTRIBUTES.
-    Raises UserError for an unknown or repeated species or attribute, and for fewer images than domains.
+    A domain is a species: `domains` chooses among bear, cat, dog, fox, pig and rabbit; null means bear, cat and
+    rabbit. Every domain has the same number of images: `num_images` (train) or `num_val_images` (val) divided by the
+    number of domains. Image k of a species depends on `world_seed` alone, not on other domains or on the number of
+    images. `factors` holds the known factors of every item. `attributes` chooses and orders the binary labels for
+    StarGAN v1; null means all of translate.data.synthetic.factors.ATTRIBUTES.
+    UserError for an unknown or repeated species or attribute, and for fewer images than domains.
     """
 
     may_fail = False
@@ -45,21 +44,22 @@ class Critters(Dataset):
         domains: Sequence[str] | None = None,
     ) -> None:
         """Draw the factors of every item; see the class."""
-        part = check_split(split)
+        split = check_split(split)
         if not 0 <= world_seed < 1 << 64:
-            raise UserError(f"data.world_seed: expected 0 to 2^64 - 1, found {world_seed}")
+            raise UserError(key="world_seed", found=world_seed, expected="0 to 2^64 - 1")
         self.domains = choose_domains(SPECIES, DEFAULT_DOMAINS if domains is None else domains, "critters")
-        name, count = ("num_images", num_images) if part == "train" else ("num_val_images", num_val_images)
+        name, count = ("num_images", num_images) if split == "train" else ("num_val_images", num_val_images)
         each = count // len(self.domains)
         if each < 1:
-            raise UserError(f"data.{name}: {count} is fewer than one image for each of {len(self.domains)} domains")
+            expected = f"at least one image for each of {len(self.domains)} domains"
+            raise UserError(key=name, found=count, expected=expected)
         if each * len(SPECIES) > VALIDATION:
-            raise UserError(f"data.{name}: {count} is more than the world holds")
+            raise UserError(key=name, found=count, expected=f"at most {VALIDATION // len(SPECIES) * len(self.domains)}")
         self.world_seed = world_seed
         self.domain = np.repeat(np.arange(len(self.domains)), each)
         species = np.array([SPECIES.index(domain) for domain in self.domains])[self.domain]
         self._number = np.tile(np.arange(each), len(self.domains))
-        self._start = 0 if part == "train" else VALIDATION
+        self._start = 0 if split == "train" else VALIDATION
         self.factors = draw(world_seed, self._start + self._number * len(SPECIES) + species, species)
         place = (self.factors.x, self.factors.y, self.factors.scale, self.factors.tilt)
         self.content = np.stack(place, axis=1).astype(np.float32)
@@ -67,19 +67,19 @@ class Critters(Dataset):
         chosen = choose_attributes(ATTRIBUTES, attributes, "critters")
         self.attribute_names = tuple(ATTRIBUTES[k] for k in chosen)
         self.attributes = binary_labels(self.factors)[:, chosen]
-        self._split = part
+        self._split = split
 
     def __len__(self) -> int:
         """Return N."""
         return len(self._number)
 
     def read(self, index: int, size: int) -> np.ndarray:
-        """Draw one picture, (size, size, 3) uint8; `read_many` is many times faster an image."""
-        picture: np.ndarray = render(self.factors.take([index]), size)[0]
-        return picture
+        """Draw one image, (size, size, 3) uint8; `read_many` is many times faster an image."""
+        image: np.ndarray = render(self.factors.take([index]), size)[0]
+        return image
 
     def read_many(self, indices: Sequence[int] | np.ndarray, size: int) -> np.ndarray:
-        """Draw pictures, (n, size, size, 3) uint8, each the same to the bit as by `read`."""
+        """Draw images, (n, size, size, 3) uint8, each the same to the bit as by `read`."""
         return render(self.factors.take(np.asarray(indices, dtype=np.int64)), size)
 
     def describe(self, index: int) -> str:
@@ -88,6 +88,6 @@ class Critters(Dataset):
         return name if self._split == "train" else f"{name} of val"
 
     def fingerprint(self) -> str:
-        """Digest the world's version and what was asked of it."""
-        asked = f"critters {WORLD_VERSION} {self.world_seed} {self._start} {len(self)} {' '.join(self.domains)}"
-        return hashlib.sha256(asked.encode()).hexdigest()
+        """Digest the version of the world and the arguments."""
+        arguments = f"critters {WORLD_VERSION} {self.world_seed} {self._start} {len(self)} {' '.join(self.domains)}"
+        return hashlib.sha256(arguments.encode()).hexdigest()

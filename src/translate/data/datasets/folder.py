@@ -1,4 +1,4 @@
-"""Class folders: a folder a domain."""
+"""Class folders: one folder for each domain."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 from translate.data.datasets.base import (
     ImageFiles,
     Split,
-    check_share,
     check_split,
+    check_val_fraction,
     choose_domains,
     find_root,
-    take_share,
+    split_domain,
 )
 from translate.data.images import is_hidden, is_image, list_images
-from translate.errors import UserError
+from translate.errors import Phrase, UserError
 from translate.registry.registry import DATASETS
 
 _VALIDATION = ("val", "test")  # in this order
@@ -27,14 +27,13 @@ _VALIDATION = ("val", "test")  # in this order
 class Folder(ImageFiles):
     """Class folders: every folder is a domain, every image file in it (at any depth) an item.
 
-    `root` holds either train/ and val/ (or test/), each with the class folders, or the class folders
-    themselves. In the second case, and where there is no val/ or test/, `val_fraction` of each domain's files is
-    kept for validation: those whose name has the smallest hash, so the parts are the same on every machine
-    and a file never changes sides when others are added. A domain with too few files for that share gives one
-    file. `domains` picks and orders a subset; otherwise the folders' names, sorted. `crop`: "square" (centre),
-    the side of a centred square in pixels, or "none" (squash, as in the published StarGAN v2 loader).
-    Raises UserError for a root that is missing or no folder, no class folder, an empty domain, train and val
-    of different domains.
+    `root` holds either train/ and val/ (or test/), each with the class folders, or the class folders themselves. In
+    the second case, and without val/ or test/, `val_fraction` of each domain's files is held out for validation. The
+    hash of the name decides: the splits are the same on every machine, and a file stays in its split when others are
+    added. At least one file of each domain is held out. `domains` chooses and orders a subset; null takes all folders,
+    sorted by name. `crop`: "square" (centre), the side of a centred square in pixels, or "none" (squash, as in the
+    official loader of StarGAN v2).
+    UserError for a root that is no folder, no class folder, an empty domain, and splits with different domains.
     """
 
     def __init__(
@@ -47,29 +46,28 @@ class Folder(ImageFiles):
         domains: Sequence[str] | None = None,
     ) -> None:
         """List the files; see the class."""
-        part = check_split(split)
+        split = check_split(split)
         home = find_root(root)
-        parts = _parts(home)
-        if parts is None:
-            check_share(val_fraction)
+        splits = _split_folders(home)
+        if splits is None:
+            check_val_fraction(val_fraction)
             folder = os.path.join(home, "train") if _is_split(home, "train") else home
             self.domains = choose_domains(_class_folders(folder), domains, folder)
         else:
-            folder = os.path.join(home, parts[part])
-            self.domains = _common_domains(home, parts, domains)
+            folder = os.path.join(home, splits[split])
+            self.domains = _common_domains(home, splits, domains)
         names: list[str] = []
         labels: list[int] = []
         for label, domain in enumerate(self.domains):
-            found = list_images(os.path.join(folder, domain))
-            if not found:
-                raise UserError(
-                    f"data.root: domain {domain!r} is empty, {os.path.join(folder, domain)} has no image file"
-                )
-            if parts is None:
-                found = take_share(found, domain, val_fraction, part, folder)
+            files = list_images(os.path.join(folder, domain))
+            if not files:
+                place = os.path.join(folder, domain)
+                raise UserError(f"domain {domain!r} is empty: {place} has no image file", key="root")
+            if splits is None:
+                files = split_domain(files, domain, val_fraction, split, folder)
             prefix = os.path.relpath(os.path.join(folder, domain), home).replace(os.sep, "/")
-            names += [f"{prefix}/{name}" for name in found]
-            labels += [label] * len(found)
+            names += [f"{prefix}/{name}" for name in files]
+            labels += [label] * len(files)
         super().__init__(home, names, crop)
         self.domain = np.array(labels, np.int64)
 
@@ -80,57 +78,61 @@ def _sub_folders(folder: str) -> list[str]:
 
 
 def _is_split(home: str, name: str) -> bool:
-    """Whether home/name holds folders: a class may be called "train" too, but then holds images only."""
+    """Return whether home/name holds folders: a class may be called "train" too, but then it holds images only."""
     path = os.path.join(home, name)
     return os.path.isdir(path) and bool(_sub_folders(path))
 
 
-def _parts(home: str) -> dict[Split, str] | None:
-    """Return the folders of both splits, or None where the class folders are to be divided."""
+def _split_folders(home: str) -> dict[Split, str] | None:
+    """Return the folders of both splits, or None if the class folders must be split."""
     held_out = next((name for name in _VALIDATION if _is_split(home, name)), None)
     if held_out is None:
         return None
     if _is_split(home, "train"):
         return {"train": "train", "val": held_out}
     if set(_sub_folders(home)) <= set(_VALIDATION):
-        raise UserError(f"data.root: {home} has {held_out}/ but no train/ with class folders")
+        raise UserError(f"{home} has {held_out}/ but no train/ with class folders", key="root")
     return None
 
 
 def _class_folders(folder: str) -> list[str]:
-    found = _sub_folders(folder)
-    if not found:
+    folders = _sub_folders(folder)
+    if not folders:
         loose = sum(map(is_image, os.listdir(folder)))
-        has = f"{loose:,} image files" if loose else "nothing to train on"
         raise UserError(
-            f"data.root: {folder} has no class folder ({has}); expected a folder a domain, as cat/ and dog/"
+            f"{folder} has no class folder",
+            key="root",
+            found=Phrase(f"{loose:,} image files" if loose else "no images"),
+            expected="one folder for each domain, as cat/ and dog/",
         )
-    if "train" in found and set(found) <= {"train", *_VALIDATION}:
+    if "train" in folders and set(folders) <= {"train", *_VALIDATION}:
         raise UserError(
-            f"data.root: {', '.join(found)} in {folder} hold no class folders; expected a folder a domain in "
-            "each, such as train/cat"
+            f"{', '.join(folders)} in {folder} hold no class folders",
+            key="root",
+            expected="one folder for each domain in each, as train/cat",
         )
-    if {"trainA", "trainB"} <= set(found):
+    if {"trainA", "trainB"} <= set(folders):
         raise UserError(
-            f"data.root: {folder} holds trainA/ and trainB/, expected class folders; take data=unpaired, or "
-            "data=paired where equal names belong together"
+            key="root",
+            found=Phrase(f"trainA/ and trainB/ in {folder}"),
+            expected="class folders",
+            fix="use the data set unpaired, or paired if files of equal names are pairs",
         )
-    return found
+    return folders
 
 
-def _common_domains(home: str, parts: dict[Split, str], wanted: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the domains, which must be the same in both parts (only those that are wanted, if `wanted`)."""
-    found = {name: _class_folders(os.path.join(home, name)) for name in parts.values()}
-    either = sorted(set().union(*found.values()), key=os.fsencode)
+def _common_domains(home: str, splits: dict[Split, str], wanted: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the domains; both splits must have them all, or all that are ``wanted``."""
+    folders = {name: _class_folders(os.path.join(home, name)) for name in splits.values()}
+    either = sorted(set().union(*folders.values()), key=os.fsencode)
     domains = choose_domains(either, wanted, home)
-    lacking = [
-        f"{', '.join(missing)} not in {name}/"
-        for name, folders in found.items()
-        if (missing := [domain for domain in domains if domain not in folders])
-    ]
-    if lacking:
+    missing = {name: ", ".join(domain for domain in domains if domain not in folders[name]) for name in folders}
+    if any(missing.values()):
+        differences = "; ".join(f"{names} not in {name}/" for name, names in missing.items() if names)
         raise UserError(
-            f"data.root: the domains in {home} differ between {parts['train']}/ and {parts['val']}/: "
-            f"{'; '.join(lacking)}; add the folders, or choose with data.domains"
+            f"the domains in {home} differ between {splits['train']}/ and {splits['val']}/",
+            key="root",
+            found=Phrase(differences),
+            fix="add the folders, or choose domains that both have",
         )
     return domains

@@ -1,9 +1,8 @@
-"""Several data sets joined, each with labels of its own."""
+"""Several data sets joined, each with its own labels."""
 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,19 +11,19 @@ from typing import Any
 import numpy as np
 
 from translate.data.datasets.base import Dataset, LabelSet, check_split
-from translate.errors import UserError
+from translate.errors import Phrase, UserError
 from translate.registry.registry import DATASETS
 
 
 @DATASETS.register("joint", provides=("attributes",), nested="parts")
 class Joint(Dataset):
-    """Several data sets joined, whose labels stand side by side, such as CelebA's attributes and RaFD's expressions.
+    """Several data sets joined, each with its own set of labels, such as CelebA's attributes and RaFD's expressions.
 
-    `parts` maps names to data sets, each a mapping of `name` (a key of DATASETS), the arguments, and where
-    wanted `domains` and `labels`, as they stand below `data` for a single one. The items are those of all
-    parts, one part after the other. There are no domains: a model takes the labels, a set for each part.
-    Raises UserError for fewer than two parts, for domains or labels that are not said of a part, and for what
-    is wrong in a part, which it names.
+    `parts` maps names to component data sets, each a mapping of `name` (a key of DATASETS), the arguments, and
+    optionally `domains` and `labels`, as for a single data set. The items are those of all components in order. There
+    are no domains: a model takes the labels, one set for each component.
+    UserError for fewer than two components, for domains or labels of the whole, and for mistakes in a component, below
+    the key `parts.NAME`.
     """
 
     def __init__(
@@ -34,87 +33,92 @@ class Joint(Dataset):
         split: str,
         domains: Sequence[str] | None = None,
     ) -> None:
-        """Open the parts; see the class."""
+        """Open the components; see the class."""
         check_split(split)
         if len(parts) < 2:
-            raise UserError(f"data.parts: found {', '.join(parts) or 'none'}, expected two data sets or more")
+            raise UserError(key="parts", found=Phrase(", ".join(parts) or "none"), expected="two data sets or more")
         if domains:
-            raise UserError(f"data.domains: found {', '.join(domains)}; {_say_of_a_part('domains', parts)}")
-        self.parts: dict[str, Dataset] = {}
+            raise _of_the_whole("domains", ", ".join(domains), parts)
+        self.components: dict[str, Dataset] = {}
         self._labels: dict[str, str | None] = {}
-        for part, node in parts.items():
+        for name, node in parts.items():
             arguments = {key: value for key, value in node.items() if key not in ("name", "labels")}
-            with _blamed_on(part):
-                self.parts[part] = DATASETS.get(node["name"])(**arguments, split=split)
-            self._labels[part] = node.get("labels")
-        self._starts = np.cumsum([0, *map(len, self.parts.values())])
-        self.may_fail = any(dataset.may_fail for dataset in self.parts.values())
+            with _errors_inside(name):
+                self.components[name] = DATASETS.get(node["name"])(**arguments, split=split)
+            self._labels[name] = node.get("labels")
+        self._starts = np.cumsum([0, *map(len, self.components.values())])
+        self.may_fail = any(dataset.may_fail for dataset in self.components.values())
 
     def __len__(self) -> int:
-        """Return N, the items of all parts together."""
+        """Return N, the number of items of all components."""
         return int(self._starts[-1])
 
     def read(self, index: int, size: int) -> np.ndarray:
-        """Return the picture of the part that the item belongs to."""
+        """Return the image of an item, read by its component."""
         dataset, own = self._locate(index)
         return dataset.read(own, size)
 
     def read_many(self, indices: Sequence[int] | np.ndarray, size: int) -> np.ndarray:
-        """Return pictures, those of each part read together."""
+        """Return images; those of each component are read together."""
         items = np.asarray(indices, dtype=np.int64)
-        pictures = np.empty((len(items), size, size, 3), np.uint8)
-        parts = np.searchsorted(self._starts, items, side="right") - 1
-        for part, dataset in enumerate(self.parts.values()):
-            rows = np.flatnonzero(parts == part)
+        images = np.empty((len(items), size, size, 3), np.uint8)
+        components = np.searchsorted(self._starts, items, side="right") - 1
+        for number, dataset in enumerate(self.components.values()):
+            rows = np.flatnonzero(components == number)
             if len(rows):
-                pictures[rows] = dataset.read_many(items[rows] - self._starts[part], size)
-        return pictures
+                images[rows] = dataset.read_many(items[rows] - self._starts[number], size)
+        return images
 
     def describe(self, index: int) -> str:
-        """Return what the part says of the item."""
+        """Return the description of an item by its component."""
         dataset, own = self._locate(index)
         return dataset.describe(own)
 
     def fingerprint(self) -> str:
-        """Digest the parts' fingerprints."""
-        found = " ".join(dataset.fingerprint() for dataset in self.parts.values())
-        return hashlib.sha256(f"joint {found}".encode()).hexdigest()
+        """Digest the fingerprints of the components."""
+        fingerprints = " ".join(dataset.fingerprint() for dataset in self.components.values())
+        return hashlib.sha256(f"joint {fingerprints}".encode()).hexdigest()
 
     def label_sets(self, choice: str | None = None) -> tuple[LabelSet, ...]:
-        """Return the labels of every part; each chooses for itself, so `choice` must be None (UserError)."""
+        """Return the labels of every component; each has its own choice, so `choice` must be None (UserError)."""
         if choice is not None:
-            raise UserError(f"data.labels: found {choice}; {_say_of_a_part('labels', self.parts)}")
-        found = []
-        for start, (part, dataset) in zip(self._starts[:-1], self.parts.items(), strict=True):
-            with _blamed_on(part):
-                found += [replace(s, items=s.items + start) for s in dataset.label_sets(self._labels[part])]
-        return tuple(found)
+            raise _of_the_whole("labels", choice, self.components)
+        label_sets = []
+        for start, (name, dataset) in zip(self._starts[:-1], self.components.items(), strict=True):
+            with _errors_inside(name):
+                label_sets += [replace(s, items=s.items + start) for s in dataset.label_sets(self._labels[name])]
+        return tuple(label_sets)
 
     def epoch_size(self) -> int:
-        """Return how many samples make an epoch of the part with the longest one."""
-        return max(dataset.epoch_size() for dataset in self.parts.values())
+        """Return the number of samples in an epoch of the component with the longest one."""
+        return max(dataset.epoch_size() for dataset in self.components.values())
 
     def summary(self) -> str:
-        """Return one line for the log: how many items, and what each part says of itself."""
-        parts = "; ".join(f"{part}: {dataset.summary()}" for part, dataset in self.parts.items())
-        return f"{len(self):,} images; {parts}"
+        """Return one line for the log: the number of items, and the summary of each component."""
+        summaries = "; ".join(f"{name}: {dataset.summary()}" for name, dataset in self.components.items())
+        return f"{len(self):,} images; {summaries}"
 
     def _locate(self, index: int) -> tuple[Dataset, int]:
-        """Return the part that an item belongs to, and its number there."""
-        part = int(np.searchsorted(self._starts, index, side="right")) - 1
-        return list(self.parts.values())[part], int(index - self._starts[part])
+        """Return the component of an item, and the item's number there."""
+        number = int(np.searchsorted(self._starts, index, side="right")) - 1
+        return list(self.components.values())[number], int(index - self._starts[number])
 
 
-def _say_of_a_part(key: str, parts: Mapping[str, Any]) -> str:
-    first = next(iter(parts))
-    return f"joined data sets have {key} of their own; write data.{key}=null, and choose by data.parts.{first}.{key}"
+def _of_the_whole(key: str, found: str, components: Mapping[str, Any]) -> UserError:
+    """Return the error of an argument that is given for the joint data set instead of its components."""
+    return UserError(
+        f"joined data sets have their own {key}",
+        key=key,
+        found=found,
+        expected="null",
+        fix=f"choose by parts.{next(iter(components))}.{key}",
+    )
 
 
 @contextmanager
-def _blamed_on(part: str) -> Iterator[None]:
-    """Let what is wrong in a part name the part: data.root becomes data.parts.celeba.root."""
+def _errors_inside(name: str) -> Iterator[None]:
+    """Put the component in front of the keys of errors: root becomes parts.celeba.root."""
     try:
         yield
     except UserError as error:
-        text = re.sub(r"(?<![\w./-])data\.(?=[a-z])", f"data.parts.{part}.", str(error))
-        raise UserError(text if text.startswith("data.parts.") else f"data.parts.{part}: {text}") from error
+        raise error.inside(f"parts.{name}") from error

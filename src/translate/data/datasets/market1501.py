@@ -1,4 +1,4 @@
-"""Market-1501: persons seen by six cameras, which are the domains."""
+"""Market-1501: persons before six cameras, which are the domains."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from translate.data.images import list_images
 from translate.errors import UserError
 from translate.registry.registry import DATASETS
 
-_PARTS = {"train": ("bounding_box_train",), "val": ("bounding_box_test", "query")}
+_SPLITS = {"train": ("bounding_box_train",), "val": ("bounding_box_test", "query")}
 _NAME = re.compile(r"(?P<person>-1|\d{4})_c(?P<camera>\d+)s\d+_\d+_\d+\.\w+")
 _JUNK = ("-1", "0000")  # boxes that show a person badly, and boxes that show none
 
@@ -22,54 +22,50 @@ _JUNK = ("-1", "0000")  # boxes that show a person badly, and boxes that show no
 class Market1501(ImageFiles):
     """Market-1501 (Zheng et al., ICCV 2015), for translation between cameras: c1, c2, ... are the domains.
 
-    `root` holds bounding_box_train/ and bounding_box_test/ (or query/ in its place) with the published names:
-    0002_c1s1_000451_03.jpg is person 2 before camera 1. Files of person -1 (junk) and 0000 (distractors) and
-    files of other names are left out. The two parts show different persons. `domains` chooses cameras, as
-    [c1,c3]. `crop`: "none", since the boxes are 64 wide and 128 high: they are squeezed to a square, and a
-    translated picture has to be stretched back; "square" would cut off head and feet.
-    Raises UserError for a root that is missing or no folder, a missing part, a part without usable files, a
-    camera that a part lacks.
+    `root` holds bounding_box_train/ and bounding_box_test/ (or query/ in its place) with the official names:
+    0002_c1s1_000451_03.jpg is person 2 before camera 1. Files of person -1 (junk) and 0000 (distractors) and files of
+    other names are left out. The two splits show different persons. `domains` chooses cameras, as [c1,c3]. `crop` is
+    "none", since the boxes are 64 wide and 128 high: they are squashed to a square, and a translation must be
+    stretched back. "square" would cut off head and feet.
+    UserError for a root that is no folder, a missing split, a split without usable files, and a camera that a split
+    lacks.
     """
 
     def __init__(
         self, root: str, crop: str | int = "none", *, split: str, domains: Sequence[str] | None = None
     ) -> None:
         """List the files; see the class."""
-        part = check_split(split)
+        split = check_split(split)
         home = find_root(root)
-        folders = {name: _find(home, spellings) for name, spellings in _PARTS.items()}
+        folders = {name: _find(home, spellings) for name, spellings in _SPLITS.items()}
         cameras = {name: _boxes(home, folder) for name, folder in folders.items()}
-        there = sorted(set().union(*cameras.values()), key=lambda camera: int(camera[1:]))
-        self.domains = choose_domains(there, domains, home)
-        for name, found in cameras.items():
-            missing = [camera for camera in self.domains if camera not in found]
+        known = sorted(set().union(*cameras.values()), key=lambda camera: int(camera[1:]))
+        self.domains = choose_domains(known, domains, home)
+        for name, boxes in cameras.items():
+            missing = ", ".join(camera for camera in self.domains if camera not in boxes)
             if missing:
-                raise UserError(
-                    f"data.root: {os.path.join(home, folders[name])} has no picture of camera {', '.join(missing)}; "
-                    "choose cameras by data.domains"
-                )
-        chosen = cameras[part]
+                place = os.path.join(home, folders[name])
+                raise UserError(f"{place} has no image of camera {missing}", key="domains", fix="choose other cameras")
+        chosen = cameras[split]
         super().__init__(home, [name for camera in self.domains for name in chosen[camera]], crop)
         self.domain = np.repeat(np.arange(len(self.domains)), [len(chosen[camera]) for camera in self.domains])
 
 
 def _find(home: str, spellings: Sequence[str]) -> str:
-    """Return the folder of a part."""
+    """Return the folder of a split."""
     for folder in spellings:
         if os.path.isdir(os.path.join(home, folder)):
             return folder
-    raise UserError(f"data.root: {home} has no folder {' or '.join(spellings)}; expected Market-1501 as published")
+    raise UserError(f"{home} has no folder {' or '.join(spellings)}", key="root", expected="the folders of Market-1501")
 
 
 def _boxes(home: str, folder: str) -> dict[str, list[str]]:
     """Return the usable files of a folder by camera."""
-    found: dict[str, list[str]] = {}
+    boxes: dict[str, list[str]] = {}
     for name in list_images(os.path.join(home, folder)):
         match = _NAME.fullmatch(name.rpartition("/")[2])
         if match and match["person"] not in _JUNK:
-            found.setdefault(f"c{match['camera']}", []).append(f"{folder}/{name}")
-    if not found:
-        raise UserError(
-            f"data.root: {os.path.join(home, folder)} has no file with a name such as 0002_c1s1_000451_03.jpg"
-        )
-    return found
+            boxes.setdefault(f"c{match['camera']}", []).append(f"{folder}/{name}")
+    if not boxes:
+        raise UserError(f"{os.path.join(home, folder)} has no file named as 0002_c1s1_000451_03.jpg", key="root")
+    return boxes

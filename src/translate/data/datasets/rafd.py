@@ -1,4 +1,4 @@
-"""RaFD: faces with eight expressions, told by their published file names, or class folders."""
+"""RaFD: faces with eight expressions, recognized by the official file names, or in class folders."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ import numpy as np
 from translate.data.datasets.base import (
     ImageFiles,
     Split,
-    check_share,
     check_split,
+    check_val_fraction,
     choose_domains,
     find_root,
-    held_out_names,
+    require_images,
+    split_names,
 )
 from translate.data.datasets.folder import Folder
 from translate.data.images import list_images
@@ -35,17 +36,17 @@ _NAME = re.compile(
 class RaFD(ImageFiles):
     """RaFD (Langner et al., 2010): 67 persons with eight expressions, which are the domains.
 
-    `root` holds the files by their published names, at any depth: Rafd090_01_Caucasian_female_angry_frontal.jpg
-    is camera angle, person, group, sex, expression, gaze. Files of other names are left out. `angles` says
-    which of the cameras 0, 45, 90 (front), 135, 180 to take; 45, 90 and 135 are StarGAN v1's 4,824 images.
-    RaFD has no split. A share of the persons, `val_fraction`, is held out, chosen by the hash of their numbers, so
-    that no face of the validation part has been trained on (StarGAN v1 divides images at random).
-    Where there is no such name, or a folder train/, `root` holds class folders as for data=folder, and their
-    names, split and `val_fraction` of images count; `angles` does not.
-    `crop`: the side of a centred square in pixels; the published 256 is meant for files that were cropped
-    about the face, "square" suits the upright ones that RaFD distributes. "none" squashes.
-    Raises UserError for an unknown angle, angles that no file has, a single person, an expression that a part
-    lacks, and what data=folder raises.
+    `root` holds the files with their official names, at any depth: Rafd090_01_Caucasian_female_angry_frontal.jpg
+    is camera angle, person, group, sex, expression, gaze. Files of other names are left out. `angles` chooses among
+    the cameras 0, 45, 90 (front), 135 and 180; 45, 90 and 135 are the 4,824 images of StarGAN v1.
+    RaFD has no official split. `val_fraction` of the persons is held out, by the hash of their numbers, so that no
+    face of the validation split is trained on (StarGAN v1 splits images at random).
+    Without such a name, or with a folder train/, `root` holds class folders as for the data set folder: then the
+    folders, and `val_fraction` of the images, make domains and splits, and `angles` has no effect.
+    `crop`: the side of a centred square in pixels. The 256 of the official code suits files that were cropped around
+    the face, "square" the upright ones that RaFD distributes. "none" squashes.
+    UserError for an unknown angle, angles without files, a single person, an expression that a split lacks, and all
+    errors of the data set folder.
     """
 
     def __init__(
@@ -59,22 +60,22 @@ class RaFD(ImageFiles):
         domains: Sequence[str] | None = None,
     ) -> None:
         """List the files; see the class."""
-        part = check_split(split)
+        split = check_split(split)
         home = find_root(root)
         if not angles or set(angles) - set(ANGLES):
-            raise UserError(f"data.angles: found {list(angles)}, expected some of {', '.join(map(str, ANGLES))}")
-        self.num_persons: int | None = None  # not known in class folders
+            raise UserError(key="angles", found=list(angles), expected=f"some of {', '.join(map(str, ANGLES))}")
+        self.num_persons: int | None = None  # unknown for class folders
         shots = [] if os.path.isdir(os.path.join(home, "train")) else _shots(home)
         if shots:
-            check_share(val_fraction)
-            persons = _persons(shots, part, val_fraction, home)
+            check_val_fraction(val_fraction)
+            persons = _persons(shots, split, val_fraction, home)
             self.num_persons = len(persons)
             self.domains = choose_domains(EXPRESSIONS, domains, "RaFD")
             shots = _chosen(shots, angles, home)
             shots = [shot for shot in shots if shot.person in persons and shot.expression in self.domains]
             names = [shot.name for shot in shots]
             labels = np.array([self.domains.index(shot.expression) for shot in shots], np.int64)
-            _check_complete(labels, self.domains, part, home)
+            require_images(labels, self.domains, home, split, "add images, or choose expressions that both have")
         else:
             folders = Folder(root, crop, val_fraction, split=split, domains=domains)
             assert folders.domain is not None
@@ -83,7 +84,7 @@ class RaFD(ImageFiles):
         self.domain = labels
 
     def summary(self) -> str:
-        """As `Dataset.summary`, and how many persons there are, where the names tell."""
+        """Return `Dataset.summary` and the number of persons, if the file names hold it."""
         persons = "" if self.num_persons is None else f"; {self.num_persons} persons"
         return f"{super().summary()}{persons}"
 
@@ -96,38 +97,29 @@ class _Shot(NamedTuple):
 
 
 def _shots(home: str) -> list[_Shot]:
-    """Return the files that have a published name."""
-    found = []
+    """Return the files with an official name."""
+    shots = []
     for name in list_images(home):
         match = _NAME.fullmatch(name.rpartition("/")[2])
         if match:
-            found.append(_Shot(name, int(match["angle"]), match["person"], match["expression"].lower()))
-    return found
+            shots.append(_Shot(name, int(match["angle"]), match["person"], match["expression"].lower()))
+    return shots
 
 
-def _persons(shots: Sequence[_Shot], part: Split, share: float, home: str) -> set[str]:
-    """Return the persons of a part."""
+def _persons(shots: Sequence[_Shot], split: Split, val_fraction: float, home: str) -> set[str]:
+    """Return the persons of a split."""
     persons = sorted({shot.person for shot in shots})
     if len(persons) < 2:
-        raise UserError(f"data.root: {home} has pictures of a single person, too few for train and val")
-    held_out = held_out_names(persons, "person", share)
-    return {person for person, out in zip(persons, held_out, strict=True) if out == (part == "val")}
+        raise UserError(f"{home} has images of a single person, too few for train and val", key="root")
+    return set(split_names(persons, "person", val_fraction, split))
 
 
 def _chosen(shots: Sequence[_Shot], angles: Sequence[int], home: str) -> list[_Shot]:
-    """Return what the cameras at these angles have taken."""
+    """Return the shots of the cameras at these angles."""
     chosen = [shot for shot in shots if shot.angle in angles]
     if not chosen:
-        there = ", ".join(map(str, sorted({shot.angle for shot in shots})))
-        raise UserError(f"data.angles: {home} has no picture at {', '.join(map(str, angles))}; there are {there}")
-    return chosen
-
-
-def _check_complete(labels: np.ndarray, domains: Sequence[str], part: Split, home: str) -> None:
-    counts = np.bincount(labels, minlength=len(domains))
-    missing = [name for name, count in zip(domains, counts, strict=True) if not count]
-    if missing:
+        existing = ", ".join(map(str, sorted({shot.angle for shot in shots})))
         raise UserError(
-            f"data.root: {home} has no picture of {', '.join(missing)} in the {part} part; add pictures, or choose "
-            "the expressions by data.domains"
+            f"{home} has no image at them", key="angles", found=list(angles), expected=f"some of {existing}"
         )
+    return chosen

@@ -11,14 +11,14 @@ from collections.abc import Sequence
 
 import torch
 
+from translate.data.datasets.celeba import STARGAN_V1_ATTRIBUTES
+from translate.data.datasets.rafd import EXPRESSIONS
 from translate.errors import Phrase, UserError
 from translate.runs.checkpoints import EMA, NETWORK
 from translate.weights.format import Node, Weights
 from translate.weights.published.files import UNNAMED, OfficialFile, State
 from translate.weights.published.layout import ImportOptions, Layout, TensorGroup, constant, domain_names, numbers
 
-CELEBA = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young")
-RAFD = ("angry", "contemptuous", "disgusted", "fearful", "happy", "neutral", "sad", "surprised")
 IMAGE_SIZE = 128  # official, if no discriminator determines it
 ROLES = {"G": "generator", "D": "discriminator"}
 FIRST_KERNEL = 7  # of the generator
@@ -145,25 +145,37 @@ def _discriminator(state: State, num_labels: int) -> tuple[Node, int]:
 
 def _label_sets(planes: int, discriminator: State | None, options: ImportOptions) -> list[Node]:
     """Return the label sets, each a kind and names, of a generator with ``planes`` input planes beside the image."""
-    joint = planes == len(CELEBA) + len(RAFD) + 2
+    joint = planes == len(STARGAN_V1_ATTRIBUTES) + len(EXPRESSIONS) + 2
     if discriminator is not None:
         joint = discriminator["conv2.weight"].shape[0] == planes - 2
     if joint:
-        if planes != len(CELEBA) + len(RAFD) + 2 or options.domains is not None or options.labels is not None:
+        if (
+            planes != len(STARGAN_V1_ATTRIBUTES) + len(EXPRESSIONS) + 2
+            or options.domains is not None
+            or options.labels is not None
+        ):
             raise UserError(
                 f"the file joins two data sets with {planes - 2} labels together",
                 key="labels",
                 expected="the official pair, 5 attributes of CelebA and 8 expressions of RaFD",
                 fix="give neither domains nor labels",
             )
-        return [{"kind": "attributes", "names": list(CELEBA)}, {"kind": "classes", "names": list(RAFD)}]
-    if options.domains is None and planes not in (len(CELEBA), len(RAFD)):
+        return [
+            {"kind": "attributes", "names": list(STARGAN_V1_ATTRIBUTES)},
+            {"kind": "classes", "names": list(EXPRESSIONS)},
+        ]
+    if options.domains is None and planes not in (len(STARGAN_V1_ATTRIBUTES), len(EXPRESSIONS)):
         raise UserError(
             key="domains",
             found=Phrase(f"a file with {planes} labels and no names"),
             expected="a name for each label",
             fix="domains=[NAME,...] with labels=attributes or labels=domain",
         )
-    by_count = "attributes" if planes == len(CELEBA) and options.domains is None else "classes"
+    by_count = "attributes" if planes == len(STARGAN_V1_ATTRIBUTES) and options.domains is None else "classes"
     kind = {"attributes": "attributes", "domain": "classes", None: by_count}[options.labels]
-    return [{"kind": kind, "names": list(domain_names(options, planes, {5: CELEBA, 8: RAFD}, "labels"))}]
+    return [
+        {
+            "kind": kind,
+            "names": list(domain_names(options, planes, {5: STARGAN_V1_ATTRIBUTES, 8: EXPRESSIONS}, "labels")),
+        }
+    ]
