@@ -51,7 +51,7 @@ def test_facts_of_all_parts_reach_the_networks() -> None:
         (f"{GOOD}, b: {{name: critters, num_images: few}}", "data.parts.b.num_images: found 'few', expected a whole number"),
         (f"{GOOD}, b: {{name: critters, split: val}}", "data.parts.b.split: the program gives this argument to 'critters'"),
         (f"{GOOD}, b: {{name: critters, labels: species}}", "data.parts.b.labels: found 'species', expected 'attributes' or 'domain' or null"),
-        (f"{GOOD}, b: {{name: critters, domains: [fxo]}}", "data.parts.b.domains: critters has no domain 'fxo'; did you mean 'fox'?"),
+        (f"{GOOD}, b: {{name: critters, domains: [fxo]}}", "data.parts.b.domains: critters has no domain 'fxo'. Did you mean 'fox'?"),
         (f"{GOOD}, b: {{name: critters, domains: fox}}", "data.parts.b.domains: found 'fox', expected a list, each a text or null"),
         (f"{GOOD}, b: {{name: critters, world_seed: ${{sed}}}}", "data.parts.b.world_seed: Interpolation key 'sed' not found"),
         (f"{GOOD}, b: {{name: joint, parts: {{{GOOD}, c: {{name: critters, num_image: 3}}}}}}", "data.parts.b.parts.c.num_image: the data set 'critters' has no argument 'num_image'"),

@@ -70,7 +70,6 @@ def test_deleting_and_several_values() -> None:
     assert renamed.renamed_word("+data.val_share=0.1,0.2", **quiet) == "+data.val_fraction=0.1,0.2"
     assert renamed.renamed_word("data.root='a published set'", **quiet) == "data.root='a published set'"
     assert renamed.renamed_word("data.split_by=published", **quiet) == "data.split_by=stargan_v1"
-    assert renamed.renamed_word("data.parts.a.split_by=published", **quiet) == "data.parts.a.split_by=stargan_v1"
     assert renamed.renamed_word("data.collection=published", **quiet) == "data.collection=published"
 
 

@@ -103,7 +103,7 @@ def test_a_buffer_moves_on_once_and_is_computed_with_as_it_was(twice: bool) -> N
     plain = nn.Sequential(Walk(), Walk())
     again = copy.deepcopy(plain)
     checkpoint_activations(again)
-    assert isinstance(again[0], Stage)
+    assert isinstance(again[0], CheckpointedModule)
     gradients = []
     for network in (plain, again):
         x = torch.linspace(-1, 1, 3 * 64).view(1, 3, 8, 8).requires_grad_()
@@ -158,10 +158,10 @@ class Spoiling(nn.Module):
 def test_a_block_that_overwrites_its_input_is_refused() -> None:
     network = nn.Sequential(nn.Conv2d(3, 3, 1), Spoiling())
     checkpoint_activations(network)
-    with pytest.raises(
-        UserError,
-        match=r"^activation_checkpointing: .*Spoiling.* changes its input in place.*switch activation checkpointing off",
-    ):
+    sentence = (
+        r"^activation_checkpointing: .*Spoiling.* changes its input in place.*switch activation checkpointing off"
+    )
+    with pytest.raises(UserError, match=sentence):
         network(torch.randn(1, 3, 4, 4))
 
 

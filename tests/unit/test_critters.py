@@ -297,8 +297,8 @@ def test_a_data_set_travels_to_workers() -> None:
         ({"domains": ["cat", "rabit"]}, "rabbit"),
         ({"domains": ["cat", "cat"]}, "twice"),
         ({"domains": []}, "bear, cat"),
-        ({"num_images": 2}, "data.num_images"),
-        ({"world_seed": -1}, "data.world_seed"),
+        ({"num_images": 2}, "num_images"),
+        ({"world_seed": -1}, "world_seed"),
     ],
 )
 def test_what_cannot_be_is_refused(arguments: dict[str, object], words: str) -> None:
@@ -320,8 +320,8 @@ def test_attributes_can_be_chosen_and_ordered() -> None:
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        (["glases"], "did you mean 'glasses'"),
-        ([], "is empty"),
+        (["glases"], "Did you mean 'glasses'"),
+        ([], "expected some of smiling"),
         (["bow", "bow"], "twice"),
     ],
 )

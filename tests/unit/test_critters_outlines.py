@@ -121,14 +121,14 @@ def test_the_fingerprint_follows_what_was_asked_for() -> None:
 
 
 def test_what_is_wrong_is_named() -> None:
-    assert "data.species: critters has no species 'foxx'; did you mean 'fox'" in error(species=["foxx"])
-    assert "data.species names one twice" in error(species=["fox", "fox"])
-    assert "data.species is empty" in error(species=[])
-    assert "data.domains: critters_outlines has no domain 'drawings'" in error(domains=["drawings"])
+    assert "species: critters has no species 'foxx'. Did you mean 'fox'" in error(species=["foxx"])
+    assert "species: a species occurs twice" in error(species=["fox", "fox"])
+    assert "species is empty" in error(species=[])
+    assert "domains: critters_outlines has no domain 'drawings'" in error(domains=["drawings"])
     assert "found only 'outline', but a pair is of outline and drawing" in error(domains=["outline"])
-    assert "data.num_images: found 1" in error(num_images=1)
-    assert "data.num_val_images: found 0" in error(num_val_images=0, split="val")
-    assert "data.world_seed" in error(world_seed=-1)
+    assert "num_images: found 1" in error(num_images=1)
+    assert "num_val_images: found 0" in error(num_val_images=0, split="val")
+    assert "world_seed" in error(world_seed=-1)
 
 
 def test_hundreds_a_second() -> None:

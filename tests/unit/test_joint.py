@@ -179,34 +179,34 @@ def mistake(parts: Any = None, **arguments: Any) -> str:
 
 
 def test_two_data_sets_at_least() -> None:
-    assert mistake({}) == "data.parts: found none, expected two data sets or more"
-    assert mistake({"faces": FACES}) == "data.parts: found faces, expected two data sets or more"
+    assert mistake({}) == "parts: found none, expected two data sets or more"
+    assert mistake({"faces": FACES}) == "parts: found faces, expected two data sets or more"
 
 
 def test_domains_and_labels_are_said_of_a_part() -> None:
-    assert mistake(domains=["cat"]).endswith("and choose by data.parts.faces.domains")
-    with pytest.raises(UserError, match=r"data.labels: found domain; .* choose by data.parts.faces.labels"):
+    assert mistake(domains=["cat"]).endswith("Fix: choose by parts.faces.domains")
+    with pytest.raises(UserError, match=r"labels: .* found 'domain', expected null. Fix: choose by parts.faces.labels"):
         joint().label_sets("domain")
 
 
 def test_what_is_wrong_in_a_part_names_it(tmp_path: Path) -> None:
-    place = tmp_path / "data.root"
+    place = tmp_path / "root"
     assert mistake({**PARTS, "x": {"name": "folder", "root": str(place)}}) == (
-        f"data.parts.x.root: there is no folder {place}"
+        f"parts.x.root: there is no folder {place}"
     )
     (place / "cat").mkdir(parents=True)
-    assert mistake({**PARTS, "x": {"name": "folder", "root": str(place)}}).startswith("data.parts.x.root: domain 'cat'")
+    assert mistake({**PARTS, "x": {"name": "folder", "root": str(place)}}).startswith("parts.x.root: domain 'cat'")
     (place / "cat" / "1.png").touch()
     (place / "cat" / "2.png").touch()
     assert mistake({**PARTS, "x": {"name": "folder", "root": str(place), "labels": "attributes"}}) == (
-        "data.parts.x.labels: found 'attributes', but the data set has no such labels"
+        "parts.x.labels: the data set has no such labels; found 'attributes'"
     )
     nested = {"name": "joint", "parts": {"a": FACES, "b": {"name": "folder", "root": str(tmp_path / "none")}}}
-    assert mistake({**PARTS, "x": nested}).startswith("data.parts.x.parts.b.root: there is no folder")
+    assert mistake({**PARTS, "x": nested}).startswith("parts.x.parts.b.root: there is no folder")
 
 
 def test_an_error_without_a_key_names_the_part_too(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     (tmp_path / "list_attr_celeba.txt").write_text("000001.jpg 1 -1\n")
     text = mistake({**PARTS, "x": {"name": "celeba", "root": str(tmp_path)}})
-    assert text.startswith(f"data.parts.x: {tmp_path}")
+    assert text.startswith(f"parts.x: {tmp_path}")

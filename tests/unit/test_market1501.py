@@ -77,10 +77,10 @@ def test_what_is_wrong_is_named(tmp_path: Path) -> None:
     (tmp_path / "bounding_box_train").mkdir()
     assert "no folder bounding_box_test or query" in error(tmp_path)
     (tmp_path / "query").mkdir()
-    assert "bounding_box_train has no file with a name such as 0002_c1s1_000451_03.jpg" in error(tmp_path)
+    assert "bounding_box_train has no file named as 0002_c1s1_000451_03.jpg" in error(tmp_path)
     market1501(tmp_path)
     assert "no domain 'c7'" in error(tmp_path, domains=["c1", "c7"])
     for path in (tmp_path / "bounding_box_test").glob("*_c3s*"):
         path.unlink()
-    assert "bounding_box_test has no picture of camera c3; choose cameras by data.domains" in error(tmp_path)
+    assert "bounding_box_test has no image of camera c3. Fix: choose other cameras" in error(tmp_path)
     assert Market1501(str(tmp_path), domains=["c1", "c2"], split="train").domains == ("c1", "c2")

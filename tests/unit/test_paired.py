@@ -206,7 +206,7 @@ def test_files_without_a_partner_are_named(tmp_path: Path) -> None:
     text = error(tmp_path)
     assert "1 images" in text
     assert "trainA/alone (none in trainB/)" in text
-    assert "data=unpaired" in text
+    assert "use the data set unpaired" in text
     for k in range(5):
         picture(tmp_path / "trainB" / f"more{k}.png")
     assert "6 images" in error(tmp_path)
@@ -217,7 +217,7 @@ def test_files_without_a_partner_are_named(tmp_path: Path) -> None:
 def test_names_that_are_not_unique_are_refused(tmp_path: Path) -> None:
     two_folders(tmp_path, {"train": 2, "val": 2})
     picture(tmp_path / "trainB" / "000.jpg")
-    assert "has several images called '000'" in error(tmp_path)
+    assert "has several images named '000'" in error(tmp_path)
 
 
 # What is wrong in either
@@ -226,9 +226,9 @@ def test_names_that_are_not_unique_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("counts", "sentence"),
     [
-        ({}, "has no image file; expected files of two pictures side by side in train/"),
-        ({"train": 0}, "has no image file"),
-        ({"train/cat": 2, "train/dog": 2}, "as for data=folder"),
+        ({}, "found no image file, expected files of two images side by side in train/"),
+        ({"train": 0}, "found no image file"),
+        ({"train/cat": 2, "train/dog": 2}, "as for the data set folder"),
         ({"val": 2}, "has val/ but no train/"),
         ({"train": 1}, "a single pair"),
         ({"trainA": 2}, "has trainA/ but no trainB/"),
@@ -245,15 +245,15 @@ def test_what_is_missing_is_named(counts: dict[str, int], sentence: str, tmp_pat
 
 def test_an_empty_validation_part_is_named(tmp_path: Path) -> None:
     side_by_side(tmp_path, {"train": 2, "val": 0})
-    with pytest.raises(UserError, match="val has no image file"):
+    with pytest.raises(UserError, match="val has no pairs; found no image file"):
         paired(tmp_path, "val")
 
 
 def test_wrong_arguments_are_refused(tmp_path: Path) -> None:
     side_by_side(tmp_path, {"train": 3})
-    assert "data.domain_names" in error(tmp_path, domain_names=["x"])
-    assert "found only 'a', but a pair is of a and b" in error(tmp_path, domains=["a"])
+    assert "domain_names" in error(tmp_path, domain_names=["x"])
+    assert "domains: found ['a'], expected both a and b" in error(tmp_path, domains=["a"])
     assert "no domain 'photo'" in error(tmp_path, domains=["photo", "a"])
-    assert "data.val_fraction" in error(tmp_path, val_fraction=0.0)
-    assert "data.crop: expected square, none or a number of pixels, found 0" in error(tmp_path, crop=0)
+    assert "val_fraction" in error(tmp_path, val_fraction=0.0)
+    assert "crop: found 0, expected square, none or a number of pixels" in error(tmp_path, crop=0)
     assert "there is no folder" in error(tmp_path / "nothing")

@@ -120,18 +120,18 @@ def test_the_users_split_of_published_names_counts(tmp_path: Path) -> None:
 def test_what_is_wrong_is_named(tmp_path: Path) -> None:
     assert "no class folder" in error(tmp_path)
     rafd(tmp_path, persons=1)
-    assert "pictures of a single person" in error(tmp_path)
+    assert "images of a single person" in error(tmp_path)
     rafd(tmp_path, persons=3)
-    assert "data.angles: found [60], expected some of 0, 45, 90, 135, 180" in error(tmp_path, angles=[60])
-    assert "data.angles: found []" in error(tmp_path, angles=[])
-    assert "did you mean 'happy'" in error(tmp_path, domains=["hapy", "sad"])
-    assert "data.val_fraction" in error(tmp_path, val_fraction=2.0)
-    assert "data.crop" in error(tmp_path, crop=-3)
+    assert "angles: found [60], expected some of 0, 45, 90, 135, 180" in error(tmp_path, angles=[60])
+    assert "angles: found []" in error(tmp_path, angles=[])
+    assert "Did you mean 'happy'" in error(tmp_path, domains=["hapy", "sad"])
+    assert "val_fraction" in error(tmp_path, val_fraction=2.0)
+    assert "crop" in error(tmp_path, crop=-3)
     for path in tmp_path.glob("*_fearful_*"):
         path.unlink()
-    assert "has no picture of fearful in the val part" in error(tmp_path, "val")
+    assert "has no val image of 'fearful'" in error(tmp_path, "val")
     assert RaFD(str(tmp_path), domains=["angry", "sad"], split="val").domains == ("angry", "sad")
     for path in tmp_path.glob("Rafd[01][0349][05]*"):
         if "Rafd000" not in path.name:
             path.unlink()
-    assert "has no picture at 45, 90, 135; there are 0, 180" in error(tmp_path)
+    assert "has no image at them; found [45, 90, 135], expected some of 0, 180" in error(tmp_path)

@@ -268,11 +268,16 @@ def choose_attributes(known: Sequence[str], wanted: Sequence[str] | None, place:
 
 
 def require_images(labels: np.ndarray, domains: Sequence[str], place: str, split: Split, fix: str) -> None:
-    """Raise UserError if a domain has no item in a split: ``labels`` (N,) are the domains of its items."""
+    """Raise UserError if a domain has no item in a split: ``labels`` (N,) are the domains of its items.
+
+    ``fix`` is an alternative to leaving the domains out.
+    """
     counts = np.bincount(labels, minlength=len(domains))
     empty = [name for name, count in zip(domains, counts, strict=True) if not count]
     if empty:
-        raise UserError(f"{place} has no {split} image of {', '.join(empty)}", key="domains", fix=fix)
+        rest = ",".join(name for name in domains if name not in empty)
+        statement = f"{place} has no {split} image of {', '.join(map(repr, empty))}"
+        raise UserError(statement, key="domains", fix=f"choose [{rest}], or {fix}")
 
 
 def check_split(split: str) -> Split:

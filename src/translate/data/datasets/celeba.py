@@ -95,9 +95,7 @@ class CelebA(ImageFiles):
             domain = number[(values[rows, column] > 0).astype(np.int64)]
             rows, self.domain = rows[domain >= 0], domain[domain >= 0]
             present = f"{self.present:,} of the {self.listed:,} images in {table} are present"
-            require_images(
-                self.domain, self.domains, home, split, f"add images, or choose another domain_attribute; {present}"
-            )
+            require_images(self.domain, self.domains, home, split, f"another domain_attribute ({present})")
         self.attribute_names = _choose_attributes(attributes, columns, table)
         picked = np.array([columns.index(name) for name in self.attribute_names], np.int64)
         self.attributes = (values[np.ix_(rows, picked)] > 0).astype(np.uint8)
@@ -219,7 +217,7 @@ def _image_folder(home: str, images: str | None) -> str:
             nested = os.path.join(path, name)  # in Kaggle's archive: img_align_celeba/img_align_celeba
             return nested if os.path.isdir(nested) else path
     raise UserError(
-        f"{home} has no folder img_align_celeba or images", key="root", fix="give the folder of the images as images"
+        f"{home} has no folder img_align_celeba or images", key="root", fix="name the folder in the argument images"
     )
 
 

@@ -81,7 +81,7 @@ class HuggingFace(Dataset):
         else:
             self._rows = np.flatnonzero(domain >= 0)
         self.domain = domain[self._rows]
-        require_images(self.domain, self.domains, path, split, "leave those domains out, or choose other splits")
+        require_images(self.domain, self.domains, path, split, "other splits")
         self._images = _undecoded(table, image_column)
         self._column, self._place = image_column, f"{path} {name}"
 

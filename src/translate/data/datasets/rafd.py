@@ -75,7 +75,7 @@ class RaFD(ImageFiles):
             shots = [shot for shot in shots if shot.person in persons and shot.expression in self.domains]
             names = [shot.name for shot in shots]
             labels = np.array([self.domains.index(shot.expression) for shot in shots], np.int64)
-            require_images(labels, self.domains, home, split, "add images, or choose expressions that both have")
+            require_images(labels, self.domains, home, split, "add images")
         else:
             folders = Folder(root, crop, val_fraction, split=split, domains=domains)
             assert folders.domain is not None
