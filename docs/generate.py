@@ -42,7 +42,8 @@ GROUPS = {
     ),
     "trainer": "Where it runs.",
     "logger": (
-        "Who is told, beside metrics.jsonl in the run folder. Each key is a name of your choice; `_target_` is the "
+        "Where values are logged, beside metrics.jsonl in the run folder. Each key is a name of your choice; "
+        "`_target_` is the "
         "import path of a Lightning logger, the rest are its arguments. `save_dir` is the run folder."
     ),
     "metrics": (
@@ -90,8 +91,8 @@ def numerics_page() -> str:
     sections = []
     for folder in ("models", "networks", "losses"):
         for path in sorted((ROOT / "src" / "translate" / folder).glob("*.py")):
-            told = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-            head, found, rest = told.partition("\nDifferences")
+            text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+            head, found, rest = text.partition("\nDifferences")
             if found:
                 sections += [f"## {folder}/{path.name}", head.splitlines()[0], _bullets(rest)]
     return _joined(
@@ -126,7 +127,7 @@ def config_page() -> str:
             f"A configuration is composed by Hydra: `conf/train.yaml`, then an option of each group, in the order "
             f"{', '.join(_order())}, then the values on the command line. Where two say different things, the later "
             "one counts. The whole is then checked, and every problem is said at once. `python -m translate show` "
-            "prints the result. How the parts belong together is told in [concepts.md](concepts.md).",
+            "prints the result. The parts are explained in [concepts.md](concepts.md).",
             "`???` is a value that you must give, `null` switches a feature off. No key is optional by absence.",
             "## The root",
             _table(("key", "type", "as shipped", "what it is"), list(_root_rows())),
@@ -186,10 +187,10 @@ def _group_sections() -> Iterator[str]:
             yield _table(("key", "type", "what it is"), rows)
         for path in sorted((CONF / group).rglob("*.yaml")):
             option = path.relative_to(CONF / group).with_suffix("").as_posix()
-            told, body = _comment_and_body(path)
+            text, body = _comment_and_body(path)
             yield f"### {group}={option}" if group != "recipe" else f"### {option}"
-            if told:
-                yield told
+            if text:
+                yield text
             yield f"```yaml\n{body}\n```"
 
 
@@ -197,8 +198,8 @@ def _comment_and_body(path: Path) -> tuple[str, str]:
     """Return the comment at the head of a YAML file as one text, and what follows it."""
     lines = path.read_text(encoding="utf-8").strip().splitlines()
     count = next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))
-    told = [line.lstrip("# ") for line in lines[:count] if not line.startswith("# @")]
-    return " ".join(told), "\n".join(lines[count:]).strip("\n")
+    text = [line.lstrip("# ") for line in lines[:count] if not line.startswith("# @")]
+    return " ".join(text), "\n".join(lines[count:]).strip("\n")
 
 
 def _part_sections() -> Iterator[str]:
@@ -346,9 +347,9 @@ def experiments_page() -> str:
     rows = []
     for path in sorted(EXPERIMENTS.rglob("*.yaml")):
         option = path.relative_to(EXPERIMENTS).with_suffix("").as_posix()
-        told = header(path)
+        text = header(path)
         columns = ("Question", "Change", "Expected", "Cost", "Status")
-        rows.append((f"[{option}]({option}.yaml)", *(told.get(key, "") for key in columns)))
+        rows.append((f"[{option}]({option}.yaml)", *(text.get(key, "") for key in columns)))
     return _joined(
         [
             "# Experiments",

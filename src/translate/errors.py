@@ -151,6 +151,12 @@ def _sentence(text: str) -> str:
     return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of a message that another library made, or the kind of the error."""
+    lines = [line.strip() for line in str(error).strip().splitlines()]
+    return (lines[0] if lines else type(error).__name__).rstrip(".")
+
+
 def printable(text: str) -> str:
     """Return a text as one line that any terminal shows: other characters are escaped as in Python source.
 

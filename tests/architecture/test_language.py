@@ -19,7 +19,6 @@ BANNED = {
     "picture": "image",
     "pictures": "images",
     "put up with": "tolerated",
-    "is none": "is not one",
     "dear to": "expensive to",
     "made up for": "repeated, or compensated",
     "whoever": "the process that, or the user who",
@@ -67,6 +66,7 @@ def test_banned_words(path: Path) -> None:
     hits = [
         f"{path.relative_to(ROOT)}:{number}: {match[1]!r}, say {BANNED[match[1].lower()]}: {line.strip()[:100]}"
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if "# old name" not in line  # a reader of former files must know the word
         for match in PATTERN.finditer(line)
         if match[1] != "is None"  # an expression of Python
     ]

@@ -28,7 +28,7 @@ def test_images_lie_as_told_or_as_is_quicker(
     if told is not None:
         overrides.append(f"trainer.channels_last={str(told).lower()}")
     config = load(overrides)
-    assert build.lies_channels_last(config.trainer) == expected
+    assert build.uses_channels_last(config.trainer) == expected
     model = build.build_model(config)
     weight = next(p for p in model.parameters() if p.ndim == 4 and min(p.shape[1], p.shape[2]) > 1)
     assert weight.is_contiguous(memory_format=torch.channels_last) == expected

@@ -1,15 +1,12 @@
 """3x3 convolutions by Winograd's algorithm along the height (Lavin & Gray, CVPR 2016, F(4, 3)), for CPUs.
 
 A column of 4 outputs needs 6 multiplications for each tap along the width; the definition needs 12. Columns of 6
-inputs and the weights are transformed. Their products are one convolution of the library in 6 groups, with kernels of one
-row. The products are transformed back. The library does half of the work. Results are equal but for rounding: with 256
-channels in float32, the relative difference is 1e-6.
-
-The backward pass stores the transformed features, 1.5 times the size that the library stores, and the transformed
-weights, twice their size.
-
-Letters: B batch, C and O channels in and out, H and W sides of the input, h and v sides of the output, n = h / 4
-columns at each position along the width, rounded up.
+inputs and the weights are transformed. Their products are one convolution of the library in 6 groups, with kernels
+of one row. The products are transformed back. The library does half of the work. Results are equal but for
+rounding: with 256 channels in float32, the relative difference is 1e-6. The backward pass stores the transformed
+features, 1.5 times the size that the library stores, and the transformed weights, twice their size. Letters: B
+batch, C and O channels in and out, H and W sides of the input, h and v sides of the output, n = h / 4 columns at
+each position along the width, rounded up.
 """
 
 import math

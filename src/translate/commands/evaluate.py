@@ -86,9 +86,9 @@ def run(arguments: Arguments) -> int:
 
         processes = all_processes()
         setup_logging(verbose=processes.is_first)
-        for told in _measure(arguments, metrics, name, path, device, processes):
+        for table in _measure(arguments, metrics, name, path, device, processes):
             if processes.is_first:
-                print(told)
+                print(table)
     return 0
 
 

@@ -24,7 +24,6 @@ from translate.config.overrides import (
     HydraProblem,
     apply_all,
     explain,
-    first_line,
     is_choice,
     mistaken_choices,
     read,
@@ -33,7 +32,7 @@ from translate.config.renamed import rename_in_tree
 from translate.config.schema import RunConfig
 from translate.config.search_path import EXPERIMENTS, groups, shipped
 from translate.config.types import MISSING, UNKNOWN, holds_unknown
-from translate.errors import ConfigError, Phrase, Problem, Problems, UserError
+from translate.errors import ConfigError, Phrase, Problem, Problems, UserError, first_line
 from translate.registry import plugins
 from translate.registry.registry import DATASETS
 
@@ -208,7 +207,7 @@ def register_resolvers() -> None:
         if not isinstance(part, int | float):
             raise ValueError(f"share: found {part!r}, expected a number, as in ${{share:0.5}}")
         whole = _root_.iterations
-        return max(1, round(part * whole)) if isinstance(whole, int | float) else 1  # no number: told where it stands
+        return max(1, round(part * whole)) if isinstance(whole, int | float) else 1  # not a number: reported at its key
 
     def variant(choices: Any, *, _root_: Any) -> Any:
         return choices[_root_.variant]

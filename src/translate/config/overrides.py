@@ -18,7 +18,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from translate.config.check import INJECTED
 from translate.config.renamed import removed, renamed_word
-from translate.errors import Problem, Problems, nearest
+from translate.errors import Problem, Problems, first_line, nearest
 from translate.registry import registry
 
 NEEDED = ("model", "data", "trainer")
@@ -222,7 +222,7 @@ def apply(tree: DictConfig, override: Override, groups: Mapping[str, Any]) -> Pr
 
 
 def _list_within(tree: DictConfig, key: str) -> str:
-    """Return the first list on the way to a key that lies in one, else nothing."""
+    """Return the first list on the path of a key, "" without one."""
     node: Any = tree
     parts = key.split(".")
     for place, part in enumerate(parts):
@@ -301,12 +301,6 @@ def explain(error: BaseException) -> Problem:
     if cause is not None and (not text.strip() or text.startswith("Error merging")):
         return Problem(f"{first_line(error)}: {first_line(cause)}" if text.strip() else first_line(cause))
     return Problem(f"the configuration cannot be composed: {first_line(error)}")
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, or its kind."""
-    lines = [line.strip() for line in str(error).strip().splitlines()]
-    return (lines[0] if lines else type(error).__name__).rstrip(".")
 
 
 def in_quotes(value: str | Path) -> str:

@@ -119,7 +119,7 @@ def _measured(config: RunConfig, folder: Path) -> bool:
 
 
 def going_on(config: RunConfig, folder: Path) -> Path | None:
-    """Return the folder to go on from if a run of this experiment lies in it, None if it never wrote a checkpoint.
+    """Return the folder if it holds a run of this experiment with a checkpoint, None without a checkpoint.
 
     Raises UserError if the folder holds another experiment.
     """

@@ -41,7 +41,7 @@ class DataConfig:
     num_workers: int  # loader processes per training process
     augment: Literal["crop_flip", "resize_crop_flip", "flip", "none"]  # of training images
     cache: str | None  # folder of decoded images; null: decode every time they are needed
-    max_bad_fraction: float  # share of unreadable files that is put up with
+    max_bad_fraction: float  # largest tolerated fraction of unreadable files
     num_domains: int | None = None  # found in the data
     label_sets: list[dict[str, Any]] | None = None  # found: {kind: attributes or classes, names} of each data set
     num_labels: int | None = None  # found: the names of all label sets together
@@ -167,7 +167,7 @@ def _is_number(text: str) -> bool:
 def read_yaml(path: Path) -> dict[str, Any]:
     """Return the plain mapping in a saved `config.yaml`; floats without a point (1e-06) stay floats.
 
-    What the trainer can be told since the file was written has its default, by which nothing changes.
+    Trainer keys that are newer than the file have their defaults, which change nothing.
     """
     from omegaconf import OmegaConf
 
@@ -202,7 +202,7 @@ def _defaults(registry: Registry, node: Mapping[str, Any], but: Sequence[str] = 
 def experiment_key(tree: Mapping[str, Any], without: frozenset[str] = RESULT_NEUTRAL_KEYS) -> dict[str, Any]:
     """Return what identifies the experiment: a flat mapping `a.b.c -> value` without the given keys.
 
-    Keys that model and networks were not told have their defaults, so a run from before a key existed is still known.
+    Missing keys of model and networks have their defaults, so a run that is older than a key is still recognised.
     """
     found: dict[str, Any] = {}
 

@@ -16,7 +16,7 @@ from translate.downloads.fetch import PATIENCE, RetryPolicy, Unavailable, addres
 from translate.downloads.progress import disk, in_units, say
 from translate.downloads.sources import File, Source, find, read_all
 from translate.downloads.unpack import ArchiveError, unpack
-from translate.errors import UserError
+from translate.errors import Phrase, UserError
 
 ROOT = "datasets"
 """The folder of all data sets, unless the user names another."""
@@ -76,7 +76,7 @@ def obtain(order: Order, patience: RetryPolicy = PATIENCE) -> str:
     """
     source, folder = order.source, order.folder
     if not source.files:
-        raise UserError(f"download: {source.name} cannot be downloaded by a program; {_by_hand(order)}")
+        raise UserError("a program cannot download this data set", key=f"data={source.name}", fix=_by_hand(order))
     downloads = folder.parent / DOWNLOADS
     if found := _there(source, folder):  # without a lock: a folder that is whole stays so, and may be read-only
         return found
@@ -95,7 +95,7 @@ def obtain(order: Order, patience: RetryPolicy = PATIENCE) -> str:
         except Unavailable as error:
             if source.by_hand is None:
                 raise
-            raise UserError(f"{error}; or by hand: {_by_hand(order)}") from error
+            raise UserError(str(error), fix=f"try again later, or by hand: {_by_hand(order)}") from error
         if not order.keep:
             for archive in archives.values():
                 with disk(archive):
@@ -120,8 +120,11 @@ def _set_up(order: Order, archives: Mapping[File, Path]) -> tuple[int, int]:
             found = ", ".join(sorted(path.name for path in whole.iterdir())[:8]) or "nothing"
             kept = ", ".join(map(str, archives.values()))
             raise UserError(
-                f"download: {kept}: expected {', '.join(source.holds)} in it, found {found}; it may have been changed "
-                "by its publisher: unpack it by hand, or remove it to get it anew"
+                "the archive has other content; its publisher may have changed it",
+                key=str(kept),
+                found=Phrase(found),
+                expected=", ".join(source.holds),
+                fix="unpack it by hand, or remove it and download it again",
             )
         count, size = _measure(whole)
         note = _Note(source.name, count, size)
@@ -159,34 +162,40 @@ def _merge(content: Path, target: Path, file: File) -> None:
         target.mkdir(parents=True, exist_ok=True)
         for path in sorted(content.iterdir()):
             if (target / path.name).exists():
-                raise UserError(f"download: {file.name} holds {path.name}, as another file of the set does")
+                raise UserError(f"another file of the set holds {path.name} too", key=file.name)
             os.rename(path, target / path.name)
 
 
 def _there(source: Source, folder: Path) -> str | None:
-    """Return a sentence if the set lies in its folder, None if nothing does; UserError if anything else does."""
+    """Return a sentence if the folder holds the set, None if it is empty; UserError if it holds anything else."""
     if not folder.exists():
         return None
     if not folder.is_dir():
-        raise UserError(f"download: {folder} is a file, expected a folder or nothing")
+        raise UserError("a file is in the place of the folder", key=str(folder), fix="remove it, or set root=DIR")
     note = _read_note(folder / _NOTE)
     if note is not None:
         if note.source != source.name:
-            raise UserError(f"download: {folder} holds {note.source}; choose another folder by data.root=DIR")
+            raise UserError(
+                f"the folder holds {note.source}", key=str(folder), fix="choose another folder by data.root=DIR"
+            )
         count, size = _measure(folder)
         if (count, size) == (note.files, note.bytes):
             return f"{source.name} is in {folder} already: {count:,} files, {in_units(size)}; nothing to do"
         raise UserError(
-            f"download: {folder} holds {count:,} files with {size:,} bytes, but {note.files:,} files with "
-            f"{note.bytes:,} were put there; remove it to get {source.name} anew, or train on it as it is"
+            "the folder has changed since the download",
+            key=str(folder),
+            found=Phrase(f"{count:,} files with {size:,} bytes"),
+            expected=f"{note.files:,} files with {note.bytes:,} bytes",
+            fix=f"remove the folder to download {source.name} again, or train on it as it is",
         )
     if not any(folder.iterdir()):
         return None
     if source.holds and all((folder / name).exists() for name in source.holds):
         return f"{source.name} is in {folder} already, put there by somebody else, so it is not checked; nothing to do"
     raise UserError(
-        f"download: {folder} is not empty and does not hold {', '.join(source.holds) or source.name}; choose another "
-        "folder by root=DIR or data.root=DIR, or remove it"
+        f"the folder is not empty and does not hold {', '.join(source.holds) or source.name}",
+        key=str(folder),
+        fix="choose another folder by root=DIR or data.root=DIR, or remove the folder",
     )
 
 
@@ -197,7 +206,9 @@ def _read_note(path: Path) -> _Note | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"download: {path} is damaged ({error}); remove {path.parent} to get it anew") from error
+        raise UserError(
+            f"the file is damaged ({error})", key=str(path), fix=f"remove {path.parent} and download again"
+        ) from error
 
 
 def _measure(folder: Path) -> tuple[int, int]:
@@ -227,7 +238,9 @@ def _locked(path: Path, source: Source) -> Iterator[None]:
             say(f"another process is downloading {source.name}, waiting for it")
             lock.acquire()
         except NotImplementedError as error:
-            raise UserError(f"download: {path.parent} cannot be locked; choose another folder by root=DIR") from error
+            raise UserError(
+                "the folder cannot be locked", key=str(path.parent), fix="choose another folder by root=DIR"
+            ) from error
     try:
         yield
     finally:
@@ -246,5 +259,5 @@ def training_command(order: Order) -> str | None:
 
 def _by_hand(order: Order) -> str:
     command = training_command(order)
-    told = (order.source.by_hand or "").replace("{folder}", str(order.folder))
-    return f"{told}, then: {command}" if command else told
+    instructions = (order.source.by_hand or "").replace("{folder}", str(order.folder))
+    return f"{instructions}, then: {command}" if command else instructions

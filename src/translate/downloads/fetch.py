@@ -140,7 +140,7 @@ def address(mirror: str) -> str:
     place = Path(mirror).expanduser()
     if not place.is_dir():
         raise UserError(
-            f"download: mirror={mirror}: there is no such folder; expected one, or an address with https://"
+            "there is no such folder", key=f"mirror={mirror}", expected="a folder, or an address with https://"
         )
     return place.resolve().as_uri()
 
@@ -235,7 +235,7 @@ def _headers(url: str, file: File, part: Part) -> dict[str, str]:
 
 
 def _begin(response: Any, url: str, file: File, part: Part) -> int | None:
-    """Make `part` ready for the bytes that follow; return how long the whole file is to be, if anybody says."""
+    """Make `part` ready for the bytes that follow; return the length of the whole file if the server names it."""
     headers = response.headers
     length = headers.get("Content-Length", "")
     rest = int(length) if length.isdigit() else None

@@ -91,14 +91,15 @@ def disk(path: Path, advice: str = "choose another folder by root=DIR") -> Itera
             raise full(path) from error
         problem = (os.strerror(error.errno) if error.errno else str(error)).lower()
         if error.errno in _CLOSED:
-            raise UserError(f"download: {path} cannot be written ({problem}); {advice}") from error
-        raise UserError(f"download: {path}: the disk says {problem!r}; {advice}") from error
+            raise UserError(f"the file cannot be written ({problem})", key=str(path), fix=advice) from error
+        raise UserError(f"the disk reports {problem!r}", key=str(path), fix=advice) from error
 
 
 def full(path: Path, needed: int | None = None, free: int | None = None) -> UserError:
-    """Return the sentence about a disk that is full, or will be."""
-    figures = "" if needed is None else f": {in_units(needed)} are needed, {in_units(free or 0)} are free"
+    """Return the error of a disk that is full, or will be."""
+    sizes = "" if needed is None else f": {in_units(needed)} are needed, {in_units(free or 0)} are free"
     return UserError(
-        f"download: no space left for {path}{figures}; make room and give the same command again, which goes on from "
-        "where it stopped, or choose another folder by root=DIR"
+        f"no space is left{sizes}",
+        key=str(path),
+        fix="make room and give the same command again, which continues, or choose another folder by root=DIR",
     )

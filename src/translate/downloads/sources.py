@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, get_args
 
 from translate.downloads.unpack import Kind
-from translate.errors import UserError, among
+from translate.errors import Phrase, UserError, first_line
 from translate.registry import plugins
 
 FOLDER = "sources"
@@ -69,9 +69,9 @@ def read(path: Path) -> list[Source]:
     try:
         tree = yaml.load(path.read_text(encoding="utf-8"), loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from error
+        raise UserError(f"this is not YAML ({first_line(error)})", key=str(path)) from error
     if not isinstance(tree, Mapping):
-        raise UserError(f"{path}: expected names of data sets with their entries")
+        raise UserError(key=str(path), expected="names of data sets with their entries")
     return [_source(str(name), node, f"{path}: {name}") for name, node in tree.items()]
 
 
@@ -89,11 +89,13 @@ def find(words: Mapping[str, str], known: Mapping[str, Source]) -> Source:
     said = " ".join(sorted(wanted))
     if found:
         names = ", ".join(source.name for source in found)
-        raise UserError(f"download: {said} may be any of {names}; say which, as data={found[0].name}")
+        raise UserError(
+            "several data sets match", key=said, expected=f"one of {names}", fix=f"write data={found[0].name}"
+        )
     if len(words) > 1 and words["data"] in known:
         others = ", ".join(word for word in sorted(wanted) if not word.startswith("data="))
-        raise UserError(f"download: {others} says nothing about where {words['data']} lies; leave it out")
-    raise UserError(f"download: there is no source for {said}{among(words['data'], known)}")
+        raise UserError(f"the source of {words['data']} does not depend on this", key=others, fix="leave it out")
+    raise UserError("unknown source", key=said, found=words["data"], known=known)
 
 
 def _folders() -> list[Path]:
@@ -107,7 +109,7 @@ def _folders() -> list[Path]:
 def _source(name: str, node: Any, where: str) -> Source:
     entry = _keys(node, [field.name for field in fields(Source) if field.name != "name"], where)
     if not re.fullmatch(r"[a-z]\w*", name):  # also the name of a folder
-        raise UserError(f"{where}: a source's name is of small letters, digits and _")
+        raise UserError(key=where, found=name, expected="a name of small letters, digits and _")
     source = Source(
         name=name,
         about=_text(entry, "about", where),
@@ -118,9 +120,9 @@ def _source(name: str, node: Any, where: str) -> Source:
         by_hand=None if entry["by_hand"] is None else _text(entry, "by_hand", where),
     )
     if not source.files and source.by_hand is None:
-        raise UserError(f"{where}: has neither files nor a text by_hand")
+        raise UserError("the entry has neither files nor a text by_hand", key=where)
     if len({file.name for file in source.files}) < len(source.files):
-        raise UserError(f"{where}: two files have one name")
+        raise UserError("two files have the same name", key=where)
     return source
 
 
@@ -129,34 +131,34 @@ def _file(node: Any, where: str) -> File:
     name, to, unpack = (_text(entry, key, where) for key in ("name", "to", "unpack"))
     urls, digest, size = _texts(entry, "urls", where), entry["sha256"], entry["bytes"]
     if not re.fullmatch(r"\w[\w.-]*", name):
-        raise UserError(f"{where}.name: expected a file name, found {name!r}")
+        raise UserError(key=f"{where}.name", found=name, expected="a file name")
     if PurePosixPath(to).is_absolute() or ".." in PurePosixPath(to).parts or "\\" in to:
-        raise UserError(f"{where}.to: expected a folder below that of the set, found {to!r}")
+        raise UserError(key=f"{where}.to", found=to, expected="a folder below that of the set")
     if unpack not in get_args(Kind):
-        raise UserError(f"{where}.unpack: found {unpack!r}{among(unpack, get_args(Kind))}")
+        raise UserError("unknown kind of archive", key=f"{where}.unpack", found=unpack, known=get_args(Kind))
     if not urls or not all(url.startswith(("https://", "http://", "file://")) for url in urls):
-        raise UserError(f"{where}.urls: expected addresses that begin with https://, http:// or file://")
+        raise UserError(key=f"{where}.urls", expected="addresses that begin with https://, http:// or file://")
     if digest is not None and not (isinstance(digest, str) and re.fullmatch(r"[0-9a-f]{64}", digest)):
-        raise UserError(f"{where}.sha256: expected 64 hexadecimal digits or null, found {digest!r}")
+        raise UserError(key=f"{where}.sha256", found=digest, expected="64 hexadecimal digits or null")
     if size is not None and (not isinstance(size, int) or size <= 0):
-        raise UserError(f"{where}.bytes: expected a number or null, found {size!r}")
+        raise UserError(key=f"{where}.bytes", found=size, expected="a number or null")
     return File(name, urls, digest, size, unpack, to)  # type: ignore[arg-type] # one of Kind, as was checked
 
 
 def _keys(node: Any, expected: Sequence[str], where: str) -> Mapping[str, Any]:
     if not isinstance(node, Mapping) or set(node) != set(expected):
         found = ", ".join(map(str, node)) if isinstance(node, Mapping) else repr(node)
-        raise UserError(f"{where}: expected the keys {', '.join(expected)}, found {found}")
+        raise UserError(key=where, found=Phrase(found), expected=f"the keys {', '.join(expected)}")
     return node
 
 
 def _text(entry: Mapping[str, Any], key: str, where: str) -> str:
     if not isinstance(entry[key], str) or not entry[key].strip():
-        raise UserError(f"{where}.{key}: expected text, found {entry[key]!r}")
+        raise UserError(key=f"{where}.{key}", found=entry[key], expected="text")
     return " ".join(entry[key].split())
 
 
 def _texts(entry: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
     if not isinstance(entry[key], list) or not all(isinstance(item, str) for item in entry[key]):
-        raise UserError(f"{where}.{key}: expected a list of texts, found {entry[key]!r}")
+        raise UserError(key=f"{where}.{key}", found=entry[key], expected="a list of texts")
     return tuple(entry[key])

@@ -203,7 +203,7 @@ def _add(written: int, size: int, limit: int) -> int:
 
 @contextlib.contextmanager
 def _new(target: Path, name: str) -> Generator[Path]:
-    """Yield the path of an entry that is to be created; errors of the disk become sentences."""
+    """Yield the path of an entry to create; errors of the disk become structured errors."""
     with disk(target / name):
         try:
             (target / name).parent.mkdir(parents=True, exist_ok=True)

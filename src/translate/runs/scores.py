@@ -236,9 +236,12 @@ def _renamed_metric(name: str) -> str:
     return f"{stem}_{FORMER_NAMES[protocol]}" if protocol in FORMER_NAMES else name
 
 
+OLD_SETTINGS = {"judge": "classifier"}  # old name -> name of today
+
+
 def _renamed_settings(settings: Any) -> Any:
     """Return the settings of a metric, those of the classifier under its name of today."""
-    return {{"judge": "classifier"}.get(key, key): value for key, value in settings.items()}
+    return {OLD_SETTINGS.get(key, key): value for key, value in settings.items()}
 
 
 def _plain(value: Any) -> Any:

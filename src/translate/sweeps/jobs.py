@@ -31,7 +31,7 @@ PROGRAM = (sys.executable, "-m", "translate")
 POLL = 0.2  # seconds between two looks at a process
 STOPPED = (signal.SIGINT, signal.SIGTERM)
 
-# On a cluster this process was started by srun, but the processes of its own run are not: Lightning shall start them.
+# On a cluster this process was started by srun, but the processes of its own run are not: Lightning must start them.
 NOT_STARTED_BY_SRUN = {"SLURM_JOB_NAME": "bash"}
 
 
@@ -130,9 +130,9 @@ class Record:
     last_line: str = ""  # that it printed, if it failed
 
     @classmethod
-    def of(cls, job: Job, state: str, **told: Any) -> "Record":
+    def of(cls, job: Job, state: str, **facts: Any) -> "Record":
         """Return the record of a job."""
-        return cls(job.number, job.label, list(job.overrides), str(job.folder), state, **told)
+        return cls(job.number, job.label, list(job.overrides), str(job.folder), state, **facts)
 
 
 def execute(
@@ -218,8 +218,8 @@ def begin(sweep: Path, command: Sequence[str]) -> None:
     """Make the folder of a sweep, if it is not there, and write down its command."""
     sweep.mkdir(parents=True, exist_ok=True)
     if not (sweep / "sweep.json").is_file():
-        told = {"command": list(command), "begun": time.strftime("%Y-%m-%d %H:%M:%S")}
-        atomic_write(sweep / "sweep.json", json.dumps(told, indent=2) + "\n")
+        record = {"command": list(command), "begun": time.strftime("%Y-%m-%d %H:%M:%S")}
+        atomic_write(sweep / "sweep.json", json.dumps(record, indent=2) + "\n")
 
 
 def command_of(sweep: Path) -> list[str] | None:
@@ -260,9 +260,9 @@ def forget(job: Job) -> None:
 
 
 def summary(found: Sequence[Record], num_planned: int) -> list[str]:
-    """Return what is to be said in the end: how many of the planned runs did what, and each that did not finish."""
-    told = {"finished": "finished", "skipped": "finished before", "stopped": "stopped", "failed": "failed"}
-    count = {words: sum(record.state == state for record in found) for state, words in told.items()}
+    """Return the summary of a sweep: the number of runs in each state, and each run that did not finish."""
+    words = {"finished": "finished", "skipped": "finished before", "stopped": "stopped", "failed": "failed"}
+    count = {word: sum(record.state == state for record in found) for state, word in words.items()}
     count["not begun"] = num_planned - len(found)
     lines = [f"{num_planned} runs: {', '.join(f'{number} {words}' for words, number in count.items() if number)}"]
     for record in found:

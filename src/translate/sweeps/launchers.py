@@ -151,7 +151,7 @@ class Slurm(JobLauncher):
     def execute(self, jobs: "list[Job]") -> None:
         """Submit jobs as one array and wait for all."""
         submitit = _required("submitit", "slurm")
-        from translate.errors import UserError
+        from translate.errors import UserError, first_line
         from translate.sweeps.jobs import say
 
         given = {key: value for key, value in self.parameters.items() if value is not None}
@@ -163,7 +163,7 @@ class Slurm(JobLauncher):
             )
             executor.update_parameters(**given)
         except (NameError, AssertionError, RuntimeError) as error:
-            raise UserError(f"hydra.launcher: {str(error).splitlines()[0]}") from error
+            raise UserError(first_line(error), key="hydra.launcher") from error
         submitted = executor.map_array(Requeued(), jobs)
         self._submitted = dict(zip(submitted, jobs, strict=True))
         say(jobs[0].sweep, f"submitted to {executor.cluster}: {', '.join(job.job_id for job in submitted)}")
@@ -178,7 +178,7 @@ class Slurm(JobLauncher):
             time.sleep(POLL)
 
     def stop(self, number: int) -> None:
-        """Cancel all; a job that runs is told by the cluster and writes a checkpoint."""
+        """Cancel all jobs; the cluster signals a running job, which writes a checkpoint."""
         for handle in self._submitted:
             handle.cancel()
 

@@ -23,7 +23,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from translate.config.overrides import in_quotes
-from translate.errors import UserError, among
+from translate.errors import UserError, first_line
 from translate.sweeps import jobs, report
 from translate.sweeps.report import FOLDER, INSTEAD_OF, WHY
 from translate.sweeps.search_space import Choice, Pruner, Range, Settings, grid, override
@@ -73,10 +73,14 @@ class Search:
                 load_if_exists=True,
             )
         except ModuleNotFoundError as error:
-            raise UserError(f"sweep.storage: {self.storage} needs {error.name}; install it") from error
+            raise UserError(
+                f"the package {error.name} is not installed",
+                key=f"sweep.storage={self.storage}",
+                fix=f"pip install {error.name}",
+            ) from error
         except Exception as error:  # of whatever data base it is
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise UserError(f"sweep.storage: {self.storage} cannot be used ({reason})") from error
+            what = f"the storage cannot be used ({first_line(error)})"
+            raise UserError(what, key=f"sweep.storage={self.storage}") from error
         asked = {
             "objectives": settings.objectives,
             "space": {key: asdict(parameter) for key, parameter in settings.space.items()},
@@ -92,8 +96,9 @@ class Search:
         elif before != asked:
             key = next(key for key in asked if asked[key] != before.get(key))
             raise UserError(
-                f"sweep: the study {settings.name!r} in {self.storage} began with other {key}; say sweep.name=... for "
-                "a new study"
+                f"the study {settings.name!r} in {self.storage} began with other {key}",
+                key="sweep.name",
+                fix="write sweep.name=NAME for a new study",
             )
         return study
 
@@ -195,18 +200,18 @@ class Search:
         self._processes.remove(process)
         if pruned:
             self.study.tell(trial, state=TrialState.PRUNED)
-            told = "given up"
+            outcome = "pruned"
         elif code and self.stopping is not None:
             self._put_back(trial)
             return
         else:
-            told = self._tell(trial, folder, code, output)
-        print(f"trial {trial.number} {told}", flush=True)
+            outcome = self._tell(trial, folder, code, output)
+        print(f"trial {trial.number} {outcome}", flush=True)
         with self._asking:
             report.write_table(self.study, self.folder, list(self.settings.objectives))
 
     def _watch(self, trial: optuna.Trial, process: jobs.Process, folder: Path) -> bool:
-        """Report what the run records until it ends; return whether it was given up."""
+        """Report what the run records until it ends; return whether it was pruned."""
         lines = Lines(folder / "metrics.jsonl")
         signs, pruned = time.monotonic(), False
         while process.poll() is None:
@@ -290,28 +295,28 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
 
 
 def objective(folder: Path, name: str) -> float:
-    """Return the value of an objective in a run folder; UserError with what there is if it is not there.
+    """Return the value of an objective in a run folder; UserError if it does not exist.
 
-    It is a figure of the last checkpoint, "protocol/figure" where two protocols give it, or a term's mean over the last
-    tenth of its records.
+    The objective is a score of the last checkpoint, "protocol/score" where two protocols have it, or the mean of a term
+    over the last tenth of its records.
     """
-    figures: dict[str, list[float]] = {}
+    scores: dict[str, list[float]] = {}
     for each in scores_of_run(folder):
         if each.checkpoint == "last":
-            for figure, value in each.scores.items():
-                figures.setdefault(figure, []).append(value)
-                figures[f"{each.protocol}/{figure}"] = [value]
-    if len(figures.get(name, ())) > 1:
-        raise UserError(f"objective: several protocols give {name!r}; write protocol/{name}")
-    if name in figures:
-        return figures[name][0]
+            for score, value in each.scores.items():
+                scores.setdefault(score, []).append(value)
+                scores[f"{each.protocol}/{score}"] = [value]
+    if len(scores.get(name, ())) > 1:
+        raise UserError("several protocols have this score", key="objectives", found=name, fix=f"write PROTOCOL/{name}")
+    if name in scores:
+        return scores[name][0]
     records = Lines(folder / "metrics.jsonl").new()
     values = [float(line[name]) for line in records if name in line]
     if values:
         last = values[-max(1, len(values) // 10) :]
         return sum(last) / len(last)
     terms = {key for line in records[-1:] for key in line}
-    raise UserError(f"objective: the run gives no {name!r}{among(name, [*figures, *sorted(terms)])}")
+    raise UserError("the run has no score or term", key="objectives", found=name, known=[*scores, *sorted(terms)])
 
 
 # --- from settings to Optuna --------------------------------------------------------------------------------

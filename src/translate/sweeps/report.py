@@ -25,12 +25,14 @@ def trials(study: optuna.Study) -> list[FrozenTrial]:
 
 
 def write(study: optuna.Study, folder: Path, objectives: Sequence[str]) -> list[str]:
-    """Write trials.csv, best.md and the plots; return what is to be said."""
+    """Write trials.csv, best.md and the plots; return the lines to print."""
     write_table(study, folder, objectives)
     states = [trial.state for trial in trials(study)]
     best = study.best_trials if TrialState.COMPLETE in states else []
-    told = {TrialState.COMPLETE: "finished", TrialState.PRUNED: "given up", TrialState.FAIL: "failed"}
-    lines = [f"{len(states)} trials: {', '.join(f'{states.count(state)} {word}' for state, word in told.items())}"]
+    states_in_words = {TrialState.COMPLETE: "finished", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
+    lines = [
+        f"{len(states)} trials: {', '.join(f'{states.count(state)} {word}' for state, word in states_in_words.items())}"
+    ]
     if best:
         text = markdown(best, objectives)
         atomic_write(folder / "best.md", text)

@@ -22,7 +22,7 @@ from typing import Any
 import yaml
 
 from translate.config.search_path import conf_folders
-from translate.errors import ConfigError, UserError, among
+from translate.errors import ConfigError, UserError, among, first_line
 
 Value = bool | int | float | str | None
 
@@ -116,13 +116,15 @@ def load(named: str, changes: Mapping[str, Any]) -> Settings:
     known = shipped()
     path = known.get(named, Path(named))
     if not path.is_file():
-        raise UserError(f"sweep: there is no file {named}{among(named, known)}")
+        raise UserError(
+            "unknown search space", key="sweep", found=named, known=known, fix="name one, or a file of yours"
+        )
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
-        raise UserError(f"sweep: {path} cannot be read ({str(error).splitlines()[0]})") from error
+        raise UserError(f"the file cannot be read ({first_line(error)})", key=str(path)) from error
     if not isinstance(tree, dict):
-        raise UserError(f"sweep: {path} holds no mapping; expected the keys objectives and space")
+        raise UserError("the file holds no mapping", key=str(path), expected="the keys objectives and space")
     problems: list[str] = []
     for key, value in changes.items():
         if key in ("objectives", "space") or key not in {f.name for f in fields(Settings)}:

@@ -93,7 +93,7 @@ def build_model(config: RunConfig) -> TranslationModel:
         )
     model.lr_schedules = rates
     model.num_microbatches = config.trainer.accumulate
-    if lies_channels_last(config.trainer):
+    if uses_channels_last(config.trainer):
         model.to(memory_format=torch.channels_last)
     if config.trainer.convolutions == "fast" and not trains_on_gpu(config.trainer):
         use_fast_convolutions(model)
@@ -108,15 +108,15 @@ def trains_on_gpu(trainer: TrainerConfig) -> bool:
     return trainer.accelerator in ("gpu", "cuda") or (trainer.accelerator == "auto" and torch.cuda.is_available())
 
 
-def lies_channels_last(trainer: TrainerConfig) -> bool:
-    """Return whether images lie pixel by pixel in memory: as told, else as is quicker where the run trains."""
+def uses_channels_last(trainer: TrainerConfig) -> bool:
+    """Return whether the channels of a pixel are adjacent in memory: as configured, else as the device is faster."""
     if trainer.channels_last is not None:
         return trainer.channels_last
     return trains_on_gpu(trainer) or torch.backends.cpu.get_cpu_capability() != "AVX2"
 
 
 def compile_model(model: TranslationModel, trainer: TrainerConfig) -> None:
-    """Let torch compile the networks of a model that is about to train, if the trainer is told to."""
+    """Compile the networks of a model that is about to train, if the trainer is configured so."""
     if trainer.compile:
         networks = [model.network(role) for role in model.roles]
         compile_networks(networks, [model.network(role) for role in model.double_backward_roles])
@@ -128,9 +128,9 @@ def _seeing_the_whole_batch(role: str, network: nn.Module, trainer: TrainerConfi
         return network
     if trainer.accumulate > 1:
         raise UserError(
-            f"model.networks.{role}: found batch norm and trainer.accumulate={trainer.accumulate}; the parts of a "
-            f"batch are trained one after another and cannot share its statistics; set trainer.accumulate=1, or use a "
-            f"network without batch norm (model.networks.{role}.norm=instance where there is the choice)"
+            f"batch norm cannot share its statistics between the {trainer.accumulate} microbatches of a batch",
+            key=f"model.networks.{role}",
+            fix=f"set trainer.accumulate=1, or use a network without batch norm (model.networks.{role}.norm=instance)",
         )
     if count_processes(trainer) == 1:
         return network
@@ -138,9 +138,9 @@ def _seeing_the_whole_batch(role: str, network: nn.Module, trainer: TrainerConfi
         synchronized: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)
         return synchronized
     raise UserError(
-        f"model.networks.{role}: found batch norm and {count_processes(trainer)} processes without GPUs, which cannot "
-        f"share its statistics; train in one process (trainer.devices=1), or use a network without batch norm "
-        f"(model.networks.{role}.norm=instance where there is the choice)"
+        f"{count_processes(trainer)} processes without GPUs cannot share the statistics of batch norm",
+        key=f"model.networks.{role}",
+        fix=f"set trainer.devices=1, or use a network without batch norm (model.networks.{role}.norm=instance)",
     )
 
 
@@ -252,8 +252,11 @@ def started_by_slurm(config: TrainerConfig) -> bool:
         started = os.environ.get(variable)
         if started is not None and int(started) != found:
             raise UserError(
-                f"trainer.{key}: found {found}, but SLURM was told {option}={started}; srun starts a process for each "
-                f"device, so make both the same (in a job named 'interactive', SLURM is left out of it)"
+                "srun must start one process for each device",
+                key=f"trainer.{key}",
+                found=found,
+                expected=f"{started}, as SLURM's {option}={started} says",
+                fix="make both equal; a job named 'interactive' ignores SLURM",
             )
     return True
 
