@@ -1,14 +1,17 @@
 """Every file of configuration that is shipped composes and checks, except for what the user must say."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
 from translate.config.compose import compose, load
 from translate.config.experiments import HEADER, header, header_problems
+from translate.config.schema import experiment_key, to_mapping
 from translate.config.search_path import groups, shipped
 from translate.errors import ConfigError
+from translate.registry.registry import METRICS
 
 SHIPPED = groups()
 CHOICES = [(group, option) for group, options in SHIPPED.items() for option in options if group != "recipe"]
@@ -74,6 +77,27 @@ def test_data_sets_of_a_kind_share_a_recipe(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("option", "path"), EXPERIMENTS, ids=[option for option, _ in EXPERIMENTS])
 def test_experiments_have_their_header(option: str, path: Path) -> None:
     assert header_problems(path, option) == []
+
+
+@pytest.mark.parametrize(("option", "path"), EXPERIMENTS, ids=[option for option, _ in EXPERIMENTS])
+def test_the_header_of_an_experiment_is_true(option: str, path: Path) -> None:
+    """Baseline, Change and Expected agree with the composed configurations where they name keys, files or scores."""
+    said = header(path)
+    data = [w for w in shlex.split(said["Command"]) if w.startswith(("data=", "data.")) and "," not in w]
+    config = to_mapping(load([f"experiments={option}", *data], scan=False))
+    own, baseline = experiment_key(config), said["Baseline"]
+    assert (baseline.startswith("none") and said["Change"].startswith("none")) or not said["Change"].startswith("none")
+    if "/" in baseline.split()[0]:
+        assert baseline in dict(EXPERIMENTS), f"there is no experiment {baseline}"
+        assert experiment_key(to_mapping(load([f"experiments={baseline}", *data], scan=False))) != own
+    for key, value in re.findall(r"([a-z_]+\.[\w.]+): \S.* -> ([\w-]+)", said["Change"]):
+        if value != "as":  # "as in the paper"
+            found = own.get(key, own.get(f"{key}.name"))
+            assert str(found) == value, f"{key} is {found}, the header says {value}"
+    scores = {score for node in config["metrics"].values() for score in METRICS.facts(node["name"])["scores"]}
+    for score in re.findall(r"\b(?:FID|LPIPS|KID)\b", said["Expected"]):
+        elsewhere = "metrics=official" in said["Expected"] or "paper" in said["Expected"]
+        assert score in scores or elsewhere, f"{score} is not a score of this experiment's metrics"
 
 
 def test_header_rule(tmp_path: Path) -> None:
