@@ -119,7 +119,7 @@ class UserError(ValueError):
         """Return the sentence, or the number of problems and one sentence a line."""
         if len(self.problems) == 1:
             return str(self.problem)
-        lines = [f"{len(self.problems)} problems in the configuration:", *(f"  - {p}" for p in self.problems)]
+        lines = [f"{len(self.problems)} problems:", *(f"  - {p}" for p in self.problems)]
         return "\n".join(lines)
 
     def __reduce__(self) -> Any:
@@ -130,13 +130,12 @@ class UserError(ValueError):
 class ConfigError(UserError):
     """All problems of a configuration at once, in the order in which they were found."""
 
-    def __init__(self, problems: Sequence[Problem | str]) -> None:
+    def __init__(self, problems: Sequence[Problem]) -> None:
         """Take the problems, at least one; equal ones are kept once."""
         assert problems, "a ConfigError without a problem"
         super().__init__()
-        given = [Problem(problem) if isinstance(problem, str) else problem for problem in problems]
         # a list that was found cannot be hashed, so a set does not do
-        self.problems = tuple(problem for place, problem in enumerate(given) if problem not in given[:place])
+        self.problems = tuple(problem for place, problem in enumerate(problems) if problem not in problems[:place])
 
 
 def _rebuild(cls: type[UserError], problems: tuple[Problem, ...]) -> UserError:
@@ -195,15 +194,3 @@ def alternatives(word: str, known: Sequence[str]) -> str:
     more = f" and {len(known) - len(ordered)} more" if len(known) > len(ordered) else ""
     hint = f"Did you mean '{near}'? " if near else ""
     return f"{hint}Known: {', '.join(ordered) or 'none'}{more}"
-
-
-def suggest(word: str, known: Iterable[str]) -> str:
-    """Return the tail of a message about an unknown name: a near known one, or nothing."""
-    near = nearest(word, known)
-    return f"; did you mean '{near}'?" if near else ""
-
-
-def among(word: str, known: Iterable[str]) -> str:
-    """Return the tail of a message about an unknown name: a near known one, if any, and all known ones."""
-    known = list(known)
-    return f"{suggest(word, known) or '.'} Known: {', '.join(known) or 'none'}"

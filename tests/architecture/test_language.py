@@ -103,3 +103,21 @@ def test_nothing_parses_a_sentence(module: Module) -> None:
     )
     lines = [match for match in parsed if "strip" not in match]
     assert lines == [], f"{module.name}: {lines}"
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
+def test_a_list_of_problems_holds_problems(module: Module) -> None:
+    """No text is appended to a list of problems: the module would have glued its fields."""
+    if module.name in ("translate.config.experiments", "translate.downloads.fetch"):
+        return  # lists of plain remarks, which no error of a configuration holds
+    given_as_text = [
+        node.lineno
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "append"
+        and isinstance(node.func.value, ast.Name)
+        and node.func.value.id == "problems"
+        and isinstance(node.args[0], ast.JoinedStr | ast.Constant)
+    ]
+    assert given_as_text == [], f"{module.path}: lines {given_as_text}"

@@ -234,7 +234,7 @@ def test_a_folder_that_is_not_empty_is_not_written_into(capsys: Out, tmp_path: P
 def test_several_mistakes_are_said_at_once(capsys: Out) -> None:
     assert main(["seed=a", "data.image_size=48", "trainer.devces=1"]) == USER_MISTAKE
     said = capsys.readouterr().err
-    assert said.startswith("3 problems in the configuration:\n")
+    assert said.startswith("3 problems:\n")
     assert len(said.splitlines()) == 4
 
 

@@ -14,7 +14,7 @@ name), or a term of metrics.jsonl (the mean of the last tenth of its records).
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from typing import Any
 import yaml
 
 from translate.config.search_path import conf_folders
-from translate.errors import ConfigError, UserError, among, first_line
+from translate.errors import ConfigError, Problem, Problems, UserError, first_line
 
 Value = bool | int | float | str | None
 
@@ -125,31 +125,37 @@ def load(named: str, changes: Mapping[str, Any]) -> Settings:
         raise UserError(f"the file cannot be read ({first_line(error)})", key=str(path)) from error
     if not isinstance(tree, dict):
         raise UserError("the file holds no mapping", key=str(path), expected="the keys objectives and space")
-    problems: list[str] = []
+    problems: Problems = []
     for key, value in changes.items():
         if key in ("objectives", "space") or key not in {f.name for f in fields(Settings)}:
             settable = [f.name for f in fields(Settings) if f.name not in ("objectives", "space")]
-            problems.append(f"sweep.{key}: this cannot be set{among(key, settable)}")
+            problems.append(Problem("the command line cannot set", key="sweep", found=key, known=tuple(settable)))
         else:
             tree[key] = value
     settings = parse(tree, problems)
     if problems or settings is None:
-        raise ConfigError([problem if problem.startswith("sweep") else f"{path}: {problem}" for problem in problems])
+        raise ConfigError(
+            [problem if problem.key.startswith("sweep") else _in_file(path, problem) for problem in problems]
+        )
     return settings if settings.name is not None else replace(settings, name=path.stem)
 
 
-def parse(tree: Mapping[str, Any], problems: list[str]) -> Settings | None:
+def _in_file(path: Path, problem: Problem) -> Problem:
+    return replace(problem, key=f"{path}: {problem.key}")
+
+
+def parse(tree: Mapping[str, Any], problems: Problems) -> Settings | None:
     """Return the settings of a plain mapping; problems are appended, and the result is then None."""
     before = len(problems)
     known = {f.name: f for f in fields(Settings)}
-    problems.extend(f"{key}: unknown key{among(str(key), known)}" for key in tree if key not in known)
+    problems.extend(_unknown(str(key), known) for key in tree if key not in known)
     for key, each in known.items():
         if each.default is MISSING and each.default_factory is MISSING and not tree.get(key):
-            problems.append(f"{key}: you must give this")
+            problems.append(Problem("you must give this key", key=key))
     values = {key: value for key, value in tree.items() if key in known}
     for key, check in _CHECKS.items():
         if key in values:
-            problems.extend(f"{key}: {sentence}" for sentence in check(values[key]))
+            problems.extend(problem.inside(key) for problem in check(values[key]))
     if len(problems) > before:
         return None
     space = {}
@@ -164,7 +170,7 @@ def parse(tree: Mapping[str, Any], problems: list[str]) -> Settings | None:
             try:
                 parameter.grid()
             except UserError as error:
-                problems.append(f"space.{key}: {error}")
+                problems.extend(problem.inside(f"space.{key}") for problem in error.problems)
     return None if len(problems) > before else settings
 
 
@@ -188,54 +194,58 @@ def override(key: str, value: Value) -> str:
 # --- checks -------------------------------------------------------------------------------------------------
 
 
-def _one_of(options: Sequence[str]) -> Callable[[Any], Iterator[str]]:
-    def check(value: Any) -> Iterator[str]:
+def _unknown(key: str, known: Iterable[str]) -> Problem:
+    return Problem("unknown key", key=key, found=key, known=tuple(known))
+
+
+def _one_of(options: Sequence[str]) -> Callable[[Any], Iterator[Problem]]:
+    def check(value: Any) -> Iterator[Problem]:
         if value not in options:
-            yield f"found {value!r}, expected one of {', '.join(options)}"
+            yield Problem(found=value, expected=f"one of {', '.join(options)}")
 
     return check
 
 
-def _at_least_one(value: Any) -> Iterator[str]:
+def _at_least_one(value: Any) -> Iterator[Problem]:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        yield f"found {value!r}, expected a whole number above 0"
+        yield Problem(found=value, expected="a whole number above 0")
 
 
-def _whole(value: Any) -> Iterator[str]:
+def _whole(value: Any) -> Iterator[Problem]:
     if isinstance(value, bool) or not isinstance(value, int):
-        yield f"found {value!r}, expected a whole number"
+        yield Problem(found=value, expected="a whole number")
 
 
-def _text(value: Any) -> Iterator[str]:
+def _text(value: Any) -> Iterator[Problem]:
     if value is not None and not isinstance(value, str):
-        yield f"found {value!r}, expected a text"
+        yield Problem(found=value, expected="a text")
 
 
-def _overrides(value: Any) -> Iterator[str]:
+def _overrides(value: Any) -> Iterator[Problem]:
     if not isinstance(value, list) or not all(isinstance(word, str) and "=" in word for word in value):
-        yield f"found {value!r}, expected a list of key=value"
+        yield Problem(found=value, expected="a list of key=value")
 
 
-def _objectives(value: Any) -> Iterator[str]:
+def _objectives(value: Any) -> Iterator[Problem]:
     if not isinstance(value, dict):
-        yield f"found {value!r}, expected a mapping of figures to {' or '.join(DIRECTIONS)}"
+        yield Problem(found=value, expected=f"a mapping of scores to {' or '.join(DIRECTIONS)}")
         return
     for name, direction in value.items():
         if direction not in DIRECTIONS:
-            yield f"{name}: found {direction!r}, expected {' or '.join(DIRECTIONS)}"
+            yield Problem(key=name, found=direction, expected=" or ".join(DIRECTIONS))
 
 
-def _space(value: Any) -> Iterator[str]:
+def _space(value: Any) -> Iterator[Problem]:
     if not isinstance(value, dict):
-        yield f"found {value!r}, expected a mapping of keys to values"
+        yield Problem(found=value, expected="a mapping of keys to values")
 
 
-def _gpus(value: Any) -> Iterator[str]:
+def _gpus(value: Any) -> Iterator[Problem]:
     if value is not None and not (isinstance(value, list) and value):
-        yield f"found {value!r}, expected a list such as [0,1]"
+        yield Problem(found=value, expected="a list such as [0,1]")
 
 
-_CHECKS: dict[str, Callable[[Any], Iterator[str]]] = {
+_CHECKS: dict[str, Callable[[Any], Iterator[Problem]]] = {
     "objectives": _objectives,
     "space": _space,
     "overrides": _overrides,
@@ -250,47 +260,52 @@ _CHECKS: dict[str, Callable[[Any], Iterator[str]]] = {
 }
 
 
-def _parameter(key: str, node: Any, problems: list[str]) -> Choice | Range:
+def _parameter(key: str, node: Any, problems: Problems) -> Choice | Range:
     """Return the values of a key: a list of them, or {low, high} with step or log."""
     nothing = Choice(())
     if isinstance(node, list):
         if not node or not all(value is None or isinstance(value, bool | int | float | str) for value in node):
-            problems.append(f"space.{key}: expected numbers, words, true, false or null; write a list as '[a,b]'")
+            expected = "numbers, words, true, false or null"
+            problems.append(Problem(key=f"space.{key}", found=node, expected=expected, fix="write a list as '[a,b]'"))
             return nothing
         return Choice(tuple(node))
     if not isinstance(node, dict) or not {"low", "high"} <= node.keys() or node.keys() - {"low", "high", "step", "log"}:
-        problems.append(f"space.{key}: found {node!r}, expected a list of values, or low and high, with step or log")
+        expected = "a list of values, or low and high, with step or log"
+        problems.append(Problem(key=f"space.{key}", found=node, expected=expected))
         return nothing
     numbers = [node["low"], node["high"], *([node["step"]] if node.get("step") is not None else [])]
     if any(isinstance(number, bool) or not isinstance(number, int | float) for number in numbers):
-        hint = "; YAML reads 1e-5 as a word, write 1.0e-5" if any(isinstance(number, str) for number in numbers) else ""
-        problems.append(f"space.{key}: low, high and step are numbers{hint}")
+        is_word = any(isinstance(number, str) for number in numbers)
+        fix = "YAML reads 1e-5 as a word; write 1.0e-5" if is_word else ""
+        problems.append(Problem("low, high and step must be numbers", key=f"space.{key}", fix=fix))
         return nothing
-    found = Range(node["low"], node["high"], node.get("step"), bool(node.get("log", False)))
-    if found.low >= found.high:
-        problems.append(f"space.{key}: low {found.low} is not below high {found.high}")
-    elif found.log and (found.low <= 0 or found.step is not None):
-        problems.append(f"space.{key}: log needs low above 0 and takes no step")
-    elif found.step is not None and found.step <= 0:
-        problems.append(f"space.{key}: step is above 0")
-    elif found.whole and found.step is not None and not isinstance(found.step, int):
-        problems.append(f"space.{key}: low and high are whole numbers, so step must be; or write them with a point")
-    return found
+    values = Range(node["low"], node["high"], node.get("step"), bool(node.get("log", False)))
+    if values.low >= values.high:
+        problems.append(Problem(f"low {values.low} is not below high {values.high}", key=f"space.{key}"))
+    elif values.log and (values.low <= 0 or values.step is not None):
+        problems.append(Problem("log needs low above 0 and takes no step", key=f"space.{key}"))
+    elif values.step is not None and values.step <= 0:
+        problems.append(Problem("step must be above 0", key=f"space.{key}"))
+    elif values.whole and values.step is not None and not isinstance(values.step, int):
+        what = "step must be a whole number, since low and high are"
+        problems.append(Problem(what, key=f"space.{key}", fix="or write low and high with a point"))
+    return values
 
 
-def _pruner(node: Any, objectives: Mapping[str, str], problems: list[str]) -> Pruner | None:
+def _pruner(node: Any, objectives: Mapping[str, str], problems: Problems) -> Pruner | None:
     if node is None:
         return None
     known = [f.name for f in fields(Pruner)]
     if not isinstance(node, dict) or not {"name", "by", "direction"} <= node.keys():
-        problems.append(f"pruner: found {node!r}, expected null, or a mapping with name, by and direction")
+        problems.append(Problem(key="pruner", found=node, expected="null, or a mapping with name, by and direction"))
         return None
     wrong = [key for key in node if key not in known]
-    problems.extend(f"pruner.{key}: unknown key{among(str(key), known)}" for key in wrong)
-    problems.extend(f"pruner.name: {sentence}" for sentence in _one_of(PRUNERS)(node["name"]))
-    problems.extend(f"pruner.direction: {sentence}" for sentence in _one_of(DIRECTIONS)(node["direction"]))
+    problems.extend(_unknown(str(key), known).inside("pruner") for key in wrong)
+    problems.extend(problem.inside("pruner.name") for problem in _one_of(PRUNERS)(node["name"]))
+    problems.extend(problem.inside("pruner.direction") for problem in _one_of(DIRECTIONS)(node["direction"]))
     for key in ("num_startup", "warmup", "min_iterations", "reduction"):
-        problems.extend(f"pruner.{key}: {sentence}" for sentence in _whole(node.get(key, 0)))
+        problems.extend(problem.inside(f"pruner.{key}") for problem in _whole(node.get(key, 0)))
     if len(objectives) > 1:
-        problems.append(f"pruner: with {len(objectives)} objectives no trial can be given up; remove the key")
+        what = f"no trial can be pruned with {len(objectives)} objectives"
+        problems.append(Problem(what, key="pruner", fix="remove the key"))
     return Pruner(**{key: value for key, value in node.items() if key in known})
