@@ -219,12 +219,12 @@ def test_mistakes_of_the_command_line(
     for words, sentence in (
         (["sweep"], "sweep: this argument is missing; expected sweep=NAME|FILE.yaml"),
         (["sweep", "sweep=stargan_v2_rate"], "Did you mean 'stargan_v2_rates'?"),
-        (["sweep", "sweep=a.yaml"], "data.batch_sise: unknown key; did you mean 'batch_size'?"),
+        (["sweep", "sweep=a.yaml"], "data.batch_sise: unknown key 'batch_sise'. Did you mean 'batch_size'?"),
         (["sweep", "sweep=a.yaml", "sweep.n_job=2"], "unknown argument 'sweep.n_job'. Did you mean 'sweep.n_jobs'?"),
         (["sweep", "sweep=a.yaml", "folder=x"], "every trial has a folder of its own"),
         (
             ["sweep", "sweep=stargan_v2_rates", "sweep.storage=nonsense://x"],
-            "sweep.storage: nonsense://x cannot be used",
+            "sweep.storage=nonsense://x: the storage cannot be used",
         ),
     ):
         assert main(words) == 2
