@@ -162,13 +162,13 @@ def folder_words(root: Path, *more: str) -> tuple[str, ...]:
 def test_missing_root(capsys: Out, tmp_path: Path, place: Path) -> None:
     picture(tmp_path / "photos" / "cat" / "1.png")
     assert "there is no folder" in (said := refused(capsys, *folder_words(tmp_path / "photoz")))
-    assert "did you mean 'photos'?" in said
+    assert "photos, which has the nearest name" in said
     assert list(place.iterdir()) == []
 
 
 def test_root_is_a_file(capsys: Out, tmp_path: Path) -> None:
     path = picture(tmp_path / "a.png")
-    assert "is a file, expected a folder" in refused(capsys, *folder_words(path))
+    assert "a.png, expected a folder" in refused(capsys, *folder_words(path))
 
 
 def test_root_without_class_folders(capsys: Out, tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_root_without_class_folders(capsys: Out, tmp_path: Path) -> None:
         picture(tmp_path / "photos" / f"{number}.png")
     said = refused(capsys, *folder_words(tmp_path / "photos"))
     assert "3 image files" in said
-    assert "expected a folder a domain" in said
+    assert "expected one folder for each domain" in said
 
 
 def test_a_single_domain(capsys: Out, tmp_path: Path, place: Path) -> None:
@@ -209,7 +209,7 @@ def test_a_domain_that_is_not_there(capsys: Out, tmp_path: Path) -> None:
         for number in range(2):
             picture(tmp_path / "photos" / domain / f"{number}.png")
     said = refused(capsys, *folder_words(tmp_path / "photos", "data.domains=[cat,dgo]"))
-    assert "no domain 'dgo'; did you mean 'dog'?" in said
+    assert "no domain 'dgo'. Did you mean 'dog'?" in said
 
 
 def test_an_image_size_that_the_network_cannot_take(capsys: Out) -> None:

@@ -98,7 +98,7 @@ def test_help_names_everything(capsys: Out) -> None:
     ("words", "said"),
     [
         (["horse2zebra"], "data=horse2zebra"),
-        (["data=horsezebra"], "there is no source for data=horsezebra; did you mean 'horse2zebra'?"),
+        (["data=horsezebra"], "data=horsezebra: unknown source 'horsezebra'. Did you mean 'horse2zebra'?"),
         (["data=rafd"], "ask for access at https://rafd.socsci.ru.nl"),
         (
             ["data=market1501", "root=there"],

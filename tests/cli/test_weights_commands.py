@@ -110,10 +110,10 @@ BAD_EXPORTS: list[tuple[tuple[str, ...], str]] = [
     (("run=RUN", "checkpoint=first"), "checkpoint: found 'first', expected last, best or an iteration"),
     (("run=RUN", "to=x.pt"), "to: found 'x.pt', expected a name that ends in .safetensors"),
     (("run=RUN", "to=hf://me"), "hf://me: expected hf://owner/name"),
-    (("run=RUN", "format=publishd"), "format: found 'publishd'. Known: translate, official"),
+    (("run=RUN", "format=publishd"), "format: unknown value 'publishd'. Did you mean 'published'?"),
     (("run=RUN", "format=official"), "to: this argument is missing; expected to=FOLDER"),
     (("run=RUN", "format=official", "to=x.ckpt"), "to: found 'x.ckpt', expected a folder"),
-    (("run=RUN", "format=official", "to=hf://me/x"), "expected a folder, since the official layout is several files"),
+    (("run=RUN", "format=official", "to=hf://me/x"), "expected a folder, since the official layout has several files"),
     (("run=RUN", "with=some"), "with: unknown value 'some'. Known: needed, all"),
     (("run=RUN", "private=true"), "private: only a repository on the Hub can be private"),
     (("weights=nothing.safetensors", "to=x.safetensors"), "weights: there is no file nothing.safetensors"),
@@ -187,7 +187,10 @@ BAD_IMPORTS: list[tuple[tuple[str, ...], str]] = [
         ("weights=ours.safetensors", "to=x.safetensors", "domains=[a]"),
         "is a weights file, which describes itself. Fix: give no option but licence",
     ),
-    (("weights=ours.safetensors", "to=new", "data=critters", "data.domains=[cat,fox]"), "but data.num_domains is 2"),
+    (
+        ("weights=ours.safetensors", "to=new", "data=critters", "data.domains=[cat,fox]"),
+        "expected 2, the value of data.num_domains",
+    ),
     (("weights=ours.safetensors", "to=new", "data=folder"), "data.root: you must give this"),
 ]
 

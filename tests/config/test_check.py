@@ -32,7 +32,7 @@ MISTAKES = [
     ("a,b=3", "a,b=3: this override cannot be read"),
     ("seed=1,2", "seed=1,2: several values. Fix: write seed=[1,2] for a list, or add -m"),
     ("+seed=3", "write it without +: seed=3"),
-    ("~sed", "~sed: no key to delete is called 'sed'. Did you mean 'seed'?"),
+    ("~sed", "~sed: there is no such key to delete 'sed'. Did you mean 'seed'?"),
     ("~iterations", "iterations: the key is missing"),
     ("~data.image_size", "~data.image_size: model.networks.discriminator.image_size is given in terms of this key. Fix: set the key instead: data.image_size=..."),
     ("~data", "~data: every run needs this group. Known: "),
@@ -223,7 +223,7 @@ def test_experiments_beside_the_user_come_first(
     monkeypatch.chdir(tmp_path)
     config = load([*small, "experiments=my_lab/first"])
     assert (config.iterations, config.name) == (123, "my_lab/first")
-    with pytest.raises(ConfigError, match="data=mine: not found"):  # a folder of data is no group
+    with pytest.raises(ConfigError, match="data=mine: unknown option 'mine'"):  # a folder of data is no group
         load([*small, "data=mine"])
 
 

@@ -83,7 +83,7 @@ def test_help_of_each_command(command: Call, name: str) -> None:
         (["list", "netwoks"], "list: unknown kind 'netwoks'. Did you mean 'networks'?"),
         (["show", "run=nothing"], "run: nothing is not there; expected a run folder"),
         ([*SMALL, "trainer.devces=1"], "trainer.devces: unknown key 'devces'. Did you mean 'devices'?"),
-        (["-m", *SMALL, "seed=1,b"], "seed: found 'b', expected a whole number"),
+        (["-m", *SMALL, "seed=1,b"], "found 'b', expected a whole number"),
         (["--multrun", *SMALL], "unrecognized arguments: --multrun. Fix: write key=value for settings"),
         (["show", "--memroy", *SMALL], "unrecognized arguments: --memroy. Fix: write key=value for settings"),
         (["benchmark", *SMALL, "--cfg", "jobs"], "argument --cfg/-c: invalid choice: 'jobs'"),

@@ -67,7 +67,7 @@ def test_a_search_for_several_objectives(place: Place) -> None:
     assert again.stdout.count("training") == 0
     other = place.call(*words, "log_every=2")
     assert other.returncode == 2
-    assert "began with other overrides; say sweep.name=" in other.stderr
+    assert "began with other overrides. Fix: write sweep.name=" in other.stderr
 
 
 def test_trials_are_given_up_and_failures_kept(place: Place) -> None:
@@ -81,7 +81,7 @@ def test_trials_are_given_up_and_failures_kept(place: Place) -> None:
     assert "exit code 1: ZeroDivisionError: unexpected" in found[13]["why"]
     (kept,) = (place.path / found[55]["folder"] / "checkpoints").iterdir()  # SIGTERM, not SIGKILL
     assert int(kept.stem) < 100
-    assert "3 trials: 1 finished, 1 given up, 1 failed" in answer.stdout
+    assert "3 trials: 1 finished, 1 pruned, 1 failed" in answer.stdout
     assert (place.path / "runs" / "mine" / "intermediate_values.png").is_file()
 
 
@@ -264,7 +264,7 @@ def test_objectives_are_figures_or_terms(tmp_path: Path) -> None:
     assert objective(tmp_path, "only local") == 5.0
     assert objective(tmp_path, "clean/FID, latent") == 3.0
     assert objective(tmp_path, "loss") == sum([37, 38, 39, 40]) / 4
-    with pytest.raises(UserError, match="several protocols give"):
+    with pytest.raises(UserError, match="several protocols have this score"):
         objective(tmp_path, "FID, latent")
     with pytest.raises(UserError, match="did you mean 'loss'"):
         objective(tmp_path, "los")

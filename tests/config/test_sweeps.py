@@ -57,7 +57,7 @@ def test_other_words_or_another_configuration_are_another_sweep(place: Place) ->
     assert "finished before" not in place.call(*command, "seed=4").stdout
     (folder / "a.yaml").write_text("data:\n  batch_size: 8\n")
     answer = place.call(*command, "seed=3")
-    assert "the configuration has changed since: a new sweep" in answer.stdout
+    assert "the configuration has changed since: beginning a new sweep" in answer.stdout
     assert len(list(first.parent.iterdir())) == 3
 
 

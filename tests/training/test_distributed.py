@@ -169,7 +169,8 @@ def test_slurm_and_the_configuration_have_to_agree(tmp_path: Path) -> None:
     for task in tasks:
         said = task.communicate(timeout=180)[0]
         assert task.returncode == 2, said
-        assert "trainer.devices: found 4, but SLURM was told --ntasks-per-node=2" in said
+        assert "trainer.devices: srun must start one process for each device; found 4, expected 2" in said
+        assert "as SLURM's --ntasks-per-node=2 says" in said
         assert "Traceback" not in said
 
 
@@ -178,7 +179,7 @@ def test_slurm_and_the_configuration_have_to_agree(tmp_path: Path) -> None:
 
 def test_a_batch_that_does_not_divide_is_refused(tmp_path: Path) -> None:
     said = call(tmp_path, "-m", "translate", *ELSEWHERE, *TWO, "data.batch_size=5", "folder=run", wanted=2)
-    assert "data.batch_size: found 5, the batch of all processes together, which cannot be split over 2" in said
+    assert "data.batch_size: the global batch is split evenly; found 5, expected a multiple of 2" in said
     assert not any(tmp_path.iterdir())
 
 
@@ -255,7 +256,7 @@ def further_process(folder: Path) -> int | None:
             words = (place / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if b"join" in words and str(folder).encode() in words:
+        if b"join" in words and f"run={folder}".encode() in words:
             return int(place.name)
     return None
 

@@ -146,7 +146,7 @@ def test_a_killed_evaluation_is_made_up_for_when_the_run_goes_on(run: Path, monk
         (["run=nowhere"], "nowhere is not there; expected a run folder"),
         (["run=RUN", "checkpoint=9"], "no checkpoint of iteration 9; expected one of 2, 4"),
         (["run=RUN", "checkpoint=first"], "expected last, best or an iteration"),
-        (["run=RUN", "metrics=locale"], "metrics=locale: not found; did you mean 'local'?"),
+        (["run=RUN", "metrics=locale"], "metrics=locale: unknown option 'locale'. Did you mean 'local'?"),
         (["run=RUN", "metrics=none"], "metrics: no metric is chosen"),
         (["run=RUN", "batchsize=2"], "evaluate: unknown argument 'batchsize'. Did you mean 'batch_size'?"),
         (["run=RUN", "metrics.local.num_source=2"], "num_source"),

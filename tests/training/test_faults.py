@@ -78,7 +78,7 @@ def test_what_becomes_infinite_is_named_and_never_on_the_disk(
     said = capfd.readouterr().err
     assert "stopped: iteration 4: " in said
     assert named in said
-    assert "the last checkpoint is from before" in said
+    assert "the last checkpoint was written before" in said
     only_sentences(said)
     assert [int(path.stem) for path in RunFolder(tmp_path).checkpoints().values()] == [2, 3]
     for path in RunFolder(tmp_path).checkpoints().values():
@@ -496,4 +496,7 @@ def test_a_checkpoint_of_another_size_or_model_is_one_sentence(done: Path, tmp_p
         only_sentences(said)
     checkpoints.write(replace(foreign, domains=("cat", "dog")), RunFolder(folder).checkpoint(2))
     assert main(ENTRANCES["resume"](folder)) == USER_MISTAKE
-    assert "resume: the checkpoint knows the domains ['cat', 'dog']" in capfd.readouterr().err
+    assert (
+        "resume: the data has other domains than the checkpoint; found ['bear', 'cat', 'rabbit'], expected cat, dog"
+        in capfd.readouterr().err
+    )

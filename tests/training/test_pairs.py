@@ -142,7 +142,7 @@ def test_another_pair_is_refused_in_a_sentence_that_names_both(model: str, data:
     missing = " and the ".join(
         missing_needs(VIEWS.facts(MODELS.facts(model)["batch"])["needs"], DATASETS.facts(data)["provides"])
     )
-    assert f"model={model} needs the {missing} of every image, but data={data} provides only" in problem
+    assert f"the model '{model}' needs the {missing} of every image; found '{data}', which provides only" in problem
     assert "\n" not in problem
 
 
@@ -154,7 +154,7 @@ def test_more_domains_than_two_are_refused(model: str) -> None:
     with pytest.raises(ConfigError) as caught:
         CASES[model].on([*critters(Path()), "data.domains=[bear,cat,rabbit]", *small(model)])
     (problem,) = map(str, caught.value.problems)
-    assert f"data.domains: found bear, cat, rabbit, but model={model} translates between 2 domains" in problem
+    assert f"data.domains: found bear, cat, rabbit, expected 2 domains for the model '{model}'" in problem
     assert "choose them by data.domains=[bear,cat]" in problem
 
 
@@ -162,11 +162,13 @@ def test_fewer_domains_than_two_are_refused(tmp_path: Path) -> None:
     layouts.folders(tmp_path, {"train/cat": 2, "val/cat": 2})
     for model in NAMES:
         if fits(model, "folder"):
-            with pytest.raises(ConfigError, match=rf"data\.domains: found only 'cat', but model={model} translates"):
+            with pytest.raises(
+                ConfigError, match=rf"data\.domains: found only 'cat', expected 2.* for the model '{model}'"
+            ):
                 CASES[model].on(["data=folder", f"data.root={tmp_path}", *small(model)])
 
 
 def test_celeba_without_an_attribute_has_no_domains(tmp_path: Path) -> None:
     layouts.celeba(tmp_path)
-    with pytest.raises(ConfigError, match=r"data\.domains: found none, but model=stargan_v2 translates"):
+    with pytest.raises(ConfigError, match=r"data\.domains: found none, expected 2 or more for the model 'stargan_v2'"):
         load(["model=stargan_v2", "data=celeba", f"data.root={tmp_path}"])

@@ -209,7 +209,9 @@ def test_batch_norm_in_several_processes_without_gpus_is_refused() -> None:
     with pytest.raises(UserError) as caught:
         build.build_model(config)
     sentence = str(caught.value)
-    assert sentence.startswith("model.networks.generator: found batch norm and 2 processes without GPUs")
+    assert sentence.startswith(
+        "model.networks.generator: 2 processes without GPUs cannot share the statistics of batch norm"
+    )
     assert "trainer.devices=1" in sentence
     assert "model.networks.generator.norm=instance" in sentence
     networks = ["model.networks.generator.norm=instance", "model.networks.discriminator.norm=instance"]

@@ -110,7 +110,9 @@ def test_its_weights_are_exported_and_loaded(answer: Answer) -> None:
     )
     told, same, loaded = done.stdout.splitlines() or [done.stderr] * 3
     assert told.startswith("unknown network 'my_lab_painter'")
-    assert told.endswith("which do not take part here: translate.registry.plugins.activate(['my_lab'])")
+    assert told.endswith(
+        "Fix: activate the plug-ins of the training run: translate.registry.plugins.activate(['my_lab'])"
+    )
     assert same == "True ('blue', 'red', 'yellow')"
     assert loaded == "False", done.stderr
 

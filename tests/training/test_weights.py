@@ -206,7 +206,7 @@ def test_a_run_does_not_begin_where_something_is(tmp_path: Path) -> None:
 def test_weights_of_other_domains_do_not_begin_a_run(tmp_path: Path) -> None:
     begun("stargan_v2", tmp_path / "run")
     weights = of_run(tmp_path / "run")
-    with pytest.raises(UserError, match=r"num_domains: found 3, but data\.num_domains is 2"):
+    with pytest.raises(UserError, match=r"num_domains: found 3, expected 2, the value of data\.num_domains"):
         importer.begin_run(weights, tmp_path / "new", [*CASES["stargan_v2"].data, "data.domains=[cat,fox]"])
     assert not (tmp_path / "new").exists()
 

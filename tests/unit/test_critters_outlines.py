@@ -123,7 +123,7 @@ def test_the_fingerprint_follows_what_was_asked_for() -> None:
 def test_what_is_wrong_is_named() -> None:
     assert "species: critters has no species 'foxx'. Did you mean 'fox'" in error(species=["foxx"])
     assert "species: a species occurs twice" in error(species=["fox", "fox"])
-    assert "species is empty" in error(species=[])
+    assert "species: found []" in error(species=[])
     assert "domains: critters_outlines has no domain 'drawings'" in error(domains=["drawings"])
     assert "found only 'outline', but a pair is of outline and drawing" in error(domains=["outline"])
     assert "num_images: found 1" in error(num_images=1)

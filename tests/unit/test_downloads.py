@@ -391,7 +391,7 @@ def test_a_disk_that_fills_up_keeps_what_came(server: Server, tmp_path: Path, mo
 
     url = server.serve("set.bin", Answer(headers=TAGGED))
     monkeypatch.setattr(partial_file, "open", small, raising=False)
-    assert "no space left for" in refused(lambda: fetch(file_of(url), tmp_path, patience=HURRY))
+    assert "no space is left" in refused(lambda: fetch(file_of(url), tmp_path, patience=HURRY))
     monkeypatch.undo()
     assert (tmp_path / "set.bin.part").read_bytes() == CONTENT[:6000]
     assert fetch(file_of(url), tmp_path, patience=HURRY).read_bytes() == CONTENT
@@ -403,8 +403,8 @@ def test_a_disk_that_fills_up_keeps_what_came(server: Server, tmp_path: Path, mo
     [
         (errno.EACCES, "cannot be written (permission denied)"),
         (errno.EROFS, "cannot be written (read-only file system)"),
-        (errno.EDQUOT, "no space left"),
-        (errno.EIO, "the disk says 'input/output error'"),
+        (errno.EDQUOT, "no space is left"),
+        (errno.EIO, "the disk reports 'input/output error'"),
     ],
 )
 def test_what_the_disk_says_is_a_sentence(code: int, said: str) -> None:
@@ -506,16 +506,16 @@ def test_a_source_is_read(tmp_path: Path) -> None:
     ("old", "new", "said"),
     [
         ("about: dots\n", "", "expected the keys about, licence"),
-        ("about: dots", "about: 3", "about: expected text, found 3"),
-        ("holds: [train]", "holds: train", "holds: expected a list of texts"),
-        ("unpack: zip", "unpack: zap", "unpack: found 'zap'; did you mean 'zip'?"),
-        ("sha256: null", "sha256: abc", "sha256: expected 64 hexadecimal digits or null, found 'abc'"),
-        ("bytes: 5", "bytes: many", "bytes: expected a number or null, found 'many'"),
-        ("to: .", "to: ../x", "to: expected a folder below that of the set"),
-        ("to: .", "to: /x", "to: expected a folder below that of the set"),
-        ("name: dots.zip", "name: ../dots.zip", "name: expected a file name"),
+        ("about: dots", "about: 3", "about: found 3, expected text"),
+        ("holds: [train]", "holds: train", "holds: found 'train', expected a list of texts"),
+        ("unpack: zip", "unpack: zap", "unpack: unknown kind of archive 'zap'. Did you mean 'zip'?"),
+        ("sha256: null", "sha256: abc", "sha256: found 'abc', expected 64 hexadecimal digits or null"),
+        ("bytes: 5", "bytes: many", "bytes: found 'many', expected a number or null"),
+        ("to: .", "to: ../x", "expected a folder below that of the set"),
+        ("to: .", "to: /x", "expected a folder below that of the set"),
+        ("name: dots.zip", "name: ../dots.zip", "expected a file name"),
         ("https://example", "ftp://example", "urls: expected addresses"),
-        (", to: .", "", "files[0]: expected the keys"),
+        (", to: .", "", "expected the keys"),
         (ENTRY[ENTRY.index("files:") :], "files: []", "has neither files nor a text by_hand"),
     ],
 )
@@ -535,7 +535,7 @@ def test_a_file_that_is_no_yaml(tmp_path: Path, text: str) -> None:
 
 @pytest.mark.parametrize("name", ["../dots", "a b", "3"])
 def test_names_of_sources_are_names_of_folders(tmp_path: Path, name: str) -> None:
-    assert "a source's name" in refused(lambda: read(write_source(tmp_path / "a.yaml", ENTRY, name)))
+    assert "expected a name of small letters" in refused(lambda: read(write_source(tmp_path / "a.yaml", ENTRY, name)))
 
 
 def test_plugins_bring_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -556,7 +556,9 @@ def test_sources_are_found_by_name_or_by_the_words_that_train() -> None:
     assert find({"data": "horse2zebra"}, known).name == "horse2zebra"
     assert find({"data": "maps"}, known).name == "maps"
     assert find({"data": "cyclegan_set", "data.collection": "maps"}, known).name == "maps_unpaired"
-    assert "may be any of apple2orange" in refused(lambda: find({"data": "cyclegan_set"}, known))
+    assert "several data sets match; expected one of apple2orange" in refused(
+        lambda: find({"data": "cyclegan_set"}, known)
+    )
     assert "did you mean 'horse2zebra'?" in refused(lambda: find({"data": "horse2zebr"}, known))
     said = refused(lambda: find({"data": "maps", "data.crop": "3"}, known))
     assert "data.crop=3 says nothing about where maps lies" in said
@@ -633,7 +635,7 @@ def test_several_files_make_one_set(server: Server, order: Order, tmp_path: Path
     clash = file_of(server.serve("train", Answer(table)), content=table, name="train")
     twice = changed(order, files=(*order.source.files, clash))
     said = refused(lambda: obtain(dataclasses.replace(twice, folder=tmp_path / "x" / "dots"), HURRY))
-    assert "train holds train, as another file of the set does" in said
+    assert "train: another file of the set holds train too" in said
 
 
 def test_a_set_that_is_packed_in_no_folder(server: Server, order: Order, tmp_path: Path) -> None:
@@ -648,14 +650,14 @@ def test_an_incomplete_set_is_named(order: Order) -> None:
     obtain(order, HURRY)
     (order.folder / "train" / "2.png").unlink()
     said = refused(lambda: obtain(order, HURRY))
-    assert "holds 2 files with 8 bytes, but 3 files with 11 were put there" in said
+    assert "found 2 files with 8 bytes, expected 3 files with 11 bytes" in said
 
 
 def test_folders_of_others_are_left_alone(order: Order) -> None:
     order.folder.mkdir(parents=True)
     obtain(order, HURRY)  # empty: taken
     other = changed(order, name="rings")
-    assert f"{order.folder} holds dots; choose another" in refused(lambda: obtain(other, HURRY))
+    assert f"{order.folder}: the folder holds dots. Fix: choose another" in refused(lambda: obtain(other, HURRY))
     (order.folder / download._NOTE).write_text("{}")
     assert "is damaged" in refused(lambda: obtain(order, HURRY))
     (order.folder / download._NOTE).unlink()
@@ -670,12 +672,12 @@ def test_folders_of_others_are_left_alone(order: Order) -> None:
 def test_a_file_where_the_folder_should_be(order: Order) -> None:
     order.folder.parent.mkdir()
     order.folder.write_text("mine")
-    assert "is a file" in refused(lambda: obtain(order, HURRY))
+    assert "a file is in the place of the folder" in refused(lambda: obtain(order, HURRY))
 
 
 def test_an_archive_with_something_else(order: Order) -> None:
     said = refused(lambda: obtain(changed(order, holds=("train", "labels.txt")), HURRY))
-    assert "expected train, labels.txt in it, found train, val" in said
+    assert "found train, val, expected train, labels.txt" in said
     assert names(order.folder.parent) == ["downloads"]
 
 
@@ -706,7 +708,7 @@ def test_what_cannot_be_downloaded_says_what_to_do(order: Order) -> None:
     assert f"then: python -m translate data=dots data.root={order.folder}" in said
     assert not order.folder.parent.exists()
     fails = changed(order, by_hand="write a letter", file={"urls": ("http://127.0.0.1:9/no",)})
-    assert "; or by hand: write a letter" in refused(lambda: obtain(fails, HURRY))
+    assert "or by hand: write a letter" in refused(lambda: obtain(fails, HURRY))
 
 
 def test_two_at_once_are_one(server: Server, order: Order) -> None:
@@ -788,7 +790,7 @@ def test_a_linked_folder_stays_linked(order: Order, tmp_path: Path) -> None:
         (["data=afhq", "rot=x"], "download: unknown argument 'rot'. Did you mean 'root'?"),
         (["data=afhq", "root=a", "data.root=b"], "exclude each other"),
         (["data=afhq", "keep=perhaps"], "keep: found 'perhaps', expected true or false"),
-        (["data=critters"], "there is no source for data=critters"),
+        (["data=critters"], "data=critters: unknown source 'critters'"),
         (["data=afhq", "mirror=nowhere"], "mirror=nowhere: there is no such folder"),
     ],
 )

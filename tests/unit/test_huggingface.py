@@ -200,7 +200,7 @@ def test_what_is_wrong_is_named(tmp_path: Path) -> None:
     table(tmp_path / "one.parquet", ["a"], datasets.Value("string"))
     assert "has a single image of 'a', too few for train and val" in error(tmp_path / "one.parquet")
     table(tmp_path / "real.parquet", [0.5, 1.5], datasets.Value("float64"))
-    assert "holds float, expected a ClassLabel" in error(tmp_path / "real.parquet")
+    assert "found float, expected a ClassLabel" in error(tmp_path / "real.parquet")
     table(tmp_path / "share.parquet", ["a", "b"] * 9, datasets.Value("string"))
     assert "val_fraction" in error(tmp_path / "share.parquet", val_fraction=1.0)
 

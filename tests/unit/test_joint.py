@@ -15,7 +15,8 @@ from translate.data.module import DataModule, Shard
 from translate.data.views.base import ViewInputs
 from translate.data.views.labelled import LabelledBatch
 from translate.errors import UserError
-from translate.evaluation import classifier_scores
+from translate.evaluation.classifier_labels import label_table
+from translate.evaluation.tasks import classifier_tasks
 from translate.registry.registry import VIEWS
 
 FACES = {"name": "critters", "num_images": 24, "num_val_images": 12, "domains": ["bear", "cat"], "labels": "attributes"}
@@ -149,20 +150,24 @@ def test_held_out_images_are_of_all_parts_in_turn_and_say_which() -> None:
 
 def test_every_set_of_labels_is_asked_for() -> None:
     data = module()
-    tasks = classifier_scores.tasks(data, 8)
+    tasks = classifier_tasks(data, 8)
     assert len(tasks) == NUM_ATTRIBUTES + 3
     for column, task in enumerate(tasks[:NUM_ATTRIBUTES]):
-        assert len(task.sources.image) == 4  # attributes of the images that have them
-        assert task.target[:, -2:].equal(torch.tensor([1.0, 0]).expand(4, 2))
-        assert (task.target != task.sources.label).sum(0).nonzero().flatten().tolist() == [column]
+        sources = data.rows("val", task.sources)
+        assert len(sources.image) == 4  # attributes of the images that have them
+        assert task.targets[:, -2:].equal(torch.tensor([1.0, 0]).expand(4, 2))
+        assert (task.targets != sources.label).sum(0).nonzero().flatten().tolist() == [column]
     for task in tasks[NUM_ATTRIBUTES:]:
-        assert len(task.sources.image) == 8  # any image may get any class
-        assert task.target[:, -2:].equal(torch.tensor([0.0, 1]).expand(8, 2))
-        assert (task.target[:, :NUM_ATTRIBUTES] == 0).all()
-        assert (task.wanted[:, NUM_ATTRIBUTES:].sum(1) == 1).all()
-        own = task.sources.label[1::2, :-2]
-        assert (task.wanted[1::2] * own).sum() == 0  # never the class that an image has
-    known = ~np.isnan(classifier_scores.judged_labels(data, "val"))
+        sources = data.rows("val", task.sources)
+        assert len(sources.image) == 8  # any image may get any class
+        assert task.targets[:, -2:].equal(torch.tensor([0.0, 1]).expand(8, 2))
+        assert (task.targets[:, :NUM_ATTRIBUTES] == 0).all()
+        assert task.expected is not None
+        values = task.expected.values
+        assert (values[:, NUM_ATTRIBUTES:].sum(1) == 1).all()
+        own = sources.label[1::2, :-2]
+        assert (values[1::2] * own).sum() == 0  # never the class that an image has
+    known = ~np.isnan(label_table(data, "val"))
     assert known[:12].tolist() == [[True] * NUM_ATTRIBUTES + [False] * 4] * 12
     assert known[12:].tolist() == [[False] * NUM_ATTRIBUTES + [True] * 4] * 20
 

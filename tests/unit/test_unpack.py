@@ -233,4 +233,4 @@ def test_a_disk_that_fills_up_while_unpacking(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(unpack_module.shutil, "copyfileobj", fills)
     archive = make_tar(tmp_path / "a", ("1.jpg", b"one"))
-    assert "no space left" in refused_by_the_disk("tar", archive)
+    assert "no space is left" in refused_by_the_disk("tar", archive)

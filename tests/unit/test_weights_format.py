@@ -145,7 +145,7 @@ def test_what_is_no_file_of_weights_is_refused(name: str, tmp_path: Path) -> Non
 
 
 UNFIT: dict[str, tuple[dict[str, Any], str]] = {
-    "unknown network": ({"networks": {"generator": {"name": "stargan_v1_genrator"}}}, "did you mean 'stargan_v1_gen"),
+    "unknown network": ({"networks": {"generator": {"name": "stargan_v1_genrator"}}}, "Did you mean 'stargan_v1_gen"),
     "unknown argument": (
         {"networks": {"generator": {**NODE, "colour": 1}}},
         "cannot be built with the arguments in the file",
