@@ -80,7 +80,10 @@ def test_declarations_are_whole(command: Command[Any]) -> None:
 
 @pytest.mark.parametrize("word", cli.HELP)
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
-def test_help_names_every_argument(command: Command[Any], word: str, capsys: Out) -> None:
+def test_help_names_every_argument(
+    command: Command[Any], word: str, capsys: Out, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")  # no line is wrapped within a usage
     assert cli.main([command.name, "nonsense=3", word]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert " ".join(lines).startswith(f"usage: {usage(command).split(' [')[0]}")

@@ -59,7 +59,7 @@ def test_groups_are_refused_all_at_once(small: list[str], tmp_path: Path) -> Non
         resumed(folder, ["model=painter", "data=dots", "iteratoins=3", "seed=a"])
     assert len(caught.value.problems) == 4, caught.value.problems
     assert "model=painter: a resumed run keeps its model. Fix: set values" in str(caught.value)
-    assert "iteratoins: unknown key; did you mean 'iterations'?" in str(caught.value)
+    assert "iteratoins: unknown key 'iteratoins'. Did you mean 'iterations'?" in str(caught.value)
 
 
 def test_folders_that_cannot_go_on(small: list[str], tmp_path: Path) -> None:

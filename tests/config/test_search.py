@@ -266,7 +266,7 @@ def test_objectives_are_figures_or_terms(tmp_path: Path) -> None:
     assert objective(tmp_path, "loss") == sum([37, 38, 39, 40]) / 4
     with pytest.raises(UserError, match="several protocols have this score"):
         objective(tmp_path, "FID, latent")
-    with pytest.raises(UserError, match="did you mean 'loss'"):
+    with pytest.raises(UserError, match="Did you mean 'loss'"):
         objective(tmp_path, "los")
 
 

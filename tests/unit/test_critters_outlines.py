@@ -125,7 +125,7 @@ def test_what_is_wrong_is_named() -> None:
     assert "species: a species occurs twice" in error(species=["fox", "fox"])
     assert "species: found []" in error(species=[])
     assert "domains: critters_outlines has no domain 'drawings'" in error(domains=["drawings"])
-    assert "found only 'outline', but a pair is of outline and drawing" in error(domains=["outline"])
+    assert "found ['outline'], expected both outline and drawing" in error(domains=["outline"])
     assert "num_images: found 1" in error(num_images=1)
     assert "num_val_images: found 0" in error(num_val_images=0, split="val")
     assert "world_seed" in error(world_seed=-1)

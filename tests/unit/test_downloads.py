@@ -559,9 +559,9 @@ def test_sources_are_found_by_name_or_by_the_words_that_train() -> None:
     assert "several data sets match; expected one of apple2orange" in refused(
         lambda: find({"data": "cyclegan_set"}, known)
     )
-    assert "did you mean 'horse2zebra'?" in refused(lambda: find({"data": "horse2zebr"}, known))
+    assert "Did you mean 'horse2zebra'?" in refused(lambda: find({"data": "horse2zebr"}, known))
     said = refused(lambda: find({"data": "maps", "data.crop": "3"}, known))
-    assert "data.crop=3 says nothing about where maps lies" in said
+    assert "data.crop=3: the source of maps does not depend on this" in said
 
 
 # --- the whole ----------------------------------------------------------------------------------------------
