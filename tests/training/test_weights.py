@@ -71,7 +71,8 @@ def test_every_model_has_a_translation(name: str) -> None:
 
 
 def test_translations_are_registered_by_the_names_of_models() -> None:
-    assert set(TRANSLATIONS.names()) <= set(MODELS.names())
+    own = {name for name, entry in TRANSLATIONS.index().items() if entry.module.startswith("translate.")}
+    assert own <= set(MODELS.names())  # plug-ins that another test imported are not active here
     loaded = TRANSLATIONS.load()
     for name, entry in TRANSLATIONS.index().items():
         assert (entry.module, entry.qualname) == (loaded[name].__module__, loaded[name].__qualname__)
