@@ -161,7 +161,8 @@ class Life:
                 now = bool(self.unfinished(self.run.cache, "part"))
             elif aim == "checkpoint writing":
                 found = self.unfinished(self.run.folder / "checkpoints", "unfinished")
-                now = any(path.stem.isdigit() and int(path.stem) >= ahead for path in found)
+                iterations = [path.name.partition(".")[0] for path in found]
+                now = any(name.isdigit() and int(name) >= ahead for name in iterations)
             elif aim == "training":
                 now = self.run.reached >= ahead
             else:

@@ -52,7 +52,7 @@ def test_every_command_does_what_the_page_says(place: Path) -> None:
         wanted = 2 if line.endswith("# exit code 2") else 0
         assert done.returncode == wanted, f"{line}\n{done.stdout}{done.stderr}"
         if wanted == 2:
-            assert "model=gcgan translates between 2 domains" in done.stderr
+            assert "expected 2 domains for the model 'gcgan'" in done.stderr
         if "rabbit.py" in line:
             assert "torch.Size([1, 3, 32, 32])" in done.stdout
     assert {path.name for path in (place / "runs/first/samples").iterdir()} >= {"000010_translation.png"}

@@ -69,7 +69,8 @@ def test_images_go_through_the_interface_that_a_logger_has() -> None:
 
 
 def test_a_logger_without_images_says_so_once(caplog: pytest.LogCaptureFixture, monkeypatch: Any) -> None:
-    monkeypatch.setattr(logging.getLogger("translate"), "propagate", True)
+    monkeypatch.setattr(logging.getLogger("translate"), "propagate", False)
+    monkeypatch.setattr(logging.getLogger("translate"), "handlers", [caplog.handler])
     caplog.set_level(logging.INFO, "translate")
     assert image_writer(Recording()) is None
     logger = FaultTolerantLogger(Recording())
