@@ -114,6 +114,7 @@ BAD_EXPORTS: list[tuple[tuple[str, ...], str]] = [
     (("run=RUN", "format=official"), "to: this argument is missing; expected to=FOLDER"),
     (("run=RUN", "format=official", "to=x.ckpt"), "to: found 'x.ckpt', expected a folder"),
     (("run=RUN", "format=official", "to=hf://me/x"), "expected a folder, since the official layout has several files"),
+    (("run=RUN", "format=official", "to=x", "dtype=float16"), "dtype: the official layout stores float32"),
     (("run=RUN", "with=some"), "with: unknown value 'some'. Known: needed, all"),
     (("run=RUN", "private=true"), "private: only a repository on the Hub can be private"),
     (("weights=nothing.safetensors", "to=x.safetensors"), "weights: there is no file nothing.safetensors"),

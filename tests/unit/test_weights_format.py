@@ -70,6 +70,31 @@ def test_names_of_one_memory_are_written_apart(tmp_path: Path) -> None:
     assert all(found[name].equal(tensor) for name, tensor in tensors.items())
 
 
+def test_float16_halves_the_file_and_is_read_as_float32(tmp_path: Path) -> None:
+    weights = example()
+    format.write(weights, tmp_path / "single.safetensors")
+    format.write(weights, tmp_path / "half.safetensors", "float16")
+    sizes = [(tmp_path / f"{name}.safetensors").stat().st_size for name in ("single", "half")]
+    numbers = sum(t.numel() for t in weights.tensors.values() if t.is_floating_point())
+    assert sizes[0] - sizes[1] == pytest.approx(2 * numbers, abs=200)  # the headers differ a little
+    assert format.header_of(tmp_path / "half.safetensors")["dtype"] == "float16"
+    found = format.read(tmp_path / "half.safetensors")
+    assert {name: t.dtype for name, t in found.tensors.items()} == {n: t.dtype for n, t in weights.tensors.items()}
+    for name, tensor in weights.tensors.items():
+        assert found.tensors[name].equal(tensor.half().float() if tensor.is_floating_point() else tensor)
+    x, target = torch.randn(1, 3, 16, 16).tanh(), "night"
+    translations = [load(tmp_path / f"{name}.safetensors").translate(x, target) for name in ("single", "half")]
+    torch.testing.assert_close(translations[0], translations[1], rtol=0, atol=0.05)
+
+
+def test_float16_refuses_what_it_cannot_hold(tmp_path: Path) -> None:
+    weights = example()
+    weights.tensors["ema.generator.main.1.bias"][0] = 1e5
+    with pytest.raises(UserError, match=r"'ema.generator.main.1.bias' does not fit into float16; found 100000.0"):
+        format.write(weights, tmp_path / "w.safetensors", "float16")
+    assert not (tmp_path / "w.safetensors").exists()
+
+
 def test_the_header_is_plain_to_read(tmp_path: Path) -> None:
     format.write(example(), tmp_path / "w.safetensors")
     with safe_open(tmp_path / "w.safetensors", framework="pt") as file:

@@ -3,7 +3,7 @@
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 
 from translate.commands.arguments import Command, arg, existing_file, to_words
 from translate.commands.completion import checkpoints, run_folders
@@ -12,7 +12,9 @@ from translate.runs.folder import BEST, LAST, RunFolder
 
 SUFFIX = ".safetensors"
 HUB = "hf://"
-OLD_FORMAT = "published"
+FORMATS = ("safetensors", "official")
+OLD_FORMATS = {"translate": "safetensors", "published": "official"}
+"""Values of `format` of version 0.1.0, accepted in this release with a warning."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,14 @@ class Arguments:
         help=f"the destination; default weights_<iteration>{SUFFIX} in the run folder; a folder for format=official; "
         "a repository of the Hugging Face Hub gets a model card too, log in before: hf auth login",
     )
-    format: Literal["translate", "official", "published"] = arg(
-        "translate",
-        metavar="translate|official",
-        help="official: the files that the official code reads",
-        values=lambda words: ("translate", "official"),
+    format: Literal["safetensors", "official", "translate", "published"] = arg(
+        "safetensors",
+        metavar="|".join(FORMATS),
+        help="safetensors: a weights file; official: the files that the official code reads",
+        values=lambda words: FORMATS,
+    )
+    dtype: Literal["float32", "float16"] | None = arg(
+        None, help="how a weights file stores its numbers; float16 halves the file; default float32"
     )
     networks: Literal["needed", "all"] | None = arg(
         None, name="with", help="needed: the networks that translate; default needed for a run, all for a file"
@@ -47,20 +52,26 @@ class Arguments:
 
 def run(arguments: Arguments) -> int:
     """Write the weights and print a line for each file; return 0."""
-    if arguments.format == OLD_FORMAT:
-        warnings.warn("format=published is now format=official; the old name works in this release", stacklevel=2)
-    official = arguments.format in ("official", OLD_FORMAT)
+    form = OLD_FORMATS.get(arguments.format, arguments.format)
+    if form != arguments.format:
+        old = f"format={arguments.format}"
+        warnings.warn(f"{old} is now format={form}; the old name works in this release", stacklevel=2)
+    official = form == "official"
+    if arguments.dtype is not None and official:
+        raise UserError("the official layout stores float32", key="dtype", fix="leave the argument out")
     source = source_of(arguments)
     checkpoint = arguments.checkpoint or LAST
     to = destination(arguments, source, official)
     if arguments.private is not None and not to.startswith(HUB):
         raise UserError("only a repository on the Hub can be private", key="private", expected=f"to={HUB}owner/name")
-    from translate.export.weights import Format, export
+    from translate.export.weights import export
 
-    form: Format = "official" if official else "translate"
     everything = (arguments.networks or ("all" if arguments.run is None else "needed")) == "all"
     words = to_words(COMMAND, arguments)
-    lines = export(source, to, checkpoint, arguments.licence, form, everything, arguments.private, words)
+    dtype = arguments.dtype or "float32"
+    lines = export(
+        source, to, checkpoint, arguments.licence, cast(Any, form), everything, arguments.private, words, dtype
+    )
     print("\n".join(lines))
     return 0
 

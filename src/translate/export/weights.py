@@ -14,13 +14,13 @@ from translate.registry.registry import TRANSLATIONS
 from translate.runs.checkpoints import EMA, NETWORK
 from translate.runs.folder import LAST
 from translate.weights import hub
-from translate.weights.format import EXTRA, Weights, read, write
+from translate.weights.format import EXTRA, Dtype, Weights, read, write
 from translate.weights.load import of_run
 from translate.weights.published import detect
 
 MEGABYTE = 1e6
 
-Format = Literal["translate", "official"]
+Format = Literal["safetensors", "official"]
 
 
 def export(
@@ -28,16 +28,18 @@ def export(
     to: str,
     checkpoint: str | int = LAST,
     licence: str | None = None,
-    format: Format = "translate",
+    format: Format = "safetensors",
     all_networks: bool = False,
     private: bool | None = None,
     arguments: Sequence[str] = (),
+    dtype: Dtype = "float32",
 ) -> list[str]:
     """Write weights; return one line for each file and page that was written.
 
     ``source`` is a run folder, of which ``checkpoint`` is taken ("last", "best" or an iteration), or a weights file.
     ``to`` is a file, an address on the Hub, or a folder for the format "official". ``all_networks`` includes networks
-    that do not translate. ``arguments`` are those of the command line, for the model card.
+    that do not translate. ``arguments`` are those of the command line, for the model card. ``dtype`` is how a weights
+    file stores its numbers.
     """
     weights = of_run(source, checkpoint) if source.is_dir() else read(source)
     if licence is not None:
@@ -48,11 +50,11 @@ def export(
         return [_summary(path, weights) for path in detect.write(weights, Path(to).expanduser())]
     if not hub.is_address(to):
         path = Path(to).expanduser()
-        write(weights, path)
+        write(weights, path, dtype)
         return [_summary(path, weights)]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / hub.FILE
-        write(weights, path)
+        write(weights, path, dtype)
         command = shlex.join(["python", "-m", "translate", "export", *arguments])
         page = hub.upload(to, path, model_card.text(weights, hub.parse(to), command), private)
         return [_summary(path, weights).replace(str(path), to), page]

@@ -10,6 +10,7 @@ from torch import Tensor
 from translate.data.images import CROPS, Crop
 from translate.errors import Phrase, UserError
 from translate.inference.base import Translation, translation_of
+from translate.inference.codes import draw_codes
 from translate.inference.images import to_images
 from translate.inference.targets import domains, labels
 from translate.registry import plugins
@@ -155,8 +156,7 @@ class Translator:
             return {}
         length = self.translation.latent_size
         if code is None:
-            draws = torch.Generator().manual_seed(seed or 0)
-            return {"code": torch.randn(count, length, generator=draws)}
+            return {"code": torch.from_numpy(draw_codes(seed or 0, count, length))}
         codes = code[None] if code.ndim == 1 else code
         if codes.ndim != 2 or codes.shape[1] != length:
             raise UserError(key="code", found=Phrase(f"shape {tuple(code.shape)}"), expected=f"(B, {length})")

@@ -3,14 +3,15 @@
 Tensors are named as in checkpoints, ``network.<role>.<key>`` and ``ema.<role>.<key>``. A role with both translates by
 its EMA. ``extra.<group>.<official name>`` are tensors of an official file that our networks lack; they are kept so that
 the official file can be written again. The header is safetensors metadata: ``format``, ``version`` (of this package),
-and the other fields of `Weights` as JSON. Files of format 1 are read with their names brought up to date.
+and the other fields of `Weights` as JSON. ``dtype`` says how float32 tensors are stored; without it, as they are. Files
+of format 1 are read with their names brought up to date.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -29,6 +30,9 @@ FORMAT = "translate weights 2"
 FORMAT_1 = "translate weights 1"
 EXTRA = "extra"
 """The group of tensors that our networks lack."""
+
+Dtype = Literal["float32", "float16"]
+"""How float32 tensors are stored."""
 
 FIELDS_OF_FORMAT_1 = {"official": "published"}
 
@@ -100,13 +104,38 @@ def of_checkpoint(checkpoint: Checkpoint, data: Node | None = None, metrics: Seq
 # --- file ---------------------------------------------------------------------------------------------------
 
 
-def write(weights: Weights, path: Path) -> None:
-    """Write a weights file, whole and durable, see `translate.files.atomic_write`."""
-    header = {"format": FORMAT, "ema": json.dumps(weights.ema_roles)}
+def write(weights: Weights, path: Path, dtype: Dtype = "float32") -> None:
+    """Write a weights file, whole and durable, see `translate.files.atomic_write`.
+
+    With ``dtype`` float16, float32 tensors are stored rounded to half of the bytes; `read` returns them as float32.
+    UserError for values that float16 cannot hold.
+    """
+    header = {"format": FORMAT, "ema": json.dumps(weights.ema_roles), "dtype": dtype}
     for item in fields(weights):
         if item.name not in ("tensors", "version"):
             header[item.name] = json.dumps(getattr(weights, item.name))
-    atomic_write(path, save(_unshared(weights.tensors), metadata=header | {"version": weights.version}), durable=True)
+    tensors = _unshared(weights.tensors)
+    if dtype == "float16":
+        tensors = {name: _half(name, tensor) for name, tensor in tensors.items()}
+    atomic_write(path, save(tensors, metadata=header | {"version": weights.version}), durable=True)
+
+
+def _half(name: str, tensor: Tensor) -> Tensor:
+    """Return a float32 tensor as float16, any other unchanged; UserError if a finite value becomes infinite."""
+    if tensor.dtype != torch.float32:
+        return tensor
+    half = tensor.half()
+    if not torch.equal(half.isfinite(), tensor.isfinite()):
+        limit = torch.finfo(torch.float16).max
+        largest = tensor[tensor.isfinite()].abs().max().item()
+        raise UserError(
+            f"the tensor {name!r} does not fit into float16",
+            key="dtype",
+            found=largest,
+            expected=f"values up to {limit:g}",
+            fix="dtype=float32",
+        )
+    return half
 
 
 def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -143,6 +172,8 @@ def read(path: Path) -> Weights:
     _require_format(header.get("format"), path)
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    if header.get("dtype") == "float16":
+        tensors = {name: t.float() if t.dtype == torch.float16 else t for name, t in tensors.items()}
     is_old = header["format"] == FORMAT_1
     values: Node = {}
     for item in fields(Weights):
