@@ -110,7 +110,7 @@ BAD_EXPORTS: list[tuple[tuple[str, ...], str]] = [
     (("run=RUN", "checkpoint=first"), "checkpoint: found 'first', expected last, best or an iteration"),
     (("run=RUN", "to=x.pt"), "to: found 'x.pt', expected a name that ends in .safetensors"),
     (("run=RUN", "to=hf://me"), "hf://me: expected hf://owner/name"),
-    (("run=RUN", "format=publishd"), "format: unknown value 'publishd'. Did you mean 'published'?"),
+    (("run=RUN", "format=publishd"), "format: unknown value 'publishd'. Known: safetensors, official"),
     (("run=RUN", "format=official"), "to: this argument is missing; expected to=FOLDER"),
     (("run=RUN", "format=official", "to=x.ckpt"), "to: found 'x.ckpt', expected a folder"),
     (("run=RUN", "format=official", "to=hf://me/x"), "expected a folder, since the official layout has several files"),
@@ -156,7 +156,7 @@ def test_import_makes_a_run_that_resumes(capsys: Out, run: Path, place: Path) ->
     told = done(capsys, "import", "weights=w.safetensors", "to=runs/fine", *words)
     assert "a run of stargan_v2 with the weights of generator, mapping, style_encoder" in told
     assert "not in the file, initialized from seed 0: discriminator" in told
-    assert told.endswith("train on: python -m translate resume=runs/fine\n")
+    assert told.endswith("continue training: python -m translate resume=runs/fine\n")
     config = resumed(place / "runs" / "fine", ["iterations=3"])
     assert config.model.networks["generator"]["base_width"] == 4
     assert "is not empty" in refused(capsys, "import", "weights=w.safetensors", "to=runs/fine", *words)

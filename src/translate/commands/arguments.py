@@ -5,7 +5,7 @@ A command is a module with `COMMAND`, a `Command`. Its arguments are a frozen da
     @dataclass(frozen=True)
     class Arguments:
         run: Path = arg(metavar="RUN_FOLDER", help="the run to export", values=completion.run_folders)
-        checkpoint: str = arg("last", metavar="last|best|N", help="which of its checkpoints")
+        checkpoint: str = arg("last", metavar="last|best|N", help="the checkpoint")
         private: bool = arg(False, help="create a private repository")
 
 `parse` returns an instance for the words ``run=runs/a/b private=true``. The type of a field is its check: `str`,
@@ -86,10 +86,7 @@ class Argument:
         """Return the values to offer, given the other words; [] if any value is possible."""
         if self.values is not None:
             return list(self.values(words))
-        kinds = [self.type, *get_args(self.type)]
-        if bool in kinds:
-            return ["true", "false"]
-        return [str(choice) for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
+        return ["true", "false"] if bool in (self.type, *get_args(self.type)) else literals(self.type)
 
 
 @dataclass(frozen=True)
@@ -215,7 +212,9 @@ def _store(argument: Argument, text: str, fields: dict[str, Any], words: Sequenc
     if argument.field in fields:
         raise UserError("this argument is given twice", key=argument.name, fix="remove one of the two")
     try:
-        value = convert(argument.type, text)
+        # a Literal may also contain deprecated values, which `values` leaves out
+        offered = argument.choices(words) if argument.values and literals(argument.type) else None
+        value = convert(argument.type, text, offered)
         if isinstance(value, int | float) and argument.minimum is not None and value < argument.minimum:
             raise UserError(found=value, expected=f"at least {argument.minimum:g}")
         known = argument.choices(words) if argument.exact else []
@@ -238,8 +237,15 @@ def unknown(command: Command[Any], word: str) -> UserError:
     return UserError("unknown argument", key=command.name, found=key, known=names)
 
 
-def convert(kind: Any, text: str) -> Any:
-    """Return the value of a text as a type that an argument can have; UserError without a key if it has another form.
+def literals(kind: Any) -> list[str]:
+    """Return the values of a Literal type, or of the Literal in a union; [] for other types."""
+    return [str(value) for k in (kind, *get_args(kind)) if get_origin(k) is Literal for value in get_args(k)]
+
+
+def convert(kind: Any, text: str, offered: Sequence[str] | None = None) -> Any:
+    """Return the value of a text as the type of an argument; UserError without a key if the text has another form.
+
+    The error about an unknown value of a Literal lists ``offered``, by default all values of the Literal.
 
     >>> convert(int | None, "null"), convert(tuple[str, ...], "[cat, dog]"), convert(bool, "true")
     (None, ('cat', 'dog'), True)
@@ -247,13 +253,17 @@ def convert(kind: Any, text: str) -> Any:
     text = _unquoted(text)
     if get_origin(kind) in (Union, types.UnionType):
         members = [member for member in get_args(kind) if member is not types.NoneType]
-        return None if text.lower() == "null" and len(members) < len(get_args(kind)) else convert(members[0], text)
+        return (
+            None
+            if text.lower() == "null" and len(members) < len(get_args(kind))
+            else convert(members[0], text, offered)
+        )
     if get_origin(kind) is tuple:
         parts = [part.strip() for part in text.removeprefix("[").removesuffix("]").split(",")]
         return tuple(convert(get_args(kind)[0], part) for part in parts if part)
     if get_origin(kind) is Literal:
         if text not in get_args(kind):
-            raise UserError("unknown value", found=text, known=get_args(kind))
+            raise UserError("unknown value", found=text, known=get_args(kind) if offered is None else offered)
         return text
     return _SCALARS[kind](text)
 

@@ -17,22 +17,20 @@ QUIET = ("sample_every=null", "evaluate_every=null", "best=null", "metrics=none"
 
 @dataclass(frozen=True)
 class Arguments:
-    """A configuration, the length of the measurement, and the changes to compare with."""
+    """A configuration, the length of the measurement, and the changes of the second side."""
 
     iterations: int = arg(10, name="benchmark.iterations", metavar="N", minimum=1, help="timed iterations")
-    warmup: int = arg(3, name="benchmark.warmup", metavar="N", minimum=0, help="iterations before these")
-    rounds: int = arg(
-        3, name="benchmark.rounds", metavar="N", minimum=1, help="measurements of each side of a comparison"
-    )
+    warmup: int = arg(3, name="benchmark.warmup", metavar="N", minimum=0, help="iterations before the timed ones")
+    rounds: int = arg(3, name="benchmark.rounds", metavar="N", minimum=1, help="measurements per side of a comparison")
     json: Path | None = arg(None, name="benchmark.json", metavar="FILE", help="also write all results to a file")
-    overrides: tuple[str, ...] = overrides("a configuration, as for train; no run folder is written")
+    overrides: tuple[str, ...] = overrides("a configuration, as for train; a benchmark writes no run folder")
     compare: tuple[str, ...] | None = arg(
         None,
         name="--compare",
         kind="remainder",
         metavar="key=value ...",
-        help="compare with the same command and these words more, alternately and in separate processes; commit=REV "
-        "compares with the code of a commit",
+        help="compare with the same command plus these overrides; the two sides alternate, in separate processes; "
+        "commit=REV compares with the code of a commit",
     )
 
     @property
@@ -102,15 +100,18 @@ def _against(words: Sequence[str], changes: Sequence[str], settings: dict[str, i
 
 COMMAND = Command(
     "benchmark",
-    "Measure how fast a configuration trains, or how two compare.",
+    "Measure the training speed of a configuration, or compare two.",
     Arguments,
     run,
     examples=(
-        ("benchmark model=cyclegan data.batch_size=4", "iterations and images a second, and where the time goes"),
-        ("benchmark --compare trainer.precision=bf16-mixed", "two settings"),
-        ("benchmark --compare commit=HEAD~1", "two commits"),
+        (
+            "benchmark model=cyclegan data.batch_size=4",
+            "iterations and images per second, and time per phase and network",
+        ),
+        ("benchmark --compare trainer.precision=bf16-mixed", "compare two settings"),
+        ("benchmark --compare commit=HEAD~1", "compare two commits"),
     ),
-    notes="The speed of the machine is that of a large matrix product; operations are those of convolutions and matrix "
-    "products. Phases are timed in two more iterations, operations are counted in one more; none of these is in the "
-    "speed.",
+    notes="The speed of the machine is measured by a large matrix product. Operations are those of convolutions and "
+    "matrix products. Phases are timed in two more iterations, operations are counted in a third. The reported speed "
+    "excludes these three iterations.",
 )

@@ -19,18 +19,22 @@ def names(words: Sequence[str] = ()) -> list[str]:
 
 @dataclass(frozen=True)
 class Arguments:
-    """The data set, and where its files come from and go to."""
+    """The data set, and the source and destination of its files."""
 
     data: str | None = arg(
-        None, metavar="NAME", help="the data set; without it, all are listed", values=names, listed=True
+        None,
+        metavar="NAME",
+        help="the data set; without this argument, all data sets are listed",
+        values=names,
+        listed=True,
     )
     root: str | None = arg(None, metavar="DIR", help=f"the folder of all data sets; default {ROOT}")
     data_root: str | None = arg(None, name="data.root", metavar="DIR", help="the folder of this data set")
-    mirror: str | None = arg(None, metavar="DIR|URL", help="where the files come from, instead of their publishers")
+    mirror: str | None = arg(None, metavar="DIR|URL", help="source of the files, instead of their publishers")
     keep: bool = arg(False, help="keep the archives after unpacking")
-    plugins: tuple[str, ...] = arg((), metavar="[my_lab]", help="packages that are not installed, with data sets")
+    plugins: tuple[str, ...] = arg((), metavar="[my_lab]", help="packages with data sets that are not installed")
     selection: tuple[str, ...] = overrides(
-        "settings of a training command that name the data set too: data.collection=maps", keys=("data",)
+        "settings of a training command that select the data set: data.collection=maps", keys=("data",)
     )
 
 
@@ -82,13 +86,13 @@ def listing() -> str:
 
 COMMAND = Command(
     "download",
-    "Get a data set, or list the data sets that can be downloaded.",
+    "Download a data set, or list the data sets.",
     Arguments,
     run,
     examples=(
-        ("download", "list all: sizes, folders, licences"),
-        ("download data=horse2zebra", f"get one, into {ROOT}/horse2zebra"),
-        ("download data=cyclegan_set data.collection=maps", "get the data set of a training command"),
+        ("download", "list all data sets: sizes, folders, licences"),
+        ("download data=horse2zebra", f"download to {ROOT}/horse2zebra"),
+        ("download data=cyclegan_set data.collection=maps", "download the data set of a training command"),
     ),
-    notes="An interrupted download continues where it stopped when the command is given again.",
+    notes="Repeat the command to continue an interrupted download.",
 )

@@ -29,21 +29,23 @@ def default_cache() -> Path:
 
 @dataclass(frozen=True)
 class Arguments:
-    """The run, its checkpoint, and how it is evaluated."""
+    """The run, its checkpoint, and the settings of the evaluation."""
 
     run: Path = arg(metavar="RUN_FOLDER", help="the run to evaluate", values=run_folders)
-    checkpoint: str = arg("last", metavar="last|best|N", help="which of its checkpoints", values=checkpoints_of)
-    batch_size: int = arg(32, metavar="N", minimum=1, help="images that are translated at once, in each process")
-    seed: int = arg(0, metavar="N", minimum=0, help="of latent codes, references and samples")
-    device: str = arg("auto", metavar="auto|cpu|cuda|cuda:1|mps", help="where the networks run")
-    root: str | None = arg(None, metavar="FOLDER", help="where the data is now, if it was moved")
+    checkpoint: str = arg("last", metavar="last|best|N", help="the checkpoint", values=checkpoints_of)
+    batch_size: int = arg(32, metavar="N", minimum=1, help="images per batch, in each process")
+    seed: int = arg(0, metavar="N", minimum=0, help="seed of latent codes, references and samples")
+    device: str = arg("auto", metavar="auto|cpu|cuda|cuda:1|mps", help="the device of the networks")
+    root: str | None = arg(None, metavar="FOLDER", help="folder of the data, if it was moved after training")
     cache: Path | None = arg(
-        metavar="FOLDER", help="of weights and reference statistics; null: keep no statistics", factory=default_cache
+        metavar="FOLDER",
+        help="folder of weights and reference statistics; null: store no statistics",
+        factory=default_cache,
     )
-    plugins: tuple[str, ...] = arg((), metavar="[my_lab]", help="packages beside those of the run")
+    plugins: tuple[str, ...] = arg((), metavar="[my_lab]", help="further packages that are not installed")
     overrides: tuple[str, ...] = overrides(
-        "which metrics, and their arguments: metrics=[clean,local], metrics.kid_clean.subset_size=500; "
-        "'~metrics.prdc_clean' leaves one out; 'list metrics' lists all",
+        "metrics and their arguments: metrics=[clean,local], metrics.kid_clean.subset_size=500; "
+        "'~metrics.prdc_clean' removes a metric; the command 'list metrics' lists all",
         keys=("metrics",),
     )
 
@@ -158,14 +160,17 @@ def _processes(named: str) -> Iterator[Any]:
 
 COMMAND = Command(
     "evaluate",
-    "Score a checkpoint of a run by metrics.",
+    "Compute the scores of a checkpoint.",
     Arguments,
     run,
     examples=(
-        ("evaluate run=runs/stargan_v2/2026-01-31_12-00-00", "by a classifier that is trained here, no download"),
+        (
+            "evaluate run=runs/stargan_v2/2026-01-31_12-00-00",
+            "with a classifier trained on the run's images, without a download",
+        ),
         ("evaluate run=runs/stargan_v2/2026-01-31_12-00-00 checkpoint=best metrics=[clean,local]", "several protocols"),
     ),
-    notes="Scores are written to RUN_FOLDER/metrics/<protocol>_<checkpoint>.json. A stopped evaluation continues when "
-    "the command is given again. On several GPUs: torchrun --nproc-per-node 8 -m translate evaluate run=...",
+    notes="Scores are written to RUN_FOLDER/metrics/<protocol>_<checkpoint>.json. Repeat the command to continue a "
+    "stopped evaluation. On several GPUs: torchrun --nproc-per-node 8 -m translate evaluate run=...",
     config_name=CONFIG_NAME,
 )

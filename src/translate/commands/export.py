@@ -22,9 +22,9 @@ class Arguments:
     """The source of the weights, and their destination."""
 
     run: Path | None = arg(
-        None, metavar="RUN_FOLDER", help="export a run: the EMA of its networks where there is one", values=run_folders
+        None, metavar="RUN_FOLDER", help="export a run: the EMA networks, where the model has them", values=run_folders
     )
-    weights: Path | None = arg(None, metavar=f"FILE{SUFFIX}", help="instead of run: export a weights file again")
+    weights: Path | None = arg(None, metavar=f"FILE{SUFFIX}", help="export a weights file instead of a run")
     checkpoint: str | None = arg(
         None, metavar="last|best|N", help=f"a checkpoint of the run; default {LAST}", values=checkpoints
     )
@@ -32,7 +32,7 @@ class Arguments:
         None,
         metavar=f"FILE{SUFFIX}|FOLDER|{HUB}OWNER/NAME",
         help=f"the destination; default weights_<iteration>{SUFFIX} in the run folder; a folder for format=official; "
-        "a repository of the Hugging Face Hub gets a model card too, log in before: hf auth login",
+        "a repository of the Hugging Face Hub also receives a model card; log in first: hf auth login",
     )
     format: Literal["safetensors", "official", "translate", "published"] = arg(
         "safetensors",
@@ -44,10 +44,10 @@ class Arguments:
         None, help="how a weights file stores its numbers; float16 halves the file; default float32"
     )
     networks: Literal["needed", "all"] | None = arg(
-        None, name="with", help="needed: the networks that translate; default needed for a run, all for a file"
+        None, name="with", help="needed: the networks of inference; default needed for a run, all for a file"
     )
     licence: str | None = arg(None, metavar="TAG", help="the licence of the weights, such as cc-by-4.0")
-    private: bool | None = arg(None, help="create the repository on the Hub as a private one")
+    private: bool | None = arg(None, help="create a private repository on the Hub")
 
 
 def run(arguments: Arguments) -> int:

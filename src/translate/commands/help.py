@@ -14,10 +14,10 @@ DEFAULT = "train"
 HEAD_WIDTH = 28  # columns of an argument's name
 
 EXAMPLES = (
-    ("", "train StarGAN v2 on the built-in data, on this machine"),
-    ("data=folder data.root=photos", "train on your images, a folder for each domain"),
+    ("", "train StarGAN v2 on the built-in data"),
+    ("data=folder data.root=photos", "train on your images, one folder per domain"),
     ("trainer=ddp trainer.devices=8", "train on eight GPUs"),
-    ("-m seed=0,1,2", "train three times, each in a process of its own"),
+    ("-m seed=0,1,2", "train three times, each in its own process"),
     ("resume=auto", "continue the newest unfinished run"),
     ("show data.image_size=128", "print the configuration without training"),
 )
@@ -61,7 +61,7 @@ def overview(commands: Sequence[Command[Any]], version: str) -> str:
             "\nexamples",
             *(f"  {f'{PROGRAM} {words}'.rstrip():<58}  {purpose}" for words, purpose in EXAMPLES),
             f"\nThe default command is {DEFAULT}. '{PROGRAM} COMMAND -h' prints the arguments of a command.",
-            f"Overrides, groups, sweeps (-m), --cfg, --info and -cd are those of Hydra: '{PROGRAM} --hydra-help'.",
+            f"Hydra defines overrides, groups, sweeps (-m), --cfg, --info and -cd: '{PROGRAM} --hydra-help'.",
             f'For tab completion in bash or zsh: eval "$({PROGRAM} -sc install=bash)"',
         ]
     )

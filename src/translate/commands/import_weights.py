@@ -19,7 +19,7 @@ def models(words: Sequence[str] = ()) -> list[str]:
 
 @dataclass(frozen=True)
 class Arguments:
-    """The files, the destination, and facts that the files do not state."""
+    """The files, the destination, and facts that the files do not contain."""
 
     weights: tuple[str, ...] = arg(
         metavar="FILE[,FILE]",
@@ -28,20 +28,26 @@ class Arguments:
     )
     to: str = arg(
         metavar=f"FILE{SUFFIX}|RUN_FOLDER",
-        help="a weights file to translate with, or a run to train on: resume=RUN_FOLDER",
+        help="a weights file for inference, or a run folder for further training with resume=RUN_FOLDER",
     )
     domains: tuple[str, ...] | None = arg(
-        None, metavar="[cat,dog]", help="the domains or labels of the weights, in the order of their training"
+        None, metavar="[cat,dog]", help="the domains or labels of the weights, in the order of training"
     )
     labels: Literal["attributes", "domain"] | None = arg(None, help="the kind of labels of StarGAN v1")
-    image_size: int | None = arg(None, metavar="PIXELS", minimum=1, help="where the networks do not determine it")
+    image_size: int | None = arg(
+        None, metavar="PIXELS", minimum=1, help="the image size, where the networks do not determine it"
+    )
     w_hpf: float | None = arg(None, metavar="NUMBER", minimum=0, help="StarGAN v2: the weight of the high-pass skips")
     model: str | None = arg(
-        None, metavar="NAME", values=models, exact=True, help="the model of a single generator: cyclegan or pix2pix"
+        None,
+        metavar="NAME",
+        values=models,
+        exact=True,
+        help="the model of a file with one generator: cyclegan or pix2pix",
     )
     dropout: bool | None = arg(None, help="whether a U-Net was trained with dropout")
-    licence: str | None = arg(None, metavar="TAG", help="the licence of the owner, such as cc-by-nc-4.0")
-    overrides: tuple[str, ...] = overrides("for to=RUN_FOLDER: settings of its configuration, as for train: data=afhq")
+    licence: str | None = arg(None, metavar="TAG", help="the licence of the weights, such as cc-by-nc-4.0")
+    overrides: tuple[str, ...] = overrides("for to=RUN_FOLDER: settings of the run, as for train: data=afhq")
 
 
 def run(arguments: Arguments) -> int:
@@ -68,7 +74,7 @@ def run(arguments: Arguments) -> int:
     print(f"{run.folder}: a run of {weights.model} with the weights of {', '.join(run.imported)}")
     if run.initialized:
         print(f"not in the file, initialized from seed {run.seed}: {', '.join(run.initialized)}")
-    print(f"to train on: python -m translate resume={run.folder}")
+    print(f"to continue training: python -m translate resume={run.folder}")
     return 0
 
 
@@ -83,11 +89,11 @@ def _is_run(to: str) -> bool:
 
 COMMAND = Command(
     "import",
-    "Read official weights, to translate with or to train on.",
+    "Import released weights, for inference or for further training.",
     Arguments,
     run,
     examples=(
-        ("import weights=100000_nets_ema.ckpt to=faces.safetensors", "official weights as a weights file"),
-        ("import weights=faces.safetensors to=runs/fine data=afhq", "a run that starts from these weights"),
+        ("import weights=100000_nets_ema.ckpt to=faces.safetensors", "released weights to a weights file"),
+        ("import weights=faces.safetensors to=runs/fine data=afhq", "weights to a run that starts from them"),
     ),
 )

@@ -10,10 +10,10 @@ from translate.runs.folder import RunFolder
 
 @dataclass(frozen=True)
 class Arguments:
-    """The run, and how it began."""
+    """The run, and its start: new or resumed."""
 
-    run: Path = arg(metavar="RUN_FOLDER", help="the run that the first process has begun", values=run_folders)
-    resumed: bool = arg(False, help="whether the first process resumed it")
+    run: Path = arg(metavar="RUN_FOLDER", help="the run of the first process", values=run_folders)
+    resumed: bool = arg(False, help="whether the first process resumed the run")
 
 
 def run(arguments: Arguments) -> int:
@@ -29,7 +29,7 @@ def run(arguments: Arguments) -> int:
 
 COMMAND = Command(
     "join",
-    "Take part in a run as a further process; the program starts it.",
+    "Join a run as a further process; the program calls this command.",
     Arguments,
     run,
     hidden=True,

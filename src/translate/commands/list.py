@@ -22,12 +22,14 @@ def kinds(words: Sequence[str] = ()) -> list[str]:
 
 @dataclass(frozen=True)
 class Arguments:
-    """What is listed."""
+    """The kinds to list."""
 
     kinds: tuple[str, ...] = arg(
-        (), kind="positional", metavar="KIND ...", help="list these in full", values=kinds, listed=True
+        (), kind="positional", metavar="KIND ...", help="list these kinds in full", values=kinds, listed=True
     )
-    plugins: tuple[str, ...] = arg((), metavar="[my_lab]", help="packages that are not installed, to list their parts")
+    plugins: tuple[str, ...] = arg(
+        (), metavar="[my_lab]", help="packages that are not installed, whose parts are listed"
+    )
 
 
 def run(arguments: Arguments) -> int:
@@ -98,12 +100,12 @@ def _first_comment(path: Path) -> str:
 
 COMMAND = Command(
     "list",
-    "Print the parts and configurations that exist.",
+    "List parts, groups and experiments.",
     Arguments,
     run,
     examples=(
-        ("list", "everything, in short"),
-        ("list networks", "networks with their arguments"),
-        ("list experiments", "experiments with the question that each answers"),
+        ("list", "a summary of all kinds"),
+        ("list networks", "all networks with their arguments"),
+        ("list experiments", "all experiments with their questions"),
     ),
 )

@@ -11,13 +11,13 @@ from translate.runs.folder import RunFolder
 
 @dataclass(frozen=True)
 class Arguments:
-    """A configuration or a run, and which side of it is printed."""
+    """A configuration or a run, and the printed aspect: its keys or its memory."""
 
     memory: bool = arg(
         False,
         name="--memory",
         kind="flag",
-        help="print the memory instead: parameters, activations and the peak of training, for each process",
+        help="print the memory estimate instead: parameters, activations and the peak of training, per process",
     )
     run: Path | None = arg(None, metavar="RUN_FOLDER", help="print the configuration of a run", values=run_folders)
     overrides: tuple[str, ...] = overrides("a configuration, as for train")
@@ -54,12 +54,12 @@ def run(arguments: Arguments) -> int:
 
 COMMAND = Command(
     "show",
-    "Print the whole configuration of a command line or of a run, or the memory that it needs.",
+    "Print the configuration of a command line or of a run, or its memory estimate.",
     Arguments,
     run,
     examples=(
-        ("show model=cyclegan data=horse2zebra", "every key of a configuration"),
-        ("show --memory trainer=gpu data.image_size=512", "the memory of training on a GPU, on any machine"),
+        ("show model=cyclegan data=horse2zebra", "all keys of a configuration"),
+        ("show --memory trainer=gpu data.image_size=512", "the memory of training on a GPU, estimated on any machine"),
     ),
-    notes="For --memory the model trains iterations on tensors without data; the peak is listed by kind of tensor.",
+    notes="For --memory, the model trains iterations on tensors without data. The peak is listed by kind of tensor.",
 )

@@ -22,25 +22,27 @@ def searches(words: Sequence[str] = ()) -> list[str]:
 
 @dataclass(frozen=True)
 class Arguments:
-    """The search file, and what the command line changes in it."""
+    """The search file, and the values of it that the command line replaces."""
 
     sweep: str = arg(
         metavar="NAME|FILE.yaml", help="objectives and search space, see docs/sweeps.md", values=searches, listed=True
     )
     num_trials: int | None = arg(None, name="sweep.num_trials", metavar="N", minimum=1, help="trials of the study")
-    n_jobs: int | None = arg(None, name="sweep.n_jobs", metavar="N", minimum=1, help="trials at once of this command")
-    gpus: tuple[str, ...] | None = arg(
-        None, name="sweep.gpus", metavar="[0,1]", help="one GPU for each of the trials that run at once"
+    n_jobs: int | None = arg(
+        None, name="sweep.n_jobs", metavar="N", minimum=1, help="concurrent trials of this command"
     )
+    gpus: tuple[str, ...] | None = arg(None, name="sweep.gpus", metavar="[0,1]", help="one GPU per concurrent trial")
     storage: str | None = arg(
-        None, name="sweep.storage", metavar="URL", help="a database of Optuna; several machines can share a study"
+        None, name="sweep.storage", metavar="URL", help="an Optuna database, through which machines share a study"
     )
-    name: str | None = arg(None, name="sweep.name", metavar="NAME", help="the study; default the name of the file")
+    name: str | None = arg(
+        None, name="sweep.name", metavar="NAME", help="name of the study; default the name of the file"
+    )
     folder: str | None = arg(None, name="sweep.folder", metavar="DIR", help="folder of the trials; default runs/<name>")
     sampler: Literal["tpe", "random", "grid", "nsga2"] | None = arg(
-        None, name="sweep.sampler", help="how values are chosen; default that of the file, else tpe"
+        None, name="sweep.sampler", help="Optuna's sampler; default the sampler of the file, otherwise tpe"
     )
-    pruner: Literal["null"] | None = arg(None, name="sweep.pruner", help="null: every trial runs to its end")
+    pruner: Literal["null"] | None = arg(None, name="sweep.pruner", help="null: prune no trial")
     seed: int | None = arg(None, name="sweep.seed", metavar="N", help="seed of the sampler; default 0")
     overrides: tuple[str, ...] = overrides("settings of all trials, as for train")
 
@@ -111,13 +113,16 @@ def _overrides(values: "Mapping[str, Value]") -> list[str]:
 
 COMMAND = Command(
     "sweep",
-    "Search for good values with Optuna: pruned, resumable, on several machines.",
+    "Search hyper-parameters with Optuna, on one or several machines.",
     Arguments,
     run,
     examples=(
-        ("sweep sweep=stargan_v2_rates", "a shipped search"),
-        ("sweep sweep=stargan_v2_rates sweep.num_trials=40 sweep.n_jobs=4 sweep.gpus=[0,1,2,3]", "on four GPUs"),
+        ("sweep sweep=stargan_v2_rates", "a search file of this project"),
+        (
+            "sweep sweep=stargan_v2_rates sweep.num_trials=40 sweep.n_jobs=4 sweep.gpus=[0,1,2,3]",
+            "40 trials on four GPUs",
+        ),
     ),
-    notes="The same command continues a search that was stopped, or adds trials to one that is finished. Trials are in "
-    "runs/<name>/<number>; trials.csv, best.md and plots are beside them.",
+    notes="Repeat the command to continue a stopped search, or to add trials to a finished one. Trials are written to "
+    "runs/<name>/<number>. trials.csv, best.md and plots are written to runs/<name>.",
 )

@@ -23,7 +23,7 @@ def papers(words: Sequence[str] = ()) -> dict[str, Path]:
 
 @dataclass(frozen=True)
 class Arguments:
-    """The runs, the selection of scores, and where the tables go."""
+    """The runs, the selection of scores, and the folder of the tables."""
 
     runs: tuple[str, ...] = arg(
         kind="positional",
@@ -31,15 +31,19 @@ class Arguments:
         help="run folders, folders of runs, or patterns: runs/stargan_v2 'runs/*/2026-*'",
         values=run_folders,
     )
-    to: Path = arg(Path("tables"), metavar="FOLDER", help="where <protocol>.md, .tex, .csv and .png are written")
+    to: Path = arg(Path("tables"), metavar="FOLDER", help="the folder of <protocol>.md, .tex, .csv and .png")
     score: tuple[str, ...] = arg(
-        (), metavar="NAME", repeat=True, help="only this score, such as FID or 'FID, latent'; can be given again"
+        (), metavar="NAME", repeat=True, help="only this score, such as FID or 'FID, latent'; repeatable"
     )
     checkpoint: tuple[str, ...] = arg(
-        (), metavar="last|best|N", repeat=True, help="only the rows of this checkpoint; can be given again"
+        (), metavar="last|best|N", repeat=True, help="only the rows of this checkpoint; repeatable"
     )
     paper: str | None = arg(
-        None, metavar="NAME|FILE.yaml", help="columns with the scores of a paper", values=papers, listed=True
+        None,
+        metavar="NAME|FILE.yaml",
+        help="add columns with the reported scores of a paper",
+        values=papers,
+        listed=True,
     )
 
 
@@ -104,12 +108,12 @@ def _check_scores(wanted: Sequence[str], found: "Sequence[RunScores]") -> None:
 
 COMMAND = Command(
     "table",
-    "Put the scores of runs side by side: mean and spread over seeds.",
+    "Compare the scores of runs: mean and standard deviation over seeds.",
     Arguments,
     run,
     examples=(
-        ("table runs/stargan_v2", "all runs of an experiment"),
-        ("table runs/stargan_v2 paper=stargan_v2_table_1 to=tables", "beside the scores of the paper"),
+        ("table runs/stargan_v2", "all runs below a folder"),
+        ("table runs/stargan_v2 paper=stargan_v2_table_1 to=tables", "with the reported scores of the paper"),
     ),
-    notes="A row is an experiment: runs whose configurations agree without the seed. A table has one protocol.",
+    notes="A row is an experiment: runs whose configurations differ only in the seed. A table contains one protocol.",
 )

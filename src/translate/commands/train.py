@@ -12,21 +12,26 @@ class Arguments:
     """Hydra parses all words, and the configuration checks them."""
 
     overrides: tuple[str, ...] = overrides(
-        "settings of the configuration: iterations=50000, model.weights.generator.style=2; a key that the files do not "
-        "mention takes a +: +model.networks.generator.base_width=32; 'show' prints all keys",
+        "settings of the configuration: iterations=50000, model.weights.generator.style=2; + adds a key that the files "
+        "do not mention: +model.networks.generator.base_width=32; the command 'show' prints all keys",
         listed=True,
         hints=(
-            Hint("folder=", "DIR", "where the run is written; default runs/<experiment or model>/<time>"),
-            Hint("resume=", "RUN_FOLDER|auto", "continue a run; auto: the newest unfinished one", resumable),
-            Hint("plugins=", "[my_lab]", "add parts and configuration of a package that is not installed"),
+            Hint("folder=", "DIR", "the run folder; default runs/<experiment or model>/<time>"),
+            Hint(
+                "resume=",
+                "RUN_FOLDER|auto",
+                "continue a run; auto: the newest unfinished run with the same settings",
+                resumable,
+            ),
+            Hint("plugins=", "[my_lab]", "add the parts and configuration of packages that are not installed"),
             Hint(
                 "-m",
                 "",
-                "a run for each value of key=a,b,c; all are checked before the first starts, and the same command "
-                "continues them; hydra.launcher.n_jobs=2: two at once",
+                "train one run per value of key=a,b,c; all runs are checked before one starts; repeat the command "
+                "to continue unfinished runs; hydra.launcher.n_jobs=2: two concurrent runs",
             ),
             Hint("-cd", " DIR", "a further folder of configuration"),
-            Hint("--cfg", " job|hydra|all", "print the configuration as the files have it"),
+            Hint("--cfg", " job|hydra|all", "print the configuration before interpolations are resolved"),
         ),
     )
 
@@ -61,6 +66,6 @@ COMMAND = Command(
     examples=(
         ("", "StarGAN v2 on the built-in data"),
         ("model=cyclegan data=horse2zebra", "another model on another data set"),
-        ("resume=runs/stargan_v2/2026-01-31_12-00-00 iterations=200000", "continue a run, with more iterations"),
+        ("resume=runs/stargan_v2/2026-01-31_12-00-00 iterations=200000", "continue a run and train longer"),
     ),
 )
