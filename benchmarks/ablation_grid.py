@@ -18,7 +18,7 @@ import translate
 from translate.config.check import check
 from translate.config.schema import read_yaml
 from translate.data.batches import HeldOut
-from translate.inference.grids import enlarged, grid, to_bytes
+from translate.inference.grids import Grid
 from translate.training import build
 
 NUM_SOURCES = 6
@@ -45,8 +45,8 @@ def main() -> None:
         for target in targets(held_out, data.domains, translator.about.label_sets):
             style_inputs: list[dict[str, Any]] = [{"seed": 0}, {"seed": 1}] if translator.style_inputs else [{}]
             columns += [list(translator.translate(held_out.image, target=target, **guide)) for guide in style_inputs]
-    found = grid(list(zip(*columns, strict=True)), left=list(held_out.image))
-    Image.fromarray(to_bytes(enlarged(found)).numpy()).save(picture)
+    grid = Grid(list(zip(*columns, strict=True)), left=list(held_out.image))
+    Image.fromarray(grid.pixels()).save(picture)
 
 
 if __name__ == "__main__":

@@ -375,7 +375,7 @@ def test_sample_grids_have_four_rows_of_a_domain_each() -> None:
     module = build.build_data(tiny_cyclegan())
     held_out = module.held_out(6)
     for name, domain, first, second in (("a_to_b", 0, 1.0, -0.25), ("b_to_a", 1, -0.25, 1.0)):
-        picture = model.sample_grids(held_out)[name]
+        picture = model.sample_grids(held_out)[name].arranged()
         x = held_out.image[held_out.domain == domain]
         assert picture.shape == (3, 4 * 34 - 2, 3 * 34 - 2)
         rows = [picture[:, 34 * row : 34 * row + 32, :32] for row in range(4)]

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -155,12 +156,17 @@ def test_sample_grids_are_pictures(name: str) -> None:
     grids, again = (model.sample_grids(held_out) for _ in range(2))
     assert torch.get_rng_state().equal(state)
     assert grids
-    for key, picture in grids.items():
+    for key, grid in grids.items():
+        picture = grid.arranged()
         assert picture.ndim == 3
         assert picture.shape[0] == 3
         assert picture.isfinite().all()
         assert (picture.abs() <= 1).all()
-        assert picture.equal(again[key])
+        assert picture.equal(again[key].arranged())
+        assert grid.row_labels
+        labelled = grid.pixels()
+        assert labelled.dtype == np.uint8
+        assert max(labelled.shape) > 900  # the labels come on top
 
 
 # --- StarGAN v2 ---------------------------------------------------------------------------------------------

@@ -157,7 +157,7 @@ def test_translation_at_batch_size_one_is_training_without_noise() -> None:
 def test_sample_grid_shows_source_translation_and_partner() -> None:
     model, _, module = start()
     held_out = module.held_out(8)
-    picture = model.sample_grids(held_out)["translation"]
+    picture = model.sample_grids(held_out)["translation"].arranged()
     assert picture.shape == (3, 3 * 34 - 2, 4 * 34 - 2)
     assert held_out.partner is not None
     first = int((held_out.domain == 0).nonzero()[0, 0])

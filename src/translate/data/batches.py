@@ -25,8 +25,16 @@ class HeldOut(NamedTuple):
     label: Tensor  # (n, K) float32, 0 or 1: all label sets side by side; if there are several, then the set, one-hot
     partner: Tensor | None  # (n, 3, S, S) in [-1, 1], the partner of each image; None in a data set without pairs
     items: np.ndarray  # (n,) int64, the numbers of the items in the data set
+    domains: tuple[str, ...] = ()  # the names of the domains
+
+    @property
+    def domain_names(self) -> tuple[str, ...]:
+        """Return the name of each image's domain; () in a data set without domains."""
+        return tuple(self.domains[int(domain)] for domain in self.domain) if self.domains else ()
 
     def to(self, device: torch.device) -> "HeldOut":
         """Return the same images and labels on a device."""
         partner = None if self.partner is None else self.partner.to(device)
-        return HeldOut(self.image.to(device), self.domain.to(device), self.label.to(device), partner, self.items)
+        return self._replace(
+            image=self.image.to(device), domain=self.domain.to(device), label=self.label.to(device), partner=partner
+        )

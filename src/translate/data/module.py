@@ -275,7 +275,8 @@ class DataModule(pl.LightningDataModule):
             partners = row_of[dataset.partner[items]]
             partner = self._float_images(stored, np.where(partners < 0, rows, partners))
         label = torch.from_numpy(self.label_table(split)[items])
-        return HeldOut(self._float_images(stored, rows), torch.from_numpy(domain[items]), label, partner, items)
+        images, domains = self._float_images(stored, rows), torch.from_numpy(domain[items])
+        return HeldOut(images, domains, label, partner, items, self.domains)
 
     def _float_images(self, stored: StoredImages, rows: np.ndarray) -> Tensor:
         images = to_float(torch.from_numpy(stored.take(rows)))

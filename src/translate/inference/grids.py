@@ -1,49 +1,143 @@
-"""Arrange many images into one."""
+"""Arrange many images into one, with labels at the rows and columns."""
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import torch
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 GAP = 2  # pixels between neighbours
 MARGIN = 6  # pixels between the border images (references, inputs) and the grid
+MIN_SIDE = 900  # pixels of the longer side of an enlarged grid
+
+FONT_SIZES = (11, 22)  # the smallest and largest, in pixels
+ROW_LABEL_WIDTH = 260  # pixels, at most
+INK = (30, 30, 30)
 
 
-def grid(
-    rows: Sequence[Sequence[Tensor | None]], top: Sequence[Tensor] = (), left: Sequence[Tensor | None] = ()
-) -> Tensor:
-    """Return one image (3, H, W) of images (3, S, S) in rows on white, with border images above and at the left.
+@dataclass(frozen=True)
+class Grid:
+    """Images (3, H, W) in [-1, 1] in rows on white, with border images above and at the left, and labels.
 
-    All values are in [-1, 1]. ``top`` has one image per column, ``left`` one per row; None is blank.
+    ``top`` has one image per column, ``left`` one per row; None is blank. ``row_labels`` has one text per row,
+    ``column_labels`` one per column.
     """
-    size = rows[0][0].shape[-1] if rows[0][0] is not None else top[0].shape[-1]
-    num_columns = max(len(row) for row in rows)
-    offset_x = size + MARGIN if left else 0
-    offset_y = size + MARGIN if top else 0
-    height = offset_y + len(rows) * (size + GAP) - GAP
-    width = offset_x + num_columns * (size + GAP) - GAP
-    canvas = torch.ones(3, height, width)
 
-    def put(image: Tensor | None, y: int, x: int) -> None:
-        if image is not None:
-            canvas[:, y : y + size, x : x + size] = image.detach().float().cpu().clamp(-1, 1)
+    rows: Sequence[Sequence[Tensor | None]]
+    top: Sequence[Tensor | None] = ()
+    left: Sequence[Tensor | None] = ()
+    row_labels: Sequence[str] = ()
+    column_labels: Sequence[str] = ()
 
-    for column, image in enumerate(top):
-        put(image, 0, offset_x + column * (size + GAP))
-    for number, row in enumerate(rows):
-        y = offset_y + number * (size + GAP)
-        if left:
-            put(left[number], y, 0)
-        for column, cell in enumerate(row):
-            put(cell, y, offset_x + column * (size + GAP))
-    return canvas
+    def arranged(self) -> Tensor:
+        """Return the images without labels as one image (3, H, W) in [-1, 1]."""
+        return self._arranged(1)
+
+    def pixels(self, min_side: int = MIN_SIDE) -> np.ndarray:
+        """Return the labelled grid, (H, W, 3) uint8; small images are enlarged by repeated pixels.
+
+        Without labels, the longer side has at least ``min_side`` pixels.
+        """
+        scale = math.ceil(min_side / max(self._extent(1)))
+        canvas = to_bytes(self._arranged(scale)).numpy()
+        return self._labelled(canvas, scale) if self.row_labels or self.column_labels else canvas
+
+    # --- images ----------------------------------------------------------------------------------------------
+
+    def _cell(self) -> tuple[int, int]:
+        """Return the height and width of an image."""
+        images = [image for row in (*self.rows, self.top, self.left) for image in row if image is not None]
+        return images[0].shape[-2], images[0].shape[-1]
+
+    def _offset(self, scale: int) -> tuple[int, int]:
+        """Return the place (y, x) of the first image of the first row."""
+        height, width = self._cell()
+        y = scale * (height + MARGIN) if self.top else 0
+        return y, scale * (width + MARGIN) if self.left else 0
+
+    def _place(self, row: int, column: int, scale: int) -> tuple[int, int]:
+        """Return the place (y, x) of an image; -1 is the row above and the column at the left."""
+        (height, width), (y, x) = self._cell(), self._offset(scale)
+        return (
+            0 if row < 0 else y + row * scale * (height + GAP),
+            0 if column < 0 else x + column * scale * (width + GAP),
+        )
+
+    def _extent(self, scale: int) -> tuple[int, int]:
+        """Return the height and width of the grid without labels."""
+        y, x = self._place(len(self.rows), max(len(row) for row in (*self.rows, self.top)), scale)
+        return y - scale * GAP, x - scale * GAP
+
+    def _arranged(self, scale: int) -> Tensor:
+        height, width = self._cell()
+        canvas = torch.ones(3, *self._extent(scale))
+
+        def put(image: Tensor | None, row: int, column: int) -> None:
+            if image is not None:
+                y, x = self._place(row, column, scale)
+                shown = image.detach().float().cpu().clamp(-1, 1)
+                shown = shown.repeat_interleave(scale, dim=1).repeat_interleave(scale, dim=2)
+                canvas[:, y : y + scale * height, x : x + scale * width] = shown
+
+        for column, image in enumerate(self.top):
+            put(image, -1, column)
+        for number, row in enumerate(self.rows):
+            if self.left:
+                put(self.left[number], number, -1)
+            for column, image in enumerate(row):
+                put(image, number, column)
+        return canvas
+
+    # --- labels ----------------------------------------------------------------------------------------------
+
+    def _labelled(self, canvas: np.ndarray, scale: int) -> np.ndarray:
+        """Return the pixels with row labels at the left and column labels above."""
+        height, width = (scale * side for side in self._cell())
+        font = ImageFont.load_default(max(FONT_SIZES[0], min(FONT_SIZES[1], height // 6)))
+        line = math.ceil(sum(abs(each) for each in font.getmetrics()))
+        beside = [_wrapped(text, font, ROW_LABEL_WIDTH) for text in self.row_labels]
+        above = [_wrapped(text, font, width) for text in self.column_labels]
+        left = (
+            max((math.ceil(font.getlength(part)) for lines in beside for part in lines), default=-2 * MARGIN)
+            + 2 * MARGIN
+        )
+        top = max((line * len(lines) for lines in above), default=-MARGIN) + MARGIN
+        image = Image.new("RGB", (left + canvas.shape[1], top + canvas.shape[0]), "white")
+        image.paste(Image.fromarray(canvas), (left, top))
+        draw = ImageDraw.Draw(image)
+        for row, lines in enumerate(beside):
+            y = top + self._place(row, 0, scale)[0] + height // 2 - line * len(lines) // 2
+            for number, part in enumerate(lines):
+                draw.text((left - MARGIN, y + number * line), part, INK, font, anchor="ra")
+        for column, lines in enumerate(above):
+            x = left + self._place(0, column, scale)[1] + width // 2
+            y = top - MARGIN // 2 - line * len(lines)
+            for number, part in enumerate(lines):
+                draw.text((x, y + number * line), part, INK, font, anchor="ma")
+        return np.asarray(image)
 
 
-def enlarged(image: Tensor, min_side: int = 900) -> Tensor:
-    """Return an image (3, H, W) with repeated pixels, so that its longer side has at least ``min_side`` pixels."""
-    factor = math.ceil(min_side / max(image.shape[-2:]))
-    return image.repeat_interleave(factor, dim=1).repeat_interleave(factor, dim=2)
+def _wrapped(text: str, font: "ImageFont.FreeTypeFont | ImageFont.ImageFont", width: int) -> list[str]:
+    """Return the lines of a text, at most ``width`` pixels wide; a word that is too long loses its middle."""
+    lines: list[str] = []
+    for word in text.split():
+        if lines and font.getlength(f"{lines[-1]} {word}") <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(_shortened(word, font, width))
+    return lines
+
+
+def _shortened(word: str, font: "ImageFont.FreeTypeFont | ImageFont.ImageFont", width: int) -> str:
+    kept = len(word)
+    shown = word
+    while font.getlength(shown) > width and kept > 2:
+        kept -= 1
+        shown = f"{word[: math.ceil(kept / 2)]}…{word[len(word) - kept // 2 :]}"
+    return shown
 
 
 def to_bytes(image: Tensor) -> Tensor:

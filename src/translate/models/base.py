@@ -24,6 +24,7 @@ from translate.distributed.collectives import all_reduce_mean, gather, process_r
 from translate.distributed.microbatches import current_microbatch, rendezvous, run_microbatches, split
 from translate.errors import Phrase, UserError
 from translate.inference.base import Translation
+from translate.inference.grids import Grid
 from translate.models.ema import EMA
 from translate.runs.checkpoints import Stateful
 from translate.schedules import Constant, Schedule, parse
@@ -258,8 +259,8 @@ class TranslationModel(pl.LightningModule):
         arguments = {name: getattr(self, name) for name in names}
         return self.inference(self.inference_networks(), **arguments)(x, target, *args, **style)
 
-    def sample_grids(self, held_out: HeldOut) -> dict[str, Tensor]:
-        """Return images (3, H, W) by name, each a grid of translations of held-out images.
+    def sample_grids(self, held_out: HeldOut) -> dict[str, Grid]:
+        """Return grids by name of translations of held-out images.
 
         The held-out images are the same at every call of a run. Domains, or data sets, alternate.
         """

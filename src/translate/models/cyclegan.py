@@ -36,7 +36,7 @@ from translate.data.views.unpaired import UnpairedBatch
 from translate.distributed.collectives import on_global_batch
 from translate.errors import UserError
 from translate.inference.cyclegan import CycleGANTranslation
-from translate.inference.grids import grid
+from translate.inference.grids import Grid
 from translate.losses.adversarial import AdversarialLoss
 from translate.losses.penalties import gradient_penalty, interpolate
 from translate.losses.reconstruction import l1
@@ -175,7 +175,7 @@ class CycleGAN(TranslationModel):
         return draws.reshape(num_images, len(SIDES), 2)[:, SIDES[side]]
 
     @torch.no_grad()
-    def sample_grids(self, held_out: HeldOut) -> dict[str, Tensor]:
+    def sample_grids(self, held_out: HeldOut) -> dict[str, Grid]:
         """Return a grid for each direction: rows of sources, translations, reconstructions and identities.
 
         An identity is the output of the generator that translates to the source's own domain.
@@ -185,6 +185,11 @@ class CycleGAN(TranslationModel):
             x = held_out.image[held_out.domain == domain][:NUM_SAMPLES]
             own = held_out.domain.new_full((len(x),), domain)
             translated = self.translate(x, 1 - own)
-            rows = [x, translated, self.translate(translated, own), self.translate(x, own)]
-            grids[name] = grid([list(row) for row in rows])
+            rows = {
+                held_out.domains[domain]: x,
+                f"to {held_out.domains[1 - domain]}": translated,
+                "and back": self.translate(translated, own),
+                "identity": self.translate(x, own),
+            }
+            grids[name] = Grid([list(row) for row in rows.values()], row_labels=tuple(rows))
         return grids

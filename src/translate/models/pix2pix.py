@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from translate.data.batches import HeldOut
 from translate.data.views.paired import PairedBatch
-from translate.inference.grids import grid
+from translate.inference.grids import Grid
 from translate.inference.pix2pix import Pix2PixTranslation
 from translate.losses.adversarial import AdversarialLoss
 from translate.losses.reconstruction import l1
@@ -87,10 +87,11 @@ class Pix2Pix(TranslationModel):
         return self.discriminator(torch.cat([x, y], dim=1))
 
     @torch.no_grad()
-    def sample_grids(self, held_out: HeldOut) -> dict[str, Tensor]:
+    def sample_grids(self, held_out: HeldOut) -> dict[str, Grid]:
         """Return one grid: rows of sources, translations and true partners."""
         assert held_out.partner is not None  # the checks refuse data without pairs
         rows = torch.nonzero(held_out.domain == 0)[:NUM_SAMPLES, 0]
         x, y = held_out.image[rows], held_out.partner[rows]
         translations = self.translate(x, torch.ones_like(rows))
-        return {"translation": grid([list(row) for row in (x, translations, y)])}
+        grid = Grid([list(row) for row in (x, translations, y)], row_labels=("source", "translation", "true partner"))
+        return {"translation": grid}

@@ -25,7 +25,7 @@ from translate.data.batches import HeldOut
 from translate.data.labels import changed, conditions
 from translate.data.views.labelled import LabelledBatch
 from translate.errors import UserError
-from translate.inference.grids import grid
+from translate.inference.grids import Grid
 from translate.inference.stargan_v1 import StarGANv1Translation
 from translate.losses.adversarial import AdversarialLoss
 from translate.losses.classification import attribute_cross_entropy, class_cross_entropy
@@ -146,7 +146,7 @@ class StarGANv1(TranslationModel):
     # --- use after training ----------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def sample_grids(self, held_out: HeldOut) -> dict[str, Tensor]:
+    def sample_grids(self, held_out: HeldOut) -> dict[str, Grid]:
         """Return two grids: cycles and translations to every label.
 
         `cycle`: columns of source, translation to the labels of another image of the same data set, and translation
@@ -162,8 +162,15 @@ class StarGANv1(TranslationModel):
         for number, own in enumerate(labels[:, : sum(self.widths)].split(self.widths, dim=1)):
             columns += [self.translate(x, self.condition(number, swept)) for swept in self.label_sweep(number, own)]
         return {
-            "cycle": grid([list(x), list(translated), list(reconstructed)]),
-            "labels": grid([list(row) for row in torch.stack(columns, dim=1)], left=list(x)),
+            "cycle": Grid(
+                [list(x), list(translated), list(reconstructed)], row_labels=("source", "translation", "and back")
+            ),
+            "labels": Grid(
+                [list(row) for row in torch.stack(columns, dim=1)],
+                left=list(x),
+                row_labels=held_out.domain_names[:NUM_SAMPLES],
+                column_labels=[name for labels in self.label_sets for name in labels["names"]],
+            ),
         }
 
     def label_sweep(self, number: int, own: Tensor) -> list[Tensor]:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from translate.data.batches import HeldOut
 from translate.data.views.reference import ReferenceBatch
 from translate.errors import UserError
-from translate.inference.grids import grid
+from translate.inference.grids import Grid
 from translate.inference.stargan_v2 import StarGANv2Translation
 from translate.losses.adversarial import AdversarialLoss
 from translate.losses.penalties import gradient_penalty, interpolate, r1
@@ -167,7 +167,7 @@ class StarGANv2(TranslationModel):
     # --- use after training ----------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def sample_grids(self, held_out: HeldOut) -> dict[str, Tensor]:
+    def sample_grids(self, held_out: HeldOut) -> dict[str, Grid]:
         """Return three grids, with a column for each source: cycles, translations by codes and by references.
 
         `cycle`: source, translation to the next domain, translation back. `latent`: for each domain the mean style
@@ -188,16 +188,19 @@ class StarGANv2(TranslationModel):
         num_domains = int(domain.max()) + 1
         translated = self.translate(sources, (own + 1) % num_domains, code=repeated(codes[0]))
         reconstructed = self.translate(translated, own, reference=sources)
-        latent = []
-        for number in range(num_domains):
-            latent.append(to_domain(number, code=repeated(codes[0]), psi=0.0))
-            for code, psi in zip(codes, (0.7, 1.0, 1.0), strict=True):
-                latent.append(to_domain(number, code=repeated(code), psi=psi))
+        latent = {}
+        for number, name in enumerate(held_out.domains[:num_domains]):
+            latent[f"{name}, mean style"] = to_domain(number, code=repeated(codes[0]), psi=0.0)
+            for k, (code, psi) in enumerate(zip(codes, (0.7, 1.0, 1.0), strict=True), start=1):
+                latent[f"{name}, code {k}, psi {psi:g}"] = to_domain(number, code=repeated(code), psi=psi)
         references = images[-NUM_REFERENCES:]
         target = domain[-NUM_REFERENCES:].tolist()
         by_reference = [to_domain(d, reference=repeated(r)) for r, d in zip(references, target, strict=True)]
+        names = held_out.domain_names
+        of_sources = {"top": list(sources), "column_labels": names[:count]}
+        cycle = {"source": sources, "next domain": translated, "and back": reconstructed}
         return {
-            "cycle": grid([list(sources), list(translated), list(reconstructed)]),
-            "latent": grid(latent, top=list(sources)),
-            "reference": grid(by_reference, top=list(sources), left=list(references)),
+            "cycle": Grid([list(row) for row in cycle.values()], row_labels=tuple(cycle), column_labels=names[:count]),
+            "latent": Grid(list(latent.values()), row_labels=tuple(latent), **of_sources),
+            "reference": Grid(by_reference, left=list(references), row_labels=names[-NUM_REFERENCES:], **of_sources),
         }

@@ -8,7 +8,6 @@ import torch
 from translate.data.batches import HeldOut
 from translate.data.module import DataModule
 from translate.distributed.collectives import process_rank
-from translate.inference.grids import enlarged, to_bytes
 from translate.models.base import TranslationModel
 from translate.runs.folder import RunFolder
 from translate.training.loggers import FaultTolerantLogger
@@ -40,7 +39,7 @@ class Sampling(pl.Callback):
         with torch.no_grad():
             grids = model.sample_grids(self._fixed)
         for name, grid in grids.items():
-            pixels = to_bytes(enlarged(grid)).numpy()
+            pixels = grid.pixels()
             self.folder.save_image(f"{model.iteration:06d}_{name}", pixels)
             for logger in trainer.loggers:
                 if isinstance(logger, FaultTolerantLogger):
