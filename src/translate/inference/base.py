@@ -30,6 +30,10 @@ class Translation:
     def __init__(self, networks: Mapping[str, nn.Module]) -> None:
         self.networks = networks
 
+    def styles(self, target: Tensor, **style_inputs: Any) -> Tensor:
+        """Return the styles (B, Z) of style inputs in domains (B,), which ``__call__`` takes as ``style``."""
+        raise NotImplementedError(f"{type(self).__name__} has no styles")
+
     def __call__(self, x: Tensor, target: Tensor, *args: Any, **style_inputs: Any) -> Tensor:
         """Return images (B, 3, H, W) translated to ``target``: domains (B,), or labels (B, K)."""
         raise NotImplementedError(f"{type(self).__name__} defines no __call__(x, target)")

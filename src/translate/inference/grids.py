@@ -96,7 +96,7 @@ class Grid:
     def _labelled(self, canvas: np.ndarray, scale: int) -> np.ndarray:
         """Return the pixels with row labels at the left and column labels above."""
         height, width = (scale * side for side in self._cell())
-        font = ImageFont.load_default(max(FONT_SIZES[0], min(FONT_SIZES[1], height // 6)))
+        font = _font(max(FONT_SIZES[0], min(FONT_SIZES[1], height // 6)))
         line = math.ceil(sum(abs(each) for each in font.getmetrics()))
         beside = [_wrapped(text, font, ROW_LABEL_WIDTH) for text in self.row_labels]
         above = [_wrapped(text, font, width) for text in self.column_labels]
@@ -120,7 +120,14 @@ class Grid:
         return np.asarray(image)
 
 
-def _wrapped(text: str, font: "ImageFont.FreeTypeFont | ImageFont.ImageFont", width: int) -> list[str]:
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    """Return Pillow's own font."""
+    font = ImageFont.load_default(size)
+    assert isinstance(font, ImageFont.FreeTypeFont)  # every wheel of Pillow is built with FreeType
+    return font
+
+
+def _wrapped(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
     """Return the lines of a text, at most ``width`` pixels wide; a word that is too long loses its middle."""
     lines: list[str] = []
     for word in text.split():
@@ -131,7 +138,7 @@ def _wrapped(text: str, font: "ImageFont.FreeTypeFont | ImageFont.ImageFont", wi
     return lines
 
 
-def _shortened(word: str, font: "ImageFont.FreeTypeFont | ImageFont.ImageFont", width: int) -> str:
+def _shortened(word: str, font: ImageFont.FreeTypeFont, width: int) -> str:
     kept = len(word)
     shown = word
     while font.getlength(shown) > width and kept > 2:

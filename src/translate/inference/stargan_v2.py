@@ -30,23 +30,35 @@ class StarGANv2Translation(Translation):
         code: Tensor | None = None,
         reference: Tensor | None = None,
         psi: float = 1.0,
+        style: Tensor | None = None,
     ) -> Tensor:
         """Return images (B, 3, H, W) translated to domains (B,), not clamped.
 
-        Give either latent codes (B, L) or references (B, 3, H, W); UserError for both or neither. ``psi`` below 1
-        moves the styles of codes towards the domain's mean style s_mean (truncation: s_mean + psi * (s - s_mean)),
-        which trades diversity for quality.
+        Give one of latent codes (B, L), references (B, 3, H, W) and ``style`` (B, Z), see `styles`; UserError for none
+        or several.
+        """
+        if style is None:
+            style = self.styles(target, code, reference, psi)
+        elif code is not None or reference is not None:
+            raise UserError(key="style", found=Phrase("a code or reference beside it"), expected="the style alone")
+        return self.networks["generator"](x, style, self.masks_of(x))
+
+    @torch.no_grad()
+    def styles(
+        self, target: Tensor, code: Tensor | None = None, reference: Tensor | None = None, psi: float = 1.0
+    ) -> Tensor:
+        """Return the styles (B, Z) in domains (B,) of latent codes (B, L) or of references (B, 3, H, W).
+
+        UserError for both or neither. ``psi`` below 1 moves the styles of codes towards the domain's mean style s_mean
+        (truncation: s_mean + psi * (s - s_mean)), which trades diversity for quality.
         """
         if (code is None) == (reference is None):
             found = "neither" if code is None else "both"
             raise UserError(key="code, reference", found=Phrase(found), expected="one of them")
-        if code is not None:
-            style = self.networks["mapping"](code, target)
-            if psi != 1.0:
-                style = torch.lerp(self.mean_style(target), style, psi)
-        else:
-            style = self.networks["style_encoder"](reference, target)
-        return self.networks["generator"](x, style, self.masks_of(x))
+        if code is None:
+            return self.networks["style_encoder"](reference, target)
+        style = self.networks["mapping"](code, target)
+        return style if psi == 1.0 else torch.lerp(self.mean_style(target), style, psi)
 
     def masks_of(self, x: Tensor) -> tuple[Tensor, Tensor] | None:
         """Return the masks of images for the high-pass skip connections; None without a network in that role."""
