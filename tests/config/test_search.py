@@ -236,10 +236,10 @@ def test_mistakes_of_the_command_line(
 
 
 def test_lines_are_read_when_they_are_whole(tmp_path: Path) -> None:
-    from translate.sweeps.optuna_study import Lines
+    from translate.runs.jsonl_tail import JsonlTail
 
     path = tmp_path / "metrics.jsonl"
-    lines = Lines(path)
+    lines = JsonlTail(path)
     assert lines.new() == []
     path.write_text('{"iteration": 1, "a": 2}\n{"iterat')
     assert lines.new() == [{"iteration": 1, "a": 2}]

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from translate.distributed.microbatches import Microbatch, current_microbatch, rendezvous, run_microbatches, split
+from translate.errors import UserError
 
 
 class Batch(NamedTuple):
@@ -88,5 +89,5 @@ def test_a_batch_keeps_its_structure_when_it_is_split() -> None:
     assert isinstance(second[0], Batch)
     assert second[0].image.tolist() == [2, 3]
     assert first[0].labels[1].tolist() == [20, 21]
-    with pytest.raises(ValueError, match="4 images do not divide into 3"):
+    with pytest.raises(UserError, match="found 4 images in the batch of a process, expected a multiple of 3"):
         split(batch, 3)

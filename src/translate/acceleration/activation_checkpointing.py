@@ -7,7 +7,7 @@ network are checkpointed too. A method that is set on one module would not be co
 import functools
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -19,35 +19,35 @@ CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTran
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
-def checkpoint_activations(network: nn.Module) -> None:
+def checkpoint_activations(network: nn.Module, key: str = "activation_checkpointing") -> None:
     """Let every stage of a network store its input only; the backward pass recomputes the activations in it.
 
     A stage is an innermost module with convolutions (a block), or, in a sequence of layers, a convolution with the
     layers up to the next one. Results are equal to the bit, with the same random draws and running statistics, and so
     are the names of parameters. Gradients of gradients work, but store the activations that they need. A network
-    without convolutions, which stores little, is not changed.
+    without convolutions, which stores little, is not changed. ``key`` is the key of errors in a forward pass.
     """
     if not _convolves(network):
         return
     inner = [part for part in network.modules() if part is not network and _convolves(part)]
     if any(isinstance(part, nn.Sequential) or _is_block(part) for part in inner):
         for part in network.children():
-            _checkpoint_stages(part)
+            _checkpoint_stages(part, key)
     else:
-        _change_class(network, _checkpointed(type(network)))
+        _change_class(network, CheckpointedModule, key)
 
 
-def _checkpoint_stages(module: nn.Module) -> None:
+def _checkpoint_stages(module: nn.Module, key: str) -> None:
     if not _convolves(module):
         return
     blocks = [part for part in module.modules() if part is not module and _is_block(part)]
     if _is_block(module) and not blocks:
-        _change_class(module, _checkpointed(type(module)))
+        _change_class(module, CheckpointedModule, key)
         return
     if type(module) is nn.Sequential:
-        _change_class(module, CheckpointedSequence)
+        _change_class(module, CheckpointedSequence, key)
     for part in module.children():
-        _checkpoint_stages(part)
+        _checkpoint_stages(part, key)
 
 
 def _convolves(module: nn.Module) -> bool:
@@ -58,34 +58,35 @@ def _is_block(module: nn.Module) -> bool:
     return not isinstance(module, (*CONTAINERS, *CONVOLUTIONS)) and _convolves(module)
 
 
-def _change_class(module: nn.Module, subclass: type[nn.Module]) -> None:
-    module.__class__ = subclass
+def _change_class(module: nn.Module, first_base: type[nn.Module], key: str) -> None:
+    module.__class__ = _checkpointed(type(module), first_base, key)
 
 
-def _checkpointed(kind: type[nn.Module]) -> type[nn.Module]:
-    if kind not in _CHECKPOINTED:
-        _CHECKPOINTED[kind] = type(kind.__name__, (CheckpointedModule, kind), {})
-    return _CHECKPOINTED[kind]
-
-
-_CHECKPOINTED: dict[type[nn.Module], type[nn.Module]] = {}
+@functools.cache
+def _checkpointed(kind: type[nn.Module], first_base: type[nn.Module], key: str) -> type[nn.Module]:
+    return type(kind.__name__, (first_base, kind), {"checkpointing_key": key})
 
 
 class CheckpointedModule(nn.Module):
     """The first base of a module's subclass: the module is one stage."""
 
+    checkpointing_key: ClassVar[str]
+
     def forward(self, *inputs: Any, **named: Any) -> Any:
         """Return the output of the module."""
-        return _checkpoint(super().forward, [self], *inputs, **named)
+        return _checkpoint(self.checkpointing_key, super().forward, [self], *inputs, **named)
 
 
 class CheckpointedSequence(nn.Sequential):
     """A sequence of layers in which each convolution, with the layers up to the next one, is a stage."""
 
+    checkpointing_key: ClassVar[str]
+
     def forward(self, x: Any) -> Any:
         """Return the output of the last layer."""
         for layers in _stages(self):
-            x = layers[0](x) if len(layers) == 1 else _checkpoint(functools.partial(_apply, layers), layers, x)
+            stage = functools.partial(_apply, layers)
+            x = layers[0](x) if len(layers) == 1 else _checkpoint(self.checkpointing_key, stage, layers, x)
         return x
 
 
@@ -116,8 +117,10 @@ def _stages(layers: Iterable[nn.Module]) -> Iterator[list[nn.Module]]:
         yield stage
 
 
-def _checkpoint(function: Callable[..., Any], modules: Iterable[nn.Module], *inputs: Any, **named: Any) -> Any:
-    """Return the output of a function, of which only the inputs are stored; UserError if it changes them in place."""
+def _checkpoint(
+    key: str, function: Callable[..., Any], modules: Iterable[nn.Module], *inputs: Any, **named: Any
+) -> Any:
+    """Return the output of a function and store only its inputs; UserError, with ``key``, if it overwrites them."""
     if not torch.is_grad_enabled():
         return function(*inputs, **named)
     tensors = [value for value in (*inputs, *named.values()) if isinstance(value, Tensor)]
@@ -132,7 +135,7 @@ def _checkpoint(function: Callable[..., Any], modules: Iterable[nn.Module], *inp
         names = ", ".join(type(module).__name__ for module in modules)
         raise UserError(
             f"{names} changes its input in place, so its activations cannot be recomputed",
-            key="activation_checkpointing",
+            key=key,
             fix="switch activation checkpointing off, or let the module change a copy of its input",
         )
     return output

@@ -52,13 +52,13 @@ def run(arguments: Arguments) -> int:
     settings, words, config_dir = read(arguments)
     config = check(settings, words, config_dir)
     try:
-        from translate.sweeps.optuna_study import Search
+        from translate.sweeps.optuna_study import StudyRunner
     except ModuleNotFoundError as error:
         raise UserError(
             f"the package {error.name} is not installed", key="sweep", fix="pip install 'translate-gan[sweep]'"
         ) from error
     flags = ["-cd", config_dir] if config_dir else []
-    return Search(settings, words, flags, config.iterations).run()
+    return StudyRunner(settings, words, flags, config.iterations).run()
 
 
 def read(arguments: Arguments) -> "tuple[Settings, list[str], str | None]":

@@ -205,7 +205,7 @@ def register_resolvers() -> None:
 
     def share(part: float, *, _root_: Any) -> int:
         if not isinstance(part, int | float):
-            raise ValueError(f"share: found {part!r}, expected a number, as in ${{share:0.5}}")
+            raise UserError(key="share", found=part, expected="a number, as in ${share:0.5}")
         whole = _root_.iterations
         return max(1, round(part * whole)) if isinstance(whole, int | float) else 1  # not a number: reported at its key
 

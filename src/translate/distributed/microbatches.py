@@ -14,6 +14,8 @@ import torch
 from greenlet import GreenletExit, getcurrent, greenlet
 from torch import Tensor
 
+from translate.errors import Phrase, UserError
+
 Value = TypeVar("Value")
 Result = TypeVar("Result")
 
@@ -91,10 +93,15 @@ def run_microbatches(function: Callable[[Any], object], batches: Sequence[Any]) 
 
 
 def split(batch: Any, count: int) -> list[Any]:
-    """Return a batch (a tensor, or a tuple of batches) in ``count`` equal microbatches, in their order."""
+    """Return a batch (a tensor, or a tuple of batches) in ``count`` equal microbatches, in their order.
+
+    UserError if the batch does not divide.
+    """
     if isinstance(batch, Tensor):
         if len(batch) % count:
-            raise ValueError(f"{len(batch)} images do not divide into {count} microbatches")
+            raise UserError(
+                found=Phrase(f"{len(batch)} images in the batch of a process"), expected=f"a multiple of {count}"
+            )
         return list(batch.chunk(count))
     pieces = zip(*(split(value, count) for value in batch), strict=True)
     return [type(batch)(*values) if hasattr(batch, "_fields") else tuple(values) for values in pieces]

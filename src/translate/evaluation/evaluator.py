@@ -211,7 +211,7 @@ class Evaluator:
         warnings: dict[str, str] = {}
         input_of: dict[str, str] = {}  # label of a metric -> key of `inputs`, which metrics on equal features share
         for spec in specs:
-            if spec.reads == "outputs" and num_outputs < 2:
+            if spec.reads_outputs and num_outputs < 2:
                 warnings[spec.label] = "LPIPS compares several translations of a source, and this model gives one"
                 continue
             key, metric_input = self._input(protocol, spec)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from translate.errors import UserError
-from translate.metrics.interfaces import KINDS
+from translate.metrics.interfaces import Reads
 from translate.metrics.protocols import PROTOCOLS
 from translate.metrics.selection import directions
 from translate.registry.registry import METRICS
@@ -19,7 +19,7 @@ class MetricSpec:
     name: str
     metric: Any  # one of the interfaces in `metrics.interfaces`, by `reads`
     arguments: dict[str, Any]
-    reads: str  # one of KINDS
+    reads: Reads
     file: str | None  # the key of its file of weights in `metrics.weights.FILES`
 
     @property
@@ -30,12 +30,17 @@ class MetricSpec:
     @property
     def reads_features(self) -> bool:
         """Return whether the features of translations are compared with those of real images."""
-        return self.reads == "features"
+        return self.reads is Reads.FEATURES
 
     @property
     def reads_classifier(self) -> bool:
         """Return whether the classifier of protocol `local` gives the scores."""
-        return self.reads == "classifier"
+        return self.reads is Reads.CLASSIFIER
+
+    @property
+    def reads_outputs(self) -> bool:
+        """Return whether several translations of each source are compared with each other."""
+        return self.reads is Reads.OUTPUTS
 
     @property
     def loads_weights(self) -> bool:
@@ -50,18 +55,19 @@ def metric_specs(nodes: Mapping[str, Mapping[str, Any]]) -> dict[str, list[Metri
     for label, node in nodes.items():
         name, arguments = node["name"], {key: value for key, value in node.items() if key != "name"}
         facts = METRICS.facts(name)
-        protocol, reads = facts.get("protocol"), str(facts.get("reads"))
-        if protocol not in PROTOCOLS or reads not in KINDS:
+        protocol, read = facts.get("protocol"), facts.get("reads")
+        if protocol not in PROTOCOLS or read not in list(Reads):
             raise UserError(
                 f"the registration of metric {name!r} is not complete",
                 key=f"metrics.{label}.name",
-                expected=f"protocol=, one of {', '.join(PROTOCOLS)}, and reads=, one of {', '.join(KINDS)}",
+                expected=f"protocol=, one of {', '.join(PROTOCOLS)}, and reads=, one of {', '.join(Reads)}",
             )
+        reads = Reads(read)
         for score in directions(name):
             if (protocol, score) in scores:
                 raise UserError(f"another metric gives {score} of protocol {protocol} already", key=f"metrics.{label}")
             scores.add((protocol, score))
-        file = facts.get("weights", PROTOCOLS[protocol].weights if reads == "features" else None)
+        file = facts.get("weights", PROTOCOLS[protocol].weights if reads is Reads.FEATURES else None)
         specs.setdefault(protocol, []).append(
             MetricSpec(label, name, METRICS.get(name)(**arguments), arguments, reads, file)
         )

@@ -15,7 +15,7 @@ from translate.evaluation.streams import latent_codes, reference_rows
 from translate.evaluation.tasks import TranslationTask
 from translate.metrics.accumulators import Accumulator
 from translate.metrics.features import quantized
-from translate.metrics.interfaces import Features, OutputsMetric, PairsMetric, SourcesMetric
+from translate.metrics.interfaces import Features, OutputsMetric, PairsMetric, Reads, SourcesMetric
 
 Modes = dict[str, str | None]
 """Name of a mode -> the keyword of `translate` for its style input; {"": None} for a model without style inputs."""
@@ -135,10 +135,10 @@ class PairsInput:
         self.accumulator.add(self.metric.read(images, targets), batch.positions)
 
 
-VALUE_INPUTS: dict[str, Callable[[Accumulator, Any], MetricInput]] = {
-    "outputs": OutputsInput,
-    "sources": SourcesInput,
-    "pairs": PairsInput,
+VALUE_INPUTS: dict[Reads, Callable[[Accumulator, Any], MetricInput]] = {
+    Reads.OUTPUTS: OutputsInput,
+    Reads.SOURCES: SourcesInput,
+    Reads.PAIRS: PairsInput,
 }
 """What a metric reads, one value for each source -> its input."""
 

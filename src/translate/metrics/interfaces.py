@@ -4,8 +4,9 @@ The registration of a metric names the kind, ``reads="features"``, and the score
 pretrained weights also has ``prepare(weights, device)`` unless it reads features, which the evaluator computes.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
@@ -110,5 +111,12 @@ class ClassifierMetric(Protocol):
 ValueMetric = OutputsMetric | SourcesMetric | PairsMetric
 Metric = FeatureMetric | ValueMetric | ClassifierMetric
 
-KINDS: Sequence[str] = ("features", "outputs", "sources", "pairs", "classifier")
-"""What the registration of a metric may say behind ``reads=``."""
+
+class Reads(StrEnum):
+    """The kinds of input of a metric: the values of ``reads=`` in a registration."""
+
+    FEATURES = "features"
+    OUTPUTS = "outputs"
+    SOURCES = "sources"
+    PAIRS = "pairs"
+    CLASSIFIER = "classifier"

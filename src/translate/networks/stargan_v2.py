@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from translate.errors import UserError
 from translate.networks.layers.initialization import he_normal
 from translate.networks.layers.normalization import InstanceNorm, instance_norm
 from translate.networks.layers.resampling import DoublingConv2d, HalvingConv2d, double, halve
@@ -184,11 +185,13 @@ class Generator(nn.Module):
         """Return images (B, 3, S, S) in the styles (B, Z).
 
         ``masks`` are two maps (B, 1, S, S) in [0, 1], the weights of the source's features: the first at side 32, the
-        second at 64 and 128. They are required with ``w_hpf > 0`` (ValueError) and not read otherwise.
+        second at 64 and 128. They are required with ``w_hpf > 0`` (UserError) and not read otherwise.
         """
         x = encoded.features
         if self.hpf is not None and masks is None:
-            raise ValueError("a generator with w_hpf > 0 needs two masks")
+            raise UserError(
+                "the high-pass skips of a generator with w_hpf > 0 need two masks", fix="pass masks=(m1, m2)"
+            )
         for block in self.decode:
             x = block(x, style)
             side = x.shape[2]

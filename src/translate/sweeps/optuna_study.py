@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -24,6 +23,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from translate.config.overrides import in_quotes
 from translate.errors import UserError, first_line
+from translate.runs.folder import RunFolder
+from translate.runs.jsonl_tail import JsonlTail
 from translate.sweeps import jobs, report
 from translate.sweeps.report import FOLDER, INSTEAD_OF, WHY
 from translate.sweeps.search_space import Choice, Pruner, Range, Settings, grid, override
@@ -37,7 +38,7 @@ SAID, WORKER, ALIVE = "settings", "worker", "alive"
 """Names of what is noted in the storage beside Optuna's own, with those of `report`."""
 
 
-class Search:
+class StudyRunner:
     """One search: `run` works on it until it is done or a signal comes."""
 
     def __init__(self, settings: Settings, overrides: list[str], flags: list[str], num_iterations: int) -> None:
@@ -212,7 +213,7 @@ class Search:
 
     def _watch(self, trial: optuna.Trial, process: jobs.Process, folder: Path) -> bool:
         """Report what the run records until it ends; return whether it was pruned."""
-        lines = Lines(folder / "metrics.jsonl")
+        lines = JsonlTail(RunFolder(folder).metrics)
         signs, pruned = time.monotonic(), False
         while process.poll() is None:
             if time.monotonic() - signs > ALIVE_EVERY:
@@ -225,7 +226,7 @@ class Search:
         self._report(trial, lines)  # what came since: later trials are compared with all of it
         return pruned
 
-    def _report(self, trial: optuna.Trial, lines: "Lines") -> bool:
+    def _report(self, trial: optuna.Trial, lines: JsonlTail) -> bool:
         """Pass new values of the pruner's figure on to the study; return whether there are any."""
         pruner = self.settings.pruner
         if pruner is None:
@@ -267,33 +268,6 @@ def _is_lost(trial: FrozenTrial) -> bool:
     return int(process) == os.getpid()  # ours now, of another process before
 
 
-class Lines:
-    """The lines that have been added to a file of JSON lines since the last look."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self._at = path, 0
-
-    def new(self) -> list[dict[str, Any]]:
-        """Return them; a line that is still being written waits, and a file that was cut is read anew."""
-        if not self.path.is_file():
-            return []
-        with open(self.path, "rb") as file:
-            if self.path.stat().st_size < self._at:
-                self._at = 0
-            file.seek(self._at)
-            whole, newline, _ = file.read().rpartition(b"\n")
-        self._at += len(whole) + len(newline)
-        return [found for line in whole.splitlines() if (found := _parsed(line)) is not None]
-
-
-def _parsed(line: bytes) -> dict[str, Any] | None:
-    try:
-        found = json.loads(line)
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) and "iteration" in found else None
-
-
 def objective(folder: Path, name: str) -> float:
     """Return the value of an objective in a run folder; UserError if it does not exist.
 
@@ -310,7 +284,7 @@ def objective(folder: Path, name: str) -> float:
         raise UserError("several protocols have this score", key="objectives", found=name, fix=f"write PROTOCOL/{name}")
     if name in scores:
         return scores[name][0]
-    records = Lines(folder / "metrics.jsonl").new()
+    records = JsonlTail(RunFolder(folder).metrics).new()
     values = [float(line[name]) for line in records if name in line]
     if values:
         last = values[-max(1, len(values) // 10) :]

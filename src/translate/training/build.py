@@ -99,7 +99,7 @@ def build_model(config: RunConfig) -> TranslationModel:
         use_fast_convolutions(model)
     if config.trainer.activation_checkpointing:
         for role in model.trained:
-            checkpoint_activations(model.network(role))
+            checkpoint_activations(model.network(role), key="trainer.activation_checkpointing")
     return model
 
 
