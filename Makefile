@@ -7,7 +7,7 @@ TIMES ?= 20
 DEVICE ?= cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test fuzz check lint types format docs sheet bench kills clean
+.PHONY: help install demo test fuzz check lint types format docs sheet shipped bench kills clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ docs: $(INSTALLED) ## write docs/config.md and experiments/README.md anew
 
 sheet: $(INSTALLED) ## draw the contact sheet of the built-in world
 	$(RUN) benchmarks/critters_contact_sheet.py docs/images/critters.png
+
+shipped: $(INSTALLED) ## train the weights that ship with the package anew, with their model card
+	$(RUN) benchmarks/shipped_weights.py
 
 bench: $(INSTALLED) ## time the models against their plain recipes, DEVICE=cpu or cuda; a quiet machine, half an hour
 	$(RUN) benchmarks/tables.py $(DEVICE) docs/benchmarks
