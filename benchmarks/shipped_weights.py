@@ -54,7 +54,7 @@ def text_of_card(weights: format.Weights, num_bytes: int) -> str:
         [
             f"# {NAME}",
             "",
-            f"StarGAN v2 for the {len(weights.domains)} domains {domains} of the built-in data, at {weights.image_size} px.",
+            f"StarGAN v2 at {weights.image_size} px for the domains {domains} of the built-in data.",
             "",
             f"    python -m translate apply weights={NAME} target={weights.domains[-1]}",
             "",
@@ -71,7 +71,7 @@ def text_of_card(weights: format.Weights, num_bytes: int) -> str:
             "",
             f"- Seed {weights.config['seed']}, {weights.iteration:,} iterations, batches of "
             f"{weights.config['data']['batch_size']}, on two CPU cores",
-            "- `make shipped` trains, exports and writes this page again. The numbers differ by rounding between machines",
+            "- `make shipped` trains, exports and writes this page again. Machines differ in rounding, so in numbers",
             "",
             *_tables(weights),
             "## Limits",
