@@ -50,20 +50,20 @@ LIBRARIES = {
     "downloads": {"filelock", "tqdm", "yaml"},
     "runs": {"torch", "safetensors", "filelock", "numpy", "PIL"},
     "config": {"hydra", "omegaconf", "yaml"},
-    "weights": {"torch", "safetensors", "numpy", "huggingface_hub"},
+    "weights": {"torch", "safetensors", "huggingface_hub"},
     "inference": {"torch", "numpy", "PIL"},
     "models": {"torch", "numpy", "pytorch_lightning"},
     "evaluation": {"torch", "numpy", "tqdm", "filelock"},
     "training": {"torch", "numpy", "pytorch_lightning", "lightning_fabric", "tqdm", "wandb"},
-    "export": {"torch", "safetensors"},
+    "export": set(),
     "tables": {"yaml", "matplotlib"},
     "profiling": {"torch", "numpy", "pytorch_lightning"},
-    "sweeps": {"hydra", "hydra_plugins", "omegaconf", "optuna", "yaml", "filelock", "matplotlib", "submitit", "ray"},
-    "commands": {"torch", "optuna", "filelock"},
+    "sweeps": {"hydra", "hydra_plugins", "omegaconf", "optuna", "yaml", "filelock", "matplotlib"},
+    "commands": {"torch"},
     "cli": set(),
     "__main__": set(),
 }
-"""The third-party packages that a folder may import, beside the standard library."""
+"""The third-party packages that a folder imports by a statement, beside the standard library."""
 
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "misc"}
 
@@ -97,6 +97,12 @@ def test_libraries(module: Module) -> None:
         top = imported.split(".")[0]
         if top != "translate" and top not in sys.stdlib_module_names:
             assert top in allowed, f"{module.name} imports {imported}"
+
+
+def test_every_listed_library_is_imported() -> None:
+    used = {(folder(module.name), imported.split(".")[0]) for module in MODULES for imported in module.imports()}
+    listed = [(name, library) for name, libraries in LIBRARIES.items() for library in sorted(libraries)]
+    assert [pair for pair in listed if pair not in used] == []
 
 
 @pytest.mark.parametrize("module", [m for m in MODULES if m.name.startswith("translate.models.")], ids=lambda m: m.name)
