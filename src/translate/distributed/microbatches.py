@@ -6,7 +6,7 @@ So a model is written as for one batch, and microbatches behave as processes do,
 
 The alternative, ``self.minimize(roles, loss_function, *inputs)`` with a loop over microbatches, gives equal numbers and
 needs no coroutines. But every loss becomes a function passed with its unchecked arguments, and code outside of these
-functions sees the whole batch, so a model must mark its precomputed values as split. The step of StarGAN v2 reads worse.
+functions sees the whole batch, so a model must mark its precomputed values as split. StarGAN v2 reads worse.
 """
 
 from collections.abc import Callable, Sequence
