@@ -31,6 +31,8 @@ MODULES = {
     "sweep": "sweep",
     "table": "table",
     "benchmark": "benchmark",
+    "grid": "grid",
+    "video": "video",
     "export": "export",
     "import": "import_weights",
     "download": "download",

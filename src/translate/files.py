@@ -11,20 +11,19 @@ UNFINISHED = ".unfinished"
 
 
 @contextmanager
-def atomic_open(path: Path, durable: bool = True) -> Iterator[IO[bytes]]:
-    """Yield a binary file that takes the place of ``path`` when the block ends without an error.
+def atomic_path(path: Path, durable: bool = False) -> Iterator[Path]:
+    """Yield the path of an unfinished file that takes the place of ``path`` when the block ends without an error.
 
-    Folders are made as needed. ``durable`` waits until file and folder are on the disk, so that the new file survives
-    a power cut; without it only a crash of the process is covered. OSError when the disk refuses: ``path`` is then as
-    it was, and the unfinished file is removed, since a full disk needs the room.
+    For programs that write a file on their own. Folders are made as needed. ``durable`` waits until file and folder are
+    on the disk, so that the new file survives a power cut; without it only a crash of the process is covered. After an
+    error ``path`` is as it was, and the unfinished file is removed, since a full disk needs the room.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + UNFINISHED)
     try:
-        with open(unfinished, "wb") as file:
-            yield file
-            file.flush()
-            if durable:
+        yield unfinished
+        if durable:
+            with open(unfinished, "rb") as file:
                 os.fsync(file.fileno())
         os.replace(unfinished, path)
     except BaseException:
@@ -32,6 +31,13 @@ def atomic_open(path: Path, durable: bool = True) -> Iterator[IO[bytes]]:
         raise
     if durable:
         _sync_folder(path.parent)
+
+
+@contextmanager
+def atomic_open(path: Path, durable: bool = True) -> Iterator[IO[bytes]]:
+    """Yield a binary file that takes the place of ``path`` when the block ends, see `atomic_path`."""
+    with atomic_path(path, durable) as unfinished, open(unfinished, "wb") as file:
+        yield file
 
 
 def atomic_write(path: Path, content: str | bytes, durable: bool = False) -> None:

@@ -51,7 +51,7 @@ LIBRARIES = {
     "runs": {"torch", "safetensors", "filelock", "numpy", "PIL"},
     "config": {"hydra", "omegaconf", "yaml"},
     "weights": {"torch", "safetensors", "huggingface_hub"},
-    "inference": {"torch", "numpy", "PIL"},
+    "inference": {"torch", "numpy", "PIL", "imageio_ffmpeg"},
     "models": {"torch", "numpy", "pytorch_lightning"},
     "evaluation": {"torch", "numpy", "tqdm", "filelock"},
     "training": {"torch", "numpy", "pytorch_lightning", "lightning_fabric", "tqdm", "wandb"},

@@ -30,7 +30,7 @@ class Translation:
     def __init__(self, networks: Mapping[str, nn.Module]) -> None:
         self.networks = networks
 
-    def styles(self, target: Tensor, **style_inputs: Any) -> Tensor:
+    def styles(self, target: Tensor, *args: Any, **style_inputs: Any) -> Tensor:
         """Return the styles (B, Z) of style inputs in domains (B,), which ``__call__`` takes as ``style``."""
         raise NotImplementedError(f"{type(self).__name__} has no styles")
 

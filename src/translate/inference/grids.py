@@ -3,15 +3,21 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from translate.errors import UserError
+from translate.files import atomic_open
+
 GAP = 2  # pixels between neighbours
 MARGIN = 6  # pixels between the border images (references, inputs) and the grid
 MIN_SIDE = 900  # pixels of the longer side of an enlarged grid
+
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 FONT_SIZES = (11, 22)  # the smallest and largest, in pixels
 ROW_LABEL_WIDTH = 260  # pixels, at most
@@ -145,6 +151,29 @@ def _shortened(word: str, font: ImageFont.FreeTypeFont, width: int) -> str:
         kept -= 1
         shown = f"{word[: math.ceil(kept / 2)]}…{word[len(word) - kept // 2 :]}"
     return shown
+
+
+def captioned(pixels: np.ndarray, text: str) -> np.ndarray:
+    """Return pixels (H, W, 3) uint8 above a line of text; the height of the line does not depend on the text."""
+    font = _font(max(FONT_SIZES[0], min(FONT_SIZES[1], pixels.shape[1] // 25)))
+    line = math.ceil(sum(abs(each) for each in font.getmetrics()))
+    image = Image.new("RGB", (pixels.shape[1], pixels.shape[0] + line + MARGIN), "white")
+    image.paste(Image.fromarray(pixels), (0, 0))
+    place = (pixels.shape[1] // 2, pixels.shape[0] + MARGIN // 2)
+    ImageDraw.Draw(image).text(place, _shortened(text, font, pixels.shape[1]), INK, font, anchor="ma")
+    return np.asarray(image)
+
+
+def check_suffix(path: Path) -> None:
+    """Raise UserError if grids cannot be saved under this name."""
+    if path.suffix.lower() not in FORMATS:
+        raise UserError("unknown kind of image", key="output", found=path.suffix, known=tuple(FORMATS))
+
+
+def save(pixels: np.ndarray, path: Path) -> None:
+    """Write pixels (H, W, 3) uint8 to an image file; the suffix chooses the format."""
+    with atomic_open(path, durable=False) as file:
+        Image.fromarray(pixels).save(file, FORMATS[path.suffix.lower()])
 
 
 def to_bytes(image: Tensor) -> Tensor:

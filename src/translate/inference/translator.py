@@ -15,18 +15,21 @@ from translate.inference.images import to_images
 from translate.inference.targets import domains, labels
 from translate.registry import plugins
 from translate.registry.registry import MODELS, TRANSLATIONS
+from translate.runs.folder import LAST
 from translate.weights import format
 from translate.weights.format import Weights
 from translate.weights.load import weights_of
 
 
-def load(path: str | os.PathLike[str], device: str | torch.device = "cpu") -> "Translator":
-    """Load a trained model from a weights file, a run folder (its newest checkpoint), or the Hugging Face Hub.
+def load(
+    path: str | os.PathLike[str], device: str | torch.device = "cpu", checkpoint: str | int = LAST
+) -> "Translator":
+    """Load a trained model from a weights file, a ``checkpoint`` of a run folder, or the Hugging Face Hub.
 
     An address on the Hub is ``hf://owner/name``; ``@REVISION`` and ``/FILE`` follow where they are not the newest and
     model.safetensors. UserError for a missing or damaged file, and for a file that holds no weights.
     """
-    return Translator(weights_of(path), device)
+    return Translator(weights_of(path, checkpoint), device)
 
 
 class Translator:
@@ -61,6 +64,11 @@ class Translator:
         return tuple(name for each in self.about.label_sets for name in each["names"])
 
     @property
+    def takes_labels(self) -> bool:
+        """Return whether targets are labels, as of StarGAN v1, and not domains."""
+        return MODELS.facts(self.about.model)["batch"] == "labelled"
+
+    @property
     def style_inputs(self) -> tuple[str, ...]:
         """Return the inputs that determine the style, of "code" and "reference"."""
         return self.translation.style_inputs
@@ -86,6 +94,7 @@ class Translator:
         code: Tensor | None = None,
         seed: int | None = None,
         reference: Any = None,
+        style: Tensor | None = None,
         psi: float | None = None,
         batch_size: int = 16,
     ) -> Tensor:
@@ -96,20 +105,46 @@ class Translator:
         name or number, or one for each image; for labels see `translate.inference.targets.labels`.
 
         A model with style inputs takes one of ``code`` (B, L) or (L,), ``seed``, which draws a code for each image, and
-        ``reference``, one image or one for each; without any, the seed is 0. ``psi`` below 1 moves the styles of codes
+        ``reference``, one image or one for each, and ``style``, (B, Z) or (Z,), see `styles`; without any, the seed is
+        0. ``psi`` below 1 moves the styles of codes
         towards the domain's mean style. ``batch_size`` images are translated at once.
         """
         x = to_images(images, self.image_size, self.crop)
         count = len(x)
-        targets = self._targets(target, count)
-        style = self._style_inputs(count, code, seed, reference)
-        settings = {} if psi is None else {"psi": _checked_psi(psi, style)}
+        targets = self.targets(target, count)
+        chosen_style = self._style_inputs(count, code, seed, reference, style)
+        settings = {} if psi is None else {"psi": _checked_psi(psi, chosen_style)}
         translations = []
         for rows in torch.arange(count).split(batch_size):
-            chosen = {name: value[rows].to(self.device) for name, value in style.items()}
+            chosen = {name: value[rows].to(self.device) for name, value in chosen_style.items()}
             batch = self._translate_batch(x[rows].to(self.device), targets[rows].to(self.device), **chosen, **settings)
             translations.append(batch.float().clamp(-1, 1))
         return torch.cat(translations) if translations else x.to(self.device)
+
+    @torch.no_grad()
+    def styles(
+        self,
+        target: Any,
+        *,
+        code: Tensor | None = None,
+        seed: int | None = None,
+        reference: Any = None,
+        psi: float | None = None,
+        count: int = 1,
+    ) -> Tensor:
+        """Return styles (B, Z) in ``target``, a domain or one for each style: of codes, of a seed, or of references.
+
+        The arguments are those of `translate`. B is the number of codes or references, or ``count`` with a seed.
+        """
+        if reference is not None:
+            reference = to_images(reference, self.image_size, self.crop, "reference")
+            count = len(reference)
+        elif code is not None:
+            count = 1 if code.ndim == 1 else len(code)
+        inputs = self._style_inputs(count, code, seed, reference, None)
+        settings = {} if psi is None else {"psi": _checked_psi(psi, inputs)}
+        moved = {name: value.to(self.device) for name, value in inputs.items()}
+        return self.translation.styles(self.targets(target, count).to(self.device), **moved, **settings)
 
     def _translate_batch(self, x: Tensor, target: Tensor, **style: Any) -> Tensor:
         """Translate one batch; UserError for images of a size that the networks cannot process."""
@@ -135,20 +170,26 @@ class Translator:
         known = crop in CROPS or (isinstance(crop, int) and crop > 0)
         return cast(Crop, crop) if known else "square"
 
-    def _targets(self, target: Any, count: int) -> Tensor:
-        if MODELS.facts(self.about.model)["batch"] == "labelled":
+    def targets(self, target: Any, count: int = 1) -> Tensor:
+        """Return the target of ``count`` images as networks take it: domains (B,) int64, or labels (B, K) float32."""
+        if self.takes_labels:
             return labels(target, count, self.about.label_sets)
         return domains(target, count, self.domains)
 
-    def _style_inputs(self, count: int, code: Tensor | None, seed: int | None, reference: Any) -> dict[str, Tensor]:
-        """Return the style input of each image, by keyword: codes (count, L), or references (count, 3, H, W)."""
-        names = [name for name, v in (("code", code), ("seed", seed), ("reference", reference)) if v is not None]
+    def _style_inputs(
+        self, count: int, code: Tensor | None, seed: int | None, reference: Any, style: Tensor | None
+    ) -> dict[str, Tensor]:
+        """Return the style input of each image, by keyword: codes (count, L), references (count, 3, H, W) or styles."""
+        given = (("code", code), ("seed", seed), ("reference", reference), ("style", style))
+        names = [name for name, value in given if value is not None]
         for name in names:
-            if ("code" if name == "seed" else name) not in self.style_inputs:
+            if ("code" if name in ("seed", "style") else name) not in self.style_inputs:
                 known = ", ".join(self.style_inputs) or "no style input, the target alone"
                 raise UserError(f"{self.about.model} does not take this argument", key=name, expected=known)
         if len(names) > 1:
             raise UserError(key="translate", found=Phrase(" and ".join(names)), expected="one of them")
+        if style is not None:
+            return {"style": _for_each(style[None] if style.ndim == 1 else style, count, "style", "styles")}
         if reference is not None:
             images = to_images(reference, self.image_size, self.crop, "reference")
             return {"reference": _for_each(images, count, "reference", "references")}

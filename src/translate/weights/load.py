@@ -12,12 +12,12 @@ from translate.weights.format import Weights
 LEFT_OUT = ("environment", "tasks", "warnings")  # of scores files: long lists, and the machine
 
 
-def weights_of(path: str | os.PathLike[str]) -> Weights:
-    """Return the weights of a weights file, of a run folder's newest checkpoint, or of an address on the Hub."""
+def weights_of(path: str | os.PathLike[str], checkpoint: str | int = LAST) -> Weights:
+    """Return the weights of a weights file, of a ``checkpoint`` of a run folder, or of an address on the Hub."""
     if hub.is_address(path):
         return format.read(hub.fetch(str(path)))
     place = Path(path).expanduser()
-    return of_run(place) if place.is_dir() else format.read(place)
+    return of_run(place, checkpoint) if place.is_dir() else format.read(place)
 
 
 def of_run(folder: Path, which: str | int = LAST) -> Weights:

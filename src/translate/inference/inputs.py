@@ -1,0 +1,43 @@
+"""Find the image files that a user names: one file, a folder, or a pattern."""
+
+import os
+from collections.abc import Sequence
+from glob import glob, has_magic
+from pathlib import Path
+
+from translate.data.images import SUFFIXES, is_image, list_images
+from translate.errors import UserError
+
+
+def image_paths(place: str | os.PathLike[str], key: str = "input") -> list[Path]:
+    """Return the image files of a file, a folder with its subfolders, or a pattern such as ``photos/*.jpg``, sorted.
+
+    Hidden files and folders are left out. A file that is named itself may have any suffix. UserError, with ``key``,
+    if there is none.
+    """
+    text = os.path.expanduser(os.fspath(place))
+    path = Path(text)
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        names = list_images(path)
+        if not names:
+            suffixes = ", ".join(sorted(SUFFIXES))
+            raise UserError(f"the folder {path} has no images", key=key, expected=f"files with a suffix of {suffixes}")
+        return [path / name for name in names]
+    if not has_magic(text):
+        raise UserError("there is no such file or folder", key=key, found=text)
+    matches = [Path(match) for match in sorted(glob(text, recursive=True))]
+    found = [match for match in matches if match.is_file() and is_image(match.name)]
+    if not found:
+        raise UserError("no image matches the pattern", key=key, found=text)
+    return found
+
+
+def domain_of(path: Path, domains: Sequence[str]) -> str | None:
+    """Return the domain that a folder above a file names, the nearest one; None without one.
+
+    >>> domain_of(Path("photos/cat/001.png"), ("cat", "dog")), domain_of(Path("a.png"), ("cat", "dog"))
+    ('cat', None)
+    """
+    return next((place.name for place in path.absolute().parents if place.name in domains), None)
