@@ -96,7 +96,7 @@ def open_rgb(source: str | os.PathLike[str] | BinaryIO) -> Image.Image:
     too large, or not an image.
     """
     try:
-        with Image.open(source, formats=_formats()) as image:
+        with Image.open(source, formats=formats()) as image:
             image.load()
             return to_rgb(_upright(image))
     except ImageError:
@@ -214,6 +214,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 @functools.cache
-def _formats() -> tuple[str, ...]:
+def formats() -> tuple[str, ...]:
+    """Return the formats that a file may have, those of `_FORMATS` that this Pillow can read."""
     Image.init()
     return tuple(name for name in _FORMATS if name in Image.OPEN)

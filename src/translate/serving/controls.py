@@ -1,0 +1,65 @@
+"""The controls of a model: the inputs that a page and an HTTP interface offer for it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from translate.inference.translator import Translator
+from translate.registry.registry import MODELS
+
+
+@dataclass(frozen=True)
+class LabelGroup:
+    """The labels of one data set: attributes, of which any number can be true, or classes, of which one is."""
+
+    names: tuple[str, ...]
+    attributes: bool
+
+    @property
+    def title(self) -> str:
+        """Return the name of the group."""
+        return f"{'attributes' if self.attributes else 'classes'}: {', '.join(self.names[:3])} ..."
+
+
+@dataclass(frozen=True)
+class Controls:
+    """The inputs of a model beside the image.
+
+    A model has either ``domains``, which are the possible targets, or ``label_groups``. ``code`` and ``reference`` say
+    whether a random code or a reference image can determine the style.
+    """
+
+    domains: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    label_groups: tuple[LabelGroup, ...] = ()
+    code: bool = False
+    reference: bool = False
+
+    @property
+    def has_style(self) -> bool:
+        """Return whether the style of a translation can be chosen."""
+        return self.code or self.reference
+
+    def choices(self) -> list[tuple[str, str]]:
+        """Return the title and the name of each target domain; between two domains the title is a direction."""
+        if len(self.sources) == 2 and not self.has_style:
+            return [(f"{_other(self.sources, domain)} → {domain}", domain) for domain in self.domains]
+        return [(domain, domain) for domain in self.domains]
+
+
+def controls_of(translator: Translator, targets: Sequence[str]) -> Controls:
+    """Return the controls of a model; ``targets`` are the domains to which its networks can translate."""
+    inputs = translator.style_inputs
+    if takes_labels(translator):
+        sets = translator.about.label_sets
+        groups = tuple(LabelGroup(tuple(each["names"]), each["kind"] == "attributes") for each in sets)
+        return Controls(label_groups=groups, code="code" in inputs, reference="reference" in inputs)
+    return Controls(tuple(targets), translator.domains, code="code" in inputs, reference="reference" in inputs)
+
+
+def takes_labels(translator: Translator) -> bool:
+    """Return whether the target of a model is a set of labels, not a domain."""
+    return bool(MODELS.facts(translator.about.model)["batch"] == "labelled")
+
+
+def _other(pair: Sequence[str], domain: str) -> str:
+    return pair[1] if pair[0] == domain else pair[0]

@@ -1,0 +1,62 @@
+"""Limits on what a request may send, and reading of uploaded images within them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from translate.data.images import ImageError, formats, open_rgb
+from translate.errors import Phrase, UserError
+
+MEBIBYTE = 2**20
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The largest upload in bytes, the largest image in pixels, and the number of requests that may wait."""
+
+    max_bytes: int = 20 * MEBIBYTE
+    max_pixels: int = 50_000_000
+    queue: int = 64
+
+    def read(self, path: Path, key: str) -> Image.Image:
+        """Return the upright RGB image in an uploaded file; UserError with ``key`` if it is refused.
+
+        The size in the header is compared with the limit before any pixel is decoded.
+        """
+        try:
+            size = path.stat().st_size
+        except OSError as error:
+            raise UserError("the uploaded file is no longer here", key=key, fix="upload the image again") from error
+        if size > self.max_bytes:
+            raise too_many_bytes(self.max_bytes, size, key)
+        try:
+            self._check_header(path, key)
+            return open_rgb(path)
+        except ImageError as error:
+            raise UserError(f"this file {error.reason}", key=key) from error
+
+    def _check_header(self, path: Path, key: str) -> None:
+        """Raise UserError for more pixels than allowed; a header that cannot be read is left to the decoder."""
+        try:
+            with Image.open(path, formats=formats()) as image:
+                width, height = image.size
+        except Exception:  # any decoder can fail in any way; `open_rgb` gives the reason
+            return
+        if width * height > self.max_pixels:
+            raise UserError(
+                "the image is too large",
+                key=key,
+                found=Phrase(f"{width} x {height} pixels"),
+                expected=f"at most {self.max_pixels:,} pixels",
+                fix="scale the image down",
+            )
+
+
+def too_many_bytes(limit: int, size: int | None = None, key: str = "image") -> UserError:
+    """Return the error about an upload of more bytes than allowed; ``size`` is None if it is not known."""
+    expected = f"at most {limit:,} bytes"
+    fix = "scale the image down, or save it as JPEG or WebP"
+    if size is None:
+        return UserError("the upload is too large", key=key, expected=expected, fix=fix)
+    return UserError("the upload is too large", key=key, found=Phrase(f"{size:,} bytes"), expected=expected, fix=fix)
