@@ -28,6 +28,7 @@ MODULES = {
     "show": "show",
     "list": "list",
     "evaluate": "evaluate",
+    "serve": "serve",
     "sweep": "sweep",
     "table": "table",
     "benchmark": "benchmark",

@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import Image
 
 from translate.data.images import ImageError, formats, open_rgb
-from translate.errors import Phrase, UserError
+from translate.errors import NOTHING, Phrase, UserError
 
 MEBIBYTE = 2**20
 
@@ -30,8 +30,8 @@ class Limits:
             raise UserError("the uploaded file is no longer here", key=key, fix="upload the image again") from error
         if size > self.max_bytes:
             raise too_many_bytes(self.max_bytes, size, key)
+        self._check_header(path, key)
         try:
-            self._check_header(path, key)
             return open_rgb(path)
         except ImageError as error:
             raise UserError(f"this file {error.reason}", key=key) from error
@@ -41,22 +41,20 @@ class Limits:
         try:
             with Image.open(path, formats=formats()) as image:
                 width, height = image.size
+        except Image.DecompressionBombError as error:  # Pillow has a limit of its own, and does not say the size
+            raise self._too_many_pixels(key) from error
         except Exception:  # any decoder can fail in any way; `open_rgb` gives the reason
             return
         if width * height > self.max_pixels:
-            raise UserError(
-                "the image is too large",
-                key=key,
-                found=Phrase(f"{width} x {height} pixels"),
-                expected=f"at most {self.max_pixels:,} pixels",
-                fix="scale the image down",
-            )
+            raise self._too_many_pixels(key, Phrase(f"{width} x {height} pixels"))
+
+    def _too_many_pixels(self, key: str, found: object = NOTHING) -> UserError:
+        expected = f"at most {self.max_pixels:,} pixels"
+        return UserError("the image is too large", key=key, found=found, expected=expected, fix="scale the image down")
 
 
 def too_many_bytes(limit: int, size: int | None = None, key: str = "image") -> UserError:
     """Return the error about an upload of more bytes than allowed; ``size`` is None if it is not known."""
-    expected = f"at most {limit:,} bytes"
+    found = NOTHING if size is None else Phrase(f"{size:,} bytes")
     fix = "scale the image down, or save it as JPEG or WebP"
-    if size is None:
-        return UserError("the upload is too large", key=key, expected=expected, fix=fix)
-    return UserError("the upload is too large", key=key, found=Phrase(f"{size:,} bytes"), expected=expected, fix=fix)
+    return UserError("the upload is too large", key=key, found=found, expected=f"at most {limit:,} bytes", fix=fix)

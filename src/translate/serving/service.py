@@ -1,8 +1,9 @@
 """Translate requests of a page or an HTTP client: typed values in, Pillow images out, no web framework."""
 
+import re
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from translate.errors import UserError
+from translate.errors import Phrase, UserError
+from translate.inference.codes import draw_codes
 from translate.inference.images import to_images, to_pixels
 from translate.inference.translator import Translator
 from translate.serving.controls import Controls, controls_of, takes_labels
@@ -18,6 +20,8 @@ from translate.serving.limits import Limits
 
 MAX_SEED = 2**31 - 1
 MAX_PSI = 2.0
+MAX_STYLES = 32
+"""Styles in one request."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +40,12 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Translation:
+class Result:
     """The input as the model saw it, its translation of the same size, and the facts that reproduce it."""
 
     before: Image.Image
     after: Image.Image
+    name: str  # for a file, without a suffix
     facts: dict[str, Any] = field(default_factory=dict)
 
 
@@ -58,7 +63,19 @@ class Service:
         self._lock = threading.Lock()
         self.controls: Controls = controls_of(translator, self._targets())
 
-    def translate(self, request: Request) -> Translation:
+    def about(self) -> dict[str, Any]:
+        """Return the facts that a client needs: the model, its inputs, and the limits."""
+        controls = self.controls
+        return {
+            "model": self.translator.about.model,
+            "image_size": self.translator.image_size,
+            "targets": list(controls.domains),
+            "labels": [{"names": list(g.names), "attributes": g.attributes} for g in controls.label_groups],
+            "style_inputs": list(self.translator.style_inputs),
+            **asdict(self.limits),
+        }
+
+    def translate(self, request: Request) -> Result:
         """Return a translation; UserError for a file, a target or a number that is refused."""
         target = self.target_of(request.target)
         source = self.limits.read(request.image, "image")
@@ -68,12 +85,14 @@ class Service:
             y = self.translator.translate(x, target, **style)
         before, after = (Image.fromarray(to_pixels(each)[0].numpy()) for each in (x, y))
         shown = {key: value for key, value in style.items() if key in ("seed", "psi")}
-        return Translation(before, after, {"target": request.target, **shown})
+        return Result(before, after, _name(request), {"target": request.target, **shown})
 
     def styles(self, image: Path, target: Any, seeds: Sequence[int], psi: float = 1.0) -> list[Image.Image]:
         """Return translations of one image with the style of each seed, equal to those of `translate`."""
-        if not self.controls.code:
-            raise UserError("the model has no random styles", key="seeds")
+        if not isinstance(seeds, list | range) or not 1 <= len(seeds) <= MAX_STYLES:
+            raise UserError(
+                key="seeds", found=Phrase(type(seeds).__name__), expected=f"a list of 1 to {MAX_STYLES} seeds"
+            )
         target = self.target_of(target)
         codes = torch.cat([self._code(_seed(seed)) for seed in seeds])
         source = self.limits.read(image, "image")
@@ -90,7 +109,9 @@ class Service:
             if value not in controls.domains:
                 raise UserError("unknown domain", key="target", found=value, known=controls.domains)
             return value
-        names = [value] if isinstance(value, str) else list(value or ())
+        names = [value] if isinstance(value, str) else list(value) if isinstance(value, list | dict) else [None]
+        if not all(isinstance(name, str) for name in names):
+            raise UserError(key="target", found=value, expected="a list of labels")
         group = next((g for g in controls.label_groups if set(names) <= set(g.names)), None)
         if group is None:
             known = [name for g in controls.label_groups for name in g.names]
@@ -119,8 +140,7 @@ class Service:
 
     def _code(self, seed: int) -> Tensor:
         """Return the code (1, L) that the translator draws for one image from a seed."""
-        draws = torch.Generator().manual_seed(seed)
-        return torch.randn(1, self.translator.translation.latent_size, generator=draws)
+        return torch.from_numpy(draw_codes(seed, 1, self.translator.translation.latent_size))
 
     def _targets(self) -> list[str]:
         """Return the domains to which the networks can translate; UserError if there is none."""
@@ -155,3 +175,8 @@ def _psi(value: Any) -> float:
     return float(value)
 
 
+def _name(request: Request) -> str:
+    """Return the name of the result: that of the upload, and the target."""
+    target = request.target if isinstance(request.target, str) else "_".join(request.target)
+    words = [re.sub(r"[^\w.-]+", "_", word) for word in (request.image.stem, "to", target) if word]
+    return "_".join(words)[:100]

@@ -1,0 +1,143 @@
+"""The command `serve`: translate in a browser, and over HTTP."""
+
+import os
+import signal
+import sys
+import webbrowser
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from translate.commands.arguments import Command, arg
+from translate.commands.completion import checkpoints, run_folders
+from translate.errors import UserError
+from translate.runs.folder import LAST
+
+if TYPE_CHECKING:
+    from translate.inference.translator import Translator
+
+LOCAL = ("127.0.0.1", "localhost", "::1")
+INSTALL = "pip install 'translate-gan[demo]'"
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The weights, the address, and the limits."""
+
+    weights: str | None = arg(
+        None, metavar="FILE|RUN_FOLDER|hf://OWNER/NAME", help="the model that translates", values=run_folders
+    )
+    run: str | None = arg(None, metavar="RUN_FOLDER", help="the same as weights", values=run_folders)
+    checkpoint: str | None = arg(
+        None, metavar="last|best|N", help=f"a checkpoint of the run; default {LAST}", values=checkpoints
+    )
+    device: str = arg("auto", metavar="auto|cpu|cuda|cuda:1|mps", help="where the networks run")
+    host: str = arg(LOCAL[0], metavar="ADDRESS", help="0.0.0.0: other machines can connect; then auth is needed")
+    port: int | None = arg(None, metavar="N", help="default the first free one from 7860", minimum=0)
+    auth: str | None = arg(
+        None, metavar="USER:PASSWORD|FILE", help="who may use the page; a file has one user:password a line"
+    )
+    max_bytes: int = arg(20 * 2**20, metavar="N", help="the largest file of an image", minimum=1)
+    max_pixels: int = arg(50_000_000, metavar="N", help="the largest image, width times height", minimum=1)
+    queue: int = arg(64, metavar="N", help="how many requests may wait; more are refused", minimum=1)
+    open: bool | None = arg(None, help="open the page in a browser; default: in a terminal with a display")
+
+
+def run(arguments: Arguments) -> int:
+    """Serve until an interrupt; return 0."""
+    place = place_of(arguments)
+    users = credentials(arguments.auth)
+    if arguments.host not in LOCAL and not users:
+        raise UserError(
+            "everybody who can reach this machine could use the page",
+            key="auth",
+            found=None,
+            expected="USER:PASSWORD or FILE",
+            fix="add auth=user:password, or leave host out",
+        )
+    try:
+        import gradio  # noqa: F401
+    except ImportError as error:
+        raise UserError("the page needs gradio", key="serve", fix=INSTALL) from error
+    from translate.serving.limits import Limits
+    from translate.serving.server import Settings, server
+
+    translator = _load(place, arguments)
+    limits = Limits(arguments.max_bytes, arguments.max_pixels, arguments.queue)
+    settings = Settings(arguments.host, arguments.port, users, limits)
+    signal.signal(signal.SIGTERM, _interrupt)
+    name = Path(place).stem or place
+    try:
+        with server(translator, name, settings) as running:
+            print(f"{name} ({translator.about.model}) at {running.url}, until Ctrl+C", flush=True)
+            if _opens(arguments):
+                webbrowser.open(running.url)
+            running.run()
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+    return 0
+
+
+def place_of(arguments: Arguments) -> str:
+    """Return where the weights are; UserError for none, and for two places."""
+    if (arguments.weights is None) == (arguments.run is None):
+        raise UserError(key="serve", expected="either weights=FILE or run=RUN_FOLDER")
+    return arguments.weights or arguments.run or ""
+
+
+def credentials(text: str | None) -> Mapping[str, str]:
+    """Return passwords by user from ``user:password``, or from a file with one of them a line; {} for None."""
+    if text is None:
+        return {}
+    path = Path(text).expanduser()
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else [text]
+    pairs = [line.strip().partition(":") for line in lines if line.strip() and not line.startswith("#")]
+    if not pairs or not all(user and password for user, _, password in pairs):
+        where = f"every line of {path} as user:password" if path.is_file() else "user:password, or a file of such lines"
+        raise UserError("a user or a password is missing", key="auth", expected=where)
+    return {user: password for user, _, password in pairs}
+
+
+def _load(place: str, arguments: Arguments) -> "Translator":
+    import torch
+
+    from translate.inference.translator import Translator
+    from translate.weights import hub
+    from translate.weights.load import of_run, weights_of
+
+    if arguments.checkpoint is not None and (hub.is_address(place) or not Path(place).is_dir()):
+        raise UserError("only a run folder has checkpoints", key="checkpoint", fix="leave the argument out")
+    weights = of_run(Path(place), arguments.checkpoint) if arguments.checkpoint else weights_of(place)
+    device = arguments.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return Translator(weights, device)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """End on SIGTERM as on Ctrl+C, so that temporary files are removed."""
+    raise KeyboardInterrupt
+
+
+def _opens(arguments: Arguments) -> bool:
+    """Return whether to open a browser: as asked, else on the screen of the person who typed the command."""
+    if arguments.open is not None:
+        return arguments.open
+    display = sys.platform in ("darwin", "win32") or "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ
+    return display and sys.stdout.isatty() and arguments.host in LOCAL
+
+
+COMMAND = Command(
+    "serve",
+    "Translate in a browser and over HTTP.",
+    Arguments,
+    run,
+    examples=(
+        ("serve weights=critters.safetensors", "a page on this machine"),
+        ("serve run=runs/stargan_v2/2026-01-31_12-00-00 checkpoint=best", "the best checkpoint of a run"),
+        ("serve weights=critters.safetensors host=0.0.0.0 auth=users.txt", "for other machines, with passwords"),
+    ),
+    notes="docs/serve.md describes the HTTP interface. Nothing is recorded, and nothing is loaded from elsewhere.",
+)

@@ -1,0 +1,311 @@
+"""The server over HTTP: what it answers, what it refuses, and that requests are never mixed."""
+
+import struct
+import threading
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from serve import models
+from serve.client import Client, Failed, encoded, pixels, write
+from translate.inference.images import to_pixels
+from translate.inference.translator import Translator
+
+pytest.importorskip("gradio", reason="the extra demo is not installed")
+
+from translate.serving.limits import Limits
+from translate.serving.server import Server, Settings, server
+
+LIMITS = Limits(max_bytes=200_000, max_pixels=90_000, queue=6)
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server that runs, and the model behind it."""
+
+    server: Server
+    translator: Translator
+
+    def client(self) -> Client:
+        return Client(self.server.url)
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Running]:
+    translator = models.stargan_v2()
+    with server(translator, "tiny", Settings(port=0, limits=LIMITS)) as page, page.in_background():
+        yield Running(page, translator)
+
+
+@pytest.fixture
+def client(running: Running) -> Client:
+    return running.client()
+
+
+def expected(translator: Translator, array: np.ndarray, target: str, **style: object) -> np.ndarray:
+    """Return what the model makes of an image, pixels (H, W, 3)."""
+    return to_pixels(translator.translate(Image.fromarray(array), target, **style))[0].numpy()  # type: ignore[arg-type]
+
+
+# --- answers ------------------------------------------------------------------------------------------------
+
+
+def test_a_translation_is_that_of_the_model(running: Running, client: Client) -> None:
+    array = pixels(1)
+    upload = client.upload(encoded(array))
+    image, facts = client.call("translate", image=upload, target="dog", seed=5, psi=0.5)
+    assert np.array_equal(client.image(image), expected(running.translator, array, "dog", seed=5, psi=0.5))
+    assert (facts["target"], facts["seed"], facts["psi"]) == ("dog", 5, 0.5)
+    assert image["orig_name"] == "image_to_dog.png"
+
+
+def test_a_reference_determines_the_style(running: Running, client: Client) -> None:
+    array, reference = pixels(1), pixels(2)
+    upload, other = client.upload(encoded(array)), client.upload(encoded(reference))
+    image, _ = client.call("translate", image=upload, target="cat", reference=other)
+    wanted = expected(running.translator, array, "cat", reference=Image.fromarray(reference))
+    assert np.array_equal(client.image(image), wanted)
+
+
+def test_styles_are_those_of_single_seeds(running: Running, client: Client) -> None:
+    upload = client.upload(encoded(pixels(1)))
+    images = client.call("styles", image=upload, target="wild", seeds=[3, 9])[0]
+    assert len(images) == 2
+    for image, seed in zip(images, (3, 9), strict=True):
+        alone, _ = client.call("translate", image=upload, target="wild", seed=seed)
+        assert np.abs(client.image(image).astype(int) - client.image(alone)).max() <= 1  # batches round differently
+
+
+def test_gradio_client(running: Running, tmp_path: Path) -> None:
+    from gradio_client import Client as GradioClient
+    from gradio_client import handle_file
+
+    array = pixels(3)
+    client = GradioClient(running.server.url, verbose=False, download_files=tmp_path)
+    file = handle_file(write(tmp_path / "photo.png", array))
+    path, facts = client.predict(image=file, target="dog", seed=2, api_name="/translate")
+    assert np.array_equal(np.asarray(Image.open(path)), expected(running.translator, array, "dog", seed=2))
+    assert facts["seed"] == 2
+
+
+def test_two_requests_are_never_mixed(running: Running) -> None:
+    """Every request has an image, a target and a seed of its own, and waits for the others."""
+    wide = Limits(queue=100)
+    with server(running.translator, "tiny", Settings(port=0, limits=wide)) as page, page.in_background():
+
+        def one(number: int) -> bool:
+            client, target = Client(page.url), running.translator.domains[number % 3]
+            array = pixels(100 + number)
+            upload = client.upload(encoded(array))
+            image, facts = client.call("translate", image=upload, target=target, seed=number)
+            wanted = expected(running.translator, array, target, seed=number)
+            return facts["seed"] == number and np.array_equal(client.image(image), wanted)
+
+        with ThreadPoolExecutor(16) as pool:
+            assert all(pool.map(one, range(32)))
+
+
+def test_files_are_removed_at_the_end(running: Running) -> None:
+    with server(running.translator, "tiny", Settings(port=0)) as page, page.in_background():
+        client = Client(page.url)
+        upload = client.upload(encoded(pixels(1)))
+        client.call("translate", image=upload, target="cat")
+        folder = Path(upload["path"]).parents[1]
+        assert folder.name.startswith("translate-serve-") and any(folder.iterdir())
+    assert not folder.exists()
+
+
+def test_the_model_describes_itself(client: Client) -> None:
+    facts = client.call("model")[0]
+    assert facts["model"] == "stargan_v2"
+    assert facts["targets"] == ["cat", "dog", "wild"]
+    assert facts["style_inputs"] == ["code", "reference"]
+    assert (facts["max_bytes"], facts["max_pixels"], facts["queue"]) == (200_000, 90_000, 6)
+
+
+# --- files that are refused ---------------------------------------------------------------------------------
+
+
+def bomb(width: int, height: int) -> bytes:
+    """Return a PNG of some hundred bytes that claims a size."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(10))) + chunk(b"IEND", b"")
+    )
+
+
+HOSTILE = {
+    "empty": (b"", "is empty"),
+    "text": (b"#!/bin/sh\necho no image\n", "is not an image in a known format"),
+    "page": (b"<html><script>alert(1)</script></html>", "is not an image in a known format"),
+    "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "is not an image in a known format"),
+    "truncated": (encoded(pixels(1, 200, 200), "JPEG")[:3000], "cannot be read"),
+    "damaged": (encoded(pixels(1))[:60] + b"\0" * 900, "cannot be "),
+    "bomb": (bomb(60_000, 60_000), "the image is too large; expected at most 90,000 pixels"),
+    "large": (bomb(301, 300), "the image is too large; found 301 x 300 pixels, expected at most 90,000 pixels"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("key", ["image", "reference"])
+def test_hostile_files(client: Client, name: str, key: str) -> None:
+    content, sentence = HOSTILE[name]
+    values = {"image": client.upload(encoded(pixels(1))), key: client.upload(content, "cat.png")}
+    with pytest.raises(Failed) as failure:
+        client.call("translate", target="dog", **values)
+    assert failure.value.sentence.startswith(f"{key}: ")
+    assert sentence in failure.value.sentence
+    assert "/tmp" not in failure.value.sentence
+
+
+def test_too_many_bytes(client: Client, running: Running) -> None:
+    sentence = "image: the upload is too large; expected at most 200,000 bytes"
+    for content in (bytes(200_001), bytes(400_000)):  # by the limit of Gradio, and by the gate before any byte is read
+        with pytest.raises(Failed) as failure:
+            client.upload(content)
+        assert failure.value.status == 413
+        assert failure.value.sentence.startswith(sentence)
+    part = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n' + bytes(65_536) + b"\r\n"
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    endless = (part for _ in range(100))  # small files, and no length in the header
+    answer = client.http.post("/gradio_api/upload", content=endless, headers=headers)
+    assert answer.status_code == 413
+    assert answer.text.startswith(sentence)
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../../../etc/passwd", "", "a\0b", 7, None, ["x"]])
+def test_files_that_were_not_uploaded(client: Client, path: object) -> None:
+    for meta in ({}, {"meta": {"_type": "gradio.FileData"}}):
+        with pytest.raises(Failed) as failure:
+            client.call("translate", image={"path": path, **meta}, target="dog")
+        assert failure.value.status in (0, 400)
+    assert client.http.get("/gradio_api/file=/etc/passwd").status_code == 403
+
+
+@pytest.mark.parametrize(
+    "path", ["http://127.0.0.1:1/a.png", "HTTPS://example.com/a.png", "file:///etc/passwd", "data:,"]
+)
+def test_files_of_other_servers(client: Client, path: str) -> None:
+    with pytest.raises(Failed) as failure:
+        client.call("translate", image={"path": path, "meta": {"_type": "gradio.FileData"}}, target="dog")
+    assert failure.value.status == 400
+    assert "expected an upload" in failure.value.sentence
+
+
+# --- values that are refused --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"target": "dgo"}, "target: unknown domain 'dgo'. Did you mean 'dog'?"),
+        ({"target": ["dog"]}, "target: unknown domain"),
+        ({"target": None}, "target: unknown domain"),
+        ({"seed": -1}, "seed: found -1, expected a whole number from 0"),
+        ({"seed": 1.5}, "seed: found 1.5"),
+        ({"seed": "1"}, "seed: found '1'"),
+        ({"seed": True}, "seed: found True"),
+        ({"psi": 2.5}, "psi: found 2.5, expected a number from 0 to 2"),
+        ({"psi": {}}, "psi: found {}"),
+        ({"image": None}, "image: there is no image. Fix: upload one"),
+        ({"reference": "a.png"}, "reference: found str, expected the path of an upload"),
+    ],
+)
+def test_values(client: Client, values: dict[str, object], sentence: str) -> None:
+    image = client.upload(encoded(pixels(1)))
+    with pytest.raises(Failed) as failure:
+        client.call("translate", **{"image": image, "target": "dog", **values})
+    assert failure.value.sentence.startswith(sentence)
+
+
+@pytest.mark.parametrize("seeds", [[], list(range(33)), 3, "12", None, [1, "2"]])
+def test_seeds(client: Client, seeds: object) -> None:
+    with pytest.raises(Failed) as failure:
+        client.call("styles", image=client.upload(encoded(pixels(1))), target="dog", seeds=seeds)
+    assert failure.value.sentence.startswith("seed")
+
+
+# --- the gate -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/gradio_api/file=http://example.com/a.png",
+        "/gradio_api/proxy=http://example.com/",
+        "/monitoring",
+        "/monitoring/summary",
+        "/gradio_api/run-history/records",
+        "/gradio_api/vibe-code",
+        "/gradio_api/dev/reload",
+        "/gradio_api/deep_link",
+        "/docs",
+        "/.env",
+    ],
+)
+def test_only_the_addresses_of_the_page_exist(client: Client, path: str) -> None:
+    answer = client.http.get(path)
+    assert answer.status_code == 404
+    assert "this server has no such address" in answer.json()["detail"]
+
+
+def test_names_of_other_servers(client: Client) -> None:
+    assert client.http.get("/", headers={"host": "localhost:1"}).status_code == 200
+    answer = client.http.get("/", headers={"host": "attacker.example"})
+    assert answer.status_code == 403
+    assert "Host: found 'attacker.example'" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [(b"{", 400), (b"[" * 100_000, 400), (b"\xff\xfe", 400), (b'{"a": "' + bytes(2**20) + b'"}', 413)],
+)
+def test_bodies(client: Client, content: bytes, status: int) -> None:
+    headers = {"content-type": "application/json"}
+    answer = client.http.post("/gradio_api/call/v2/translate", content=content, headers=headers)
+    assert answer.status_code == status
+    assert answer.json()["detail"]
+
+
+def test_a_full_queue(running: Running) -> None:
+    """A request that runs and six that wait are accepted; the next one is refused at once, and later accepted."""
+    service_waits = threading.Event()
+    translator = running.translator
+    slow = models.stargan_v2()
+    with server(slow, "slow", Settings(port=0, limits=LIMITS)) as page, page.in_background():
+        slow.translate = lambda *a, **k: (service_waits.wait(60), translator.translate(*a, **k))[1]  # type: ignore
+        client = Client(page.url)
+        upload = client.upload(encoded(pixels(1)))
+        values = {"image": upload, "target": "dog"}
+        statuses = [client.http.post("/gradio_api/call/v2/translate", json=values) for _ in range(9)]
+        refused = [answer for answer in statuses if answer.status_code != 200]
+        assert 1 <= len(refused) <= 3  # one or two have left the queue to run
+        assert {answer.status_code for answer in refused} == {503}
+        sentence = "queue: the queue is full; expected at most 6 waiting requests. Fix: try again in a moment"
+        assert refused[-1].json()["detail"] == sentence
+        service_waits.set()
+        for answer in statuses[:6]:
+            assert client.http.get(f"/gradio_api/call/v2/translate/{answer.json()['event_id']}").status_code == 200
+        assert client.call("translate", **values)
+
+
+def test_passwords(running: Running) -> None:
+    settings = Settings(port=0, credentials={"ann": "secret"})
+    with server(running.translator, "tiny", settings) as page, page.in_background():
+        client = Client(page.url)
+        with pytest.raises(Failed) as failure:
+            client.upload(encoded(pixels(1)))
+        assert failure.value.status == 401
+        assert client.http.post("/login", data={"username": "ann", "password": "wrong"}).status_code == 400
+        assert client.http.post("/login", data={"username": "ann", "password": "secret"}).status_code == 200
+        assert client.call("translate", image=client.upload(encoded(pixels(1))), target="dog")
