@@ -4,6 +4,7 @@ import os
 import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,9 @@ ENVIRONMENT = {
 }
 """Variables that Gradio reads while its application is built."""
 
+FREQUENCY, AGE = 60, 3600
+"""Every FREQUENCY seconds, files older than AGE seconds are removed."""
+
 FOLDER = "GRADIO_TEMP_DIR"
 """The variable with the folder into which Gradio writes uploads. It serves no file from outside of it."""
 
@@ -29,6 +33,7 @@ class Files:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._pruned = 0.0
 
     def upload(self, value: Any, key: str) -> Path | None:
         """Return the path of an upload from what a client sent, {path: ...}; None for none.
@@ -48,18 +53,25 @@ class Files:
 
     def save(self, image: Image.Image, name: str) -> Path:
         """Write an image as PNG under a name; return the path."""
+        self._prune(time.time())
         folder = self.folder / secrets.token_hex(16)
         folder.mkdir()
         path = folder / f"{name}.png"
         image.save(path, compress_level=1)
         return path
 
-    def prune(self, seconds: float, now: float) -> None:
-        """Remove empty folders that have not changed since ``seconds`` before ``now``."""
-        for folder in self.folder.iterdir():
+    def _prune(self, now: float) -> None:
+        """Remove what Gradio leaves: empty folders of files that it has removed, and parts of broken uploads."""
+        if now < self._pruned + FREQUENCY:
+            return
+        self._pruned = now
+        for path in self.folder.iterdir():
             try:
-                if folder.is_dir() and folder.stat().st_mtime < now - seconds:
-                    folder.rmdir()
+                unchanged = now - path.stat().st_mtime
+                if path.is_dir() and unchanged > FREQUENCY:
+                    path.rmdir()
+                elif path.is_file() and unchanged > AGE:
+                    path.unlink()
             except OSError:  # not empty, or removed meanwhile
                 continue
 

@@ -69,12 +69,11 @@ class Gate:
         answer = _Answer(send, scope["path"], self.limits)
         try:
             self._check_address(scope)
-            receive = await self._limited(scope, receive)
+            receive = await self._limited(scope, receive, answer)
             await self.app(scope, receive, answer)
         except Refusal as refusal:
-            if answer.started:
-                raise
-            await answer.refuse(refusal.status, str(refusal))
+            if not answer.started:
+                await answer.refuse(refusal)
 
     def _check_address(self, scope: Scope) -> None:
         """Raise Refusal for the name of another server, and for a path that the page does not need."""
@@ -89,7 +88,7 @@ class Gate:
             found = Phrase(f"{scope['method']} {scope['path'][:100]}")
             raise Refusal(NOT_FOUND, UserError("this server has no such address", key="path", found=found))
 
-    async def _limited(self, scope: Scope, receive: Receive) -> Receive:
+    async def _limited(self, scope: Scope, receive: Receive, answer: "_Answer") -> Receive:
         """Return a function that yields the body within the limits; a body of JSON is read and checked here."""
         if scope["method"] != "POST":
             return receive
@@ -105,7 +104,8 @@ class Gate:
             message = await receive()
             received += len(message.get("body", b""))
             if received > limit:
-                raise self._too_large(upload)
+                answer.refusal = self._too_large(upload)
+                raise answer.refusal
             return message
 
         if upload or scope["path"].startswith("/login"):
@@ -122,39 +122,41 @@ class Gate:
 
 
 class _Answer:
-    """Sends the answer of the application, with a sentence of ours in place of its words for a limit."""
+    """Sends the answer of the application, or a sentence of ours in its place where a limit was exceeded."""
 
     def __init__(self, send: Send, path: str, limits: Limits) -> None:
         self.send, self.path, self.limits = send, path, limits
+        self.refusal: Refusal | None = None
         self.started = False
-        self.replaced = False
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            error = self._limit_error(message["status"])
-            if error is not None:
-                self.replaced = True
-                await self.refuse(message["status"], str(error))
+            self.refusal = self.refusal or self._refusal(message["status"])
+            if self.refusal is not None:
+                await self.refuse(self.refusal)
             self.started = True
-        if not self.replaced:
+        if self.refusal is None:
             await self.send(message)
 
-    def _limit_error(self, status: int) -> UserError | None:
+    def _refusal(self, status: int) -> Refusal | None:
+        """Return the refusal of a limit that the application keeps itself."""
         if status == TOO_LARGE:
-            return too_many_bytes(self.limits.max_bytes)
+            return Refusal(status, too_many_bytes(self.limits.max_bytes))
         if status == BUSY:
             waiting = f"at most {self.limits.queue} waiting requests"
-            return UserError("the queue is full", key="queue", expected=waiting, fix="try again in a moment")
+            fix = "try again in a moment"
+            return Refusal(status, UserError("the queue is full", key="queue", expected=waiting, fix=fix))
         return None
 
-    async def refuse(self, status: int, sentence: str) -> None:
-        """Send an answer with a sentence: plain text for uploads, else JSON as Gradio writes errors."""
+    async def refuse(self, refusal: Refusal) -> None:
+        """Send the sentence of a refusal: plain text for uploads, else JSON as Gradio writes errors."""
         plain = self.path == UPLOAD
-        body = (sentence if plain else json.dumps({"detail": sentence})).encode()
+        body = (str(refusal) if plain else json.dumps({"detail": str(refusal)})).encode()
         kind = b"text/plain; charset=utf-8" if plain else b"application/json"
         headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode()), (b"connection", b"close")]
-        await self.send({"type": "http.response.start", "status": status, "headers": headers})
+        await self.send({"type": "http.response.start", "status": refusal.status, "headers": headers})
         await self.send({"type": "http.response.body", "body": body})
+        self.started = True
 
 
 async def _checked_json(counted: Receive, receive: Receive) -> Receive:

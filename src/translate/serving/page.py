@@ -7,7 +7,7 @@ import gradio as gr
 
 from translate.serving.controls import Controls
 from translate.serving.endpoints import QUEUE, add_endpoints, request_of, shown, uploaded
-from translate.serving.files import Files
+from translate.serving.files import AGE, FREQUENCY, Files
 from translate.serving.service import MAX_PSI, Service
 
 NUM_STYLES = 8
@@ -18,9 +18,6 @@ MAX_RADIO = 8
 
 MAX_DRAWN = 1_000_000
 """Seeds that the dice draws are below this, so that a person can note one."""
-
-FREQUENCY, AGE = 60, 3600
-"""Every FREQUENCY seconds, files older than AGE seconds are removed."""
 
 CSS = """
 .gradio-container { max-width: 1200px !important }
