@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from translate.inference.base import Translation
 from translate.inference.translator import Translator
 from translate.registry.registry import MODELS
 
@@ -14,18 +15,14 @@ class LabelGroup:
     names: tuple[str, ...]
     attributes: bool
 
-    @property
-    def title(self) -> str:
-        """Return the name of the group."""
-        return f"{'attributes' if self.attributes else 'classes'}: {', '.join(self.names[:3])} ..."
-
 
 @dataclass(frozen=True)
 class Controls:
     """The inputs of a model beside the image.
 
-    A model has either ``domains``, which are the possible targets, or ``label_groups``. ``code`` and ``reference`` say
-    whether a random code or a reference image can determine the style.
+    A model has either ``domains``, which are the possible targets, or ``label_groups``. ``sources`` are all domains.
+    ``code`` and ``reference`` say whether a random code or a reference image can determine the style, ``blend`` whether
+    two styles can be blended.
     """
 
     domains: tuple[str, ...] = ()
@@ -33,6 +30,7 @@ class Controls:
     label_groups: tuple[LabelGroup, ...] = ()
     code: bool = False
     reference: bool = False
+    blend: bool = False
 
     @property
     def has_style(self) -> bool:
@@ -49,11 +47,12 @@ class Controls:
 def controls_of(translator: Translator, targets: Sequence[str]) -> Controls:
     """Return the controls of a model; ``targets`` are the domains to which its networks can translate."""
     inputs = translator.style_inputs
+    blend = bool(inputs) and type(translator.translation).styles is not Translation.styles
+    groups: tuple[LabelGroup, ...] = ()
     if takes_labels(translator):
         sets = translator.about.label_sets
         groups = tuple(LabelGroup(tuple(each["names"]), each["kind"] == "attributes") for each in sets)
-        return Controls(label_groups=groups, code="code" in inputs, reference="reference" in inputs)
-    return Controls(tuple(targets), translator.domains, code="code" in inputs, reference="reference" in inputs)
+    return Controls(tuple(targets), translator.domains, groups, "code" in inputs, "reference" in inputs, blend)
 
 
 def takes_labels(translator: Translator) -> bool:

@@ -2,10 +2,12 @@
 
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal
 
 import gradio as gr
 from gradio import FileData
+from gradio.events import api
 
 from translate.errors import UserError
 from translate.serving.controls import Controls
@@ -39,6 +41,10 @@ def add_endpoints(service: Service, files: Files) -> None:
     reference = ("reference", FileData | None, None)
     style: list[Parameter] = [("seed", int, 0), psi] if controls.code else []
     style += [reference] if controls.reference else []
+    if controls.blend:
+        style += [("second_seed", int, 0)] if controls.code else []
+        style += [("second_reference", FileData | None, None)] if controls.reference else []
+        style.append(("blend", float, 0.0))
     _add("translate", "Translate an image.", [image, target, *style], tuple[FileData, dict], translate)
     if controls.code:
         parameters = [image, target, ("seeds", list[int], REQUIRED), psi]
@@ -48,12 +54,15 @@ def add_endpoints(service: Service, files: Files) -> None:
     )
 
 
-def request_of(files: Files, image: Any, target: Any, reference: Any = None, **style: Any) -> Request:
+def request_of(files: Files, image: Any, target: Any, **style: Any) -> Request:
     """Return the request in the raw values of a page or client; UserError without an image."""
-    return Request(uploaded(files, image), target, reference=files.upload(reference, "reference"), **style)
+    for key in ("reference", "second_reference"):
+        if key in style:
+            style[key] = files.upload(style[key], key)
+    return Request(uploaded(files, image), target, **style)
 
 
-def uploaded(files: Files, image: Any) -> Any:
+def uploaded(files: Files, image: Any) -> Path:
     """Return the path of the image to translate; UserError if there is none."""
     path = files.upload(image, "image")
     if path is None:
@@ -94,7 +103,7 @@ def _add(
     endpoint.__annotations__ = {n: t for n, t, _ in parameters} | {"return": returns}
     endpoint.__name__, endpoint.__doc__ = name, summary
     limit = 1 if queued else None
-    gr.api(
+    api(
         endpoint,
         api_name=name,
         api_description=summary,

@@ -5,10 +5,9 @@ from typing import Any
 
 import gradio as gr
 
-from translate.serving.controls import Controls
 from translate.serving.endpoints import QUEUE, add_endpoints, request_of, shown, uploaded
 from translate.serving.files import AGE, FREQUENCY, Files
-from translate.serving.service import MAX_PSI, Service
+from translate.serving.service import Service
 
 NUM_STYLES = 8
 """Styles in the strip."""
@@ -19,130 +18,240 @@ MAX_RADIO = 8
 MAX_DRAWN = 1_000_000
 """Seeds that the dice draws are below this, so that a person can note one."""
 
+SESSIONS = 64
+"""Sessions whose values Gradio keeps; requests carry all of their values, so the oldest can go."""
+
+DICE = "⚄ Roll the dice"
+HEIGHT = 380  # pixels of an image on the page
+HINT = "Drop an image, or click to choose one. The translation appears here."
+
 CSS = """
-.gradio-container { max-width: 1200px !important }
-#details { color: var(--body-text-color-subdued) }
-#strip .grid-wrap { max-height: none }
+#strip .grid-container { grid-template-columns: repeat(8, minmax(0, 1fr)); padding: 0 }
+#strip .grid-wrap { max-height: none; min-height: 0; overflow: visible }
+#details { color: var(--body-text-color-subdued); min-height: 1.5em }
+@media (max-width: 700px) { #strip .grid-container { grid-template-columns: repeat(4, minmax(0, 1fr)) } }
 """
 
 
 def build(service: Service, files: Files, title: str) -> gr.Blocks:
-    """Return the page of a service."""
+    """Return the page of a service, and its endpoints."""
     with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(FREQUENCY, AGE)) as page:
         Page(service, files, title)
         add_endpoints(service, files)
-    page.state_session_capacity = 64  # requests carry all of their values, so old sessions can go
+    page.state_session_capacity = SESSIONS
     return page
 
 
 class Page:
-    """The components of a page and the events between them."""
+    """The components of a page and the events between them.
+
+    ``style`` and ``second`` hold the components of the styles by the name of their field in a request.
+    """
 
     def __init__(self, service: Service, files: Files, title: str) -> None:
         """Add the components to the Blocks that are being built."""
-        self.service, self.files = service, files
-        self.controls: Controls = service.controls
-        gr.Markdown(f"# {title}")
+        self.service, self.files, self.controls = service, files, service.controls
+        self.style: dict[str, Any] = {}
+        self.dice: dict[str, gr.Button] = {}
+        gr.Markdown(f"# {title}\n{self._subtitle()}")
         with gr.Row(equal_height=False):
-            with gr.Column(scale=2, min_width=300):
-                self._inputs()
-            with gr.Column(scale=3, min_width=300):
-                self._outputs()
+            with gr.Column(min_width=300):
+                self.image = _image("Image", HEIGHT)
+                self.target = self._target()
+                self.button = gr.Button("Translate", variant="primary")
+            with gr.Column(min_width=300):
+                self.result = gr.ImageSlider(
+                    label="Before and after", type="filepath", interactive=False, height=HEIGHT, max_height=HEIGHT
+                )
+                self.details = gr.Markdown(HINT, elem_id="details")
+                self.download = gr.DownloadButton("Download", interactive=False)
+        if self.controls.has_style:
+            self._styles()
         self._events()
 
-    def _inputs(self) -> None:
-        self.image = gr.Image(
-            type="filepath", image_mode=None, sources=["upload", "clipboard"], label="Image", height=280
-        )
-        self.target = self._target()
-        self.style: dict[str, Any] = {}
-        if self.controls.code:
-            with gr.Row(equal_height=True):
-                self.style["seed"] = gr.Number(0, label="Style: seed", precision=0, minimum=0, min_width=120, scale=2)
-                self.dice = gr.Button("🎲 Roll the dice", min_width=120, scale=1)
-        if self.controls.reference:
-            self.style["reference"] = gr.Image(
-                type="filepath",
-                image_mode=None,
-                sources=["upload", "clipboard"],
-                label="Style: reference image (instead of the seed)"
-                if self.controls.code
-                else "Style: reference image",
-                height=180,
-            )
-        if self.controls.code:
-            self.style["psi"] = gr.Slider(
-                0, MAX_PSI, 1, step=0.05, label="psi", info="below 1: closer to the mean style of the domain"
-            )
-        self.button = gr.Button("Translate", variant="primary")
+    # --- components ------------------------------------------------------------------------------------------
 
-    def _target(self) -> Any:
+    def _subtitle(self) -> str:
+        about = self.service.translator.about
+        iteration = f", iteration {about.iteration:,}" if about.iteration else ""
+        return f"{about.model}, {about.image_size} px{iteration}"
+
+    def _target(self) -> list[Any]:
+        """Add the control of the target; several data sets of labels have one each, and a choice among them."""
         choices = self.controls.choices()
         if choices:
-            kind = gr.Radio if len(choices) <= MAX_RADIO else gr.Dropdown
-            return kind(choices, value=choices[0][1], label="Target")
-        names = [name for group in self.controls.label_groups for name in group.names]
-        return gr.CheckboxGroup(names, value=names[:1], label="Attributes of the result")
+            kind: Any = gr.Radio if len(choices) <= MAX_RADIO else gr.Dropdown
+            direction = choices[0][0] != choices[0][1]
+            return [kind(choices, value=choices[0][1], label="Direction" if direction else "Target")]
+        groups = self.controls.label_groups
+        titles = [_title(number, group.attributes) for number, group in enumerate(groups)]
+        chosen = gr.Radio(titles, value=titles[0], label="Labels", visible=len(groups) > 1)
+        components: list[Any] = []
+        for number, group in enumerate(groups):
+            kind = gr.CheckboxGroup if group.attributes else gr.Radio
+            value = [] if group.attributes else group.names[0]
+            label = "Attributes of the result" if group.attributes else "Class of the result"
+            components.append(kind(list(group.names), value=value, label=label, visible=number == 0))
+        chosen.input(
+            lambda title: [gr.update(visible=title == each) for each in titles],
+            chosen,
+            components,
+            queue=False,
+            preprocess=False,
+            api_visibility="private",
+        )
+        return [chosen, *components]
 
-    def _outputs(self) -> None:
-        self.result = gr.ImageSlider(label="Before and after", interactive=False, type="filepath", height=420)
-        self.details = gr.Markdown(elem_id="details")
-        self.download = gr.DownloadButton("Download", interactive=False)
+    def _styles(self) -> None:
+        """Add the strip of styles, and the controls of one style and of a second one to blend with."""
+        with gr.Row():
+            gr.Markdown(f"### Style\n{self._hint()}")
+            if self.controls.code:
+                self.more = gr.Button("Other styles", size="sm", scale=0, min_width=140)
         if self.controls.code:
             self.start = gr.Number(0, visible=False, precision=0)
             self.strip = gr.Gallery(
-                label="Styles: click to choose",
-                columns=4,
+                show_label=False,
                 object_fit="contain",
                 allow_preview=False,
                 height="auto",
                 interactive=False,
+                buttons=[],
                 elem_id="strip",
+                visible=False,
             )
-            self.more = gr.Button("Other styles")
+        with gr.Row(equal_height=True):
+            self._style("", "")
+        if self.controls.blend:
+            with gr.Accordion("Blend with a second style", open=False):
+                with gr.Row(equal_height=True):
+                    self._style("second_", "Second ")
+                self.style["blend"] = gr.Slider(
+                    0, 1, 0, step=0.05, label="Blend", info="0: the first style, 1: the second style"
+                )
+
+    def _hint(self) -> str:
+        """Return how a style is chosen."""
+        by_code = ["click one of these styles", "roll the dice"] if self.controls.code else []
+        ways = [*by_code, *(["give a reference image"] if self.controls.reference else [])]
+        return f"{' or '.join([', '.join(ways[:-1]), ways[-1]] if len(ways) > 1 else ways).capitalize()}."
+
+    def _style(self, prefix: str, title: str) -> None:
+        """Add the controls of one style."""
+        if self.controls.code:
+            with gr.Column(min_width=240):
+                self.style[f"{prefix}seed"] = gr.Number(
+                    0, label=f"{title}Seed".capitalize(), precision=0, minimum=0, info="each seed is a random style"
+                )
+                self.dice[f"{prefix}seed"] = gr.Button(DICE)
+                if not prefix:
+                    info = "below 1: nearer to the mean style of the target"
+                    self.style["psi"] = gr.Slider(0, 1, 1, step=0.05, label="Strength (psi)", info=info)
+        if self.controls.reference:
+            with gr.Column(min_width=240):
+                label = f"{title}Reference image".capitalize()
+                self.style[f"{prefix}reference"] = _image(label, 240)
+
+    # --- events ----------------------------------------------------------------------------------------------
 
     def _events(self) -> None:
-        queue = {"concurrency_id": QUEUE, "concurrency_limit": 1, "api_visibility": "private", "preprocess": False}
-        inputs = [self.image, self.target, *self.style.values()]
+        queued = {"concurrency_id": QUEUE, "concurrency_limit": 1, "api_visibility": "private", "preprocess": False}
         outputs = [self.result, self.details, self.download]
-        run = {"fn": shown(self.translate), "inputs": inputs, "outputs": outputs, "trigger_mode": "always_last"} | queue
-        gr.on([self.button.click, self.image.upload, self.target.input], **run)
-        for name, component in self.style.items():
-            events = {"reference": [component.upload, component.clear]} if name == "reference" else {}
-            listeners = events.get(name) or [component.release if name == "psi" else component.submit]
-            gr.on(listeners, **run)
-        if not self.controls.code:
-            return
-        local = {"api_visibility": "private", "queue": False}
-        strip_inputs = [self.image, self.target, self.start, self.style["psi"]]
-        strip = {"fn": shown(self.styles), "inputs": strip_inputs, "outputs": self.strip} | queue
-        strip["trigger_mode"] = "always_last"
-        gr.on([self.image.upload, self.target.input, self.style["psi"].release, self.button.click], **strip)
-        self.more.click(
-            lambda: NUM_STYLES * secrets.randbelow(MAX_DRAWN // NUM_STYLES), None, self.start, **local
-        ).then(**strip)
-        seed, reference = self.style["seed"], self.style.get("reference")
-        chosen = [seed, *([reference] if reference else [])]
-        self.dice.click(lambda: self._chosen(secrets.randbelow(MAX_DRAWN)), None, chosen, **local).then(**run)
-        self.strip.select(self._select, self.start, chosen, **local).then(**run)
+        translate: dict[str, Any] = {
+            "fn": shown(self.translate),
+            "inputs": [self.image, *self.target, *self.style.values()],
+            "outputs": outputs,
+            "trigger_mode": "always_last",
+            **queued,
+        }
+        changes = [self.button.click, self.image.upload, *(each.input for each in self.target)]
+        gr.on([*changes, *self._style_events()], **translate)
+        self.image.clear(
+            lambda: ((None, None), HINT, gr.update(value=None, interactive=False)), None, outputs, queue=False
+        )
+        if self.controls.code:
+            self._strip_events(changes, translate, queued)
+
+    def _style_events(self) -> list[Any]:
+        """Return the events after which a style is another one."""
+        events: list[Any] = []
+        for component in self.style.values():
+            if isinstance(component, gr.Image):
+                events += [component.upload, component.clear]
+            else:
+                events.append(component.release if isinstance(component, gr.Slider) else component.submit)
+        return events
+
+    def _strip_events(self, changes: list[Any], translate: dict[str, Any], queued: dict[str, Any]) -> None:
+        local: dict[str, Any] = {"queue": False, "api_visibility": "private"}
+        strip: dict[str, Any] = {
+            "fn": shown(self.styles),
+            "inputs": [self.image, *self.target, self.start, self.style["psi"]],
+            "outputs": self.strip,
+            "trigger_mode": "always_last",
+            **queued,
+        }
+        gr.on([*changes, self.style["psi"].release], **strip)
+        starts = MAX_DRAWN // NUM_STYLES
+        self.more.click(lambda: NUM_STYLES * secrets.randbelow(starts), None, self.start, **local).then(**strip)
+        for name, button in self.dice.items():
+            outputs = self._chosen_outputs(name)
+            button.click(lambda: self._chosen(secrets.randbelow(MAX_DRAWN)), None, outputs, **local).then(**translate)
+        chosen = self._chosen_outputs("seed")
+        self.strip.select(self._select, self.start, chosen, **local).then(**translate)
 
     def translate(self, *values: Any) -> tuple[Any, str, Any]:
         """Return the updates of the outputs for the values of the inputs."""
-        names = ["image", "target", *self.style]
-        result = self.service.translate(request_of(self.files, **dict(zip(names, values, strict=True))))
+        image, target, style = self._values(values)
+        result = self.service.translate(request_of(self.files, image, target, **style))
         before, after = self.files.save(result.before, "before"), self.files.save(result.after, result.name)
-        details = ", ".join(f"{key} {value}" for key, value in result.facts.items())
-        return (str(before), str(after)), details, gr.DownloadButton(value=str(after), interactive=True)
+        facts = {key: value for key, value in result.facts.items() if key != "target"}
+        details = ", ".join([_words(target), *(f"{k.replace('_', ' ')} {_shown(v)}" for k, v in facts.items())])
+        return (str(before), str(after)), details, gr.update(value=str(after), interactive=True)
 
-    def styles(self, image: Any, target: Any, start: Any, psi: Any) -> list[tuple[str, str]]:
-        """Return the strip: an image and its caption for each of the seeds from ``start``."""
+    def styles(self, *values: Any) -> Any:
+        """Return the update of the strip: an image and its caption for each of the seeds from ``start``."""
+        image, target, _ = self._values(values[:-2])
+        start, psi = values[-2:]
         seeds = range(int(start), int(start) + NUM_STYLES)
         images = self.service.styles(uploaded(self.files, image), target, seeds, psi)
-        return [(str(self.files.save(each, f"seed_{s}")), f"seed {s}") for each, s in zip(images, seeds, strict=True)]
+        strip = [(str(self.files.save(each, f"seed_{s}")), str(s)) for each, s in zip(images, seeds, strict=True)]
+        return gr.update(value=strip, visible=True)
+
+    def _values(self, values: tuple[Any, ...]) -> tuple[Any, Any, dict[str, Any]]:
+        """Return the image, the target and the style in the values of the inputs."""
+        image, *target = values[: 1 + len(self.target)]
+        style = dict(zip(self.style, values[1 + len(self.target) :], strict=False))
+        if not self.controls.label_groups:
+            return image, target[0], style
+        groups = self.controls.label_groups
+        titles = [_title(number, group.attributes) for number, group in enumerate(groups)]
+        return image, target[1:][titles.index(target[0])], style
+
+    def _chosen_outputs(self, name: str) -> list[Any]:
+        reference = self.style.get(name.replace("seed", "reference"))
+        return [self.style[name], *([reference] if reference else [])]
 
     def _chosen(self, seed: int) -> Any:
         """Return the updates after a seed was chosen: the reference image is removed."""
-        return (seed, None) if self.controls.reference else seed
+        return [seed, None] if self.controls.reference else seed
 
     def _select(self, start: float, event: gr.SelectData) -> Any:
         return self._chosen(int(start) + event.index)
+
+
+def _image(label: str, height: int) -> gr.Image:
+    """Return a component that takes an image and leaves its file as it is."""
+    return gr.Image(type="filepath", image_mode=None, sources=["upload", "clipboard"], label=label, height=height)
+
+
+def _title(number: int, attributes: bool) -> str:
+    return f"{number + 1}: {'attributes' if attributes else 'classes'}"
+
+
+def _shown(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _words(target: Any) -> str:
+    return target if isinstance(target, str) else ", ".join(target) or "no attribute"

@@ -120,7 +120,9 @@ def application(page: Any, settings: Settings) -> Any:
         ssr_mode=False,
         pwa=False,
         mcp_server=False,
-        theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
+        theme=gr.themes.Default(
+            primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
+        ),
         css=CSS,
     )
     return Gate(app, settings.limits, LOCAL_NAMES if settings.is_local else None)
