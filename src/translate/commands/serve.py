@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from translate.inference.translator import Translator
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
-INSTALL = "pip install 'translate-gan[demo]'"
 
 
 @dataclass(frozen=True)
@@ -57,13 +56,10 @@ def run(arguments: Arguments) -> int:
             expected="USER:PASSWORD or FILE",
             fix="add auth=user:password, or leave host out",
         )
-    try:
-        import gradio  # noqa: F401
-    except ImportError as error:
-        raise UserError("the page needs gradio", key="serve", fix=INSTALL) from error
     from translate.serving.limits import Limits
-    from translate.serving.server import Settings, server
+    from translate.serving.server import Settings, check_installed, server
 
+    check_installed()
     translator = _load(place, arguments)
     limits = Limits(arguments.max_bytes, arguments.max_pixels, arguments.queue)
     settings = Settings(arguments.host, arguments.port, users, limits)

@@ -169,8 +169,8 @@ async def _checked_json(counted: Receive, receive: Receive) -> Receive:
             break
     try:
         addresses = list(_addresses(json.loads(body or b"null")))
-    except (ValueError, RecursionError) as error:
-        raise Refusal(BAD_REQUEST, UserError("the body is not JSON", key="body")) from error
+    except (ValueError, RecursionError) as cause:
+        raise Refusal(BAD_REQUEST, UserError("the body is not JSON", key="body")) from cause
     if addresses:
         error = UserError(
             key="path", found=addresses[0][:100], expected="an upload", fix=f"upload the file to {UPLOAD}"

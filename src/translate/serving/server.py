@@ -97,6 +97,15 @@ def server(translator: Translator, title: str, settings: Settings) -> Iterator[S
         listener.close()
 
 
+def check_installed() -> None:
+    """Raise UserError if the libraries of the page are missing."""
+    try:
+        import gradio  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise UserError("the page needs gradio", key="serve", fix="pip install 'translate-gan[demo]'") from error
+
+
 def application(page: Any, settings: Settings) -> Any:
     """Return the web application of a page: nothing is recorded, sent elsewhere, or loaded from another server."""
     import gradio as gr
