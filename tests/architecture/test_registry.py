@@ -193,7 +193,7 @@ def test_parts_of_a_notebook_join() -> None:
 
 
 def test_unknown_plugins_are_refused() -> None:
-    with pytest.raises(UserError, match="'no_such_lab' is not found"):
+    with pytest.raises(UserError, match="'no_such_lab' does not exist"):
         plugins.activate(["no_such_lab"])
     with pytest.raises(UserError, match="expected the name of a package"):
         plugins.activate(["my-lab/x"])

@@ -118,7 +118,7 @@ def test_list_of_several(capsys: Out) -> None:
 
 def test_list_refuses_what_there_is_not(capsys: Out) -> None:
     assert "list: unknown kind 'loses'. Did you mean 'losses'?" in refused(capsys, "list", "loses")
-    assert "the package 'no_such_lab' is not found" in refused(capsys, "list", "plugins=[no_such_lab]")
+    assert "the package 'no_such_lab' does not exist" in refused(capsys, "list", "plugins=[no_such_lab]")
 
 
 # --- show ---------------------------------------------------------------------------------------------------

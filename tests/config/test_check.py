@@ -186,7 +186,7 @@ def test_texts_that_look_like_something_else_are_saved_as_texts(small: list[str]
 
 
 def test_unknown_plugin() -> None:
-    with pytest.raises(ConfigError, match="the package 'no_such_lab' is not found"):
+    with pytest.raises(ConfigError, match="the package 'no_such_lab' does not exist"):
         load(["plugins=[no_such_lab]", "debug=fast"])
 
 

@@ -1,8 +1,8 @@
 """The typed, frozen configuration of a run, and its form on disk.
 
-On disk and on the command line a node is flat: `model` holds the common keys below and, beside them, the
-arguments of the registry entry that `model.name` names; in `ModelConfig` those are `arguments`. A field
-without a default must stand in the configuration: no key is optional by absence.
+On disk and on the command line a node is flat: ``model`` contains the keys of `ModelConfig` and the arguments of the
+part ``model.name``. In `ModelConfig` these arguments are the field ``arguments``. Every field without a default is
+required: no key is optional by absence.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,12 +14,12 @@ from translate.config.renamed import rename_saved
 from translate.registry.registry import MODELS, NETWORKS, Registry
 
 INJECTED_INTO_MODEL = ("networks", "optimizers", "losses", "weights", "seed")
-"""Arguments of every model that no key of its own gives."""
+"""Arguments of every model that do not come from keys of the same name."""
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """What learns: networks and optimizers by role, losses by slot, weights by phase and term."""
+    """The model: networks and optimizers by role, losses by slot, weights by phase and term."""
 
     name: str  # key of MODELS
     networks: dict[str, Any]  # role -> {name: key of NETWORKS, ...its arguments}
@@ -31,27 +31,31 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """What it learns from, and how it is fed."""
+    """The data set and its loader."""
 
     name: str  # key of DATASETS
     image_size: int  # height and width in pixels
-    domains: list[str] | None  # null: as found; filled in before a run starts
-    labels: Literal["attributes", "domain"] | None  # what StarGAN v1 translates; null: attributes, else the domain
-    batch_size: int  # of all processes together
+    domains: list[str] | None  # null: all domains of the data set; filled in before a run starts
+    labels: (
+        Literal["attributes", "domain"] | None
+    )  # labels of StarGAN v1; null: attributes if the data set has any, otherwise the domain
+    batch_size: int  # total of all processes
     num_workers: int  # loader processes per training process
     augment: Literal["crop_flip", "resize_crop_flip", "flip", "none"]  # of training images
-    cache: str | None  # folder of decoded images; null: decode every time they are needed
+    cache: str | None  # folder of decoded images; null: decode at every use
     max_bad_fraction: float  # largest tolerated fraction of unreadable files
-    num_domains: int | None = None  # found in the data
-    label_sets: list[dict[str, Any]] | None = None  # found: {kind: attributes or classes, names} of each data set
-    num_labels: int | None = None  # found: the names of all label sets together
-    epoch_size: int | None = None  # found: the images of the largest domain
+    num_domains: int | None = None  # read from the data
+    label_sets: list[dict[str, Any]] | None = (
+        None  # read from the data: {kind: attributes or classes, names} of each data set
+    )
+    num_labels: int | None = None  # read from the data: the number of names in all label sets
+    epoch_size: int | None = None  # read from the data: the number of images of the largest domain
     arguments: dict[str, Any] = field(default_factory=dict)  # of the DATASETS entry
 
 
 @dataclass(frozen=True)
 class TrainerConfig:
-    """Where it runs, and how; the words down to `deterministic` are those of Lightning's Trainer."""
+    """Devices, precision and memory. The keys down to ``deterministic`` are arguments of Lightning's Trainer."""
 
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"]
     devices: int | list[int] | Literal["auto"]
@@ -60,20 +64,18 @@ class TrainerConfig:
     precision: Literal["32-true", "bf16-mixed", "64-true"]
     deterministic: bool | Literal["warn"]
     threads: int | None  # CPU threads of each process; null: torch's choice
-    accumulate: int = 1  # parts in which each process trains its share of the batch: less memory, the same update
-    channels_last: bool | None = None  # how images lie in memory; null: as the processor is quicker
-    convolutions: Literal["fast", "library"] = "fast"  # who chooses how they are computed on a CPU
-    keep_memory: bool = True  # on a CPU, freed memory is kept for what comes next, not given back to the system
-    activation_checkpointing: bool = (
-        False  # keep what goes into stages alone, and compute the rest again: less memory, more time
-    )
-    compile: bool = False  # torch.compile the networks: a minute or two at the start, faster iterations
-    hang_timeout: float | None = 1800.0  # seconds that the ranks wait for one of them at a collective call; null: any
+    accumulate: int = 1  # microbatches of each process: less memory, the same update
+    channels_last: bool | None = None  # memory layout of images; null: the faster layout of the device
+    convolutions: Literal["fast", "library"] = "fast"  # convolutions on a CPU: our choice of algorithms, or torch's
+    keep_memory: bool = True  # on a CPU, the process keeps freed memory instead of returning it to the system
+    activation_checkpointing: bool = False  # recompute activations in the backward pass: less memory, more time
+    compile: bool = False  # torch.compile the networks: one to two minutes at the start, then faster iterations
+    hang_timeout: float | None = 1800.0  # seconds that ranks wait for a rank at a collective call; null: no limit
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Everything a run is made of. Cadences are in iterations; null switches one off."""
+    """The configuration of a run. Intervals are in iterations; null switches the event off."""
 
     model: ModelConfig
     data: DataConfig
@@ -81,14 +83,14 @@ class RunConfig:
     logger: dict[str, Any]  # name -> {_target_: import path, ...}
     metrics: dict[str, Any]  # label -> {name: key of METRICS, ...}
     seed: int
-    variant: Literal["paper", "official_code"]  # which one to follow where a paper and its code differ
+    variant: Literal["paper", "official_code"]  # the source of a setting where a paper and its official code differ
     iterations: int
     log_every: int
     sample_every: int | None
     checkpoint_every: int
     keep_checkpoints: int
     evaluate_every: int | None
-    best: str | None  # a figure, or a metric that has one: by it the best checkpoint is kept
+    best: str | None  # the score, or a metric with one score, that selects the best checkpoint
     resume: str | None  # a run folder, or "auto"
     plugins: list[str]
     name: str | None  # null: the experiment, else the model; filled in
@@ -125,11 +127,11 @@ RESULT_NEUTRAL_KEYS = frozenset(
         "folder",
     }
 )
-"""Keys that cannot change the result: two runs that agree without them are the same experiment."""
+"""Keys that do not change the result: two runs that differ only in these keys are the same experiment."""
 
 
 def to_mapping(config: RunConfig) -> dict[str, Any]:
-    """Return the configuration as plain, flat mappings: what is written to disk and what `check` accepts."""
+    """Return the configuration as plain, flat mappings, the form on disk and the input of `check`."""
     tree: dict[str, Any] = {}
     for item in fields(config):
         value = getattr(config, item.name)
@@ -146,7 +148,7 @@ def to_yaml(config: RunConfig) -> str:
     import yaml
 
     class Dumper(yaml.SafeDumper):
-        """Quotes what `read_yaml` would take for a number, such as 1e5, and escapes what cannot be printed."""
+        """Quote strings that `read_yaml` would read as numbers, such as 1e5, and escape unprintable characters."""
 
         def represent_str(self, data: str) -> yaml.ScalarNode:
             style = '"' if not data.isprintable() else "'" if _is_number(data) else None
@@ -165,46 +167,46 @@ def _is_number(text: str) -> bool:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Return the plain mapping in a saved `config.yaml`; floats without a point (1e-06) stay floats.
+    """Return the plain mapping of a saved ``config.yaml``; floats without a point (1e-06) stay floats.
 
-    Trainer keys that are newer than the file have their defaults, which change nothing.
+    Trainer keys that are newer than the file get their defaults, which do not change results.
     """
     from omegaconf import OmegaConf
 
     tree = OmegaConf.to_container(OmegaConf.load(path))
     assert isinstance(tree, dict)
-    found = rename_saved({str(key): value for key, value in tree.items()})
-    if isinstance(trainer := found.get("trainer"), dict):
-        found["trainer"] = {f.name: f.default for f in fields(TrainerConfig) if f.default is not MISSING} | trainer
-    return found
+    config = rename_saved({str(key): value for key, value in tree.items()})
+    if isinstance(trainer := config.get("trainer"), dict):
+        config["trainer"] = {f.name: f.default for f in fields(TrainerConfig) if f.default is not MISSING} | trainer
+    return config
 
 
-def _spelt_out(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a configuration with the defaults of model and networks, which it need not say or could not yet."""
-    found = rename_saved(tree)
-    if isinstance(model := found.get("model"), dict):
-        found["model"] = _defaults(MODELS, model, INJECTED_INTO_MODEL) | model
+def _with_defaults(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration with the defaults of model and networks that it omits."""
+    config = rename_saved(tree)
+    if isinstance(model := config.get("model"), dict):
+        config["model"] = _defaults(MODELS, model, INJECTED_INTO_MODEL) | model
         if isinstance(networks := model.get("networks"), dict):
-            found["model"]["networks"] = {
+            config["model"]["networks"] = {
                 role: _defaults(NETWORKS, node) | node if isinstance(node, dict) else node
                 for role, node in networks.items()
             }
-    return found
+    return config
 
 
-def _defaults(registry: Registry, node: Mapping[str, Any], but: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the defaults of the registered thing that a node names; none of one that is not there any more."""
+def _defaults(registry: Registry, node: Mapping[str, Any], without: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the default arguments of the part that a node names; {} for a part that does not exist any more."""
     entry = registry.index().get(str(node.get("name")))
     parameters = () if entry is None else entry.parameters
-    return {p.name: p.default for p in parameters if not p.required and p.is_literal and p.name not in but}
+    return {p.name: p.default for p in parameters if not p.required and p.is_literal and p.name not in without}
 
 
 def experiment_key(tree: Mapping[str, Any], without: frozenset[str] = RESULT_NEUTRAL_KEYS) -> dict[str, Any]:
-    """Return what identifies the experiment: a flat mapping `a.b.c -> value` without the given keys.
+    """Return the identity of an experiment: a flat mapping ``a.b.c -> value`` without the keys in ``without``.
 
-    Missing keys of model and networks have their defaults, so a run that is older than a key is still recognised.
+    Missing keys of model and networks get their defaults, so a run that is older than a key keeps its identity.
     """
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
 
     def walk(node: Any, path: str) -> None:
         if path in without:
@@ -213,7 +215,7 @@ def experiment_key(tree: Mapping[str, Any], without: frozenset[str] = RESULT_NEU
             for key, value in node.items():
                 walk(value, f"{path}.{key}" if path else str(key))
         else:
-            found[path] = list(node) if isinstance(node, tuple) else node
+            values[path] = list(node) if isinstance(node, tuple) else node
 
-    walk(_spelt_out(tree), "")
-    return found
+    walk(_with_defaults(tree), "")
+    return values

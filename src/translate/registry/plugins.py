@@ -1,8 +1,8 @@
-"""Plug-ins: importable packages that add parts and configuration without an edit of ours.
+"""Plug-ins: importable packages that add parts and configuration to this package.
 
-An installed package joins through the entry point group `translate.plugins`; code that is not installed joins
-by `plugins=[my_lab]`. A plug-in's source is indexed without importing it (see `registry`); its folder `conf`,
-if it has one, joins the configuration; its modules are imported when one of their parts is built.
+The entry point group `translate.plugins` activates an installed package, and ``plugins=[my_lab]`` activates a package
+that is not installed. The source of a plug-in is indexed without importing it (see `registry`). Its folder `conf`, if
+any, is added to the search path of the configuration. A module is imported when one of its parts is built.
 """
 
 import functools
@@ -20,7 +20,7 @@ _activated: list[str] = []
 
 
 def activate(names: Iterable[str]) -> None:
-    """Let these packages take part from now on, without importing them; UserError if one is not found."""
+    """Add packages to the plug-ins without importing them; UserError for a package that does not exist."""
     for name in names:
         if name in packages():
             continue
@@ -28,15 +28,15 @@ def activate(names: Iterable[str]) -> None:
             raise UserError(key="plugins", found=name, expected="the name of a package such as my_lab")
         if locate(name) is None:
             raise UserError(
-                f"the package {name!r} is not found",
+                f"the package {name!r} does not exist",
                 key="plugins",
-                fix="install it, or work in the folder that holds it",
+                fix="install the package, or change to the folder that contains it",
             )
         _activated.append(name)
 
 
 def load(names: Iterable[str] = ()) -> None:
-    """Activate these packages and import every plug-in."""
+    """Activate packages and import all plug-ins."""
     activate(names)
     for package in packages():
         importlib.import_module(package)
@@ -48,11 +48,11 @@ def packages() -> tuple[str, ...]:
 
 
 def locate(package: str) -> Path | None:
-    """Return the folder of a package or the file of a module, executing none of its code; None if absent."""
+    """Return the folder of a package or the file of a module without executing its code; None if it does not exist."""
     top, *rest = package.split(".")
     try:
         spec = importlib.util.find_spec(top)
-    except ValueError:  # __main__ and half-made modules have no spec
+    except ValueError:  # __main__ and partially initialized modules have no spec
         spec = None
     if spec is None:
         return None
@@ -76,7 +76,7 @@ def conf_folders() -> dict[str, Path]:
 
 @functools.cache
 def _installed() -> tuple[str, ...]:
-    found = []
+    names = []
     for entry in metadata.entry_points(group=GROUP):
         package = entry.value.partition(":")[0].strip()
         if locate(package) is None:
@@ -86,5 +86,5 @@ def _installed() -> tuple[str, ...]:
                 "which does not exist",
                 fix="reinstall or uninstall that distribution",
             )
-        found.append(package)
-    return tuple(found)
+        names.append(package)
+    return tuple(names)

@@ -1,10 +1,9 @@
-"""Named parts: networks, losses, data sets, metrics, models.
+"""Registries of parts: networks, losses, data sets, views, metrics, models and translations.
 
-Decorate a class or function where it is defined, `@NETWORKS.register("stargan_v2_generator", **facts)`, and a
-configuration can name it. There are two sides: the runtime side imports a part's module when the part is
-built; the static side, `index()`, reads names, signatures and facts from the source text, so that listing and
-checking import nothing. That is why names and facts must be literals and decorators must stand at the top
-level of a module.
+The decorator ``@NETWORKS.register("stargan_v2_generator", **facts)`` registers a class or function under a name for
+configurations. `Registry.get` imports the module of a part. `Registry.index` reads names, signatures and facts from the
+source text, so listing and checking import nothing. Therefore names and facts must be literals, and decorators must be
+at the top level of a module.
 """
 
 import importlib
@@ -19,10 +18,10 @@ T = TypeVar("T", bound=Callable[..., Any])
 
 
 class Registry:
-    """A table of names of one kind. `home` is the package whose files hold our own entries."""
+    """The parts of one kind by name. ``home`` is the package of the parts of this project."""
 
     def __init__(self, kind: str, home: str) -> None:
-        """Make an empty table; `kind` is the word for messages ("network")."""
+        """Create an empty registry; ``kind`` is the noun of messages ("network")."""
         self.kind = kind
         self.home = home
         plain = kind.replace(" ", "").upper()
@@ -32,7 +31,7 @@ class Registry:
         self._index: tuple[tuple[str, ...], dict[str, Entry]] | None = None
 
     def register(self, name: str, **facts: Any) -> Callable[[T], T]:
-        """Return a decorator that names a class or function; UserError if the name is taken."""
+        """Return a decorator that registers a class or function; UserError for a name that is registered already."""
 
         def decorate(target: T) -> T:
             if name in self._objects:
@@ -58,21 +57,21 @@ class Registry:
         return self._objects[name]
 
     def load(self) -> Mapping[str, Callable[..., Any]]:
-        """Import everything, plug-ins included, and return name -> class or function."""
+        """Import all parts, including those of plug-ins, and return them by name."""
         for name in self.index():
             self.get(name)
         return dict(sorted(self._objects.items()))
 
     def names(self) -> list[str]:
-        """Return all names, sorted; imports nothing."""
+        """Return the sorted names, without importing a part."""
         return sorted(self.index())
 
     def facts(self, name: str) -> Mapping[str, Any]:
-        """Return what the registration says of the name; imports nothing; UserError if unknown."""
+        """Return the facts of a registration, without importing the part; UserError for an unknown name."""
         return self.entry(name).facts
 
     def entry(self, name: str) -> Entry:
-        """Return the static entry of the name; UserError if unknown."""
+        """Return the static entry of a name; UserError for an unknown name."""
         index = self.index()
         if name not in index:
             raise UserError(f"unknown {self.kind}", found=name, known=sorted(index))
@@ -81,7 +80,7 @@ class Registry:
     def index(self) -> dict[str, Entry]:
         """Return all entries by name, read from the source of the home package and of the plug-ins.
 
-        Names registered at run time by other code (a notebook, a test) are added as they are.
+        Parts that other code registers at run time (a notebook, a test) are added from their live signatures.
         """
         packages = (self.home, *plugins.packages())
         if self._index is None or self._index[0] != packages:
@@ -92,11 +91,11 @@ class Registry:
                         raise self._registered_twice(entry.name, (entries[entry.name].owner, entry.owner))
                     entries[entry.name] = entry
             self._index = (packages, dict(sorted(entries.items())))
-        found = dict(self._index[1])
+        index = dict(self._index[1])
         for name, target in self._objects.items():
-            if name not in found:
-                found[name] = inspected(name, self.kind, target, self._facts[name])
-        return found
+            if name not in index:
+                index[name] = inspected(name, self.kind, target, self._facts[name])
+        return index
 
     def _registered_twice(self, name: str, places: tuple[str, str]) -> UserError:
         return UserError(

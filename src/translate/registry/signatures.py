@@ -1,8 +1,8 @@
 """Signatures read from source text, so that listing and checking import nothing.
 
-An `Entry` holds what the source of a class or function says: name, arguments, first line of the docstring.
-Classes take the arguments of their `__init__`, of the base class if they have none of their own, and both if
-`**kwargs` is handed on to `super().__init__`; dataclasses and NamedTuples take their fields.
+An `Entry` has the name, the arguments and the first docstring line of a class or function. The arguments of a class are
+those of its ``__init__``, or of its base class if it defines none, or of both if it passes ``**kwargs`` to
+``super().__init__``. The arguments of a dataclass or NamedTuple are its fields.
 """
 
 import ast
@@ -16,7 +16,7 @@ from typing import Any
 from translate.errors import UserError
 from translate.registry import plugins
 
-# Bases that take no arguments of their own: a class without __init__ that has only these takes none either.
+# Bases without arguments: a class without __init__ that has only these bases has no arguments.
 _PLAIN_BASES = {
     "object",
     "ABC",
@@ -36,7 +36,7 @@ class Parameter:
     name: str
     annotation: str | None
     required: bool
-    default: Any = None  # the literal, or the source text of what is not a literal
+    default: Any = None  # the literal, or the source text of another expression
     is_literal: bool = True
 
     def __str__(self) -> str:
@@ -48,7 +48,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Entry:
-    """What the source says of one registered name."""
+    """The static description of a registered part."""
 
     name: str
     kind: str
@@ -57,7 +57,7 @@ class Entry:
     line: int
     summary: str  # first line of the docstring
     parameters: tuple[Parameter, ...]
-    accepts_any: bool  # takes **kwargs that cannot be followed
+    accepts_any: bool  # has **kwargs whose receiver is unknown
     is_class: bool
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -68,7 +68,7 @@ class Entry:
 
 
 def inspected(name: str, kind: str, target: Callable[..., Any], facts: Mapping[str, Any]) -> Entry:
-    """Return the entry of a live class or function, as `inspect` sees it."""
+    """Return the entry of a live class or function, by `inspect`."""
     parameters, accepts_any = [], False
     for p in inspect.signature(target).parameters.values():
         if p.kind is p.VAR_KEYWORD:
@@ -99,20 +99,20 @@ def inspected(name: str, kind: str, target: Callable[..., Any], facts: Mapping[s
 
 
 def described(path: str) -> Entry | None:
-    """Return what the source says of the class or function at an import path; None if it is not found.
+    """Return the entry of the class or function at an import path, read from its source; None without a definition.
 
-    Nothing is imported. Follows `from x import y` within the package, as `torch.optim.Adam` needs.
+    Nothing is imported. ``from x import y`` is followed within the package, which `torch.optim.Adam` needs.
     """
     module, _, name = path.rpartition(".")
-    found = _find_definition(name, module, depth=5) if module else None
-    if found is None:
+    definition = _find_definition(name, module, depth=5) if module else None
+    if definition is None:
         return None
-    node, source = found
+    node, source = definition
     return _described(node, source, name=path, kind="import path", facts={})
 
 
 def misses(path: str) -> bool:
-    """Tell whether an import path certainly names nothing, as its package's source says."""
+    """Return whether the source of a package proves that an import path does not exist."""
     module, _, name = path.rpartition(".")
     if plugins.locate(module.partition(".")[0]) is None:
         return module.partition(".")[0] not in sys.builtin_module_names
@@ -140,7 +140,7 @@ def defined_at(target: Callable[..., Any]) -> str:
 @dataclass(frozen=True)
 class _Source:
     module: str
-    package: str  # what relative imports start from
+    package: str  # the base of relative imports
     tree: ast.Module
 
 
@@ -172,7 +172,7 @@ def _files(package: str) -> Iterator[tuple[Path, str]]:
 
 
 def registered(package: str, kind: str, variable: str) -> Iterator[Entry]:
-    """Yield what `@VARIABLE.register(name, ...)` names in a package or module; imports none of it."""
+    """Yield the parts that ``@VARIABLE.register(name, ...)`` registers in a package or module, without importing it."""
     for path, module in _files(package):
         if ".register(" not in path.read_text(encoding="utf-8"):  # much cheaper than parsing
             continue
@@ -278,7 +278,7 @@ def _parameter(name: str, annotation: ast.expr | None, default: ast.expr | None)
 
 
 def _super_call(init: ast.FunctionDef) -> ast.Call | None:
-    """Return the call super().__init__(..., **kwargs) that hands on what `init` does not name."""
+    """Return the call super().__init__(..., **kwargs) that passes on other arguments of ``init``; None without it."""
     assert init.args.kwarg is not None
     for call in (n for n in ast.walk(init) if isinstance(n, ast.Call)):
         if ast.unparse(call.func) == "super().__init__" and any(
@@ -308,19 +308,21 @@ def _record_parameters(node: ast.ClassDef) -> Iterator[Parameter]:
 
 
 def _inherited(node: ast.ClassDef, source: _Source) -> tuple[tuple[Parameter, ...], bool]:
-    """Return the signature of the first base; with a base that cannot be found here, anything is accepted."""
+    """Return the signature of the first base; a base without a known definition accepts any argument."""
     bases = [base.value if isinstance(base, ast.Subscript) else base for base in node.bases]
     for base in bases:
         if _last_name(base) in _PLAIN_BASES or _last_name(base) == "NamedTuple":
             continue
-        found = _find_class(base, source) if isinstance(base, ast.Name) else None
-        return _signature(*found) if found else ((), True)
+        definition = _find_class(base, source) if isinstance(base, ast.Name) else None
+        return _signature(*definition) if definition else ((), True)
     return (), False
 
 
 def _find_class(base: ast.Name, source: _Source) -> tuple[ast.ClassDef, _Source] | None:
-    found = _find_in(base.id, source, depth=5)
-    return (found[0], found[1]) if found and isinstance(found[0], ast.ClassDef) else None
+    definition = _find_in(base.id, source, depth=5)
+    if definition is None or not isinstance(definition[0], ast.ClassDef):
+        return None
+    return definition[0], definition[1]
 
 
 _Definition = tuple[ast.ClassDef | ast.FunctionDef, _Source]
@@ -333,7 +335,7 @@ def _find_definition(name: str, module: str, depth: int) -> _Definition | None:
 
 
 def _find_in(name: str, source: _Source, depth: int) -> _Definition | None:
-    """Return the definition of a name of a module; follow imports from its own top-level package and from ours."""
+    """Return the definition of a name in a module; follow imports from its package and from `translate`."""
     for node in _top_level(source.tree.body):
         if not isinstance(node, ast.ClassDef | ast.FunctionDef) or node.name != name:
             continue
