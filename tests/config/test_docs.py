@@ -17,7 +17,7 @@ from translate.config.command_line import parse as parse_line
 from translate.config.compose import load
 from translate.config.experiments import header
 from translate.registry import plugins
-from translate.sweeps.grid import _foreseen
+from translate.sweeps.grid import _known_runs
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
@@ -105,7 +105,7 @@ def test_quoted_command_is_good(document: str, line: str, small: list[str], caps
         assert not arguments.overrides
         return
     line = parse_line([word for word in arguments.overrides if not word.startswith("resume=runs/")])
-    runs = _foreseen(line) if line.flags.multirun else [([], line.overrides)]
+    runs = _known_runs(line) if line.flags.multirun else [([], line.overrides)]
     assert runs
     for of_hydra, overrides in runs:
         load([*of_hydra, *overrides], scan=False)  # the data of the examples is not here

@@ -53,11 +53,11 @@ def test_other_words_or_another_configuration_are_another_sweep(place: Place) ->
     first = place.sweep()
     refused = place.call(*command, "seed=4", f"hydra.sweep.dir={first}")
     assert refused.returncode == 2
-    assert "holds the runs of another command" in refused.stderr
+    assert "contains the runs of another command" in refused.stderr
     assert "finished before" not in place.call(*command, "seed=4").stdout
     (folder / "a.yaml").write_text("data:\n  batch_size: 8\n")
     answer = place.call(*command, "seed=3")
-    assert "the configuration has changed since: beginning a new sweep" in answer.stdout
+    assert "the configuration has changed: starting a new sweep" in answer.stdout
     assert len(list(first.parent.iterdir())) == 3
 
 
@@ -68,11 +68,11 @@ def test_a_stopped_sweep_goes_on(place: Place, number: int) -> None:
     until(lambda: any(place.path.rglob("waiting")))
     busy = place.call(*command)
     assert busy.returncode == 2
-    assert "another process works on this sweep" in busy.stderr
+    assert "another process executes this sweep" in busy.stderr
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 128 + number, err
-    assert "2 runs: 1 stopped, 1 not begun" in out
+    assert "2 runs: 1 stopped, 1 not started" in out
     assert place.states() == ["stopped"]
     again = place.call(*command)
     assert again.returncode == 0, again.stderr

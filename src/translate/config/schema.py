@@ -45,9 +45,7 @@ class DataConfig:
     cache: str | None  # folder of decoded images; null: decode at every use
     max_bad_fraction: float  # largest tolerated fraction of unreadable files
     num_domains: int | None = None  # read from the data
-    label_sets: list[dict[str, Any]] | None = (
-        None  # read from the data: {kind: attributes or classes, names} of each data set
-    )
+    label_sets: list[dict[str, Any]] | None = None  # read from the data: {kind: attributes or classes, names} per set
     num_labels: int | None = None  # read from the data: the number of names in all label sets
     epoch_size: int | None = None  # read from the data: the number of images of the largest domain
     arguments: dict[str, Any] = field(default_factory=dict)  # of the DATASETS entry

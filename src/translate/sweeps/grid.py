@@ -1,8 +1,8 @@
 """Sweeps (``-m``): the runs of a command line, checked in advance and executed through Hydra.
 
-Every run is composed and checked before the first begins, and no folder is made for a wrong configuration. The runs are
-planned here and executed as processes of their own by the launcher. The same command, given again, continues the same
-sweep (see `translate.sweeps.jobs`). Sweepers, launchers, --cfg and --info are Hydra's.
+All runs are composed and checked before the first starts, and no folder is created for a wrong configuration. This
+module plans the runs, and the launcher executes each in its own process. Repeating the command continues the sweep (see
+`translate.sweeps.jobs`). Hydra provides sweepers, launchers, --cfg and --info.
 """
 
 import os
@@ -49,9 +49,9 @@ INTERRUPTED = 130
 
 
 def launch(line: CommandLine) -> int:
-    """Run the sweep of a command line, or one of Hydra's printouts; return the worst exit code.
+    """Execute the sweep of a command line, or a flag of Hydra such as --cfg; return the worst exit code.
 
-    ConfigError with the problems of all runs, before anything is run or written.
+    Raises ConfigError with the problems of all runs before a run starts and before a file is written.
     """
     runs = _Runs(line)
     if not line.flags.multirun:
@@ -59,14 +59,14 @@ def launch(line: CommandLine) -> int:
         return 0
     if resumes_folder(line):
         raise UserError(
-            "a sweep cannot resume a single run folder", key="resume", fix="leave out -m, or write resume=auto"
+            "a sweep cannot resume a single run folder", key="resume", fix="remove -m, or write resume=auto"
         )
-    runs.check_all(_foreseen(line))
+    runs.check_all(_known_runs(line))
     return runs.sweep()
 
 
 class _Runs:
-    """The runs of one command line: checked in advance where they can be foreseen, executed by Hydra."""
+    """The runs of a command line: checked in advance if their values are known, and executed through Hydra."""
 
     def __init__(self, line: CommandLine) -> None:
         self.line = line
@@ -74,10 +74,10 @@ class _Runs:
         self.checked: dict[tuple[str, ...], RunConfig] = {}
         self.place: Path | None = None  # the folder of the sweep
         self.planned: list[jobs.Job] = []
-        self.mistakes: list[UserError] = []
+        self.errors: list[UserError] = []  # of runs whose values a sweeper chose
 
     def check_all(self, runs: list[tuple[list[str], list[str]]]) -> None:
-        """Compose and check each (Hydra's overrides, own overrides); raise one ConfigError for all."""
+        """Compose and check runs, pairs (Hydra's overrides, own overrides); ConfigError with the problems of all."""
         where: list[tuple[Problem, list[str]]] = []  # a problem may hold a list, so it cannot be a key
         for of_hydra, overrides in runs:
             try:
@@ -98,7 +98,7 @@ class _Runs:
         """Let Hydra execute a command line."""
         register_resolvers()
         join_search_path()
-        for launcher in LAUNCHER_CLASSES:  # Hydra's own scan does not see into an editable installation
+        for launcher in LAUNCHER_CLASSES:  # Hydra does not scan an editable installation
             Plugins.instance().register(launcher)
         main = hydra.main(config_path=str(shipped("conf")), config_name=ROOT, version_base=VERSION_BASE)(self.task)
         with _as_command_line(words):
@@ -107,30 +107,31 @@ class _Runs:
             except HydraProblem as error:
                 raise ConfigError([explain(error)]) from error
 
-    def _raise_mistakes(self) -> None:
-        if len(self.mistakes) == 1:
-            raise self.mistakes[0]
-        if self.mistakes:
-            raise ConfigError([problem for mistake in self.mistakes for problem in mistake.problems])
+    def _raise_errors(self) -> None:
+        if len(self.errors) == 1:
+            raise self.errors[0]
+        if self.errors:
+            raise ConfigError([problem for error in self.errors for problem in error.problems])
 
     def task(self, tree: DictConfig) -> "int | jobs.Job | None":
-        """Plan one run that Hydra has composed.
+        """Return the job of a run that Hydra has composed, None for a finished run.
 
-        Our launchers execute the plans of a sweep. Any other launcher of Hydra's has brought us where the job must run.
+        Our launchers execute the jobs later. Other launchers of Hydra call this method where the job must run, so it
+        executes the job and returns the exit code.
         """
         context = HydraConfig.get()
         overrides = tuple(str(override) for override in context.overrides.task)
         try:
             config = self.checked.get(overrides)
-            if config is None:  # a sweeper has just chosen its values
+            if config is None:  # a sweeper chose the values
                 rename_in_tree(tree)
                 fill_name(tree, context.runtime.choices)
                 prepared = finish(tree)
                 assert prepared is not None
                 config = prepared.config
             planned = self._plan(config, context, overrides)
-        except UserError as mistake:
-            self.mistakes.append(mistake)
+        except UserError as error:
+            self.errors.append(error)
             return None
         ours = str(context.launcher.get("_target_")).startswith(LAUNCHERS)
         return planned if planned is None or ours else jobs.execute(planned, tell=print)
@@ -148,20 +149,22 @@ class _Runs:
         before = jobs.command_of(self.place)
         if before not in (None, command):
             raise UserError(
-                f"{self.place} holds the runs of another command ({' '.join(before or [])})",
+                f"{self.place} contains the runs of another command ({' '.join(before or [])})",
                 key="hydra.sweep.dir",
-                fix="name a new folder",
+                fix="choose a new folder",
             )
         jobs.begin(self.place, command)
         with jobs.claimed(self.place):
             jobs.say(self.place, f"{'sweep' if before is None else 'continuing the sweep'}: {self.place}")
             self.hand_to_hydra([*self.line.words, f"hydra.sweep.dir={in_quotes(self.place)}"])
             records = jobs.records(self.place)
-            planned = {job.number for job in self.planned} or set(records)  # a launcher of Hydra's may plan elsewhere
+            planned = {job.number for job in self.planned} or set(
+                records
+            )  # a launcher of Hydra may plan in other processes
             mine = [record for number, record in records.items() if number in planned]
             for line in jobs.summary(mine, len(planned)):
                 jobs.say(self.place, line)
-        self._raise_mistakes()
+        self._raise_errors()
         return max([INTERRUPTED if len(mine) < len(planned) else 0, *(record.code or 0 for record in mine)])
 
     def _new_place(self) -> Path:
@@ -169,7 +172,7 @@ class _Runs:
         return new_folder((os.path.commonpath(names) if names else "") or "sweeps", "_sweep")
 
     def _begun(self, command: list[str]) -> Path | None:
-        """Return the newest sweep of the same command whose runs still have the configuration of the command."""
+        """Return the newest sweep of the same command and configuration, None without one."""
         for place in sorted(self._new_place().parent.glob("*_sweep*"), reverse=True):
             if jobs.command_of(place) != command:
                 continue
@@ -177,15 +180,13 @@ class _Runs:
                 saved = RunFolder(record.folder).config_file
                 config = self.checked.get(tuple(record.overrides))
                 if config is not None and saved.is_file() and not same_experiment(config, read_yaml(saved)):
-                    print(
-                        f"{place} has the same command, but the configuration has changed since: beginning a new sweep"
-                    )
+                    print(f"{place} has the same command, but the configuration has changed: starting a new sweep")
                     return None
             return place
         return None
 
     def _plan(self, config: RunConfig, context: HydraConf, overrides: tuple[str, ...]) -> "jobs.Job | None":
-        """Return the job of a run of the sweep; None, and a record, if it is finished."""
+        """Return the job of a run; for a finished run, write its record and return None."""
         assert self.place is not None
         folder = Path(os.path.relpath(context.runtime.output_dir))
         elsewhere = unfinished(config) if config.resume == "auto" else None
@@ -208,8 +209,8 @@ class _Runs:
         return None
 
 
-def _foreseen(line: CommandLine) -> list[tuple[list[str], list[str]]]:
-    """Return (Hydra's overrides, own overrides) of each run; none if a sweeper chooses the values later."""
+def _known_runs(line: CommandLine) -> list[tuple[list[str], list[str]]]:
+    """Return (Hydra's overrides, own overrides) of each run; [] if a sweeper chooses the values later."""
     register_resolvers()
     join_search_path(line.config_dir)
     loader = ConfigLoaderImpl(create_config_search_path(str(shipped("conf"))))
@@ -224,17 +225,17 @@ def _foreseen(line: CommandLine) -> list[tuple[list[str], list[str]]]:
             return []
         runs = [run for batch in BasicSweeper.split_arguments(own, None) for run in batch]
     except HydraException:
-        return [([], line.overrides)]  # composing says what is wrong
+        return [([], line.overrides)]  # composing reports the problem
     return [([str(override.input_line) for override in of_hydra], list(run)) for run in runs]
 
 
 def _places(word: str) -> bool:
-    """Return whether an override says only where and how runs are executed, not which."""
+    """Return whether an override concerns the execution of runs only, not their configuration."""
     return word.lstrip("+~").startswith(("hydra/launcher", "hydra.launcher.", "hydra.sweep.dir="))
 
 
 def _with_runs(problem: Problem, where: list[str], total: int) -> Problem:
-    """Return a problem that names the run in which it occurs, unless it occurs in all."""
+    """Return the problem with the name of its run, unless the problem occurs in all runs."""
     if total == 1 or len(where) == total:
         return problem
     more = f" and {len(where) - 1} more" if len(where) > 1 else ""
@@ -243,7 +244,7 @@ def _with_runs(problem: Problem, where: list[str], total: int) -> Problem:
 
 @contextmanager
 def _as_command_line(words: Sequence[str]) -> Iterator[None]:
-    """Let Hydra read ``words``, and raise errors instead of printing them."""
+    """Set the command line that Hydra reads to ``words``, and let Hydra raise errors instead of printing them."""
     argv, full = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
     sys.argv = [argv[0], *words]
     os.environ["HYDRA_FULL_ERROR"] = "1"

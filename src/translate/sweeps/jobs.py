@@ -1,11 +1,11 @@
-"""Runs as processes of their own, and the folder of a sweep that remembers what became of them.
+"""Jobs: runs in their own processes, and the folder of a sweep with their records.
 
-A job is a command line of `python -m translate` that may be given again at any time: it names its folder and says
-`resume=auto`, so that it begins, goes on, or has nothing left to do. A job has its own process because several runs
-in one would share memory, CUDA contexts and the environment of distributed training; a crash takes nothing with it.
+A job is a command line of ``python -m translate`` that can be repeated at any time. It names its folder and has
+``resume=auto``, so it starts or continues its run, or ends at once if the run is finished. Several runs in one process
+would share memory, CUDA contexts and the environment of distributed training, and a crash would end all of them.
 
-The folder of a sweep holds sweep.json (the command), log.txt, and for each job jobs/<number>.json (its state) and
-jobs/<number>.txt (what it printed).
+The folder of a sweep contains sweep.json (the command), log.txt, and for each job jobs/<number>.json (its record) and
+jobs/<number>.txt (its output).
 """
 
 import json
@@ -28,15 +28,15 @@ from translate.errors import UserError
 from translate.files import atomic_write
 
 PROGRAM = (sys.executable, "-m", "translate")
-POLL = 0.2  # seconds between two looks at a process
+POLL = 0.2  # seconds between two polls of a process
 STOPPED = (signal.SIGINT, signal.SIGTERM)
 
-# On a cluster this process was started by srun, but the processes of its own run are not: Lightning must start them.
+# Under srun, Lightning would expect srun to start the processes of a run as well; a job must start them by itself.
 NOT_STARTED_BY_SRUN = {"SLURM_JOB_NAME": "bash"}
 
 
 class Process:
-    """A command line of this program, running; what it prints goes to a file and to `tell`, line by line."""
+    """A running command line of this program; its output is written to a file and passed to ``tell`` line by line."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Process:
         environment: Mapping[str, str] | None = None,
         tell: Callable[[str], None] | None = None,
     ) -> None:
-        """Start it. It has a session of its own: Ctrl-C at the terminal reaches us alone, and we pass it on once."""
+        """Start the process in a new session, so that Ctrl-C reaches only the parent, which forwards it once."""
         output.parent.mkdir(parents=True, exist_ok=True)
         self._signalled = False
         self._process = subprocess.Popen(
@@ -71,21 +71,21 @@ class Process:
                     tell(line.rstrip("\n"))
 
     def poll(self) -> int | None:
-        """Return the exit code as a shell gives it (128 + n after signal n), None while it runs."""
+        """Return the exit code as in a shell (128 + n after signal n), None while the process runs."""
         code = self._process.poll()
         if code is None:
             return None
-        self._copying.join(timeout=10)  # a process of its own that outlives it may hold the pipe
+        self._copying.join(timeout=10)  # a child that is still alive may hold the pipe
         return 128 - code if code < 0 else code
 
     def wait(self) -> int:
-        """Wait for the end and return the exit code; what interrupts the waiting is for the caller."""
+        """Wait for the end of the process and return the exit code; KeyboardInterrupt is left to the caller."""
         while (code := self.poll()) is None:
             time.sleep(POLL)
         return code
 
     def stop(self, number: int = signal.SIGTERM) -> None:
-        """Ask it to write a checkpoint and end; asked again, end it and all that it started."""
+        """Let the process write a checkpoint and end; the second call kills it and its children."""
         if self._process.poll() is not None:
             return
         if self._signalled:
@@ -100,10 +100,10 @@ class Process:
 
 @dataclass(frozen=True)
 class Job:
-    """A run of a sweep: its number, what it was asked for, its folder, and the command line that brings it there."""
+    """A run of a sweep: its number, its own overrides, its folder, and its command line."""
 
     number: int
-    label: str  # the overrides that tell it from the other runs
+    label: str  # the overrides in which it differs from the other runs
     overrides: tuple[str, ...]
     folder: Path
     words: tuple[str, ...]
@@ -111,13 +111,13 @@ class Job:
 
     @property
     def output(self) -> Path:
-        """Return the file of all that the job printed."""
+        """Return the file of the job's output."""
         return self.sweep / "jobs" / f"{self.number}.txt"
 
 
 @dataclass
 class Record:
-    """What became of a job: `state` is running, finished, skipped, stopped or failed."""
+    """The outcome of a job. ``state`` is running, finished, skipped, stopped or failed."""
 
     number: int
     label: str
@@ -127,7 +127,7 @@ class Record:
     code: int | None = None
     seconds: float = 0.0
     host: str = field(default_factory=socket.gethostname)
-    last_line: str = ""  # that it printed, if it failed
+    last_line: str = ""  # of the output of a failed job
 
     @classmethod
     def of(cls, job: Job, state: str, **facts: Any) -> "Record":
@@ -141,10 +141,10 @@ def execute(
     tell: Callable[[str], None] | None = None,
     start: Callable[..., Process] = Process,
 ) -> int:
-    """Run a job to its end, keep its record, and return its exit code; `start` is called as `Process` is.
+    """Run a job to its end, write its record, and return its exit code. ``start`` replaces `Process`.
 
-    SIGTERM and Ctrl-C are passed on to the job, which ends with a checkpoint: so this may itself be the work of a
-    process on another machine.
+    SIGTERM and Ctrl-C are forwarded to the job, which writes a checkpoint and ends. So a cluster can run this function
+    on another machine.
     """
     record = Record.of(job, "running")
     keep(job.sweep, record)
@@ -166,7 +166,7 @@ def execute(
 
 
 def state_of(code: int) -> str:
-    """Return the state in words of an exit code.
+    """Return the state of an exit code.
 
     >>> [state_of(code) for code in (0, 1, 130, 143)]
     ['finished', 'failed', 'stopped', 'stopped']
@@ -178,7 +178,7 @@ def state_of(code: int) -> str:
 
 @contextmanager
 def _passed_on(process: Process) -> Iterator[None]:
-    """Pass SIGTERM on; outside the main thread signals belong to others, who call `stop`."""
+    """Forward SIGTERM in the main thread; another thread receives no signals, and its owner calls `stop`."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -190,7 +190,7 @@ def _passed_on(process: Process) -> Iterator[None]:
 
 
 def last_line(path: Path) -> str:
-    """Return the last line of a file that says anything; "" without any."""
+    """Return the last line of a file that is not blank; "" without one."""
     if not path.is_file():
         return ""
     with open(path, "rb") as file:
@@ -203,19 +203,19 @@ def last_line(path: Path) -> str:
 
 
 def keep(sweep: Path, record: Record) -> None:
-    """Write a job's record, whole or not at all."""
+    """Write the record of a job atomically."""
     path = sweep / "jobs" / f"{record.number}.json"
     atomic_write(path, json.dumps(asdict(record), indent=2) + "\n")
 
 
 def records(sweep: Path) -> dict[int, Record]:
     """Return the records of a sweep by number."""
-    found = (_read(path) for path in (sweep / "jobs").glob("*.json"))
-    return {entry["number"]: Record(**entry) for entry in sorted(found, key=lambda entry: entry["number"])}
+    entries = (_read(path) for path in (sweep / "jobs").glob("*.json"))
+    return {entry["number"]: Record(**entry) for entry in sorted(entries, key=lambda entry: entry["number"])}
 
 
 def begin(sweep: Path, command: Sequence[str]) -> None:
-    """Make the folder of a sweep, if it is not there, and write down its command."""
+    """Create the folder of a sweep and write its command, unless both exist."""
     sweep.mkdir(parents=True, exist_ok=True)
     if not (sweep / "sweep.json").is_file():
         record = {"command": list(command), "begun": time.strftime("%Y-%m-%d %H:%M:%S")}
@@ -223,49 +223,50 @@ def begin(sweep: Path, command: Sequence[str]) -> None:
 
 
 def command_of(sweep: Path) -> list[str] | None:
-    """Return the command that a folder's sweep began with; None if the folder holds none."""
+    """Return the command of the sweep in a folder; None if the folder contains no sweep."""
     path = sweep / "sweep.json"
     return list(_read(path)["command"]) if path.is_file() else None
 
 
 def _read(path: Path) -> dict[str, Any]:
-    found = json.loads(path.read_text(encoding="utf-8"))
-    assert isinstance(found, dict)
-    return found
+    entry = json.loads(path.read_text(encoding="utf-8"))
+    assert isinstance(entry, dict)
+    return entry
 
 
 @contextmanager
 def claimed(sweep: Path) -> Iterator[None]:
-    """Hold a sweep for this process; UserError if another one works on it."""
+    """Lock a sweep for this process; UserError if another process holds the lock."""
     try:
         with FileLock(sweep / ".lock", timeout=0):
             yield
     except Timeout as error:
         raise UserError(
-            f"{sweep}: another process works on this sweep; wait for it, stop it, or begin another by "
-            "hydra.sweep.dir=FOLDER"
+            "another process executes this sweep",
+            key=str(sweep),
+            fix="wait for the process, stop it, or write hydra.sweep.dir=FOLDER for a new sweep",
         ) from error
 
 
 def say(sweep: Path, sentence: str) -> None:
-    """Print a sentence and put it into the log of the sweep."""
+    """Print a sentence and append it to the log of the sweep."""
     print(sentence, flush=True)
     with open(sweep / "log.txt", "a", encoding="utf-8") as file:
         file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {sentence}\n")
 
 
 def forget(job: Job) -> None:
-    """Remove the record of an earlier attempt at a job: what is on record is of this one."""
+    """Remove the record of an earlier attempt at a job."""
     (job.sweep / "jobs" / f"{job.number}.json").unlink(missing_ok=True)
 
 
-def summary(found: Sequence[Record], num_planned: int) -> list[str]:
+def summary(entries: Sequence[Record], num_planned: int) -> list[str]:
     """Return the summary of a sweep: the number of runs in each state, and each run that did not finish."""
     words = {"finished": "finished", "skipped": "finished before", "stopped": "stopped", "failed": "failed"}
-    count = {word: sum(record.state == state for record in found) for state, word in words.items()}
-    count["not begun"] = num_planned - len(found)
+    count = {word: sum(record.state == state for record in entries) for state, word in words.items()}
+    count["not started"] = num_planned - len(entries)
     lines = [f"{num_planned} runs: {', '.join(f'{number} {words}' for words, number in count.items() if number)}"]
-    for record in found:
+    for record in entries:
         if record.state in ("failed", "stopped"):
             why = f": {record.last_line}" if record.last_line else ""
             lines.append(f"  run {record.number} ({record.label}) {record.state}, exit code {record.code}{why}")

@@ -1,8 +1,8 @@
-"""Where the runs of a sweep are executed: processes of this machine, a SLURM cluster, or a Ray cluster.
+"""Launchers: execute the runs of a sweep in processes of this machine, on a SLURM cluster, or on a Ray cluster.
 
-Hydra takes launchers from packages below `hydra_plugins` only. What a job is, when it is finished and how it is
-recorded is said elsewhere (`translate.sweeps.jobs`, `translate.sweeps.grid`); a launcher decides where it runs.
-Options and their meaning stand in conf/hydra/launcher.
+Hydra accepts launchers only from packages below `hydra_plugins`. A launcher decides the place of a job.
+`translate.sweeps.jobs` and `translate.sweeps.grid` define jobs, their ends and their records. conf/hydra/launcher
+documents the options.
 """
 
 import os
@@ -21,27 +21,27 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
-if TYPE_CHECKING:  # other applications of Hydra meet this module too: it loads nothing of ours before it is used
+if TYPE_CHECKING:  # other Hydra applications import this module too, so it imports our modules at use
     from translate.sweeps.jobs import Job, Process
 
-POLL = 0.2  # seconds between two looks at what runs
+POLL = 0.2  # seconds between two polls of running jobs
 
 
 class JobLauncher(Launcher):
-    """Plans every job in this process, in order, then executes the ones that are not finished.
+    """Plan every job in this process, in order, then execute the unfinished ones.
 
-    The task function is expected to plan: it returns a job, or None where nothing is to do.
+    The task function must plan: it returns a job, or None for a finished run.
     """
 
     def __init__(self) -> None:
-        self.stopping: int | None = None  # the signal that asks the sweep to end
+        self.stopping: int | None = None  # the signal that ended the sweep
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Keep what Hydra gives."""
+        """Store the arguments of Hydra."""
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Plan and execute a batch of jobs; a job that fails is on record, and the others go on."""
+        """Plan and execute jobs; a failed job has a record and does not stop the others."""
         setup_globals()
         Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
         plans = [self._plan(overrides, initial_job_idx + k) for k, overrides in enumerate(job_overrides)]
@@ -64,7 +64,7 @@ class JobLauncher(Launcher):
         )
 
     def _execute(self, jobs: "list[Job]") -> None:
-        """Execute jobs; SIGINT and SIGTERM ask those that run to end, and no more are begun."""
+        """Execute jobs; after SIGINT or SIGTERM, end running jobs and start no more."""
 
         def ask(number: int, frame: FrameType | None) -> None:
             self.stopping = number
@@ -79,25 +79,25 @@ class JobLauncher(Launcher):
 
     @abstractmethod
     def execute(self, jobs: "list[Job]") -> None:
-        """Execute jobs to their ends, each with its record."""
+        """Execute jobs to their ends and write their records."""
 
     @abstractmethod
     def stop(self, number: int) -> None:
-        """Begin no more jobs and ask those that run to end with a checkpoint."""
+        """Start no more jobs, and let running jobs write a checkpoint and end."""
 
     def lost(self, job: "Job", why: str) -> None:
-        """Put on record that a job ended where nobody could write its record."""
+        """Write the record of a job whose process could not write it."""
         from translate.sweeps.jobs import Record, keep, records
 
-        found = records(job.sweep).get(job.number)
-        if found is None or found.state == "running":
+        record = records(job.sweep).get(job.number)
+        if record is None or record.state == "running":
             state = "stopped" if self.stopping is not None else "failed"
             code = 128 + self.stopping if self.stopping is not None else 1
             keep(job.sweep, Record.of(job, state, code=code, last_line=why))
 
 
 class Processes(JobLauncher):
-    """Runs `n_jobs` jobs at once on this machine, each with a share of its GPUs."""
+    """Run ``n_jobs`` concurrent jobs on this machine, each on one of the given GPUs."""
 
     def __init__(self, n_jobs: int = 1, gpus: Sequence[int | str] | None = None) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ class Processes(JobLauncher):
         self._running: list[Process] = []
 
     def execute(self, jobs: "list[Job]") -> None:
-        """Execute jobs in a pool of threads; with several at once their lines carry the number of the run."""
+        """Execute jobs in a pool of threads; lines of concurrent jobs begin with the number of the run."""
         places: queue.Queue[dict[str, str]] = queue.Queue()
         for k in range(self.num_jobs):
             places.put({"CUDA_VISIBLE_DEVICES": self.gpus[k % len(self.gpus)]} if self.gpus else {})
@@ -120,7 +120,7 @@ class Processes(JobLauncher):
         def start(*arguments: Any) -> Process:
             process = Process(*arguments)
             self._running.append(process)
-            if self.stopping is not None:  # asked to end while it was being made
+            if self.stopping is not None:  # a signal came while the process started
                 process.stop(self.stopping)
             return process
 
@@ -129,19 +129,19 @@ class Processes(JobLauncher):
             if self.stopping is None:
                 print(f"\nrun {job.number}: {job.label}", flush=True)
                 execute(job, place, _teller(job.number if self.num_jobs > 1 else None), start)
-        except Exception as error:  # no process could be made
+        except Exception as error:  # the process could not start
             self.lost(job, f"{type(error).__name__}: {error}")
         finally:
             places.put(place)
 
     def stop(self, number: int) -> None:
-        """Pass the signal on to all that run."""
+        """Forward the signal to all running jobs."""
         for process in self._running:
             process.stop(number)
 
 
 class Slurm(JobLauncher):
-    """Submits jobs by submitit, finished ones excepted; `cluster: local` runs them here, to try things out."""
+    """Submit unfinished jobs by submitit; ``cluster: local`` runs them on this machine, for tests."""
 
     def __init__(self, cluster: str | None = None, max_num_timeout: int = 3, **parameters: Any) -> None:
         super().__init__()
@@ -184,13 +184,13 @@ class Slurm(JobLauncher):
 
 
 class Requeued:
-    """`translate.sweeps.jobs.execute` for submitit: a job that loses its place is submitted again and goes on."""
+    """`translate.sweeps.jobs.execute` for submitit: a preempted job is submitted again and continues its run."""
 
     def __init__(self) -> None:
         self._process: Any = None
 
     def __call__(self, job: "Job") -> int:
-        """Run a job to its end."""
+        """Run a job to its end and return its exit code."""
         from translate.sweeps.jobs import Process, execute
 
         def start(*arguments: Any) -> Process:
@@ -200,7 +200,7 @@ class Requeued:
         return execute(job, start=start)
 
     def checkpoint(self, job: "Job") -> Any:
-        """End the job with a checkpoint and return what is submitted again: the same job, which finds it by itself."""
+        """End the job with a checkpoint and return the same job for submission; it resumes from the checkpoint."""
         submitit = _required("submitit", "slurm")
         if self._process is not None:
             self._process.stop()
@@ -209,7 +209,7 @@ class Requeued:
 
 
 class Ray(JobLauncher):
-    """Runs jobs as tasks of a Ray cluster: the one at `address`, else a new one on this machine."""
+    """Run jobs as tasks of the Ray cluster at ``address``, or of a new one on this machine."""
 
     def __init__(
         self,
@@ -223,7 +223,7 @@ class Ray(JobLauncher):
         self._references: list[Any] = []
 
     def execute(self, jobs: "list[Job]") -> None:
-        """Hand all jobs to Ray, which runs as many at once as it has room for, and wait."""
+        """Submit all jobs to Ray, which limits concurrency by resources, and wait."""
         ray = _required("ray", "ray")
         here = Path.cwd()
         ray.init(address=self.address, **{"log_to_driver": False, "include_dashboard": None, **self.init})
@@ -242,14 +242,14 @@ class Ray(JobLauncher):
             ray.shutdown()
 
     def stop(self, number: int) -> None:
-        """Interrupt the tasks; each passes it on to its job."""
+        """Interrupt the tasks; each forwards the signal to its job."""
         ray = _required("ray", "ray")
         for reference in self._references:
             ray.cancel(reference)
 
 
 def _on_a_worker(job: "Job", place: Path) -> int:
-    """Run a job in the folder that the sweep was started in, which all machines share."""
+    """Run a job in the working directory of the sweep, which all machines share."""
     from translate.sweeps.jobs import execute
 
     os.chdir(place)
@@ -257,7 +257,7 @@ def _on_a_worker(job: "Job", place: Path) -> int:
 
 
 def _required(module: str, extra: str) -> Any:
-    """Return an optional module; UserError with what to install."""
+    """Return an optional module; UserError with the command that installs it."""
     import importlib
 
     from translate.errors import UserError
@@ -266,18 +266,20 @@ def _required(module: str, extra: str) -> Any:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise UserError(
-            f"hydra/launcher: this needs {module}; install it by pip install 'translate-gan[{extra}]'"
+            f"the package {module} is not installed",
+            key="hydra/launcher",
+            fix=f"pip install 'translate-gan[{extra}]'",
         ) from error
 
 
 def _wait(futures: "Sequence[Future[None]]") -> None:
-    """Wait in short steps: only between them does Python run signal handlers."""
+    """Wait in short steps, since Python runs signal handlers only between them."""
     while not all(future.done() for future in futures):
         time.sleep(POLL)
 
 
 def _teller(number: int | None) -> Callable[[str], None]:
-    """Return what prints a job's line, after its number if there is one."""
+    """Return a function that prints a line, after the number of the job if given."""
     head = "" if number is None else f"[{number}] "
     return lambda line: print(f"{head}{line}", flush=True)
 
