@@ -128,7 +128,7 @@ def config_page() -> str:
             f"{', '.join(_order())}, then the values on the command line. Where two say different things, the later "
             "one counts. The whole is then checked, and every problem is said at once. `python -m translate show` "
             "prints the result. The parts are explained in [concepts.md](concepts.md).",
-            "`???` is a value that you must give, `null` switches a feature off. No key is optional by absence.",
+            "`???` marks a required value, `null` switches a feature off. No key is optional by absence.",
             "## The root",
             _table(("key", "type", "as shipped", "what it is"), list(_root_rows())),
             *_group_sections(),

@@ -219,7 +219,7 @@ def test_an_image_size_that_the_network_cannot_take(capsys: Out) -> None:
 
 
 def test_a_root_must_be_given(capsys: Out) -> None:
-    assert "data.root: you must give this" in refused(capsys, "data=folder")
+    assert "data.root: the value is missing" in refused(capsys, "data=folder")
 
 
 def test_a_folder_that_is_not_empty_is_not_written_into(capsys: Out, tmp_path: Path) -> None:

@@ -192,7 +192,7 @@ BAD_IMPORTS: list[tuple[tuple[str, ...], str]] = [
         ("weights=ours.safetensors", "to=new", "data=critters", "data.domains=[cat,fox]"),
         "expected 2, the value of data.num_domains",
     ),
-    (("weights=ours.safetensors", "to=new", "data=folder"), "data.root: you must give this"),
+    (("weights=ours.safetensors", "to=new", "data=folder"), "data.root: the value is missing"),
 ]
 
 

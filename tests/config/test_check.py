@@ -62,7 +62,7 @@ MISTAKES = [
     ("checkpoint_every=-1", "checkpoint_every: found -1"),
     ("name=../x", "name: found '../x', expected a plain name"),
     ("seed=${sed}", "seed: Interpolation key 'sed' not found"),
-    ("seed=???", "seed: you must give this; expected a whole number. Fix: write seed=..."),
+    ("seed=???", "seed: the value is missing; expected a whole number. Fix: write seed=..."),
     ("data.image_size=48", "data.image_size: found 48, expected a power of two of at least 32 for the network discriminator. Fix: use 32 or 64"),
     ("data.image_size=10000000000000", "a power of two of at least 32 for the network discriminator. Fix: use 8192"),
     ("data.image_size=16", "of at least 32 for the network discriminator. Fix: use 32"),

@@ -32,7 +32,7 @@ def problems(*overrides: str) -> list[str]:
         return [
             str(problem)
             for problem in error.problems
-            if problem.what != "you must give this" and not problem.fix.startswith("choose them by data.domains=")
+            if problem.what != "the value is missing" and not problem.fix.startswith("choose them by data.domains=")
         ]
     return []
 

@@ -45,7 +45,7 @@ def test_facts_of_all_parts_reach_the_networks() -> None:
         (f"{GOOD}, b: {{}}", "data.parts.b: the key 'name' is missing. Known: "),
         (f"{GOOD}, b: {{name: critterz}}", "data.parts.b.name: unknown data set 'critterz'. Did you mean 'critters'?"),
         (f"{GOOD}, b: {{name: folder}}", "data.parts.b.root: the data set 'folder' needs this key; expected a text"),
-        (f"{GOOD}, b: {{name: folder, root: ???}}", "data.parts.b.root: you must give this; expected a text. Fix: write data.parts.b.root=..."),
+        (f"{GOOD}, b: {{name: folder, root: ???}}", "data.parts.b.root: the value is missing; expected a text. Fix: write data.parts.b.root=..."),
         (f"{GOOD}, b: {{name: folder, root: /nowhere/at/all}}", "data.parts.b.root: there is no folder /nowhere/at/all"),
         (f"{GOOD}, b: {{name: critters, num_image: 3}}", "data.parts.b.num_image: the data set 'critters' has no argument 'num_image'. Did you mean 'num_images'?"),
         (f"{GOOD}, b: {{name: critters, num_images: few}}", "data.parts.b.num_images: found 'few', expected a whole number"),

@@ -86,7 +86,7 @@ def coerced(value: Any, annotation: str | None, path: str, problems: Problems) -
     """Return a value in the form that an annotation (None: any) asks for; UNKNOWN, and a problem, if it has none."""
     if isinstance(value, str) and value == MISSING:
         words = types.in_words(annotation) if annotation else "a value"
-        problems.append(Problem("you must give this", key=path, expected=words, fix=f"write {path}=..."))
+        problems.append(Problem("the value is missing", key=path, expected=words, fix=f"write {path}=..."))
         return UNKNOWN
     try:
         return coerce(value, annotation)

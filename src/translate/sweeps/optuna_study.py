@@ -1,8 +1,8 @@
-"""Run a search: trials as processes, pruned by what they record, remembered in a storage that several machines share.
+"""Run an Optuna study: trials are processes, pruned by their recorded terms; several machines can share the storage.
 
-A trial is a run in a folder of its own, started as `python -m translate ... folder=F resume=auto`. When the command is
-killed, the storage still says that its trials run; the next one finds that nobody works on them, and asks for the same
-values once more in the same folder, where the run goes on from its last checkpoint.
+A trial is a run in its own folder, started as ``python -m translate ... folder=F resume=auto``. If the command is
+killed, the storage still lists its trials as running. The next command detects trials without a worker and enqueues
+their values again with the same folders, so the runs continue from their last checkpoints.
 """
 
 import json
@@ -30,19 +30,19 @@ from translate.sweeps.report import FOLDER, INSTEAD_OF, WHY
 from translate.sweeps.search_space import Choice, Pruner, Range, Settings, grid, override
 from translate.tables.collect import scores_of_run
 
-POLL = 0.5  # seconds between two looks at a trial
-ALIVE_EVERY = 30.0  # seconds between two signs of life in the storage
-LOST_AFTER = 300.0  # seconds without one
+POLL = 0.5  # seconds between two polls of a trial
+HEARTBEAT_INTERVAL = 30.0  # seconds between two heartbeats in the storage
+HEARTBEAT_TIMEOUT = 300.0  # seconds without a heartbeat after which a trial is lost
 
-SAID, WORKER, ALIVE = "settings", "worker", "alive"
-"""Names of what is noted in the storage beside Optuna's own, with those of `report`."""
+SETTINGS, WORKER, HEARTBEAT = "settings", "worker", "alive"
+"""User attributes in the storage, beside those of `report`."""
 
 
 class StudyRunner:
-    """One search: `run` works on it until it is done or a signal comes."""
+    """Execute the trials of one study: `run` ends after the last trial, or after a signal."""
 
     def __init__(self, settings: Settings, overrides: list[str], flags: list[str], num_iterations: int) -> None:
-        """Take the settings, the overrides and flags of every trial, and the length of a whole one."""
+        """Take the settings, the overrides and flags of every trial, and the iterations of a complete trial."""
         assert settings.name is not None
         self.settings, self.flags = settings, flags
         self.overrides = [*settings.overrides, *overrides]
@@ -54,7 +54,7 @@ class StudyRunner:
         self.stopping: int | None = None
         self._asking = threading.Lock()
         self._processes: list[jobs.Process] = []
-        self._broken: list[BaseException] = []
+        self._errors: list[BaseException] = []  # of worker threads
 
     @property
     def storage(self) -> str:
@@ -79,37 +79,37 @@ class StudyRunner:
                 key=f"sweep.storage={self.storage}",
                 fix=f"pip install {error.name}",
             ) from error
-        except Exception as error:  # of whatever data base it is
+        except Exception as error:  # each database has its own types
             what = f"the storage cannot be used ({first_line(error)})"
             raise UserError(what, key=f"sweep.storage={self.storage}") from error
-        asked = {
+        definition = {
             "objectives": settings.objectives,
             "space": {key: asdict(parameter) for key, parameter in settings.space.items()},
             "overrides": self.overrides,
         }
-        asked = json.loads(json.dumps(asked))
-        before = study.user_attrs.get(SAID)
+        definition = json.loads(json.dumps(definition))
+        before = study.user_attrs.get(SETTINGS)
         if before is None:
-            study.set_user_attr(SAID, asked)
+            study.set_user_attr(SETTINGS, definition)
             if settings.sampler == "grid":
                 for values in grid(settings):
                     study.enqueue_trial(values, skip_if_exists=True)
-        elif before != asked:
-            key = next(key for key in asked if asked[key] != before.get(key))
+        elif before != definition:
+            key = next(key for key in definition if definition[key] != before.get(key))
             raise UserError(
-                f"the study {settings.name!r} in {self.storage} began with other {key}",
+                f"the study {settings.name!r} in {self.storage} has other {key}",
                 key="sweep.name",
                 fix="write sweep.name=NAME for a new study",
             )
         return study
 
-    # --- the whole ------------------------------------------------------------------------------------------
+    # --- the study ------------------------------------------------------------------------------------------
 
     def run(self) -> int:
-        """Work until the study has its trials; return 0, 1 if no trial came to its end, or 128 + n by signal n."""
+        """Run trials until the study is complete; return 0, 1 if no trial finished, or 128 + n after signal n."""
         print(f"study {self.study.study_name} in {self.storage}", flush=True)
-        self._put_back_lost()
-        before = {number: signal.signal(number, self._ask_to_end) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._requeue_lost()
+        before = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
         workers = [
             threading.Thread(target=self._work, args=(self._environment(k),), daemon=True)
             for k in range(self.settings.n_jobs)
@@ -118,20 +118,20 @@ class StudyRunner:
             for worker in workers:
                 worker.start()
             while any(worker.is_alive() for worker in workers):
-                time.sleep(POLL)  # between two naps Python runs signal handlers
+                time.sleep(POLL)  # Python runs signal handlers between two waits
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-        if self._broken:
-            raise self._broken[0]
+        if self._errors:
+            raise self._errors[0]
         for line in report.write(self.study, self.folder, list(self.settings.objectives)):
             print(line, flush=True)
         if self.stopping is not None:
-            print("stopped; the same command goes on", flush=True)
+            print("stopped; repeat the command to continue", flush=True)
             return 128 + self.stopping
         return 0 if self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)) else 1
 
-    def _ask_to_end(self, number: int, frame: FrameType | None) -> None:
+    def _stop(self, number: int, frame: FrameType | None) -> None:
         self.stopping = number
         for process in self._processes:
             process.stop(number)
@@ -144,38 +144,37 @@ class StudyRunner:
         try:
             while (trial := self._next()) is not None:
                 self._execute(trial, environment)
-        except BaseException as error:  # of the storage; a thread cannot raise to anybody
-            self._broken.append(error)
-            self._ask_to_end(signal.SIGTERM, None)
+        except BaseException as error:  # of the storage; `run` raises it in the main thread
+            self._errors.append(error)
+            self._stop(signal.SIGTERM, None)
 
     def _next(self) -> optuna.Trial | None:
-        """Return the next trial, None when there are enough or a signal has come."""
+        """Return the next trial, None if the study is complete or a signal has come."""
         with self._asking:
             if self.stopping is not None or self._count() >= self.settings.num_trials:
                 return None
             trial = self.study.ask(self.space)
             trial.set_user_attr(WORKER, f"{socket.gethostname()}:{os.getpid()}")
-            trial.set_user_attr(ALIVE, time.time())
+            trial.set_user_attr(HEARTBEAT, time.time())
             if FOLDER not in trial.user_attrs:
                 trial.set_user_attr(FOLDER, str(self.folder / f"{trial.number:04d}"))
             return trial
 
     def _count(self) -> int:
-        """Return how many trials have begun, each counted once however often it was put back."""
+        """Return the number of started trials; a requeued trial counts once."""
         return sum(trial.state != TrialState.WAITING for trial in report.trials(self.study))
 
-    # --- trials that were lost ------------------------------------------------------------------------------
+    # --- lost trials ------------------------------------------------------------------------------
 
-    def _put_back_lost(self) -> None:
+    def _requeue_lost(self) -> None:
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if _is_lost(trial):
-                print(
-                    f"trial {trial.number} was left by {trial.user_attrs.get(WORKER, 'nobody')}: it goes on", flush=True
-                )
-                self._put_back(trial)
+                worker = trial.user_attrs.get(WORKER, "unknown")
+                print(f"trial {trial.number} has lost its worker {worker}: it continues here", flush=True)
+                self._requeue(trial)
 
-    def _put_back(self, trial: FrozenTrial | optuna.Trial) -> None:
-        """End a trial that nobody works on, and ask for its values once more, in its folder."""
+    def _requeue(self, trial: FrozenTrial | optuna.Trial) -> None:
+        """End a trial without a worker, and enqueue its values with its folder."""
         try:
             self.study.tell(trial.number, state=TrialState.FAIL)
         except (ValueError, optuna.exceptions.UpdateFinishedTrialError):  # another machine was faster
@@ -194,7 +193,7 @@ class StudyRunner:
         output = self.folder / "trials" / f"{trial.number:04d}.txt"
         process = jobs.Process(words, output, environment)
         self._processes.append(process)
-        if self.stopping is not None:  # asked to end while it was being made
+        if self.stopping is not None:  # a signal came while the process started
             process.stop(self.stopping)
         pruned = self._watch(trial, process, folder)
         code = process.wait()
@@ -203,7 +202,7 @@ class StudyRunner:
             self.study.tell(trial, state=TrialState.PRUNED)
             outcome = "pruned"
         elif code and self.stopping is not None:
-            self._put_back(trial)
+            self._requeue(trial)
             return
         else:
             outcome = self._tell(trial, folder, code, output)
@@ -212,22 +211,22 @@ class StudyRunner:
             report.write_table(self.study, self.folder, list(self.settings.objectives))
 
     def _watch(self, trial: optuna.Trial, process: jobs.Process, folder: Path) -> bool:
-        """Report what the run records until it ends; return whether it was pruned."""
+        """Report the recorded terms of a run until it ends; return whether it was pruned."""
         lines = JsonlTail(RunFolder(folder).metrics)
-        signs, pruned = time.monotonic(), False
+        heartbeat, pruned = time.monotonic(), False
         while process.poll() is None:
-            if time.monotonic() - signs > ALIVE_EVERY:
-                signs = time.monotonic()
-                trial.set_user_attr(ALIVE, time.time())
+            if time.monotonic() - heartbeat > HEARTBEAT_INTERVAL:
+                heartbeat = time.monotonic()
+                trial.set_user_attr(HEARTBEAT, time.time())
             if self._report(trial, lines) and not pruned and self.stopping is None and trial.should_prune():
                 pruned = True
                 process.stop(signal.SIGTERM)
             time.sleep(POLL)
-        self._report(trial, lines)  # what came since: later trials are compared with all of it
+        self._report(trial, lines)  # the last records, since later trials are compared with all records
         return pruned
 
     def _report(self, trial: optuna.Trial, lines: JsonlTail) -> bool:
-        """Pass new values of the pruner's figure on to the study; return whether there are any."""
+        """Report new values of the pruner's term to the study; return whether there are any."""
         pruner = self.settings.pruner
         if pruner is None:
             return False
@@ -238,7 +237,7 @@ class StudyRunner:
         return bool(values)
 
     def _tell(self, trial: optuna.Trial, folder: Path, code: int, output: Path) -> str:
-        """Tell the study what a trial came to, and return it in words."""
+        """Report the outcome of a trial to the study, and return a description of it."""
         try:
             if code:
                 raise UserError(f"exit code {code}: {jobs.last_line(output)} ({output})")
@@ -248,13 +247,13 @@ class StudyRunner:
             self.study.tell(trial, state=TrialState.FAIL)
             return f"failed: {error}"
         self.study.tell(trial, values)
-        figures = zip(self.settings.objectives, values, strict=True)
-        return "finished: " + "; ".join(f"{name} {value:.5g}" for name, value in figures)
+        scores = zip(self.settings.objectives, values, strict=True)
+        return "finished: " + "; ".join(f"{name} {value:.5g}" for name, value in scores)
 
 
 def _is_lost(trial: FrozenTrial) -> bool:
-    """Tell whether nobody works on a running trial: its worker has long been silent, or is gone from this machine."""
-    if time.time() - float(trial.user_attrs.get(ALIVE, 0)) > LOST_AFTER:
+    """Return whether a running trial has no worker: its heartbeat stopped, or its process on this machine is gone."""
+    if time.time() - float(trial.user_attrs.get(HEARTBEAT, 0)) > HEARTBEAT_TIMEOUT:
         return True
     host, _, process = str(trial.user_attrs.get(WORKER, ":")).rpartition(":")
     if host != socket.gethostname() or not process.isdigit():
@@ -263,9 +262,9 @@ def _is_lost(trial: FrozenTrial) -> bool:
         os.kill(int(process), 0)
     except ProcessLookupError:
         return True
-    except PermissionError:  # somebody else's, so it lives
+    except PermissionError:  # the process of another user exists
         return False
-    return int(process) == os.getpid()  # ours now, of another process before
+    return int(process) == os.getpid()  # this new process has the number of the former worker
 
 
 def objective(folder: Path, name: str) -> float:
@@ -297,7 +296,7 @@ def objective(folder: Path, name: str) -> float:
 
 
 def distribution(parameter: Choice | Range) -> BaseDistribution:
-    """Return Optuna's form of a parameter."""
+    """Return the Optuna distribution of a parameter."""
     if isinstance(parameter, Choice):
         return CategoricalDistribution(parameter.values)
     if parameter.whole:
@@ -307,11 +306,13 @@ def distribution(parameter: Choice | Range) -> BaseDistribution:
 
 
 def _sampler(settings: Settings) -> optuna.samplers.BaseSampler:
-    seed = settings.seed + os.getpid() if settings.storage else settings.seed  # of several machines, each its own
+    seed = (
+        settings.seed + os.getpid() if settings.storage else settings.seed
+    )  # machines that share a study need different seeds
     make: dict[str, Callable[[], optuna.samplers.BaseSampler]] = {
         "tpe": lambda: optuna.samplers.TPESampler(seed=seed, constant_liar=True),
         "random": lambda: optuna.samplers.RandomSampler(seed=seed),
-        "grid": lambda: optuna.samplers.RandomSampler(seed=seed),  # all combinations wait in the study
+        "grid": lambda: optuna.samplers.RandomSampler(seed=seed),  # the study has enqueued all combinations
         "nsga2": lambda: optuna.samplers.NSGAIISampler(seed=seed),
     }
     return make[settings.sampler]()

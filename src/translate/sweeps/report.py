@@ -1,4 +1,4 @@
-"""What came out of a search: a table of its trials, the best ones, and plots."""
+"""The results of a study: a table of its trials, the best trials, and plots."""
 
 import csv
 import io
@@ -14,14 +14,14 @@ from optuna.trial import FrozenTrial, TrialState
 from translate.files import atomic_write
 
 FOLDER, WHY, INSTEAD_OF = "folder", "why", "instead of"
-"""Names of what is noted of a trial: its run folder, why it failed, the number of the one that it takes up again."""
+"""User attributes of a trial: its run folder, the reason of its failure, the number of the trial that it continues."""
 
 
 def trials(study: optuna.Study) -> list[FrozenTrial]:
-    """Return the trials of a study without those that were left and taken up again by another."""
-    found = study.get_trials(deepcopy=False)
-    left = {trial.user_attrs.get(INSTEAD_OF) for trial in found}
-    return [trial for trial in found if trial.number not in left]
+    """Return the trials of a study without those that a requeued trial continues."""
+    every = study.get_trials(deepcopy=False)
+    continued = {trial.user_attrs.get(INSTEAD_OF) for trial in every}
+    return [trial for trial in every if trial.number not in continued]
 
 
 def write(study: optuna.Study, folder: Path, objectives: Sequence[str]) -> list[str]:
@@ -42,13 +42,13 @@ def write(study: optuna.Study, folder: Path, objectives: Sequence[str]) -> list[
 
 
 def write_table(study: optuna.Study, folder: Path, objectives: Sequence[str]) -> None:
-    """Write trials.csv: a line a trial."""
-    found = trials(study)
-    keys = list(dict.fromkeys(key for trial in found for key in trial.params))
+    """Write trials.csv, with one line per trial."""
+    every = trials(study)
+    keys = list(dict.fromkeys(key for trial in every for key in trial.params))
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["trial", "state", *objectives, *keys, "folder", "why"])
-    for trial in found:
+    for trial in every:
         complete = trial.state == TrialState.COMPLETE
         values: list[Any] = list(trial.values) if complete else [""] * len(objectives)
         notes = [trial.user_attrs.get(FOLDER, ""), trial.user_attrs.get(WHY, "")]
@@ -71,7 +71,7 @@ def markdown(chosen: Sequence[FrozenTrial], objectives: Sequence[str]) -> str:
 
 
 def draw(study: optuna.Study, folder: Path, objectives: Sequence[str]) -> list[str]:
-    """Write the plots that the trials allow; return the files' names."""
+    """Write the possible plots; return the names of the files."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,15 +1,15 @@
-"""What a search is made of: objectives, search space, sampler, pruner; read from YAML and checked as a whole.
+"""The settings of a search: objectives, search space, sampler, pruner; read from YAML and checked as a whole.
 
     objectives: {"domain accuracy, latent": maximize}
     overrides: [model=stargan_v2_small, iterations=2000]       # of every trial
     space:
       model.optimizers.generator.lr: {low: 1.0e-5, high: 1.0e-3, log: true}
-      data.batch_size: [8, 16, 32]                             # one of these
-      model.latent_size: {low: 4, high: 16, step: 4}           # whole numbers, as both ends are
+      data.batch_size: [8, 16, 32]                             # one of these values
+      model.latent_size: {low: 4, high: 16, step: 4}           # whole numbers, since both bounds are
     pruner: {name: median, by: generator/latent/style, direction: minimize}
 
-An objective is a figure that the run measures when it ends ("clean/FID, latent" where two protocols give one of that
-name), or a term of metrics.jsonl (the mean of the last tenth of its records).
+An objective is a score at the end of the run ("clean/FID, latent" where two protocols have a score of that name), or a
+term of metrics.jsonl (the mean of the last tenth of its records).
 """
 
 import itertools
@@ -33,7 +33,7 @@ PRUNERS = ("median", "hyperband")
 
 @dataclass(frozen=True)
 class Choice:
-    """One of some values."""
+    """A value from a list."""
 
     values: tuple[Value, ...]
 
@@ -48,7 +48,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Range:
-    """A number from `low` to `high`, both included; whole if both are whole numbers."""
+    """A number from ``low`` to ``high``, both included; a whole number if both bounds are whole."""
 
     low: float
     high: float
@@ -57,7 +57,7 @@ class Range:
 
     @property
     def whole(self) -> bool:
-        """Tell whether the numbers are whole."""
+        """Return whether the numbers are whole."""
         return isinstance(self.low, int) and isinstance(self.high, int)
 
     def ends(self) -> tuple[Value, ...]:
@@ -65,51 +65,51 @@ class Range:
         return (self.low, self.high)
 
     def grid(self) -> tuple[Value, ...]:
-        """Return all values; UserError if they cannot be counted."""
+        """Return all values; UserError for a continuous range."""
         step = self.step or (1 if self.whole and not self.log else None)
         if step is None:
-            raise UserError("a grid needs values or a step")
+            raise UserError("a grid needs a list of values or a step")
         return tuple(self.low + k * step for k in range(math.floor((self.high - self.low) / step + 1e-9) + 1))
 
 
 @dataclass(frozen=True)
 class Pruner:
-    """When a trial is given up: its term compared with those of the trials before, at the same iteration."""
+    """The criterion that ends a trial: its term, compared with earlier trials at the same iteration."""
 
     name: str  # median: worse than the median; hyperband: successive halving in several brackets
     by: str  # a term of metrics.jsonl
     direction: str
-    num_startup: int = 5  # median: so many trials are left alone at first
-    warmup: int = 0  # median: before this iteration none is given up
-    min_iterations: int = 1  # hyperband: the shortest trial
-    reduction: int = 3  # hyperband: one of so many goes on
+    num_startup: int = 5  # median: number of first trials that are not pruned
+    warmup: int = 0  # median: no trial is pruned before this iteration
+    min_iterations: int = 1  # hyperband: iterations of the shortest trial
+    reduction: int = 3  # hyperband: one of this many trials continues
 
 
 @dataclass(frozen=True)
 class Settings:
-    """A search. Everything but `objectives` and `space` may be said on the command line as sweep.KEY=VALUE."""
+    """A search. The command line can set all keys except ``objectives`` and ``space``, by sweep.KEY=VALUE."""
 
-    objectives: dict[str, str]  # figure or term -> minimize or maximize; several: a Pareto front
+    objectives: dict[str, str]  # score or term -> minimize or maximize; several: a Pareto front
     space: dict[str, Choice | Range]  # key of the configuration -> its values
     overrides: list[str] = field(default_factory=list)  # of every trial
     sampler: str = "tpe"
     pruner: Pruner | None = None
-    num_trials: int = 20  # of the whole study, on whatever machines
-    n_jobs: int = 1  # trials at once, of this command
-    gpus: list[int | str] | None = None  # null: every trial sees all; [0,1]: those that run at once see one each
-    storage: str | None = None  # URL of Optuna's; null: SQLite in the folder
+    num_trials: int = 20  # of the study, on all machines
+    n_jobs: int = 1  # concurrent trials of this command
+    gpus: list[int | str] | None = None  # null: every trial sees all GPUs; [0,1]: concurrent trials see one each
+    storage: str | None = None  # URL of an Optuna storage; null: SQLite in the folder
     name: str | None = None  # of the study; null: that of the file
     folder: str | None = None  # null: runs/<name>
     seed: int = 0  # of the sampler
 
 
 def shipped() -> dict[str, Path]:
-    """Return the search spaces of the package and of plug-ins by name."""
+    """Return the search files of the package and of plug-ins by name."""
     return {path.stem: path for _, folder in conf_folders() for path in sorted((folder / "sweep").glob("*.yaml"))}
 
 
 def load(named: str, changes: Mapping[str, Any]) -> Settings:
-    """Return the settings in a file, named by path or among the shipped ones, with changes `key -> value` on top.
+    """Return the settings of a search file, given by name or path, with the changes ``key -> value`` applied.
 
     Raises ConfigError with all problems.
     """
@@ -117,19 +117,21 @@ def load(named: str, changes: Mapping[str, Any]) -> Settings:
     path = known.get(named, Path(named))
     if not path.is_file():
         raise UserError(
-            "unknown search space", key="sweep", found=named, known=known, fix="name one, or a file of yours"
+            "unknown search", key="sweep", found=named, known=known, fix="write a known name, or the path of a file"
         )
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise UserError(f"the file cannot be read ({first_line(error)})", key=str(path)) from error
     if not isinstance(tree, dict):
-        raise UserError("the file holds no mapping", key=str(path), expected="the keys objectives and space")
+        raise UserError("the file is not a mapping", key=str(path), expected="the keys objectives and space")
     problems: Problems = []
     for key, value in changes.items():
         if key in ("objectives", "space") or key not in {f.name for f in fields(Settings)}:
             settable = [f.name for f in fields(Settings) if f.name not in ("objectives", "space")]
-            problems.append(Problem("the command line cannot set", key="sweep", found=key, known=tuple(settable)))
+            problems.append(
+                Problem("the command line cannot set the key", key="sweep", found=key, known=tuple(settable))
+            )
         else:
             tree[key] = value
     settings = parse(tree, problems)
@@ -145,13 +147,13 @@ def _in_file(path: Path, problem: Problem) -> Problem:
 
 
 def parse(tree: Mapping[str, Any], problems: Problems) -> Settings | None:
-    """Return the settings of a plain mapping; problems are appended, and the result is then None."""
+    """Return the settings of a plain mapping; None, with the problems appended, for an invalid mapping."""
     before = len(problems)
     known = {f.name: f for f in fields(Settings)}
     problems.extend(_unknown(str(key), known) for key in tree if key not in known)
     for key, each in known.items():
         if each.default is MISSING and each.default_factory is MISSING and not tree.get(key):
-            problems.append(Problem("you must give this key", key=key))
+            problems.append(Problem("the value is missing", key=key))
     values = {key: value for key, value in tree.items() if key in known}
     for key, check in _CHECKS.items():
         if key in values:
@@ -276,7 +278,7 @@ def _parameter(key: str, node: Any, problems: Problems) -> Choice | Range:
     numbers = [node["low"], node["high"], *([node["step"]] if node.get("step") is not None else [])]
     if any(isinstance(number, bool) or not isinstance(number, int | float) for number in numbers):
         is_word = any(isinstance(number, str) for number in numbers)
-        fix = "YAML reads 1e-5 as a word; write 1.0e-5" if is_word else ""
+        fix = "write 1.0e-5, since YAML reads 1e-5 as a word" if is_word else ""
         problems.append(Problem("low, high and step must be numbers", key=f"space.{key}", fix=fix))
         return nothing
     values = Range(node["low"], node["high"], node.get("step"), bool(node.get("log", False)))
