@@ -24,10 +24,10 @@ dots:
   about: dots to be downloaded
   licence: as you like it
   train: [model=painter, data=dots]
-  holds: [train]
-  by_hand: null
+  content: [train]
+  manual_instructions: null
   files:
-    - {{name: dots.zip, urls: ["{url}"], sha256: {sha256}, bytes: {bytes}, unpack: zip, to: .}}
+    - {{name: dots.zip, urls: ["{url}"], sha256: {sha256}, size: {size}, unpack: zip, folder: .}}
 """
 
 
@@ -57,7 +57,7 @@ def archive(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     lab = tmp_path / "lab" / "dot_lab"
     (lab / "sources").mkdir(parents=True)
     (lab / "__init__.py").touch()
-    text = SOURCE.format(url=url, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
+    text = SOURCE.format(url=url, sha256=hashlib.sha256(content).hexdigest(), size=len(content))
     (lab / "sources" / "dots.yaml").write_text(text)
     monkeypatch.syspath_prepend(str(lab.parent))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(lab.parent), os.environ.get("PYTHONPATH", "")]))
@@ -104,7 +104,7 @@ def test_help_names_everything(capsys: Out) -> None:
             ["data=market1501", "root=there"],
             "put bounding_box_train, bounding_box_test and query into there/market1501",
         ),
-        (["data=afhq", "mirror=nowhere"], "there is no such folder"),
+        (["data=afhq", "mirror=nowhere"], "the folder does not exist"),
     ],
 )
 def test_mistakes_are_one_sentence_and_leave_nothing(place: Path, capsys: Out, words: list[str], said: str) -> None:
@@ -119,7 +119,7 @@ def test_a_set_comes_and_says_how_to_train(place: Path, archive: bytes, capsys: 
     assert main(["download", *WORDS]) == 0
     said = capsys.readouterr()
     assert said.out.splitlines() == [
-        "dots is in datasets/dots: 1 files, 100 kB",
+        "dots is in datasets/dots: 1 files, 100kB",
         "licence: as you like it",
         "to train on it:",
         "  python -m translate model=painter data=dots data.root=datasets/dots",
@@ -142,14 +142,14 @@ def test_an_ended_program_goes_on(server: Server, place: Path, archive: bytes, e
         said = first.communicate(timeout=30)[1]
     if end == signal.SIGINT:
         assert first.returncode == INTERRUPTED
-        assert "the same command goes on from there\ninterrupted\n" in said
+        assert "repeat the command to continue\ninterrupted\n" in said
         assert "Traceback" not in said
     assert part.read_bytes() == archive[:60_000]
     with program(*WORDS, place=place) as second:
         out, said = second.communicate(timeout=30)
     assert second.returncode == 0, said
     assert "dots is in datasets/dots" in out
-    assert "from byte 60,000 on" in said
+    assert "from byte 60,000" in said
     assert server.requests[-1][1]["range"] == "bytes=60000-"
 
 

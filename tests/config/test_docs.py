@@ -87,7 +87,7 @@ def test_quoted_command_is_good(document: str, line: str, small: list[str], caps
     words = [word for word in words if word != name]
     arguments = parse(command(name), words)
     if name == "download":
-        assert (download.order_from(arguments) is None) == (not words)
+        assert (download.request_from(arguments) is None) == (not words)
         return
     if name in ("export", "grid", "import", "table", "video"):  # tests/cli and tests/unit/test_tables.py run them
         return

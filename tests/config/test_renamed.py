@@ -187,7 +187,7 @@ def test_a_weights_file_of_the_previous_version(tmp_path: Path, warnings: pytest
 def test_download(warnings: pytest.LogCaptureFixture) -> None:
     arguments = download.Arguments(data="horse2zebra", selection=("data.val_share=0.1",))
     with pytest.raises(UserError, match=r"data\.val_fraction=0\.1"):
-        download.order_from(arguments)
+        download.request_from(arguments)
     assert "data.val_share is now data.val_fraction" in warnings.text
 
 

@@ -9,7 +9,7 @@ import pytest
 from translate.config.compose import load
 from translate.config.search_path import groups
 from translate.data.datasets.unpaired import COLLECTIONS
-from translate.downloads.download import Order, training_command
+from translate.downloads.download import DownloadRequest
 from translate.downloads.sources import Source, read_all
 
 TRAINED = {tuple(w for w in s.train if not w.startswith("data.collection=")): s for s in read_all().values() if s.train}
@@ -17,7 +17,7 @@ TRAINED = {tuple(w for w in s.train if not w.startswith("data.collection=")): s 
 
 @pytest.mark.parametrize("source", TRAINED.values(), ids=lambda source: source.name)
 def test_training_commands_are_good(source: Source, tmp_path: Path) -> None:
-    told = training_command(Order(source, tmp_path / "it's a folder, really", None, False))
+    told = DownloadRequest(source, tmp_path / "it's a folder, really").training_command()
     assert told is not None
     words = shlex.split(told)[3:]
     assert load(words, scan=False).data.arguments["root"] == str(tmp_path / "it's a folder, really")

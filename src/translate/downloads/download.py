@@ -1,263 +1,234 @@
-"""Get one data set: fetch its archives, unpack them beside its folder, check the content, and rename it into place."""
+"""Download one data set: fetch its archives, unpack them beside its folder, check the content, rename the folder."""
 
-import contextlib
+import errno
 import json
 import os
 import re
 import shlex
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
-from filelock import FileLock, Timeout
+from filelock import AcquireReturnProxy, FileLock, Timeout
 
-from translate.downloads.fetch import PATIENCE, RetryPolicy, Unavailable, address, fetch, forget
-from translate.downloads.progress import disk, in_units, say
-from translate.downloads.sources import File, Source, find, read_all
+from translate.downloads.disk import disk_errors
+from translate.downloads.fetch import DEFAULT_RETRY_POLICY, RetryPolicy, Unavailable, fetch, remove
+from translate.downloads.progress import in_units, say
+from translate.downloads.sources import File, Source
 from translate.downloads.unpack import ArchiveError, unpack
 from translate.errors import Phrase, UserError
+from translate.files import atomic_write
 
 ROOT = "datasets"
 """The folder of all data sets, unless the user names another."""
 
 DOWNLOADS = "downloads"
-"""The folder beside a set's own for partial files, and for archives that are kept."""
+"""The folder beside that of a data set for partial files, and for archives that are kept."""
 
-_NOTE = ".download.json"  # in a set's folder, written last: its source, number of files and bytes
-
-
-@dataclass(frozen=True)
-class Order:
-    """One data set to get, and where to."""
-
-    source: Source
-    folder: Path  # of the set
-    mirror: str | None  # the address of a folder that has the files, instead of the published places
-    keep: bool  # the archives, after they are unpacked
+_RECORD = ".download.json"  # in the folder of a data set
 
 
-@dataclass(frozen=True)
-class _Note:
-    """The content of a set's folder when it was downloaded."""
+class _Record(NamedTuple):
+    """The content of the folder of a data set at the end of the download."""
 
     source: str
     files: int
     bytes: int
 
 
-def order_of(
-    selection: Mapping[str, str],
-    root: str | None = None,
-    data_root: str | None = None,
-    mirror: str | None = None,
-    keep: bool = False,
-) -> Order:
-    """Return the order of the set that ``selection`` names, as `sources.find` reads it.
+class DownloadRequest(NamedTuple):
+    """One data set to download, and its folder."""
 
-    ``root`` is the folder of all data sets, ``data_root`` that of this one.
+    source: Source
+    folder: Path
+    mirror: str | None = None  # the URL of a folder with the files, instead of their own URLs
+    keep: bool = False  # keep the archives after unpacking
+
+    def training_command(self) -> str | None:
+        """Return the shell command that trains on the data set, or None if the data set is not for training."""
+        if not self.source.train:
+            return None
+        root = str(self.folder)
+        if not re.fullmatch(r"[\w./~+-]+", root):  # quoted for Hydra
+            root = "'" + root.replace("'", "\\'") + "'"
+        return "python -m translate " + shlex.join([*self.source.train, f"data.root={root}"])
+
+    def manual_instructions(self) -> str:
+        """Return how a person gets the data set, and the command that trains on it."""
+        instructions = (self.source.manual_instructions or "").replace("{folder}", str(self.folder))
+        return ", then: ".join(filter(None, [instructions, self.training_command()]))
+
+
+def download(request: DownloadRequest, retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY) -> str:
+    """Download the data set unless it is complete; return a sentence with its folder and size.
+
+    UserError if it cannot be downloaded, if its folder has other content, or if the disk refuses.
     """
-    source = find(selection, read_all())
-    if root is not None and data_root is not None:
-        raise UserError(
-            "root, the folder of all data sets, and data.root, the folder of this one, exclude each other",
-            fix="leave one of them out",
-        )
-    folder = Path(data_root or os.path.join(root or ROOT, source.name)).expanduser()
-    if folder.name in ("", "..") or folder.is_symlink():
-        folder = folder.resolve()
-    return Order(source, folder, None if mirror is None else address(mirror), keep)
-
-
-def obtain(order: Order, patience: RetryPolicy = PATIENCE) -> str:
-    """Let a set lie whole in its folder; return a sentence about what is there now.
-
-    Raises UserError where it cannot be downloaded, where something else is in the folder, and what `fetch` raises.
-    """
-    source, folder = order.source, order.folder
+    source, folder = request.source, request.folder
     if not source.files:
-        raise UserError("a program cannot download this data set", key=f"data={source.name}", fix=_by_hand(order))
-    downloads = folder.parent / DOWNLOADS
-    if found := _there(source, folder):  # without a lock: a folder that is whole stays so, and may be read-only
-        return found
-    with disk(downloads):
+        fix = request.manual_instructions()
+        raise UserError("this data set cannot be downloaded by a program", key=f"data={source.name}", fix=fix)
+    with disk_errors(folder):
+        if complete := _complete(source, folder):  # without a lock, since the folder may be read-only
+            return complete
+        downloads = folder.parent / DOWNLOADS
         downloads.mkdir(parents=True, exist_ok=True)
-    with _locked(downloads / f"{source.name}.lock", source):
-        if found := _there(source, folder):  # by another process, meanwhile
-            return found
-        say(f"{source.name}: {source.about}; licence: {source.licence}")
-        try:
-            archives = {file: fetch(file, downloads, order.mirror, patience) for file in source.files}
-            count, size = _set_up(order, archives)
-        except KeyboardInterrupt:
-            say(f"what has come is kept in {downloads}; the same command goes on from there")
-            raise
-        except Unavailable as error:
-            if source.by_hand is None:
-                raise
-            raise UserError(str(error), fix=f"try again later, or by hand: {_by_hand(order)}") from error
-        if not order.keep:
-            for archive in archives.values():
-                with disk(archive):
-                    archive.unlink()
-    return f"{source.name} is in {folder}: {count:,} files, {in_units(size)}"
+        with _lock(downloads / f"{source.name}.lock", source.name):
+            # Another process may have downloaded it meanwhile.
+            return _complete(source, folder) or _download(request, downloads, retry_policy)
 
 
-def _set_up(order: Order, archives: Mapping[File, Path]) -> tuple[int, int]:
-    """Unpack in a folder beside the set's, look whether all is there, and let it take its name."""
-    source, folder = order.source, order.folder
-    staging = folder.with_name(f".{folder.name}.unpacking")
-    _remove(staging)  # of a process that died
-    whole = staging / "whole"
+def _download(request: DownloadRequest, downloads: Path, retry_policy: RetryPolicy) -> str:
+    source = request.source
+    say(f"{source.name}: {source.about}; licence: {source.licence}")
     try:
-        with disk(staging):
-            whole.mkdir(parents=True)
+        archives = {file: fetch(file, downloads, request.mirror, retry_policy) for file in source.files}
+        record = _install(request, archives)
+    except KeyboardInterrupt:
+        say(f"partial files are kept in {downloads}; repeat the command to continue")
+        raise
+    except Unavailable as error:
+        if source.manual_instructions is None:
+            raise
+        fix = f"{error.problem.fix}, or get the data set yourself: {request.manual_instructions()}"
+        raise UserError.of(replace(error.problem, fix=fix)) from error
+    for archive in () if request.keep else archives.values():
+        archive.unlink()
+    return f"{source.name} is in {request.folder}: {record.files:,} files, {in_units(record.bytes)}"
+
+
+def _lock(path: Path, name: str) -> AcquireReturnProxy:
+    """Let one process at a time download a data set; the lock file stays, since its removal would admit two."""
+    lock = FileLock(path)
+    try:
+        return lock.acquire(timeout=0)
+    except Timeout:
+        say(f"waiting for another process that downloads {name}")
+        return lock.acquire()
+    except NotImplementedError as error:
+        raise OSError(errno.ENOTSUP, "no locks") from error
+
+
+# --- the folder of a data set -------------------------------------------------------------------------------
+
+
+def _complete(source: Source, folder: Path) -> str | None:
+    """Return a sentence if the folder has the data set, None if it is empty; UserError for any other content."""
+    if not folder.exists():
+        return None
+    if not folder.is_dir():
+        raise UserError("this is a file, not a folder", key=str(folder), fix="remove the file or set root=DIR")
+    record = _read_record(folder / _RECORD)
+    if record is None:
+        if not any(folder.iterdir()):
+            return None
+        if source.content and all((folder / name).exists() for name in source.content):
+            return f"{source.name} is in {folder} already, not checked: no download of this program; nothing to do"
+        raise UserError(
+            "the folder has other content",
+            key=str(folder),
+            expected=", ".join(source.content) or f"the content of {source.name}",
+            fix="choose another folder by root=DIR or data.root=DIR, or remove the folder",
+        )
+    if record.source != source.name:
+        fix = "choose another folder by data.root=DIR"
+        raise UserError(f"the folder holds {record.source}", key=str(folder), fix=fix)
+    files, size = _measure(folder)
+    if (files, size) != (record.files, record.bytes):
+        raise UserError(
+            "the folder has changed since the download",
+            key=str(folder),
+            found=Phrase(f"{files:,} files with {size:,} bytes"),
+            expected=f"{record.files:,} files with {record.bytes:,} bytes",
+            fix=f"remove the folder to download {source.name} again, or train on it as it is",
+        )
+    return f"{source.name} is in {folder} already: {files:,} files, {in_units(size)}; nothing to do"
+
+
+def _read_record(path: Path) -> _Record | None:
+    try:
+        return _Record(**json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        fix = f"remove {path.parent} and download the data set again"
+        raise UserError(f"the file is damaged ({error})", key=str(path), fix=fix) from error
+
+
+def _measure(folder: Path) -> tuple[int, int]:
+    """Return the number of files below a folder and their bytes, without hidden files at its top."""
+    sizes = [
+        os.lstat(os.path.join(place, name)).st_size
+        for place, _, names in os.walk(folder)
+        for name in names
+        if place != str(folder) or not name.startswith(".")
+    ]
+    return len(sizes), sum(sizes)
+
+
+# --- unpacking ----------------------------------------------------------------------------------------------
+
+
+def _install(request: DownloadRequest, archives: Mapping[File, Path]) -> _Record:
+    """Unpack the archives into a folder beside that of the data set, check the content, and rename the folder."""
+    source, folder = request.source, request.folder
+    staging = folder.with_name(f".{folder.name}.unpacking")
+    _remove_folder(staging)  # of a process that was killed
+    complete = staging / "complete"
+    try:
+        complete.mkdir(parents=True)
         for number, (file, archive) in enumerate(archives.items()):
-            content = _content(file, archive, staging / str(number), source.holds)
-            _merge(content, whole / file.to, file)
-        missing = [name for name in source.holds if not (whole / name).exists()]
-        if missing:
-            found = ", ".join(sorted(path.name for path in whole.iterdir())[:8]) or "nothing"
-            kept = ", ".join(map(str, archives.values()))
-            raise UserError(
-                "the archive has other content; its publisher may have changed it",
-                key=str(kept),
-                found=Phrase(found),
-                expected=", ".join(source.holds),
-                fix="unpack it by hand, or remove it and download it again",
-            )
-        count, size = _measure(whole)
-        note = _Note(source.name, count, size)
-        with disk(folder):
-            (whole / _NOTE).write_text(json.dumps(asdict(note)), encoding="utf-8")
-            if folder.exists():
-                folder.rmdir()  # empty, as was seen
-            os.rename(whole, folder)
+            _merge(_unpacked(file, archive, staging / str(number), source), complete / file.folder, file)
+        _check_content(complete, source, archives)
+        record = _Record(source.name, *_measure(complete))
+        atomic_write(complete / _RECORD, json.dumps(record._asdict()))
+        if folder.exists():
+            folder.rmdir()  # empty: `_complete` has checked it
+        os.rename(complete, folder)
     finally:
-        _remove(staging)
-    return count, size
+        _remove_folder(staging)
+    return record
 
 
-def _content(file: File, archive: Path, scratch: Path, holds: Sequence[str]) -> Path:
-    """Unpack an archive; return the folder of what it holds, which is not that in which it was packed."""
+def _unpacked(file: File, archive: Path, scratch: Path, source: Source) -> Path:
+    """Unpack an archive into ``scratch``; return the folder of its content, without a folder that wraps it all."""
     if file.unpack == "none":
-        with disk(scratch):
-            scratch.mkdir()
-            shutil.copyfile(archive, scratch / file.name)
+        scratch.mkdir()
+        shutil.copyfile(archive, scratch / file.name)
         return scratch
     say(f"unpacking {archive}")
     try:
         unpack(archive, file.unpack, scratch)
     except ArchiveError as error:
-        forget(file, archive.parent)
-        fix = f"the archive has been removed from {archive.parent}: get it anew, or from elsewhere by mirror=DIR"
+        remove(file, archive.parent)
+        fix = "the archive has been removed: repeat the command, or name another source by mirror=DIR or mirror=URL"
         raise UserError.of(replace(error.problem, key=str(archive), fix=fix)) from error
-    found = list(scratch.iterdir())
-    packed = len(found) == 1 and found[0].is_dir() and found[0].name not in holds
-    return found[0] if packed else scratch
+    paths = list(scratch.iterdir())
+    wrapped = len(paths) == 1 and paths[0].is_dir() and paths[0].name not in source.content
+    return paths[0] if wrapped else scratch
 
 
 def _merge(content: Path, target: Path, file: File) -> None:
-    with disk(target):
-        target.mkdir(parents=True, exist_ok=True)
-        for path in sorted(content.iterdir()):
-            if (target / path.name).exists():
-                raise UserError(f"another file of the set holds {path.name} too", key=file.name)
-            os.rename(path, target / path.name)
+    target.mkdir(parents=True, exist_ok=True)
+    for path in sorted(content.iterdir()):
+        if (target / path.name).exists():
+            raise UserError(f"another file of the data set has {path.name} too", key=file.name)
+        os.rename(path, target / path.name)
 
 
-def _there(source: Source, folder: Path) -> str | None:
-    """Return a sentence if the folder holds the set, None if it is empty; UserError if it holds anything else."""
-    if not folder.exists():
-        return None
-    if not folder.is_dir():
-        raise UserError("a file is in the place of the folder", key=str(folder), fix="remove it, or set root=DIR")
-    note = _read_note(folder / _NOTE)
-    if note is not None:
-        if note.source != source.name:
-            raise UserError(
-                f"the folder holds {note.source}", key=str(folder), fix="choose another folder by data.root=DIR"
-            )
-        count, size = _measure(folder)
-        if (count, size) == (note.files, note.bytes):
-            return f"{source.name} is in {folder} already: {count:,} files, {in_units(size)}; nothing to do"
+def _check_content(folder: Path, source: Source, archives: Mapping[File, Path]) -> None:
+    if not all((folder / name).exists() for name in source.content):
         raise UserError(
-            "the folder has changed since the download",
-            key=str(folder),
-            found=Phrase(f"{count:,} files with {size:,} bytes"),
-            expected=f"{note.files:,} files with {note.bytes:,} bytes",
-            fix=f"remove the folder to download {source.name} again, or train on it as it is",
+            "the archive has other content; its authors may have changed it",
+            key=", ".join(map(str, archives.values())),
+            found=Phrase(", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"),
+            expected=", ".join(source.content),
+            fix="unpack the archive yourself, or remove it and download it again",
         )
-    if not any(folder.iterdir()):
-        return None
-    if source.holds and all((folder / name).exists() for name in source.holds):
-        return f"{source.name} is in {folder} already, put there by somebody else, so it is not checked; nothing to do"
-    raise UserError(
-        f"the folder is not empty and does not hold {', '.join(source.holds) or source.name}",
-        key=str(folder),
-        fix="choose another folder by root=DIR or data.root=DIR, or remove the folder",
-    )
 
 
-def _read_note(path: Path) -> _Note | None:
-    try:
-        note = json.loads(path.read_text(encoding="utf-8"))
-        return _Note(str(note["source"]), int(note["files"]), int(note["bytes"]))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"the file is damaged ({error})", key=str(path), fix=f"remove {path.parent} and download again"
-        ) from error
-
-
-def _measure(folder: Path) -> tuple[int, int]:
-    """Return how many files are below a folder, and their bytes, without hidden ones at its top."""
-    count = size = 0
-    for place, _, names in os.walk(folder):
-        for name in names:
-            if place != str(folder) or not name.startswith("."):
-                count += 1
-                size += os.lstat(os.path.join(place, name)).st_size
-    return count, size
-
-
-def _remove(folder: Path) -> None:
+def _remove_folder(folder: Path) -> None:
     if folder.exists():
-        with disk(folder):
-            shutil.rmtree(folder)
-
-
-@contextlib.contextmanager
-def _locked(path: Path, source: Source) -> Iterator[None]:
-    lock = FileLock(path)  # the file stays: to remove it would let two processes in
-    with disk(path):
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            say(f"another process is downloading {source.name}, waiting for it")
-            lock.acquire()
-        except NotImplementedError as error:
-            raise UserError(
-                "the folder cannot be locked", key=str(path.parent), fix="choose another folder by root=DIR"
-            ) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def training_command(order: Order) -> str | None:
-    """Return the command line that trains on the set, as typed into a shell; None where that makes no sense."""
-    if not order.source.train:
-        return None
-    place = str(order.folder)
-    if not re.fullmatch(r"[\w./~+-]+", place):  # quoted for Hydra
-        place = "'" + place.replace("'", "\\'") + "'"
-    return "python -m translate " + shlex.join([*order.source.train, f"data.root={place}"])
-
-
-def _by_hand(order: Order) -> str:
-    command = training_command(order)
-    instructions = (order.source.by_hand or "").replace("{folder}", str(order.folder))
-    return f"{instructions}, then: {command}" if command else instructions
+        shutil.rmtree(folder)

@@ -1,322 +1,300 @@
-"""Get a file from the first of several places that has it, whatever servers and connections do.
+"""Fetch a file from the first of several sources that has it, with retries and resumption.
 
-What has come is kept beside the file: `NAME.part`, with `NAME.part.json` for where it came from. A further attempt,
-in this run or a later one, asks for the rest, under the condition that the server still has the same file. A file
-gets its name only when its length and checksum agree. Where the checksum is not known, the first one is written to
-`NAME.sha256`, in the form of sha256sum, and is what later downloads are compared with.
+The bytes received so far are kept in a partial file. A later attempt, in this run or another, requests the rest on the
+condition that the server still has the same file. The file gets its name only when its length and checksum agree. If
+the checksum is not known, that of the first download is written to `NAME.sha256`, in the format of sha256sum, and later
+downloads are compared with it.
 """
 
 import functools
 import hashlib
 import http.client
 import re
-import shutil
 import ssl
 import time
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
-from email.message import Message
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from translate import __version__
-from translate.downloads.partial_file import CHUNK, Part
-from translate.downloads.progress import Progress, disk, full, in_units, say
+from translate.downloads.disk import disk_errors, require_space
+from translate.downloads.partial_file import CHUNK, PartialFile
+from translate.downloads.progress import Progress, in_units, say
 from translate.downloads.sources import File
 from translate.downloads.unpack import looks_like
-from translate.errors import UserError
+from translate.errors import Phrase, UserError
+from translate.files import atomic_write
 
-_PASSING = {408, 425, 429, 500, 502, 503, 504}
-"""Answers of a server that may be others in a moment."""
+_TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
+"""Status codes after which another attempt may succeed."""
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How long a server is waited for. One that was never reached is not waited for at all."""
+    """When an attempt is repeated. A server that was never reached is not retried."""
 
-    pauses: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 16.0)  # seconds, between attempts in a row that bring nothing new
-    longest: float = 60.0  # seconds, of what a server asks for by Retry-After
-    silence: float = 30.0  # seconds without a byte after which a connection counts as broken
+    delays: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 16.0)  # seconds; one for each attempt in a row without new bytes
+    max_retry_after: float = 60.0  # seconds; the longest Retry-After of a server that is obeyed
+    timeout: float = 30.0  # seconds without a byte after which a connection counts as broken
+
+    def delay(self, failures: int, retry_after: float) -> float:
+        """Return the seconds before the next attempt, after ``failures`` attempts in a row without new bytes."""
+        own = self.delays[max(0, failures - 1)] if self.delays else 0.0
+        return max(own, min(retry_after, self.max_retry_after))
+
+
+DEFAULT_RETRY_POLICY = RetryPolicy()
 
 
 class Unavailable(UserError):
-    """No place gives the file."""
+    """No source has the file."""
 
 
 class _Unusable(Exception):
-    """A place does not give the file; the text completes the sentence "URL ..."."""
+    """A source does not have the file; the text completes the sentence "URL ..."."""
 
 
-class _Broken(Exception):
+class _Failed(Exception):
     """An attempt failed and another may succeed; the text completes the sentence "URL ..."."""
 
-    def __init__(self, problem: str, pause: float = 0.0, reached: bool = True) -> None:
-        super().__init__(problem)
-        self.pause, self.reached = pause, reached
+    def __init__(self, reason: str, retry_after: float = 0.0, reached: bool = True) -> None:
+        super().__init__(reason)
+        self.retry_after, self.reached = retry_after, reached
 
 
-PATIENCE = RetryPolicy()
+def fetch(
+    file: File, folder: Path, mirror: str | None = None, retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY
+) -> Path:
+    """Return the path of ``file`` in ``folder``; download it unless it is there and agrees with its checksum.
 
-
-def fetch(file: File, folder: Path, mirror: str | None = None, patience: RetryPolicy = PATIENCE) -> Path:
-    """Return the path of a file in `folder`, downloaded unless it is there and agrees with what is known of it.
-
-    `mirror`, an address, is asked for the file by its name instead of the published places. Raises
-    Unavailable if no place gives the file, UserError where the disk has no room or will not be written.
+    ``mirror`` is the URL of a folder that replaces the URLs of the file. Unavailable if no source has the file,
+    UserError for a full or read-only disk.
     """
     target = folder / file.name
-    with disk(folder):
+    file = replace(file, sha256=file.sha256 or recorded_checksum(target))
+    with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    expected = file.sha256 or remembered(target)
-    if target.exists():
-        say(f"{target} is there, checking it")
-        problem = _unlike(file, expected, target, *_digest(target))
-        if problem is None:
-            return target
-        say(f"{target} {problem}; it is downloaded anew")
-        with disk(target):
+        if target.exists():
+            say(f"checking {target}")
+            with open(target, "rb") as content:
+                mismatch = _mismatch(file, target, hashlib.file_digest(content, "sha256").hexdigest())
+            if mismatch is None:
+                return target
+            say(f"{target} {mismatch}; downloading it again")
             target.unlink()
-    problems = []
-    with Part(folder / f"{file.name}.part") as part:
-        for url in file.urls if mirror is None else (f"{mirror}/{quote(file.name)}",):
-            try:
-                _from_place(url, file, expected, part, patience)
-                part.move(target)
-                break
-            except _Unusable as problem:
-                problems.append(f"{url} {problem}")
-                say(problems[-1])
-        else:
-            kept = f" ({in_units(part.size)} are kept and need not come again)" if part.size else ""
-            raise Unavailable(
-                f"download: {'; '.join(problems)}{kept}; try again later, say where else the file is by mirror=DIR or "
-                f"mirror=URL, or get {file.name} by a browser, put it into {folder} and give the same command again"
+        urls = file.urls if mirror is None else (f"{mirror}/{quote(file.name)}",)
+        with PartialFile(folder / f"{file.name}.part") as partial:
+            _from_first_source(file, partial, urls, retry_policy)
+            partial.rename(target)
+        if file.sha256 is None:
+            atomic_write(_checksum_path(target), f"{partial.checksum}  {target.name}\n")
+            say(
+                f"warning: the checksum of {file.name} is not known, so the file cannot be verified; its checksum is "
+                f"written to {_checksum_path(target)}, and later downloads are compared with it"
             )
-    if file.sha256 is None and expected is None:
-        _remember(target, part.digest.hexdigest())
-        say(
-            f"warning: the checksum of {file.name} is not known, so what came cannot be verified; "
-            f"it is written to {_note(target)}, and later downloads are compared with it"
-        )
     return target
 
 
-def forget(file: File, folder: Path) -> None:
-    """Remove a file that turned out to be of no use, and the checksum if it is only that of this file."""
-    with disk(folder):
-        (folder / file.name).unlink(missing_ok=True)
-        if file.sha256 is None:
-            _note(folder / file.name).unlink(missing_ok=True)
+def remove(file: File, folder: Path) -> None:
+    """Remove a fetched file of no use, and its recorded checksum."""
+    (folder / file.name).unlink(missing_ok=True)
+    if file.sha256 is None:
+        _checksum_path(folder / file.name).unlink(missing_ok=True)
 
 
-def remembered(target: Path) -> str | None:
-    """Return the checksum of the first download of a file, or None."""
+def recorded_checksum(target: Path) -> str | None:
+    """Return the SHA-256 of the first download of a file whose checksum is not known, or None."""
     try:
-        found = _note(target).read_text(encoding="utf-8").split()
-    except (OSError, UnicodeDecodeError):
+        checksum, *_ = _checksum_path(target).read_text(encoding="utf-8").split()
+    except (OSError, ValueError):
         return None
-    return found[0] if found and re.fullmatch(r"[0-9a-f]{64}", found[0]) else None
+    return checksum if re.fullmatch(r"[0-9a-f]{64}", checksum) else None
 
 
-def _remember(target: Path, checksum: str) -> None:
-    with disk(target):
-        _note(target).write_text(f"{checksum}  {target.name}\n", encoding="utf-8")
-
-
-def _note(target: Path) -> Path:
+def _checksum_path(target: Path) -> Path:
     return target.with_name(f"{target.name}.sha256")
 
 
-def address(mirror: str) -> str:
-    """Return the address of a mirror that the user names by that or as a folder; UserError if there is no such folder.
+def mirror_url(mirror: str) -> str:
+    """Return the URL of a mirror, which is a URL or a folder. UserError if the folder does not exist.
 
-    >>> address("https://example.org/data/")
+    >>> mirror_url("https://example.org/data/")
     'https://example.org/data'
     """
     if re.match(r"(https?|file)://", mirror):
         return mirror.rstrip("/")
-    place = Path(mirror).expanduser()
-    if not place.is_dir():
-        raise UserError(
-            "there is no such folder", key=f"mirror={mirror}", expected="a folder, or an address with https://"
-        )
-    return place.resolve().as_uri()
+    folder = Path(mirror).expanduser()
+    if not folder.is_dir():
+        raise UserError("the folder does not exist", key="mirror", found=mirror, expected="a folder or an https:// URL")
+    return folder.resolve().as_uri()
 
 
-# --- one place ----------------------------------------------------------------------------------------------
+# --- one source ---------------------------------------------------------------------------------------------
 
 
-def _from_place(url: str, file: File, expected: str | None, part: Part, patience: RetryPolicy) -> None:
-    """Let `part` become the whole file from one place, or raise _Unusable."""
-    say(f"downloading {url}" + (f", from byte {part.size:,} on" if part.size else ""))
-    part.inherited = part.size > 0
-    while True:
-        with Progress(file.name, file.bytes) as progress:
-            _persist(url, file, part, patience, progress)
-        problem = _unlike(file, expected, part.path, part.digest.hexdigest(), part.size)
-        if problem is None:
-            return
-        mixed = part.inherited
-        part.discard()
-        if not mixed:
-            raise _Unusable(problem)
-        say(f"the parts of {file.name} do not belong together; from the beginning")
-
-
-def _persist(url: str, file: File, part: Part, patience: RetryPolicy, progress: Progress) -> None:
-    """Attempt until the stream has ended, or too many attempts in a row have brought nothing new."""
-    failures, furthest, reached = 0, part.size, False
-    while True:
+def _from_first_source(file: File, partial: PartialFile, urls: tuple[str, ...], retry_policy: RetryPolicy) -> None:
+    """Complete the partial file from the first source that has it. Unavailable if none has."""
+    reasons = []
+    for url in urls:
         try:
-            _attempt(url, file, part, patience, progress)
-            return
-        except _Broken as problem:
-            reached = reached or problem.reached
-            failures = 0 if part.size > furthest else failures + 1
-            furthest = max(furthest, part.size)
-            if not reached:
-                raise _Unusable(str(problem)) from problem
-            if failures > len(patience.pauses):
-                raise _Unusable(f"{problem}, {failures} times") from problem
-            pause = max(patience.pauses[max(0, failures - 1)] if patience.pauses else 0, problem.pause)
-            say(f"{file.name}: the server {problem}; trying again in {pause:.3g} s")
-            time.sleep(pause)
+            return _from_source(url, file, partial, retry_policy)
+        except _Unusable as reason:
+            reasons.append(f"{url} {reason}")
+            say(reasons[-1])
+    kept = f" ({in_units(partial.size)} are kept)" if partial.size else ""
+    raise Unavailable(
+        "no source has the file",
+        key=file.name,
+        found=Phrase("; ".join(reasons)),
+        fix=f"repeat the command later{kept}, name another source by mirror=DIR or mirror=URL, or download "
+        f"{file.name} with a browser, put it into {partial.path.parent} and repeat the command",
+    )
 
 
-def _attempt(url: str, file: File, part: Part, patience: RetryPolicy, progress: Progress) -> None:
-    """Ask once, for what is missing, and take what comes; return when the stream has come to its end."""
-    try:
-        request = urllib.request.Request(url, headers=_headers(url, file, part))
-        response = _opener().open(request, timeout=patience.silence)
-    except urllib.error.HTTPError as answer:
-        with answer:
-            if answer.code == 416 and part.size:  # there is no rest
-                if answer.headers.get("Content-Range", "").rpartition("/")[2] == str(part.size):
-                    return
-                part.discard()
-                raise _Broken("has less than came before") from answer
-            problem = " ".join(f"answers {answer.code} {answer.reason}".split())
-            if answer.code in _PASSING:
-                raise _Broken(problem, pause=_retry_after(answer.headers, patience)) from answer
-            raise _Unusable(problem) from answer
-    except (ValueError, http.client.InvalidURL) as error:
-        raise _Unusable(f"is no address that can be asked ({error})") from error
-    except (OSError, http.client.HTTPException) as error:
-        raise _no_connection(error) from error
-    with response:
-        total = _begin(response, url, file, part)
+def _from_source(url: str, file: File, partial: PartialFile, retry_policy: RetryPolicy) -> None:
+    """Complete the partial file from one source, with retries. _Unusable if the source does not have the file."""
+    say(f"downloading {url}" + (f", from byte {partial.size:,}" if partial.size else ""))
+    partial.resumed = partial.size > 0
+    failures, furthest, reached = 0, partial.size, False
+    with Progress(file.name, file.size) as progress:
         while True:
-            progress.at(part.size, total)
             try:
-                chunk = response.read1(CHUNK)  # what is there; read would wait for the whole and lose it
+                _attempt(url, file, partial, retry_policy.timeout, progress)
+                mismatch = _mismatch(file, partial.path, partial.checksum)
+                if mismatch is None:
+                    return
+                resumed, furthest = partial.resumed, 0
+                partial.discard()
+                if not resumed:
+                    raise _Unusable(mismatch)
+                say(f"the bytes of {file.name} are of different files; starting again")
+            except _Failed as failure:
+                reached = reached or failure.reached
+                failures = 0 if partial.size > furthest else failures + 1
+                furthest = max(furthest, partial.size)
+                if not reached:
+                    raise _Unusable(str(failure)) from failure
+                if failures > len(retry_policy.delays):
+                    raise _Unusable(f"{failure}, {failures} times") from failure
+                delay = retry_policy.delay(failures, failure.retry_after)
+                say(f"{file.name}: the server {failure}; trying again in {delay:.3g} s")
+                time.sleep(delay)
+
+
+def _attempt(url: str, file: File, partial: PartialFile, timeout: float, progress: Progress) -> None:
+    """Request the missing bytes once and append them, to the end of the stream."""
+    response = _open(url, file, partial, timeout)
+    if response is None:
+        return
+    with response:
+        total = _prepare(response, url, file, partial)
+        of_total = "" if total is None else f" of {total:,}"
+        while True:
+            progress.update(partial.size, total)
+            try:
+                chunk = response.read1(CHUNK)  # the bytes at hand; read would wait for a full chunk and lose it
             except (OSError, http.client.HTTPException) as error:
-                raise _Broken(f"broke off after {part.size:,}{_of(total)} bytes ({_said(error)})") from error
+                text = f"broke off after {partial.size:,}{of_total} bytes ({_reason(error)})"
+                raise _Failed(text) from error
             if not chunk:
                 break
-            if total is not None and part.size + len(chunk) > total:
+            if total is not None and partial.size + len(chunk) > total:
                 raise _Unusable(f"sends more than {total:,} bytes")
-            part.append(chunk)
-    if total is not None and part.size < total:
-        raise _Broken(f"broke off after {part.size:,}{_of(total)} bytes")
+            partial.append(chunk)
+    if total is not None and partial.size < total:
+        raise _Failed(f"broke off after {partial.size:,}{of_total} bytes")
 
 
-def _headers(url: str, file: File, part: Part) -> dict[str, str]:
+def _open(url: str, file: File, partial: PartialFile, timeout: float) -> Any:
+    """Return the response to a request for the missing bytes, or None if no bytes are missing."""
     headers = {"User-Agent": f"translate-gan/{__version__}", "Accept-Encoding": "identity"}
-    same_place = part.notes.get("url") == url
-    condition = part.notes.get("condition") if same_place else None
-    # Bytes of another place, or without a condition, go together only if the checksum can tell that they did.
-    if part.size and (condition or file.sha256):
-        headers["Range"] = f"bytes={part.size}-"
-        if condition:
-            headers["If-Range"] = condition
-    return headers
+    headers |= partial.range_headers(url, file.sha256 is not None)
+    try:
+        return _opener().open(urllib.request.Request(url, headers=headers), timeout=timeout)
+    except urllib.error.HTTPError as answer:
+        with answer:
+            if answer.code == 416 and partial.size:  # the range starts at or behind the end
+                if answer.headers.get("Content-Range", "").rpartition("/")[2] == str(partial.size):
+                    return None
+                partial.discard()
+                raise _Failed("has fewer bytes than the partial file") from answer
+            reason = " ".join(f"answers {answer.code} {answer.reason}".split())
+            if answer.code not in _TRANSIENT:
+                raise _Unusable(reason) from answer
+            seconds = answer.headers.get("Retry-After", "")
+            raise _Failed(reason, float(seconds) if seconds.isdigit() else 0.0) from answer
+    except (ValueError, http.client.InvalidURL) as error:
+        raise _Unusable(f"is not a valid URL ({error})") from error
+    except (OSError, http.client.HTTPException) as error:
+        cause = error.reason if isinstance(error, urllib.error.URLError) else error
+        if isinstance(cause, FileNotFoundError):
+            raise _Unusable("does not exist") from error
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            raise _Unusable(f"has a certificate that cannot be verified ({cause.verify_message})") from error
+        reached = isinstance(cause, http.client.HTTPException | ConnectionResetError)  # a server closed the connection
+        raise _Failed(f"cannot be reached ({_reason(cause)})", reached=reached) from error
 
 
-def _begin(response: Any, url: str, file: File, part: Part) -> int | None:
-    """Make `part` ready for the bytes that follow; return the length of the whole file if the server names it."""
-    headers = response.headers
-    length = headers.get("Content-Length", "")
-    rest = int(length) if length.isdigit() else None
-    if response.status == 206:
-        found = re.fullmatch(r"bytes (\d+)-\d*/(\d+|\*)", headers.get("Content-Range", "").strip())
-        if found is None or int(found[1]) != part.size:
-            part.discard()
-            raise _Broken("sent another part of the file than it was asked for")
-        total = int(found[2]) if found[2] != "*" else None if rest is None else part.size + rest
-    else:
-        total = rest
-    total = file.bytes if total is None else total
-    if file.bytes is not None and total != file.bytes:
-        raise _Unusable(f"has {total:,} bytes, expected {file.bytes:,}")
-    if response.status != 206:
-        part.restart()
-    part.note(url, headers)
+def _prepare(response: Any, url: str, file: File, partial: PartialFile) -> int | None:
+    """Let the partial file end where the response starts; return the length of the whole file, or None."""
+    length = response.headers.get("Content-Length", "")
+    total = int(length) if length.isdigit() else None
+    is_range = response.status == 206
+    if is_range:
+        match = re.fullmatch(r"bytes (\d+)-\d*/(\d+|\*)", response.headers.get("Content-Range", "").strip())
+        if match is None or int(match[1]) != partial.size:
+            partial.discard()
+            raise _Failed("sent another range than the requested one")
+        if match[2] != "*":
+            total = int(match[2])
+        elif total is not None:
+            total += partial.size
+    total = file.size if total is None else total
+    if file.size is not None and total != file.size:
+        raise _Unusable(f"has {total:,} bytes, expected {file.size:,}")
+    if not is_range:
+        partial.discard()
+    partial.set_version(url, response.headers)
     if total is not None:
-        free = shutil.disk_usage(part.path.parent).free
-        if total - part.size > free:
-            raise full(part.path, total - part.size, free)
+        require_space(partial.path.parent, total - partial.size)
     return total
 
 
-def _unlike(file: File, expected: str | None, path: Path, checksum: str, size: int) -> str | None:
-    """Return how a file differs from what is known of it, as the end of a sentence, or None."""
-    if file.bytes is not None and size != file.bytes:
-        return f"has {size:,} bytes, expected {file.bytes:,}"
-    if expected is not None and checksum != expected:
-        note = _note(path.with_name(file.name))
-        hint = "" if file.sha256 else f", that of the first download (remove {note} to accept another)"
-        return f"has the sha256 {checksum}, expected {expected}{hint}"
+def _mismatch(file: File, path: Path, checksum: str) -> str | None:
+    """Return the difference of a file from its known length, checksum and kind as the end of a sentence, or None."""
+    size = path.stat().st_size
+    if file.size is not None and size != file.size:
+        return f"has {size:,} bytes, expected {file.size:,}"
     if file.sha256 is None and not looks_like(path, file.unpack):
         with open(path, "rb") as content:
-            start = content.read(16)
-        return f"is no {file.unpack} archive, it has {size:,} bytes and begins with {start!r}"
-    return None
+            return f"is not a {file.unpack} archive: it has {size:,} bytes and begins with {content.read(16)!r}"
+    if file.sha256 in (None, checksum):
+        return None
+    target = path.with_name(file.name)
+    first = f", that of the first download (remove {_checksum_path(target)} to accept another)"
+    return f"has the sha256 {checksum}, expected {file.sha256}{first if recorded_checksum(target) else ''}"
 
 
-def _digest(path: Path) -> tuple[str, int]:
-    with disk(path), open(path, "rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest(), path.stat().st_size
-
-
-def _of(total: int | None) -> str:
-    return "" if total is None else f" of {total:,}"
-
-
-def _retry_after(headers: "Message[str, str]", patience: RetryPolicy) -> float:
-    asked = headers.get("Retry-After", "")
-    return min(float(asked), patience.longest) if asked.isdigit() else 0.0
-
-
-def _no_connection(error: Exception) -> Exception:
-    """Return how an attempt ended in which no server answered."""
-    cause = error.reason if isinstance(error, urllib.error.URLError) else error
-    if isinstance(cause, FileNotFoundError):
-        return _Unusable("is not there")
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return _Unusable(f"has a certificate that cannot be trusted ({cause.verify_message})")
-    hung_up = isinstance(cause, http.client.HTTPException | ConnectionResetError)  # so there was somebody
-    return _Broken(f"cannot be reached ({_said(cause)})", reached=hung_up)
-
-
-def _said(error: object) -> str:
+def _reason(error: object) -> str:
     if isinstance(error, TimeoutError):
-        return "it is silent"
+        return "timeout"
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return " ".join(str(text).split()).lower()
 
 
-class _NoStepDown(urllib.request.HTTPRedirectHandler):
-    """Follows redirections, but not from an encrypted connection to a plain one."""
+class _EncryptedRedirects(urllib.request.HTTPRedirectHandler):
+    """Follow redirections, except from https to http."""
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
         """Return the request that follows."""
         if urlsplit(req.full_url).scheme == "https" and urlsplit(newurl).scheme != "https":
-            raise _Unusable(f"leads to {newurl}, which is not encrypted")
+            raise _Unusable(f"redirects to {newurl}, which is not encrypted")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 @functools.cache
 def _opener() -> urllib.request.OpenerDirector:
-    return urllib.request.build_opener(_NoStepDown)
+    return urllib.request.build_opener(_EncryptedRedirects)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from translate.downloads.fetch import Unavailable, fetch, forget
+from translate.downloads.fetch import Unavailable, fetch, remove
 from translate.downloads.sources import File
 from translate.errors import Phrase, UserError
 from translate.metrics.protocols import PROTOCOLS
@@ -66,8 +66,13 @@ def _fetch(known: WeightsFile, folder: Path, key: str) -> None:
             fetch(file, folder)
             if not digest_of(path).startswith(known.sha256):
                 digest = digest_of(path)
-                forget(file, folder)
-                raise Unavailable(f"the fetched file has the SHA-256 {digest} instead of {_expected(known)}")
+                remove(file, folder)
+                raise Unavailable(
+                    "the fetched file is another one",
+                    key=known.file,
+                    found=Phrase(f"the SHA-256 {digest}"),
+                    expected=_expected(known),
+                )
     except (Unavailable, OSError) as error:
         raise _missing(known, path, key) from error
 
