@@ -15,14 +15,19 @@ _OTHER_FOLDER = "choose another folder by root=DIR"
 
 @contextlib.contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn an OSError of the block into a UserError about its file, or about ``path``; for code without network."""
+    """Turn an OSError of the block into a UserError about its file, or about ``path``; for code without network.
+
+    An OSError without errno is not of the disk and passes.
+    """
     try:
         yield
     except OSError as error:
+        if error.errno is None:
+            raise
         path = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else path
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise _disk_full(path) from error
-        reason = (os.strerror(error.errno) if error.errno else str(error)).lower()
+        reason = os.strerror(error.errno).lower()
         raise UserError(f"the file system reports {reason!r}", key=str(path), fix=_OTHER_FOLDER) from error
 
 

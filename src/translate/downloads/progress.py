@@ -48,8 +48,17 @@ class Progress(contextlib.AbstractContextManager["Progress"]):
             self._bar.update(done - self._bar.n)
         elif now - self._last_line >= LINE_EVERY:
             self._last_line, elapsed = now, now - self._start
-            style = {"ncols": 0, "prefix": self.label, "unit": "B", "unit_scale": True, "initial": self._initial}
-            say(tqdm.format_meter(done, self.total, elapsed, **style))
+            shown = tqdm.format_meter(
+                done,
+                self.total,  # type: ignore[arg-type] # None is allowed
+                elapsed,
+                ncols=0,
+                prefix=self.label,
+                unit="B",
+                unit_scale=True,
+                initial=self._initial,
+            )
+            say(shown)
 
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:

@@ -66,7 +66,7 @@ def unpack(archive: Path, kind: Literal["zip", "tar"], target: Path) -> None:
             entries = _zip_entries(archive, limit, target) if kind == "zip" else _tar_entries(archive, limit)
             with Progress(f"unpacking {archive.name}", size) as progress, contextlib.closing(entries):
                 _write(entries, target, limit, progress)
-    except _DAMAGED as error:
+    except (OSError, *_DAMAGED) as error:  # gzip and bz2 raise an OSError without errno
         raise ArchiveError(f"the archive is damaged ({str(error) or type(error).__name__})") from error
     except NotImplementedError as error:  # a compression that zipfile does not know
         raise ArchiveError(f"the archive cannot be unpacked ({error})") from error
@@ -100,10 +100,9 @@ def safe_name(name: str) -> str:
 
 def _zip_entries(archive: Path, limit: int, target: Path) -> _Entries:
     with zipfile.ZipFile(archive) as zipped:
-        read, declared = 0, sum(info.file_size + _ENTRY_SIZE for info in zipped.infolist())
-        if declared > limit:
-            raise _too_large(limit, f"{declared:,} bytes")
-        require_space(target, declared)
+        read, declared = 0, _Budget(limit)
+        declared.spend(sum(info.file_size + _ENTRY_SIZE for info in zipped.infolist()))
+        require_space(target, declared.spent)
         for info in zipped.infolist():
             if info.flag_bits & 1:
                 raise ArchiveError("the archive is encrypted")
@@ -125,7 +124,7 @@ def _tar_entries(archive: Path, limit: int) -> _Entries:
         start = raw.read(6)
         raw.seek(0)
         opener = next((opener for magic, opener in _OPENERS.items() if start.startswith(magic)), None)
-        content = _Bounded(stack.enter_context(opener(raw)) if opener else raw, limit)
+        content = _BoundedReader(stack.enter_context(opener(raw)) if opener else raw, limit)
         tar = stack.enter_context(tarfile.open(fileobj=cast(IO[bytes], content), mode="r|"))  # never seeks back
         for entry in tar:
             yield entry, partial(cast(Callable[..., IO[bytes]], tar.extractfile), entry), raw.tell()
@@ -133,21 +132,30 @@ def _tar_entries(archive: Path, limit: int) -> _Entries:
             pass
 
 
-class _Bounded:
-    """Read a tar up to a limit of unpacked bytes, headers included, since tarfile reads headers of any size."""
+class _Budget:
+    """The bytes that may still be unpacked."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.spent = limit, 0
+
+    def spend(self, size: int) -> None:
+        """Count further bytes; ArchiveError beyond the limit, or for a negative size."""
+        self.spent += size
+        if size < 0 or self.spent > self.limit:
+            found, expected = Phrase(f"{self.spent:,} bytes or more"), f"at most {self.limit:,} bytes for its size"
+            raise ArchiveError("the archive is too large when unpacked", found=found, expected=expected)
+
+
+class _BoundedReader:
+    """Read a tar within a budget, headers included, since tarfile reads headers of any size."""
 
     def __init__(self, content: IO[bytes], limit: int) -> None:
-        self.content, self.limit, self.read_so_far = content, limit, 0
+        self.content, self.budget = content, _Budget(limit)
 
     def read(self, size: int) -> bytes:
-        """Return up to ``size`` bytes; EOFError for damaged content, for which gzip and bz2 raise OSError."""
-        try:
-            chunk = self.content.read(size)
-        except OSError as error:
-            raise EOFError(str(error)) if error.errno is None else error from error
-        self.read_so_far += len(chunk)
-        if self.read_so_far > self.limit:
-            raise _too_large(self.limit, "more")
+        """Return up to ``size`` bytes."""
+        chunk = self.content.read(size)
+        self.budget.spend(len(chunk))
         return chunk
 
 
@@ -155,7 +163,7 @@ def _write(entries: _Entries, target: Path, limit: int, progress: Progress) -> N
     """Write all entries below ``target``, links last; every file is created anew."""
     sizes: dict[str, int] = {}
     links: dict[str, str] = {}
-    written = 0
+    budget = _Budget(limit)
     for entry, open_content, read in entries:
         name = safe_name(entry.name)
         if not (entry.isreg() or entry.isdir() or entry.issym() or entry.islnk()):
@@ -167,7 +175,7 @@ def _write(entries: _Entries, target: Path, limit: int, progress: Progress) -> N
         elif entry.islnk():
             links[name] = safe_name(entry.linkname)
         else:
-            written = _add(written, entry.size if entry.isreg() else 0, limit)
+            budget.spend(entry.size + _ENTRY_SIZE if entry.isreg() else _ENTRY_SIZE)
             with _new(target, name) as path:
                 if entry.isdir():
                     path.mkdir(exist_ok=True)
@@ -185,17 +193,9 @@ def _write(entries: _Entries, target: Path, limit: int, progress: Progress) -> N
             raise ArchiveError(
                 "the target of a link is not a file of the archive", found=Phrase(f"{name!r} -> {end!r}")
             )
-        written = _add(written, sizes[end], limit)
+        budget.spend(sizes[end] + _ENTRY_SIZE)
         with _new(target, name) as path, open(target / end, "rb") as content, open(path, "xb") as file:
             shutil.copyfileobj(content, file, _CHUNK)
-
-
-def _add(written: int, size: int, limit: int) -> int:
-    """Return the bytes written with those of a further entry; ArchiveError beyond the limit."""
-    written += size + _ENTRY_SIZE
-    if size < 0 or written > limit:
-        raise _too_large(limit, "more")
-    return written
 
 
 @contextlib.contextmanager
@@ -206,8 +206,3 @@ def _new(target: Path, name: str) -> Generator[Path]:
         yield target / name
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         raise ArchiveError("two entries have the same path", found=name) from error
-
-
-def _too_large(limit: int, size: str) -> ArchiveError:
-    expected = f"at most {limit:,} bytes from an archive of its size"
-    return ArchiveError("the archive is too large when unpacked", found=Phrase(size), expected=expected)
