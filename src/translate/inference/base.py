@@ -24,6 +24,9 @@ class Translation:
     style_inputs: ClassVar[tuple[str, ...]] = ()
     """Inputs that determine the style, of "code" and "reference": keywords of ``__call__``."""
 
+    fixed_targets: ClassVar[Mapping[str, int]] = {}
+    """Roles of networks that translate on their own, images alone being their input, and their target domains."""
+
     latent_size: int = 0
     """The length L of a code (B, L); 0 without codes."""
 
@@ -34,9 +37,35 @@ class Translation:
         """Return the styles (B, Z) of style inputs in domains (B,), which ``__call__`` takes as ``style``."""
         raise NotImplementedError(f"{type(self).__name__} has no styles")
 
+    def network(self, role: str) -> nn.Module:
+        """Return the network of a role as it translates: in eval mode, its output for an image depends on it alone."""
+        return self.networks[role]
+
+    def path(self, style_input: str | None, num_domains: int) -> "TranslationPath":
+        """Return the whole way from images to translations as a module, for export to other runtimes."""
+        return TranslationPath(self, ("image", "target") if style_input is None else ("image", "target", style_input))
+
     def __call__(self, x: Tensor, target: Tensor, *args: Any, **style_inputs: Any) -> Tensor:
         """Return images (B, 3, H, W) translated to ``target``: domains (B,), or labels (B, K)."""
         raise NotImplementedError(f"{type(self).__name__} defines no __call__(x, target)")
+
+
+class TranslationPath(nn.Module):
+    """The way from images to translations in [-1, 1], as a module with positional ``inputs``.
+
+    The inputs are the images, the targets and keywords of the translation, by the names that an exported file has.
+    """
+
+    def __init__(self, translation: Translation, inputs: tuple[str, ...]) -> None:
+        super().__init__()
+        self.inputs = inputs
+        self.translation = translation
+        self.networks = nn.ModuleDict(translation.networks)  # so that an exporter sees the parameters
+
+    def forward(self, image: Tensor, target: Tensor, *style_inputs: Tensor) -> Tensor:
+        """Return the translations (B, 3, H, W)."""
+        keywords = dict(zip(self.inputs[2:], style_inputs, strict=True))
+        return self.translation(image, target, **keywords).clamp(-1, 1)
 
 
 def translation_of(model: str) -> type[Translation]:

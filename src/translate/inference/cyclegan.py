@@ -1,7 +1,7 @@
 """Translation by CycleGAN: one generator for each direction."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,10 +17,15 @@ class CycleGANTranslation(Translation):
     """Two generators; ``statistics`` are those of their batch norms, see `deterministic`."""
 
     roles = ("generator_ab", "generator_ba")
+    fixed_targets: ClassVar[Mapping[str, int]] = {"generator_ab": 1, "generator_ba": 0}
 
     def __init__(self, networks: Mapping[str, nn.Module], statistics: Literal["image", "running"] = "image") -> None:
         super().__init__(networks)
         self.statistics = statistics
+
+    def network(self, role: str) -> nn.Module:
+        """Return a generator without batch statistics and dropout."""
+        return deterministic(self.networks[role], self.statistics)
 
     @torch.no_grad()
     def __call__(self, x: Tensor, target: Tensor) -> Tensor:
@@ -30,11 +35,10 @@ class CycleGANTranslation(Translation):
         images of its target domain. UserError if the generator of a direction is missing.
         """
         translations = torch.empty_like(x)
-        for domain, role in ((1, "generator_ab"), (0, "generator_ba")):
+        for role, domain in self.fixed_targets.items():
             rows = target == domain
             if rows.any():
                 if role not in self.networks:  # released weights often have one direction only
                     raise UserError(f"these weights have no {role}, which translates to domain {domain}", key="target")
-                network = deterministic(self.networks[role], self.statistics)
-                translations[rows] = network(x[rows]).to(x.dtype)
+                translations[rows] = self.network(role)(x[rows]).to(x.dtype)
         return translations

@@ -53,3 +53,36 @@ def deterministic(network: nn.Module, statistics: Literal["image", "running"], n
             result.set_submodule(name, FixedDropout(module.p, seed))
             seed += 1
     return result
+
+
+class ConstantDropout(nn.Module):
+    """Dropout with a stored factor for each feature, for features of one size."""
+
+    factors: Tensor
+
+    def __init__(self, factors: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("factors", factors)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return features (B, C, H, W) times the factors (C, H, W)."""
+        return x * self.factors
+
+
+@torch.no_grad()
+def with_constant_dropout(network: nn.Module, x: Tensor) -> nn.Module:
+    """Replace every `FixedDropout` by its factors for images of the size of ``x``, in place; return the network."""
+    shapes: dict[str, torch.Size] = {}
+    hooks = []
+    for name, module in network.named_modules():
+        if isinstance(module, FixedDropout):
+            note = lambda module, inputs, name=name: shapes.update({name: inputs[0].shape})  # noqa: E731
+            hooks.append(module.register_forward_pre_hook(note))
+    if hooks:
+        network(x)
+    for hook in hooks:
+        hook.remove()
+    for name, shape in shapes.items():
+        factors = network.get_submodule(name)(torch.ones((1, *shape[1:]), device=x.device, dtype=x.dtype))[0]
+        network.set_submodule(name, ConstantDropout(factors))
+    return network

@@ -1,7 +1,7 @@
 """Translation by pix2pix: from the first domain to the second."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ class Pix2PixTranslation(Translation):
     """One generator; for ``statistics`` of batch norms and ``noise`` of dropout see `deterministic`."""
 
     roles = ("generator",)
+    fixed_targets: ClassVar[Mapping[str, int]] = {"generator": 1}
 
     def __init__(
         self, networks: Mapping[str, nn.Module], statistics: Literal["image", "running"] = "image", noise: bool = True
@@ -24,6 +25,10 @@ class Pix2PixTranslation(Translation):
         super().__init__(networks)
         self.statistics = statistics
         self.noise = noise
+
+    def network(self, role: str) -> nn.Module:
+        """Return the generator without batch statistics, and with fixed dropout or none."""
+        return deterministic(self.networks[role], self.statistics, self.noise)
 
     @torch.no_grad()
     def __call__(self, x: Tensor, target: Tensor) -> Tensor:
@@ -36,4 +41,4 @@ class Pix2PixTranslation(Translation):
                 expected="1",
                 fix="for the other direction train with the domains in the other order",
             )
-        return deterministic(self.networks["generator"], self.statistics, self.noise)(x)
+        return self.network("generator")(x)

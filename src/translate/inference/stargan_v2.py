@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from translate.errors import Phrase, UserError
-from translate.inference.base import Translation
+from translate.inference.base import Translation, TranslationPath
 from translate.registry.registry import TRANSLATIONS
 
 
@@ -21,6 +21,10 @@ class StarGANv2Translation(Translation):
     def __init__(self, networks: Mapping[str, nn.Module], latent_size: int = 16) -> None:
         super().__init__(networks)
         self.latent_size = latent_size
+
+    def path(self, style_input: str | None, num_domains: int) -> TranslationPath:
+        """Return the way with the styles of codes or of references; the former takes ``psi`` () too."""
+        return LatentPath(self, num_domains) if style_input == "code" else super().path(style_input, num_domains)
 
     @torch.no_grad()
     def __call__(
@@ -74,3 +78,23 @@ class StarGANv2Translation(Translation):
             for d in target.unique()
         }
         return torch.stack([means[int(d)] for d in target])
+
+
+class LatentPath(TranslationPath):
+    """The way with the styles of codes; truncation reads the mean style of each domain from a table."""
+
+    mean_styles: Tensor
+
+    def __init__(self, translation: StarGANv2Translation, num_domains: int) -> None:
+        super().__init__(translation, ("image", "target", "code", "psi"))
+        self.source = translation
+        device = next(translation.networks["generator"].parameters()).device
+        self.register_buffer("mean_styles", translation.mean_style(torch.arange(num_domains, device=device)))
+
+    def forward(self, image: Tensor, target: Tensor, *style_inputs: Tensor) -> Tensor:
+        """Return the translations (B, 3, H, W) for codes (B, L) and ``psi`` (), see the translation."""
+        code, psi = style_inputs
+        networks, masks = self.source.networks, self.source.masks_of(image)
+        mean = self.mean_styles[target]
+        style = mean + psi * (networks["mapping"](code, target) - mean)
+        return networks["generator"](image, style, masks).clamp(-1, 1)

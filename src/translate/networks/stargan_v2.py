@@ -207,7 +207,7 @@ class Generator(nn.Module):
 
 def pick_domain(per_domain: Tensor, domain: Tensor) -> Tensor:
     """Return the entry (B, ...) of each row's domain (B,) from entries of all domains (B, K, ...)."""
-    return per_domain[torch.arange(len(domain), device=domain.device), domain]
+    return per_domain[torch.arange(domain.shape[0], device=domain.device), domain]
 
 
 @NETWORKS.register("stargan_v2_mapping")

@@ -3,14 +3,18 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import Tensor
 
 _assumed: str | None = None
 
 
 def on_cpu(x: Tensor) -> bool:
-    """Return whether to compute in the way that is fastest on a CPU: if the tensor is there, or is assumed to be."""
-    return (_assumed or x.device.type) == "cpu"
+    """Return whether to compute in the way that is fastest on a CPU: if the tensor is there, or is assumed to be.
+
+    False while `torch.export` traces, since other runtimes are fastest with torch's plain operations.
+    """
+    return not torch.compiler.is_exporting() and (_assumed or x.device.type) == "cpu"
 
 
 @contextmanager

@@ -1,0 +1,266 @@
+"""The graphs of a model for other runtimes: each network alone, and the whole ways from image to translation.
+
+A graph is a module with named tensors as inputs and outputs. Those of a network alone are read from a call: the
+translation runs once, and the inputs and outputs of each network are noted. So a model of a plug-in needs no more than
+its translation.
+"""
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from translate.inference.base import TranslationPath
+from translate.inference.deterministic import FixedDropout, with_constant_dropout
+from translate.inference.sizes import SizeRule, size_rule
+from translate.inference.translator import Translator
+from translate.registry.registry import MODELS
+
+Tensors = dict[str, Tensor]
+
+NAMES = {"x": "image", "domain": "target"}
+"""Arguments of networks whose names in a file are others."""
+
+WHOLE = {None: "translate", "code": "translate_latent", "reference": "translate_reference"}
+"""Names of the whole ways, by style input."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """Inputs of a graph and the outputs that belong to them."""
+
+    inputs: Tensors
+    outputs: Tensors
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A part of a model that becomes one file.
+
+    ``axes`` holds the dynamic axes of each input, {input: {axis: "batch", "height" or "width"}}. ``rule`` says which
+    heights and widths are possible; None if they are fixed. ``example`` draws inputs for (batch, height, width, seed)
+    and computes the outputs by the translation itself.
+    """
+
+    name: str
+    module: nn.Module
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    axes: Mapping[str, Mapping[int, str]]
+    rule: SizeRule | None
+    whole: bool  # from images to translations
+    style_input: str | None
+    target: int | None  # the domain to which it translates, if that is no input
+    example: Callable[[int, int, int, int], Example]
+
+
+def graphs_of(translator: Translator) -> list[Graph]:
+    """Return the graphs of a model: its networks alone, then the whole ways that are not one network."""
+    return [*_networks_alone(translator), *_whole_paths(translator)]
+
+
+def num_domains(translator: Translator) -> int:
+    """Return the number of domains; without names, that of the networks, or 2."""
+    nodes = translator.about.networks.values()
+    counts = [node["num_domains"] for node in nodes if isinstance(node.get("num_domains"), int)]
+    return len(translator.domains) or max(counts, default=2)
+
+
+# --- whole paths --------------------------------------------------------------------------------------------
+
+
+def _whole_paths(translator: Translator) -> Iterable[Graph]:
+    translation = translator.translation
+    if translation.fixed_targets:
+        return
+    rules = [size_rule(node) for role, node in translator.about.networks.items() if role in translation.roles]
+    for style_input in translation.style_inputs or (None,):
+        module = translation.path(style_input, num_domains(translator))
+
+        def example(batch: int, height: int, width: int, seed: int, module: TranslationPath = module) -> Example:
+            return _whole_example(translator, module.inputs, batch, height, width, seed)
+
+        rule = _joint(rules) if style_input is None else None
+        names = ("translation",)
+        yield _graph(translator, WHOLE[style_input], module, module.inputs, names, rule, example, style_input)
+
+
+def _whole_example(
+    translator: Translator, names: Iterable[str], batch: int, height: int, width: int, seed: int
+) -> Example:
+    """Return drawn inputs of a whole way, and the translation."""
+    inputs = {name: value for name, value in _draw(translator, batch, height, width, seed).items() if name in names}
+    style_inputs = {name: value for name, value in inputs.items() if name not in ("image", "target")}
+    keywords = {name: value.item() if name == "psi" else value for name, value in style_inputs.items()}
+    translations = translator.translation(inputs["image"], inputs["target"], **keywords)
+    return Example(inputs, {"translation": translations.clamp(-1, 1)})
+
+
+def _draw(translator: Translator, batch: int, height: int, width: int, seed: int) -> Tensors:
+    """Return random images, targets, codes, references of the size of training, and psi."""
+    draws = torch.Generator().manual_seed(seed)
+    size, length = translator.image_size, translator.translation.latent_size
+
+    def images(*shape: int) -> Tensor:
+        return torch.rand(batch, 3, *shape, generator=draws) * 2 - 1
+
+    target = torch.randint(0, num_domains(translator), (batch,), generator=draws)
+    if MODELS.facts(translator.about.model)["batch"] == "labelled":
+        sets = translator.about.label_sets
+        width_of_labels = sum(len(each["names"]) for each in sets) + (len(sets) if len(sets) > 1 else 0)
+        target = torch.randint(0, 2, (batch, width_of_labels), generator=draws).float()
+    return {
+        "image": images(height, width),
+        "target": target,
+        "code": torch.randn(batch, length, generator=draws),
+        "reference": images(size, size),
+        "psi": torch.tensor(0.5 + 0.5 * (seed % 2)),
+    }
+
+
+# --- networks alone -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One call of a network: its arguments by name, and its output."""
+
+    arguments: inspect.BoundArguments
+    output: Any
+
+    def inputs(self) -> Tensors:
+        """Return the tensors among the arguments, by the names of a file."""
+        tensors = {}
+        for name, value in self.arguments.arguments.items():
+            tensors |= _named(NAMES.get(name, name), value)
+        return tensors
+
+
+def _named(name: str, value: Any) -> Tensors:
+    """Return the tensors of an argument or output: one, or several with numbers behind the name."""
+    if isinstance(value, Tensor):
+        return {name: value}
+    if isinstance(value, tuple | list) and all(isinstance(each, Tensor) for each in value):
+        return {f"{name}_{number}": each for number, each in enumerate(value)}
+    return {}
+
+
+class NetworkAlone(nn.Module):
+    """A network with the tensors of its arguments as positional inputs, and the rest of a noted call's arguments."""
+
+    def __init__(self, network: nn.Module, call: _Call) -> None:
+        super().__init__()
+        self.network = network
+        self.call = call
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Return the tensors of the output."""
+        arguments, left = self.call.arguments, list(tensors)
+        values = dict(arguments.arguments)
+        for name, value in values.items():
+            count = len(_named(name, value))
+            if count:
+                values[name] = left[0] if isinstance(value, Tensor) else tuple(left[:count])
+                del left[:count]
+        bound = inspect.BoundArguments(arguments.signature, values)  # type: ignore[arg-type]
+        return tuple(_named("", self.network(*bound.args, **bound.kwargs)).values())
+
+
+def _networks_alone(translator: Translator) -> Iterable[Graph]:
+    translation, nodes = translator.translation, translator.about.networks
+    for role in translation.networks:
+        call, names = _call_of(translator, role)
+        fixed = role in translation.fixed_targets
+        network = translation.network(role)
+        rule = size_rule(nodes[role])
+        if any(isinstance(module, FixedDropout) for module in network.modules()):  # its factors have one size
+            rule, network = None, with_constant_dropout(network, call.inputs()["image"])
+
+        def example(batch: int, height: int, width: int, seed: int, role: str = role) -> Example:
+            call, names = _call_of(translator, role, batch, height, width, seed)
+            return Example(call.inputs(), dict(zip(names, _named("", call.output).values(), strict=True)))
+
+        module, target = NetworkAlone(network, call), translation.fixed_targets.get(role)
+        yield _graph(translator, role, module, tuple(call.inputs()), names, rule, example, None, target, fixed)
+
+
+def _call_of(
+    translator: Translator, role: str, batch: int = 2, height: int = 0, width: int = 0, seed: int = 0
+) -> tuple[_Call, tuple[str, ...]]:
+    """Return the call of a role's network in a translation of drawn inputs, and the names of its outputs.
+
+    An output that another network reads has the name of that argument; the others are translations.
+    """
+    size = translator.image_size
+    inputs = _draw(translator, batch, height or size, width or size, seed)
+    translation = translator.translation
+    if role in translation.fixed_targets:
+        inputs["target"] = torch.full((batch,), translation.fixed_targets[role])
+    calls: dict[str, _Call] = {}
+
+    def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any, other: str) -> None:
+        calls[other] = _Call(inspect.signature(module.forward).bind(*args, **kwargs), output)
+
+    hooks = []
+    for other, network in translation.networks.items():
+        hook = lambda *call, other=other: note(*call, other)  # noqa: E731
+        hooks.append(network.register_forward_hook(hook, with_kwargs=True))
+    try:
+        for style_input in translation.style_inputs or (None,):
+            if role not in calls:
+                calls.clear()
+                keywords = {} if style_input is None else {style_input: inputs[style_input]}
+                translation(inputs["image"], inputs["target"], **keywords)
+    finally:
+        for registered in hooks:
+            registered.remove()
+    assert role in calls, f"the translation by {translator.about.model} does not call {role}"
+    outputs = _named("translation", calls[role].output)
+    read_as = {id(value): name for call in calls.values() for name, value in call.inputs().items()}
+    return calls[role], tuple(read_as.get(id(value), name) for name, value in outputs.items())
+
+
+# --- shapes -------------------------------------------------------------------------------------------------
+
+
+def _joint(rules: Iterable[SizeRule | None]) -> SizeRule | None:
+    """Return the rule of sizes that all networks take; None if one has a fixed size."""
+    joint = SizeRule()
+    for rule in rules:
+        if rule is None:
+            return None
+        joint = joint & rule
+    return joint
+
+
+def _graph(
+    translator: Translator,
+    name: str,
+    module: nn.Module,
+    inputs: tuple[str, ...],
+    outputs: tuple[str, ...],
+    rule: SizeRule | None,
+    example: Callable[[int, int, int, int], Example],
+    style_input: str | None = None,
+    target: int | None = None,
+    whole: bool = True,
+) -> Graph:
+    """Return a graph, with the dynamic axes found by comparing examples of different batch and image size."""
+    size = translator.image_size
+    first, larger = example(2, size, size, 0), example(3, size, size, 0)
+    names = {2: "height", 3: "width"}
+    axes: dict[str, dict[int, str]] = {}
+    for key, tensor in first.inputs.items():
+        changed = [axis for axis, side in enumerate(tensor.shape) if side != larger.inputs[key].shape[axis]]
+        axes[key] = dict.fromkeys(changed, "batch")
+    if rule is not None:
+        other = example(2, rule.up(size + 1), rule.up(size + rule.multiple + 1), 0)
+        for key, tensor in first.inputs.items():
+            sides = [
+                axis for axis in names if axis < tensor.ndim and tensor.shape[axis] != other.inputs[key].shape[axis]
+            ]
+            axes[key] |= {axis: names[axis] for axis in sides}
+    return Graph(name, module, inputs, outputs, axes, rule, whole, style_input, target, example)

@@ -1,0 +1,57 @@
+"""Write a traced graph as an ONNX file that describes itself, and run it in ONNX Runtime."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.export import ExportedProgram
+
+from translate.export.graphs import Graph, Tensors
+from translate.files import atomic_write
+from translate.inference.graph_header import GraphHeader
+from translate.inference.onnx_runtime import session_of
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+SUFFIX = ".onnx"
+
+
+def write(program: ExportedProgram, graph: Graph, header: GraphHeader, path: Path) -> None:
+    """Write a program as an ONNX file with named inputs, outputs and axes, and the header as metadata."""
+    names = {"input_names": list(graph.inputs), "output_names": list(graph.outputs)}
+    converted = torch.onnx.export(program, dynamo=True, verbose=False, **names)  # type: ignore[arg-type]
+    assert converted is not None
+    model: ModelProto = converted.model_proto
+    _name_axes(model, graph)
+    model.producer_name, model.producer_version = "translate-gan", header.version
+    model.graph.name = f"{header.model}.{header.graph}"
+    for key, text in header.metadata().items():
+        model.metadata_props.add(key=key, value=text)
+    atomic_write(path, model.SerializeToString())
+
+
+def _name_axes(model: "ModelProto", graph: Graph) -> None:
+    """Call the dynamic axes batch, height and width, in place of the symbols of the tracer."""
+    words: dict[str, str] = {}
+    for tensor in model.graph.input:
+        for axis, word in graph.axes[tensor.name].items():
+            words[tensor.type.tensor_type.shape.dim[axis].dim_param] = word
+    for tensor in (*model.graph.input, *model.graph.output, *model.graph.value_info):
+        for side in tensor.type.tensor_type.shape.dim:
+            if side.dim_param in words:
+                side.dim_param = words[side.dim_param]
+
+
+class Runner:
+    """An ONNX file in ONNX Runtime, with as many threads as torch."""
+
+    def __init__(self, path: Path, graph: Graph) -> None:
+        self.session = session_of(path, torch.get_num_threads())
+        self.outputs = list(graph.outputs)
+
+    def __call__(self, inputs: Tensors) -> list[np.ndarray]:
+        """Return the outputs for inputs by name."""
+        results: list[Any] = self.session.run(self.outputs, {name: value.numpy() for name, value in inputs.items()})
+        return results

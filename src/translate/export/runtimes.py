@@ -1,0 +1,174 @@
+"""Export a model for other runtimes: trace its graphs, write them, run them, and compare before they are in place."""
+
+import hashlib
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+
+from translate import __version__
+from translate.errors import Phrase, UserError
+from translate.export import onnx
+from translate.export.graphs import Graph, Tensors, graphs_of
+from translate.export.program import trace
+from translate.inference.graph_header import GraphHeader
+from translate.inference.translator import Translator
+
+Runtime = Literal["onnx"]
+
+TOLERANCE = 1e-4
+"""The largest absolute difference; for values above 1, as in style codes, relative to the largest."""
+
+TIMED_RUNS, TIMED_SECONDS = 20, 2.0
+
+
+@dataclass(frozen=True)
+class Exported:
+    """One file that was written and compared."""
+
+    file: str
+    bytes: int
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    difference: float  # the largest absolute one to the translation in torch
+    torch_seconds: float  # median of a batch of one image of the size of training
+    runtime_seconds: float
+
+    def __str__(self) -> str:
+        """Return a line for people."""
+        times = f"torch {self.torch_seconds * 1e3:.1f} ms, exported {self.runtime_seconds * 1e3:.1f} ms"
+        arrow = f"{', '.join(self.inputs)} -> {', '.join(self.outputs)}"
+        return f"{self.file}, {self.bytes / 1e6:.1f} MB: {arrow}; difference {self.difference:.1e}; {times}"
+
+
+def export(translator: Translator, sha256: str, to: Path, only: Sequence[str] = ()) -> Iterator[Exported]:
+    """Write the graphs of a model; yield each file when it has been compared.
+
+    ``to`` is a folder, or a file with the suffix of the runtime for one graph. ``only`` are the names of graphs; the
+    default is all of them in a folder, and the only whole way in a file. ``sha256`` is that of the weights. No file is
+    in place before all have been compared. UserError if a graph cannot be traced, or differs by more than `TOLERANCE`.
+    """
+    to_file = to.suffix == onnx.SUFFIX
+    graphs = _chosen(graphs_of(translator), only, to_file)
+    folder = to.parent if to_file else to
+    existed = folder.is_dir()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as place:
+            written = []
+            for graph in graphs:
+                path = Path(place) / f"{graph.name}{onnx.SUFFIX}"
+                yield _write(translator, graph, sha256, path, to.name if to_file else path.name)
+                written.append(path)
+            for path in written:
+                os.replace(path, to if to_file else folder / path.name)
+    finally:
+        if not existed and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _chosen(graphs: Sequence[Graph], only: Sequence[str], one: bool) -> list[Graph]:
+    """Return the graphs to write; UserError for unknown names, and if one file is to have several."""
+    names = [graph.name for graph in graphs]
+    for name in only:
+        if name not in names:
+            raise UserError("unknown graph", key="graphs", found=name, known=names)
+    chosen = [graph for graph in graphs if graph.name in only or (not only and (graph.whole or not one))]
+    if one and len(chosen) != 1:
+        raise UserError(
+            key="to",
+            found=Phrase(f"one file for {len(chosen)} graphs"),
+            expected="a folder, or one graph",
+            fix=f"to=FOLDER, or graphs={chosen[0].name}",
+        )
+    return chosen
+
+
+def _header(translator: Translator, graph: Graph, sha256: str) -> GraphHeader:
+    about = translator.about
+    return GraphHeader(
+        graph=graph.name,
+        whole=graph.whole,
+        model=about.model,
+        inputs=graph.inputs,
+        outputs=graph.outputs,
+        image_size=about.image_size,
+        crop=translator.crop,
+        multiple=None if graph.rule is None else graph.rule.multiple,
+        minimum=None if graph.rule is None else graph.rule.minimum,
+        domains=about.domains,
+        label_sets=about.label_sets,
+        latent_size=translator.translation.latent_size,
+        style_input=graph.style_input,
+        target=graph.target,
+        iteration=about.iteration,
+        licence=about.licence,
+        weights_sha256=sha256,
+        version=__version__,
+    )
+
+
+def _write(translator: Translator, graph: Graph, sha256: str, path: Path, file: str) -> Exported:
+    """Write a graph to a temporary path, and compare it."""
+    size = translator.image_size
+    onnx.write(trace(graph, size), graph, _header(translator, graph, sha256), path)
+    run = onnx.Runner(path, graph)
+    difference = compare(graph, run, size)
+    inputs = graph.example(1, size, size, 0).inputs
+    tensors = tuple(inputs[name] for name in graph.inputs)
+    with torch.inference_mode():
+        torch_seconds = _median_seconds(lambda: graph.module(*tensors))
+    runtime_seconds = _median_seconds(lambda: run(inputs))
+    return Exported(file, path.stat().st_size, graph.inputs, graph.outputs, difference, torch_seconds, runtime_seconds)
+
+
+def compare(graph: Graph, run: Callable[[Tensors], Sequence[np.ndarray]], size: int) -> float:
+    """Return the largest difference between a file's outputs and the translation's; UserError above `TOLERANCE`.
+
+    The inputs are fresh: batches of one and of three images of the size of training and, where height and width are
+    dynamic, an image of two other sides.
+    """
+    shapes = [(1, size, size), (3, size, size)]
+    if graph.rule is not None:
+        shapes.append((1, graph.rule.up(size + 1), graph.rule.up(size + graph.rule.multiple + 1)))
+    largest = 0.0
+    for seed, shape in enumerate(shapes, start=1):
+        example = graph.example(*shape, seed)
+        for name, output in zip(graph.outputs, run(example.inputs), strict=True):
+            expected = example.outputs[name].numpy()
+            difference = float(np.abs(output - expected).max()) if output.shape == expected.shape else float("inf")
+            if not difference <= TOLERANCE * max(1.0, float(np.abs(expected).max())):  # a NaN fails too
+                raise UserError(
+                    f"the exported graph {graph.name!r} differs from the translation in {name!r}, "
+                    f"for inputs of batch {shape[0]} at {shape[1]} x {shape[2]} pixels",
+                    key="export",
+                    found=difference,
+                    expected=f"at most {TOLERANCE:g}",
+                    fix="nothing was written; name the graphs that agree with graphs=NAME",
+                )
+            largest = max(largest, difference)
+    return largest
+
+
+def _median_seconds(call: Callable[[], object]) -> float:
+    """Return the median duration of a call, after one that warms up."""
+    call()
+    durations: list[float] = []
+    while len(durations) < TIMED_RUNS and sum(durations) < TIMED_SECONDS:
+        start = time.perf_counter()
+        call()
+        durations.append(time.perf_counter() - start)
+    return statistics.median(durations)

@@ -1,0 +1,59 @@
+"""Write a traced graph as a program of `torch.export`, or compiled by AOTInductor, and run it.
+
+Both are `.pt2` files that torch loads. A program holds the operations and the weights, and runs where torch runs. An
+AOTInductor package holds a shared library for the processor on which it was made.
+
+Neither is safe to load from a stranger: a program may hold pickled tensors, which torch unpickles without limits, and a
+package is native code. So `translate apply` loads them only with ``trust=true``.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.export import ExportedProgram
+
+from translate.errors import UserError
+from translate.export.graphs import Graph, Tensors
+from translate.inference.graph_header import GraphHeader
+from translate.inference.torch_program import HEADER, load_package, load_program
+
+SUFFIX = ".pt2"
+
+
+def write(program: ExportedProgram, graph: Graph, header: GraphHeader, path: Path) -> None:
+    """Write a program, with its header as an extra file."""
+    del graph
+    torch.export.save(program, path, extra_files={HEADER: json.dumps(header.metadata())})
+
+
+def compile_package(program: ExportedProgram, graph: Graph, header: GraphHeader, path: Path) -> None:
+    """Compile a program by AOTInductor for this processor; UserError without a C++ compiler."""
+    del graph
+    from torch._inductor import aoti_compile_and_package
+    from torch._inductor.cpp_builder import get_cpp_compiler
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    try:
+        get_cpp_compiler()
+    except (InvalidCxxCompiler, RuntimeError) as error:
+        fix = "install g++, or leave out aot=true"
+        raise UserError("AOTInductor found no C++ compiler", key="aot", fix=fix) from error
+    settings = {"aot_inductor.metadata": header.metadata()}
+    aoti_compile_and_package(program, package_path=str(path), inductor_configs=settings)
+
+
+class Runner:
+    """A program or package that was loaded from its file."""
+
+    def __init__(self, path: Path, graph: Graph, is_package: bool = False) -> None:
+        self.call: Any = load_package(path)[0] if is_package else load_program(path)[0]
+        self.inputs = graph.inputs
+
+    @torch.no_grad()
+    def __call__(self, inputs: Tensors) -> list[np.ndarray]:
+        """Return the outputs for inputs by name."""
+        outputs = self.call(*(inputs[name] for name in self.inputs))
+        return [output.numpy() for output in (outputs if isinstance(outputs, tuple | list) else (outputs,))]

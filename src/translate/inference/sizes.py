@@ -1,0 +1,49 @@
+"""The sizes of images that networks process, read from the facts of their registration."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import lcm
+from typing import Any
+
+from translate.registry.registry import NETWORKS
+
+
+@dataclass(frozen=True)
+class SizeRule:
+    """Height and width are multiples of ``multiple`` and at least ``minimum`` pixels."""
+
+    multiple: int = 1
+    minimum: int = 1
+
+    def __and__(self, other: "SizeRule") -> "SizeRule":
+        """Return the rule for images that both rules allow.
+
+        >>> SizeRule(4, 16) & SizeRule(6)
+        SizeRule(multiple=12, minimum=16)
+        """
+        return SizeRule(lcm(self.multiple, other.multiple), max(self.minimum, other.minimum))
+
+    def up(self, side: int) -> int:
+        """Return the smallest side from ``side`` on that the rule allows.
+
+        >>> SizeRule(4, 16).up(3), SizeRule(4, 16).up(17)
+        (16, 20)
+        """
+        return -(-max(side, self.minimum) // self.multiple) * self.multiple
+
+
+def size_rule(node: Mapping[str, Any]) -> SizeRule | None:
+    """Return the sizes that a network {name: ..., arguments} takes; None if only the size of training is known.
+
+    A fully convolutional network declares a multiple: ``multiple_of``, or ``halvings``, the argument that counts them.
+    A network for powers of two is built for one size.
+    """
+    entry = NETWORKS.entry(node["name"])
+    facts = dict(entry.facts.get("image_size", {}))
+    if facts.get("power_of_two") or "maximum" in facts:
+        return None
+    if (name := facts.get("halvings")) is not None:
+        default = next(parameter.default for parameter in entry.parameters if parameter.name == name)
+        multiple = 2 ** int(node.get(name, default))
+        return SizeRule(multiple, multiple)
+    return SizeRule(facts["multiple_of"], facts.get("minimum", 1)) if "multiple_of" in facts else None
