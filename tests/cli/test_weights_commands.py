@@ -1,5 +1,7 @@
 """`export` and `import` as a user meets them, and every command and program of docs/weights.md."""
 
+import hashlib
+import json
 import re
 import shlex
 import subprocess
@@ -7,6 +9,7 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
+import onnxruntime
 import pytest
 import torch
 from PIL import Image
@@ -114,13 +117,32 @@ BAD_EXPORTS: list[tuple[tuple[str, ...], str]] = [
     (("run=RUN", "format=official"), "to: this argument is missing; expected to=FOLDER"),
     (("run=RUN", "format=official", "to=x.ckpt"), "to: found 'x.ckpt', expected a folder"),
     (("run=RUN", "format=official", "to=hf://me/x"), "expected a folder, since the official layout has several files"),
-    (("run=RUN", "format=official", "to=x", "dtype=float16"), "dtype: the official layout stores float32"),
+    (("run=RUN", "format=official", "to=x", "dtype=float16"), "dtype: format=official stores float32"),
+    (("run=RUN", "format=onnx", "with=all"), "with: format=onnx writes the networks of inference"),
+    (("run=RUN", "graphs=[generator]"), "graphs: format=safetensors has no graphs"),
+    (("run=RUN", "format=onnx", "aot=true"), "aot: format=onnx is not compiled. Fix: format=torch_export"),
+    (("run=RUN", "format=onnx", "to=x.safetensors"), "found 'x.safetensors', expected a folder, or a name that ends in .onnx"),
+    (("run=RUN", "format=onnx", "to=hf://me/x"), "found 'hf://me/x', expected a folder, or a name that ends in .onnx"),
     (("run=RUN", "with=some"), "with: unknown value 'some'. Known: needed, all"),
     (("run=RUN", "private=true"), "private: only a repository on the Hub can be private"),
     (("weights=nothing.safetensors", "to=x.safetensors"), "weights: there is no file nothing.safetensors"),
     (("weights=.", "to=x.safetensors"), "weights: . is a folder; expected a file"),
     (("weights=config.yaml", "checkpoint=3"), "checkpoint: a weights file has no checkpoints"),
 ]
+
+
+def test_export_to_onnx(capsys: Out, run: Path) -> None:
+    lines = done(capsys, "export", f"run={run}", "format=onnx", "graphs=[mapping]").splitlines()
+    path = run / "onnx_000700" / "mapping.onnx"
+    assert re.fullmatch(
+        r"mapping.onnx, 0.0 MB: code, target -> style; difference \d.\de-\d\d; torch [\d.]+ ms, ONNX Runtime [\d.]+ ms",
+        lines[0],
+    )
+    assert lines[1:] == [f"written: {path.parent}"]
+    metadata = onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map
+    checkpoint = run / "checkpoints" / "000700.safetensors"
+    assert json.loads(metadata["weights_sha256"]) == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    assert json.loads(metadata["iteration"]) == 700
 
 
 @pytest.mark.parametrize(("words", "sentence"), BAD_EXPORTS, ids=[sentence for _, sentence in BAD_EXPORTS])

@@ -17,7 +17,6 @@ from translate.inference.base import TranslationPath
 from translate.inference.deterministic import FixedDropout, with_constant_dropout
 from translate.inference.sizes import SizeRule, size_rule
 from translate.inference.translator import Translator
-from translate.registry.registry import MODELS
 
 Tensors = dict[str, Tensor]
 
@@ -107,14 +106,9 @@ def _draw(translator: Translator, batch: int, height: int, width: int, seed: int
     def images(*shape: int) -> Tensor:
         return torch.rand(batch, 3, *shape, generator=draws) * 2 - 1
 
-    target = torch.randint(0, num_domains(translator), (batch,), generator=draws)
-    if MODELS.facts(translator.about.model)["batch"] == "labelled":
-        sets = translator.about.label_sets
-        width_of_labels = sum(len(each["names"]) for each in sets) + (len(sets) if len(sets) > 1 else 0)
-        target = torch.randint(0, 2, (batch, width_of_labels), generator=draws).float()
     return {
         "image": images(height, width),
-        "target": target,
+        "target": translator.translation.random_target(batch, num_domains(translator), draws),
         "code": torch.randn(batch, length, generator=draws),
         "reference": images(size, size),
         "psi": torch.tensor(0.5 + 0.5 * (seed % 2)),

@@ -25,6 +25,7 @@ def write(program: ExportedProgram, graph: Graph, header: GraphHeader, path: Pat
     assert converted is not None
     model: ModelProto = converted.model_proto
     _name_axes(model, graph)
+    _remove_unused(model)
     model.producer_name, model.producer_version = "translate-gan", header.version
     model.graph.name = f"{header.model}.{header.graph}"
     for key, text in header.metadata().items():
@@ -42,6 +43,14 @@ def _name_axes(model: "ModelProto", graph: Graph) -> None:
         for side in tensor.type.tensor_type.shape.dim:
             if side.dim_param in words:
                 side.dim_param = words[side.dim_param]
+
+
+def _remove_unused(model: "ModelProto") -> None:
+    """Remove constants that no node reads: runtimes warn of each."""
+    read = {name for node in model.graph.node for name in node.input} | {tensor.name for tensor in model.graph.output}
+    kept = [constant for constant in model.graph.initializer if constant.name in read]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
 
 
 class Runner:

@@ -6,22 +6,54 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Protocol
 
 import numpy as np
 import torch
+from torch.export import ExportedProgram
 
 from translate import __version__
 from translate.errors import Phrase, UserError
-from translate.export import onnx
+from translate.export import onnx, torch_export
 from translate.export.graphs import Graph, Tensors, graphs_of
 from translate.export.program import trace
 from translate.inference.graph_header import GraphHeader
 from translate.inference.translator import Translator
+from translate.runs.folder import LAST, RunFolder
+from translate.weights.format import read
+from translate.weights.load import of_run
 
-Runtime = Literal["onnx"]
+Run = Callable[[Tensors], Sequence[np.ndarray]]
+"""Compute the outputs of a file for inputs by name."""
+
+
+class Writer(Protocol):
+    """Write a traced graph to a file."""
+
+    def __call__(self, program: ExportedProgram, graph: Graph, header: GraphHeader, path: Path) -> None: ...
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A program that runs files of one kind."""
+
+    name: str  # for people
+    suffix: str
+    write: Writer
+    load: Callable[[Path, Graph], Run]
+
+
+def runtime(format: str) -> Runtime:
+    """Return the runtime of a format: "onnx", "torch_export", or "aot" for its compiled packages."""
+    runtimes: dict[str, Runtime] = {
+        "onnx": Runtime("ONNX Runtime", onnx.SUFFIX, onnx.write, onnx.Runner),
+        "torch_export": Runtime("torch.export", torch_export.SUFFIX, torch_export.write, torch_export.Runner),
+        "aot": Runtime("AOTInductor", torch_export.SUFFIX, torch_export.compile_package, torch_export.PackageRunner),
+    }
+    return runtimes[format]
+
 
 TOLERANCE = 1e-4
 """The largest absolute difference; for values above 1, as in style codes, relative to the largest."""
@@ -39,23 +71,36 @@ class Exported:
     outputs: tuple[str, ...]
     difference: float  # the largest absolute one to the translation in torch
     torch_seconds: float  # median of a batch of one image of the size of training
+    runtime: str
     runtime_seconds: float
 
     def __str__(self) -> str:
         """Return a line for people."""
-        times = f"torch {self.torch_seconds * 1e3:.1f} ms, exported {self.runtime_seconds * 1e3:.1f} ms"
+        times = f"torch {self.torch_seconds * 1e3:.2f} ms, {self.runtime} {self.runtime_seconds * 1e3:.2f} ms"
         arrow = f"{', '.join(self.inputs)} -> {', '.join(self.outputs)}"
         return f"{self.file}, {self.bytes / 1e6:.1f} MB: {arrow}; difference {self.difference:.1e}; {times}"
 
 
-def export(translator: Translator, sha256: str, to: Path, only: Sequence[str] = ()) -> Iterator[Exported]:
+def translator_of(source: Path, checkpoint: str | int = LAST, licence: str | None = None) -> tuple[Translator, str]:
+    """Return the translator of a run folder's checkpoint or of a weights file, and the SHA-256 of the file."""
+    path = RunFolder(source).choose(checkpoint)[1] if source.is_dir() else source
+    weights = of_run(source, checkpoint) if source.is_dir() else read(source)
+    if licence is not None:
+        weights = replace(weights, licence=licence)
+    with open(path, "rb") as file:
+        return Translator(weights), hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def export(
+    translator: Translator, sha256: str, runtime: Runtime, to: Path, only: Sequence[str] = ()
+) -> Iterator[Exported]:
     """Write the graphs of a model; yield each file when it has been compared.
 
     ``to`` is a folder, or a file with the suffix of the runtime for one graph. ``only`` are the names of graphs; the
     default is all of them in a folder, and the only whole way in a file. ``sha256`` is that of the weights. No file is
     in place before all have been compared. UserError if a graph cannot be traced, or differs by more than `TOLERANCE`.
     """
-    to_file = to.suffix == onnx.SUFFIX
+    to_file = to.suffix == runtime.suffix
     graphs = _chosen(graphs_of(translator), only, to_file)
     folder = to.parent if to_file else to
     existed = folder.is_dir()
@@ -64,20 +109,14 @@ def export(translator: Translator, sha256: str, to: Path, only: Sequence[str] = 
         with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as place:
             written = []
             for graph in graphs:
-                path = Path(place) / f"{graph.name}{onnx.SUFFIX}"
-                yield _write(translator, graph, sha256, path, to.name if to_file else path.name)
+                path = Path(place) / f"{graph.name}{runtime.suffix}"
+                yield _write(translator, graph, sha256, runtime, path, to.name if to_file else path.name)
                 written.append(path)
             for path in written:
                 os.replace(path, to if to_file else folder / path.name)
     finally:
         if not existed and not any(folder.iterdir()):
             folder.rmdir()
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _chosen(graphs: Sequence[Graph], only: Sequence[str], one: bool) -> list[Graph]:
@@ -121,21 +160,29 @@ def _header(translator: Translator, graph: Graph, sha256: str) -> GraphHeader:
     )
 
 
-def _write(translator: Translator, graph: Graph, sha256: str, path: Path, file: str) -> Exported:
-    """Write a graph to a temporary path, and compare it."""
+def _write(translator: Translator, graph: Graph, sha256: str, runtime: Runtime, path: Path, file: str) -> Exported:
+    """Write a graph to a temporary path, load it again, and compare it."""
     size = translator.image_size
-    onnx.write(trace(graph, size), graph, _header(translator, graph, sha256), path)
-    run = onnx.Runner(path, graph)
+    runtime.write(trace(graph, size), graph, _header(translator, graph, sha256), path)
+    run = runtime.load(path, graph)
     difference = compare(graph, run, size)
     inputs = graph.example(1, size, size, 0).inputs
     tensors = tuple(inputs[name] for name in graph.inputs)
     with torch.inference_mode():
         torch_seconds = _median_seconds(lambda: graph.module(*tensors))
-    runtime_seconds = _median_seconds(lambda: run(inputs))
-    return Exported(file, path.stat().st_size, graph.inputs, graph.outputs, difference, torch_seconds, runtime_seconds)
+    return Exported(
+        file,
+        path.stat().st_size,
+        graph.inputs,
+        graph.outputs,
+        difference,
+        torch_seconds,
+        runtime.name,
+        _median_seconds(lambda: run(inputs)),
+    )
 
 
-def compare(graph: Graph, run: Callable[[Tensors], Sequence[np.ndarray]], size: int) -> float:
+def compare(graph: Graph, run: Run, size: int) -> float:
     """Return the largest difference between a file's outputs and the translation's; UserError above `TOLERANCE`.
 
     The inputs are fresh: batches of one and of three images of the size of training and, where height and width are

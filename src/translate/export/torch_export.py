@@ -8,6 +8,7 @@ package is native code. So `translate apply` loads them only with ``trust=true``
 """
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,9 @@ SUFFIX = ".pt2"
 def write(program: ExportedProgram, graph: Graph, header: GraphHeader, path: Path) -> None:
     """Write a program, with its header as an extra file."""
     del graph
-    torch.export.save(program, path, extra_files={HEADER: json.dumps(header.metadata())})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="No complete tensor found")  # about weights that are not on the CPU
+        torch.export.save(program, path, extra_files={HEADER: json.dumps(header.metadata())})
 
 
 def compile_package(program: ExportedProgram, graph: Graph, header: GraphHeader, path: Path) -> None:
@@ -46,14 +49,26 @@ def compile_package(program: ExportedProgram, graph: Graph, header: GraphHeader,
 
 
 class Runner:
-    """A program or package that was loaded from its file."""
+    """A program that was loaded from its file."""
 
-    def __init__(self, path: Path, graph: Graph, is_package: bool = False) -> None:
-        self.call: Any = load_package(path)[0] if is_package else load_program(path)[0]
+    def __init__(self, path: Path, graph: Graph) -> None:
+        self.call: Any = self.load(path)
         self.inputs = graph.inputs
+
+    def load(self, path: Path) -> Any:
+        """Return the file as a function of positional tensors."""
+        return load_program(path)[0]
 
     @torch.no_grad()
     def __call__(self, inputs: Tensors) -> list[np.ndarray]:
         """Return the outputs for inputs by name."""
         outputs = self.call(*(inputs[name] for name in self.inputs))
         return [output.numpy() for output in (outputs if isinstance(outputs, tuple | list) else (outputs,))]
+
+
+class PackageRunner(Runner):
+    """A package of AOTInductor that was loaded from its file."""
+
+    def load(self, path: Path) -> Any:
+        """Return the file as a function of positional tensors."""
+        return load_package(path)[0]

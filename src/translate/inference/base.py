@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from translate.registry.registry import TRANSLATIONS
@@ -40,6 +41,10 @@ class Translation:
     def network(self, role: str) -> nn.Module:
         """Return the network of a role as it translates: in eval mode, its output for an image depends on it alone."""
         return self.networks[role]
+
+    def random_target(self, count: int, num_domains: int, draws: torch.Generator) -> Tensor:
+        """Return random targets for ``count`` images, as examples of an input: domains (count,)."""
+        return torch.randint(0, num_domains, (count,), generator=draws)
 
     def path(self, style_input: str | None, num_domains: int) -> "TranslationPath":
         """Return the whole way from images to translations as a module, for export to other runtimes."""

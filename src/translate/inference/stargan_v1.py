@@ -22,6 +22,16 @@ class StarGANv1Translation(Translation):
         super().__init__(networks)
         self.label_sets = label_sets
 
+    @property
+    def width(self) -> int:
+        """Return K + M, the length of a target that holds labels."""
+        num_labels = sum(len(labels["names"]) for labels in self.label_sets)
+        return num_labels + (len(self.label_sets) if len(self.label_sets) > 1 else 0)
+
+    def random_target(self, count: int, num_domains: int, draws: torch.Generator) -> Tensor:
+        """Return random labels (count, K + M) of 0 and 1, float32."""
+        return torch.randint(0, 2, (count, self.width), generator=draws).float()
+
     @torch.no_grad()
     def __call__(self, x: Tensor, target: Tensor) -> Tensor:
         """Return images (B, 3, H, W) in [-1, 1] translated to ``target``; UserError for a target of another shape.
@@ -30,9 +40,8 @@ class StarGANv1Translation(Translation):
         (B, K + M) of all data sets side by side, zero where unknown. With several data sets a mask of M numbers
         follows, 1 for the data set whose labels are known.
         """
-        sets = self.label_sets
+        sets, width = self.label_sets, self.width
         num_labels = sum(len(labels["names"]) for labels in sets)
-        width = num_labels + (len(sets) if len(sets) > 1 else 0)
         if target.ndim == 1 and len(sets) == 1 and sets[0]["kind"] == "classes":
             target = F.one_hot(target, num_labels)
         if target.ndim != 2 or target.shape[1] != width:

@@ -25,6 +25,10 @@ class Darkening(Translation):
 
     roles = ("generator",)
 
+    def random_target(self, count: int, num_domains: int, draws: torch.Generator) -> Tensor:
+        """Return random amounts (count,) in [0, 1)."""
+        return torch.rand(count, generator=draws)
+
     @torch.no_grad()
     def __call__(self, x: Tensor, target: Tensor) -> Tensor:
         """Return images (B, 3, S, S) darkened by ``target`` (B,) in [0, 1]."""

@@ -1,0 +1,331 @@
+"""Every registered translation as ONNX, and as programs of torch: equal outputs, dynamic axes, a header."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from torch import Tensor, nn
+
+from training.test_plugin import plugin as plugin
+from translate.errors import UserError
+from translate.export import runtimes, torch_export
+from translate.export.graphs import Example, graphs_of
+from translate.export.program import trace
+from translate.inference.base import Translation
+from translate.inference.codes import draw_codes
+from translate.inference.graph_header import FORMAT, parse
+from translate.inference.torch_program import is_package, load_program
+from translate.inference.translator import Translator
+from translate.registry.registry import NETWORKS, TRANSLATIONS
+from translate.weights.format import Weights, build
+
+SHA = "ab" * 32
+STARGAN_V2 = {
+    "generator": {"name": "stargan_v2_generator", "style_size": 6, "base_width": 4, "max_width": 8, "image_size": 32},
+    "mapping": {"name": "stargan_v2_mapping", "num_domains": 3, "latent_size": 5, "style_size": 6, "hidden_width": 8},
+    "style_encoder": {
+        "name": "stargan_v2_style_encoder",
+        "num_domains": 3,
+        "style_size": 6,
+        "base_width": 4,
+        "max_width": 8,
+        "image_size": 32,
+    },
+}
+MASKED = {**STARGAN_V2, "generator": {**STARGAN_V2["generator"], "w_hpf": 1.0}, "masks": {"name": "face_oval"}}
+SETS = ({"kind": "attributes", "names": ["old", "smiling"]}, {"kind": "classes", "names": ["happy", "sad"]})
+STARGAN_V1 = {"name": "stargan_v1_generator", "num_labels": 4, "num_sets": 2, "base_width": 4, "num_blocks": 1}
+RESNET = {"name": "resnet_generator", "base_width": 4, "num_blocks": 1, "norm": "batch", "dropout": True}
+UNET = {"name": "unet_generator", "base_width": 2}
+
+
+def made(model: str, networks: dict[str, dict[str, Any]], size: int, **more: Any) -> Translator:
+    """Return a translator of small random networks."""
+    torch.manual_seed(0)
+    tensors = {f"network.{r}.{k}": t for r, node in networks.items() for k, t in build(node).state_dict().items()}
+    return Translator(Weights(tensors, model, networks, size, licence="cc0-1.0", **more))
+
+
+THREE = {"arguments": {"latent_size": 5}, "domains": ("cat", "dog", "wild"), "data": {"crop": "none"}}
+CASES: dict[str, tuple[Callable[[], Translator], tuple[str, ...]]] = {
+    "stargan_v2": (
+        lambda: made("stargan_v2", STARGAN_V2, 32, **THREE),
+        ("mapping", "style_encoder", "translate_latent"),
+    ),
+    "stargan_v2_masks": (
+        lambda: made("stargan_v2", MASKED, 32, **THREE),
+        ("masks", "generator", "translate_latent", "translate_reference"),
+    ),
+    "stargan_v1": (
+        lambda: made(
+            "stargan_v1", {"generator": STARGAN_V1}, 16, arguments={"label_sets": list(SETS)}, label_sets=SETS
+        ),
+        ("generator", "translate"),
+    ),
+    "cyclegan": (
+        lambda: made("cyclegan", {"generator_ab": RESNET, "generator_ba": RESNET}, 16, domains=("a", "b")),
+        ("generator_ba",),
+    ),
+    "pix2pix": (
+        lambda: made("pix2pix", {"generator": {**UNET, "num_downsamplings": 4}}, 16, domains=("a", "b")),
+        ("generator",),
+    ),
+    "pix2pix_dropout": (
+        lambda: made("pix2pix", {"generator": {**UNET, "num_downsamplings": 6}}, 64, domains=("a", "b")),
+        ("generator",),
+    ),
+    "my_lab_painter_gan": (
+        lambda: made("my_lab_painter_gan", {"generator": {"name": "my_lab_painter", "num_domains": 2}}, 16),
+        ("translate",),
+    ),
+    "my_lab_darkener": (lambda: made("my_lab_darkener", {"generator": {"name": "my_lab_shade"}}, 8), ("translate",)),
+}
+"""Translators of every registered model, and the graphs to export; the other graphs are those of a case beside it."""
+
+DYNAMIC = {"stargan_v1", "cyclegan", "pix2pix"}
+"""Cases with dynamic height and width."""
+
+PATHS = {
+    "stargan_v2": "translate_latent",
+    "stargan_v2_masks": "translate_reference",
+    "stargan_v1": "translate",
+    "cyclegan": "generator_ba",
+    "pix2pix": "generator",
+    "pix2pix_dropout": "generator",
+    "my_lab_painter_gan": "translate",
+    "my_lab_darkener": "translate",
+}
+"""The whole way of each case."""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("exported")
+
+
+@pytest.fixture
+def case(place: Path, plugin: None) -> Callable[[str], tuple[Translator, Path]]:
+    """Return a function that exports a case once, and returns its translator and folder."""
+
+    def exported(name: str) -> tuple[Translator, Path]:
+        make, graphs = CASES[name]
+        translator, folder = make(), place / name
+        if not folder.exists():
+            results = list(runtimes.export(translator, SHA, runtimes.runtime("onnx"), folder, graphs))
+            assert {path.name for path in folder.iterdir()} == {f"{graph}.onnx" for graph in graphs}
+            assert all(result.difference <= 1e-4 for result in results)
+            assert all("ONNX Runtime" in str(result) and result.file in str(result) for result in results)
+        return translator, folder
+
+    return exported
+
+
+def session(path: Path) -> onnxruntime.InferenceSession:
+    return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+
+def images(count: int, height: int, width: int, seed: int = 7) -> Tensor:
+    return torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def test_every_translation_has_a_case(plugin: None) -> None:
+    assert {CASES[name][0]().about.model for name in CASES} == set(TRANSLATIONS.index())
+
+
+def inputs_of(name: str, count: int, height: int, width: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Return the inputs of a whole way, written out by hand, and the same for `Translator.translation`."""
+    x = images(count, height, width)
+    inputs, words = {"image": x.numpy()}, {"x": x, "target": torch.ones(count, dtype=torch.int64)}
+    if name.startswith("stargan_v2"):
+        words["target"] = torch.arange(count) % 3
+        words["reference" if "masks" in name else "code"] = (
+            images(count, 32, 32, 8) if "masks" in name else torch.from_numpy(draw_codes(3, count, 5))
+        )
+        inputs |= {key: words[key].numpy() for key in ("target", "reference", "code") if key in words}
+        if "masks" not in name:
+            words["psi"], inputs["psi"] = 0.7, np.array(0.7, np.float32)
+    elif name == "stargan_v1":
+        words["target"] = torch.tensor([[0.0, 0, 0, 1, 0, 1]]).repeat(count, 1)
+        inputs["target"] = words["target"].numpy()
+    elif name == "cyclegan":
+        words["target"] = torch.zeros(count, dtype=torch.int64)
+    elif name == "my_lab_darkener":
+        words["target"] = torch.linspace(0, 0.9, count)
+    if name.startswith("my_lab"):
+        inputs["target"] = words["target"].numpy()
+    return inputs, words
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_whole_way_equals_the_translation(case: Callable[[str], tuple[Translator, Path]], name: str) -> None:
+    translator, folder = case(name)
+    run, size = session(folder / f"{PATHS[name]}.onnx"), translator.image_size
+    for count, height, width in ((1, size, size), (5, size, size), (2, size + 16, size + 32)):
+        inputs, words = inputs_of(name, count, height, width)
+        if height != size and name not in DYNAMIC:
+            with pytest.raises(Exception, match="Got invalid dimensions"):
+                run.run(None, inputs)
+            continue
+        expected = translator.translation(**words).clamp(-1, 1).numpy()
+        (output,) = run.run(["translation"], inputs)
+        np.testing.assert_allclose(output, expected, rtol=0, atol=1e-4)
+        assert output.std() > 0.01
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_files_describe_themselves(case: Callable[[str], tuple[Translator, Path]], name: str) -> None:
+    translator, folder = case(name)
+    about = translator.about
+    for path in folder.iterdir():
+        run = session(path)
+        header = parse(run.get_modelmeta().custom_metadata_map, str(path))
+        assert header.inputs == tuple(each.name for each in run.get_inputs())
+        assert header.outputs == tuple(each.name for each in run.get_outputs())
+        assert (header.graph, header.model, header.licence) == (path.stem, about.model, "cc0-1.0")
+        assert (header.domains, header.label_sets) == (about.domains, about.label_sets)
+        assert (header.image_size, header.crop) == (about.image_size, translator.crop)
+        assert (header.weights_sha256, header.latent_size) == (SHA, translator.translation.latent_size)
+        assert header.whole == (path.stem.startswith("translate") or about.model in ("cyclegan", "pix2pix"))
+        sides = [about.image_size] * 2
+        if name in DYNAMIC:
+            sides = ["height", "width"]
+            assert header.multiple == {"stargan_v1": 4, "cyclegan": 4, "pix2pix": 16}[name]
+        for tensor in (*run.get_inputs(), *run.get_outputs()):
+            if tensor.name in ("image", "translation"):
+                assert tensor.shape == ["batch", 3, *sides]
+            assert tensor.name == "psi" or tensor.shape[0] == "batch"
+    assert {"cyclegan": 0, "pix2pix": 1}.get(about.model) == header.target
+
+
+def test_networks_alone_make_up_the_way(case: Callable[[str], tuple[Translator, Path]]) -> None:
+    """Masks, mapping network and generator of two files give the output of the whole way."""
+    translator, folder = case("stargan_v2_masks")
+    inputs, words = inputs_of("stargan_v2", 2, 32, 32)
+    style = translator.translation.networks["mapping"](words["code"], words["target"]).numpy()
+    masks = session(folder / "masks.onnx").run(["masks_0", "masks_1"], {"image": inputs["image"]})
+    parts = {"image": inputs["image"], "style": style, "masks_0": masks[0], "masks_1": masks[1]}
+    (apart,) = session(folder / "generator.onnx").run(["translation"], parts)
+    (whole,) = session(folder / "translate_latent.onnx").run(None, {**inputs, "psi": np.array(1, np.float32)})
+    np.testing.assert_allclose(apart.clip(-1, 1), whole, rtol=0, atol=1e-5)
+
+
+# --- what is refused ----------------------------------------------------------------------------------------
+
+
+def test_a_graph_that_differs_is_not_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    translator = CASES["pix2pix"][0]()
+    (graph,) = graphs_of(translator)
+
+    def shifted(*shape: int) -> Example:
+        example = graph.example(*shape)
+        return replace(example, outputs={name: value + 2e-4 for name, value in example.outputs.items()})
+
+    monkeypatch.setattr(runtimes, "graphs_of", lambda translator: [replace(graph, example=shifted)])
+    with pytest.raises(UserError, match=r"'generator' differs from the translation in 'translation', .* batch 1"):
+        list(runtimes.export(translator, SHA, runtimes.runtime("onnx"), tmp_path / "new", ()))
+    assert list(tmp_path.iterdir()) == []
+
+
+class Counting(nn.Module):
+    """A network whose operations depend on the number of images."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x[row : row + 1] * row for row in range(len(x))])
+
+
+class CountingTranslation(Translation):
+    roles = ("generator",)
+
+    def __call__(self, x: Tensor, target: Tensor, *args: Any, **style_inputs: Any) -> Tensor:
+        return self.networks["generator"](x) * target[:, None, None, None]
+
+
+def test_a_network_that_fixes_the_batch_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for registry, cls in ((NETWORKS, Counting), (TRANSLATIONS, CountingTranslation)):
+        monkeypatch.setattr(registry, "_objects", dict(registry._objects))
+        monkeypatch.setattr(registry, "_facts", dict(registry._facts))
+        registry.register("counting")(cls)
+    translator = made("counting", {"generator": {"name": "counting"}}, 16, domains=("a", "b"))
+    with pytest.raises(UserError, match=r"'generator' cannot be traced by torch.export .*\. Fix: write the network so"):
+        list(runtimes.export(translator, SHA, runtimes.runtime("onnx"), tmp_path / "new", ()))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_wrong_choices_of_graphs() -> None:
+    translator = CASES["stargan_v2"][0]()
+    onnx = runtimes.runtime("onnx")
+    with pytest.raises(UserError, match=r"graphs: unknown graph 'encoder'.* Known: generator, mapping"):
+        next(runtimes.export(translator, SHA, onnx, Path("x"), ["encoder"]))
+    with pytest.raises(
+        UserError, match=r"to: found one file for 2 graphs.* Fix: to=FOLDER, or graphs=translate_latent"
+    ):
+        next(runtimes.export(translator, SHA, onnx, Path("x.onnx")))
+    assert not Path("x").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"format": "other"}, "found 'other', expected 'translate graph 1'"),
+        ({"domains": "["}, "the 'domains' of its header is missing or damaged"),
+        ({"image_size": '"32"'}, "the 'image_size' of its header has a wrong type"),
+        ({"label_sets": '[{"kind": "words"}]'}, "its header does not describe a graph"),
+    ],
+)
+def test_damaged_headers_are_refused(change: dict[str, str], sentence: str) -> None:
+    translator = CASES["pix2pix"][0]()
+    header = runtimes._header(translator, graphs_of(translator)[0], SHA)
+    metadata = header.metadata()
+    assert metadata["format"] == FORMAT
+    assert parse(metadata, "a.onnx") == header
+    with pytest.raises(UserError, match=sentence):
+        parse(metadata | change, "a.onnx")
+
+
+# --- programs of torch --------------------------------------------------------------------------------------
+
+
+@cache
+def pix2pix() -> Translator:
+    return CASES["pix2pix"][0]()
+
+
+def test_a_program_of_torch(tmp_path: Path) -> None:
+    """At the size of training, where the innermost features have one pixel, and at another."""
+    runtime = runtimes.runtime("torch_export")
+    (result,) = runtimes.export(pix2pix(), SHA, runtime, tmp_path / "a.pt2", ())
+    assert result.file == "a.pt2"
+    assert not is_package(tmp_path / "a.pt2")
+    call, header = load_program(tmp_path / "a.pt2")
+    assert (header.model, header.target, header.multiple) == ("pix2pix", 1, 16)
+    for sides in ((16, 16), (32, 48)):
+        x = images(2, *sides)
+        expected = pix2pix().translation(x, torch.ones(2, dtype=torch.int64))
+        torch.testing.assert_close(call(x)[0], expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="AOTInductor wants a C++ compiler")
+def test_a_compiled_package(tmp_path: Path) -> None:
+    translator = CASES["stargan_v2"][0]()
+    (result,) = runtimes.export(translator, SHA, runtimes.runtime("aot"), tmp_path, ["mapping"])
+    assert result.difference <= 1e-4
+    assert is_package(tmp_path / "mapping.pt2")
+    call, header = torch_export.load_package(tmp_path / "mapping.pt2")
+    assert (header.graph, header.model) == ("mapping", "stargan_v2")
+    code, target = torch.from_numpy(draw_codes(1, 4, 5)), torch.tensor([0, 1, 2, 1])
+    expected = translator.translation.networks["mapping"](code, target)
+    torch.testing.assert_close(call(code, target)[0], expected, rtol=0, atol=1e-4)
+
+
+def test_a_program_is_traced_without_the_shortcuts_of_a_cpu() -> None:
+    (graph,) = graphs_of(pix2pix())
+    operations = {str(node.target) for node in trace(graph, 16).graph.nodes}
+    assert "aten.group_norm.default" in operations
+    assert not any("batch_norm" in operation for operation in operations)
