@@ -227,7 +227,7 @@ def test_defaults_and_choices_are_in_the_help() -> None:
         ("show run=", ["run=runs/model/one"]),
         ("table ru", ["runs/model/one"]),
         ("table paper=", ["paper=stargan_v2_table_1"]),
-        ("export format=", ["format=official", "format=safetensors"]),
+        ("export format=", ["format=official", "format=onnx", "format=safetensors", "format=torch_export"]),
         ("export private=t", ["private=true"]),
         ("import labels=", ["labels=attributes", "labels=domain"]),
         ("import model=", [f"model={name}" for name in REGISTRIES["models"].names()]),

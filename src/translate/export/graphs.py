@@ -127,7 +127,7 @@ class _Call:
 
     def inputs(self) -> Tensors:
         """Return the tensors among the arguments, by the names of a file."""
-        tensors = {}
+        tensors: Tensors = {}
         for name, value in self.arguments.arguments.items():
             tensors |= _named(NAMES.get(name, name), value)
         return tensors
@@ -159,7 +159,7 @@ class NetworkAlone(nn.Module):
             if count:
                 values[name] = left[0] if isinstance(value, Tensor) else tuple(left[:count])
                 del left[:count]
-        bound = inspect.BoundArguments(arguments.signature, values)  # type: ignore[arg-type]
+        bound = inspect.BoundArguments(arguments.signature, values)
         return tuple(_named("", self.network(*bound.args, **bound.kwargs)).values())
 
 
@@ -195,13 +195,16 @@ def _call_of(
         inputs["target"] = torch.full((batch,), translation.fixed_targets[role])
     calls: dict[str, _Call] = {}
 
-    def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any, other: str) -> None:
-        calls[other] = _Call(inspect.signature(module.forward).bind(*args, **kwargs), output)
+    def noting(other: str) -> Callable[..., None]:
+        def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+            calls[other] = _Call(inspect.signature(module.forward).bind(*args, **kwargs), output)
 
-    hooks = []
-    for other, network in translation.networks.items():
-        hook = lambda *call, other=other: note(*call, other)  # noqa: E731
-        hooks.append(network.register_forward_hook(hook, with_kwargs=True))
+        return note
+
+    hooks = [
+        network.register_forward_hook(noting(other), with_kwargs=True)
+        for other, network in translation.networks.items()
+    ]
     try:
         for style_input in translation.style_inputs or (None,):
             if role not in calls:

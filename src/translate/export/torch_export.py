@@ -43,7 +43,7 @@ def compile_package(program: ExportedProgram, graph: Graph, header: GraphHeader,
         get_cpp_compiler()
     except (InvalidCxxCompiler, RuntimeError) as error:
         fix = "install g++, or leave out aot=true"
-        raise UserError("AOTInductor found no C++ compiler", key="aot", fix=fix) from error
+        raise UserError("AOTInductor compiles C++, and there is no compiler", key="aot", fix=fix) from error
     settings = {"aot_inductor.metadata": header.metadata()}
     aoti_compile_and_package(program, package_path=str(path), inductor_configs=settings)
 

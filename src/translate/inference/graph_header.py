@@ -74,7 +74,8 @@ def parse(metadata: Mapping[str, str], path: str) -> GraphHeader:
     texts = (*values["inputs"], *values["outputs"], *values["domains"])
     if not all(isinstance(text, str) for text in texts) or not all(map(_is_label_set, values["label_sets"])):
         raise _damaged("its header does not describe a graph", path)
-    return GraphHeader(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    fields_of_header: Any = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+    return GraphHeader(**fields_of_header)
 
 
 def _is_label_set(value: Any) -> bool:
