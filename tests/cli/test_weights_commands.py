@@ -138,7 +138,8 @@ def test_export_to_onnx(capsys: Out, run: Path) -> None:
     lines = done(capsys, "export", f"run={run}", "format=onnx", "graphs=[mapping]").splitlines()
     path = run / "onnx_000700" / "mapping.onnx"
     assert re.fullmatch(
-        r"mapping\.onnx, 0\.1 MB: code, target -> style; difference \d.\de-\d\d; torch [\d.]+ ms, ONNX Runtime [\d.]+ ms",
+        r"mapping\.onnx, 0\.1 MB: code, target -> style; difference \d\.\de-\d\d; "
+        r"torch [\d.]+ ms, ONNX Runtime [\d.]+ ms",
         lines[0],
     )
     assert lines[1:] == [f"written: {path.parent}"]
