@@ -18,8 +18,9 @@ SECONDS = 30
 class Page:
     """One tab: what a person does with it, and what it loaded and reported."""
 
-    def __init__(self, socket: Any) -> None:
+    def __init__(self, socket: Any, downloads: Path) -> None:
         self.socket = socket
+        self.downloads = downloads
         self.number = 0
         self.requests: list[str] = []
         self.errors: list[str] = []
@@ -68,22 +69,34 @@ class Page:
             time.sleep(0.05)
         return value
 
-    def click(self, element: str) -> None:
-        """Click the middle of an element, given as a JavaScript expression."""
+    def click(self, element: str, share: float = 0.5) -> None:
+        """Click an element, given as a JavaScript expression, at a share of its width, as soon as it stands still."""
         self.wait(f"!!({element})")
-        x, y = self.run(
+        where = (
             f"(() => {{ const e = {element}; e.scrollIntoView({{block: 'center'}});"
-            " const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2] })()"
+            f" const b = e.getBoundingClientRect(); return [b.x + b.width * {share}, b.y + b.height / 2] }})()"
         )
+        place = None
+        while place != (place := self.run(f"new Promise(done => setTimeout(() => done({where}), 60))")):
+            pass
+        x, y = place
         for kind in ("mousePressed", "mouseReleased"):
             self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
-    def upload(self, selector: str, path: Path) -> None:
-        """Choose a file in an input."""
-        self.wait(f"!!document.querySelector({json.dumps(selector)})")
+    def upload(self, selector: str, path: Path, number: int = 0) -> None:
+        """Choose a file in the input of a number among those of a selector."""
+        self.wait(f"document.querySelectorAll({json.dumps(selector)}).length > {number}")
         root = self.send("DOM.getDocument")["root"]["nodeId"]
-        node = self.send("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
-        self.send("DOM.setFileInputFiles", nodeId=node, files=[str(path)])
+        nodes = self.send("DOM.querySelectorAll", nodeId=root, selector=selector)["nodeIds"]
+        self.send("DOM.setFileInputFiles", nodeId=nodes[number], files=[str(path)])
+
+    def downloaded(self, name: str) -> Path:
+        """Return the path of a downloaded file as soon as it is there."""
+        path, end = self.downloads / name, time.monotonic() + SECONDS
+        while not path.exists():
+            assert time.monotonic() < end, f"no download of {name}: {list(self.downloads.iterdir())}"
+            time.sleep(0.05)
+        return path
 
     def screenshot(self, path: Path, full: bool = True) -> None:
         answer = self.send("Page.captureScreenshot", format="png", captureBeyondViewport=full)
@@ -107,7 +120,7 @@ def browser(folder: Path) -> Iterator[Page]:
     )
     try:
         with connect(_address(profile / "DevToolsActivePort"), max_size=None) as socket:
-            page = Page(socket)
+            page = Page(socket, downloads)
             page.send("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(downloads))
             yield page
     finally:
