@@ -13,40 +13,44 @@ CLASSES = ({"kind": "classes", "names": ["angry", "happy"]},)
 
 
 def stargan_v2() -> Translator:
+    return Translator(stargan_v2_weights())
+
+
+def stargan_v2_weights() -> Weights:
     generator = {"style_size": 6, "base_width": 4, "max_width": 8, "image_size": SIZE}
     shapes = {
         "generator": generator,
         "mapping": {"num_domains": 3, "latent_size": 5, "style_size": 6, "hidden_width": 8},
         "style_encoder": {**generator, "num_domains": 3},
     }
-    return model("stargan_v2", shapes, {"latent_size": 5, "ema_decay": 0.9}, domains=("cat", "dog", "wild"))
+    return random("stargan_v2", shapes, {"latent_size": 5, "ema_decay": 0.9}, domains=("cat", "dog", "wild"))
 
 
 def stargan_v1(label_sets: tuple[dict[str, Any], ...] = ATTRIBUTES) -> Translator:
     labels = sum(len(each["names"]) for each in label_sets)
     shapes = {"generator": {"num_labels": labels, "num_sets": len(label_sets), "base_width": 4, "num_blocks": 1}}
-    return model("stargan_v1", shapes, {"label_sets": list(label_sets)}, label_sets=label_sets)
+    return Translator(random("stargan_v1", shapes, {"label_sets": list(label_sets)}, label_sets=label_sets))
 
 
 def cyclegan(*roles: str) -> Translator:
     shapes = {role: {"base_width": 4, "num_blocks": 1} for role in roles or ("generator_ab", "generator_ba")}
-    return model("cyclegan", shapes, domains=("horse", "zebra"), network="resnet_generator")
+    return Translator(random("cyclegan", shapes, domains=("horse", "zebra"), network="resnet_generator"))
 
 
 def pix2pix() -> Translator:
     shapes = {"generator": {"base_width": 4, "num_downsamplings": 5}}
-    return model("pix2pix", shapes, domains=("outline", "drawing"), network="unet_generator")
+    return Translator(random("pix2pix", shapes, domains=("outline", "drawing"), network="unet_generator"))
 
 
-def model(
+def random(
     name: str,
     shapes: dict[str, dict[str, Any]],
     arguments: dict[str, Any] | None = None,
     network: str | None = None,
     **facts: Any,
-) -> Translator:
-    """Return a translator with random weights."""
+) -> Weights:
+    """Return random weights."""
     torch.manual_seed(0)
     networks = {role: {"name": network or f"{name}_{role}", **shape} for role, shape in shapes.items()}
     tensors = {f"network.{r}.{k}": t for r, node in networks.items() for k, t in build(node).state_dict().items()}
-    return Translator(Weights(tensors, name, networks, SIZE, arguments or {}, data={"crop": "square"}, **facts))
+    return Weights(tensors, name, networks, SIZE, arguments or {}, data={"crop": "square"}, **facts)

@@ -100,16 +100,14 @@ def _load(place: str, arguments: Arguments) -> "Translator":
     import torch
 
     from translate.inference.translator import Translator
-    from translate.weights import hub
-    from translate.weights.load import of_run, weights_of
+    from translate.weights.load import weights_of
 
-    if arguments.checkpoint is not None and (hub.is_address(place) or not Path(place).is_dir()):
+    if arguments.checkpoint is not None and not Path(place).expanduser().is_dir():
         raise UserError("only a run folder has checkpoints", key="checkpoint", fix="leave the argument out")
-    weights = of_run(Path(place), arguments.checkpoint) if arguments.checkpoint else weights_of(place)
     device = arguments.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    return Translator(weights, device)
+    return Translator(weights_of(place, arguments.checkpoint or LAST), device)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
