@@ -2,10 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from translate.commands.arguments import Command, arg
 from translate.commands.completion import run_folders
 from translate.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    from translate.config.schema import RunConfig
 
 
 @dataclass(frozen=True)
@@ -21,10 +25,15 @@ def run(arguments: Arguments) -> int:
     from translate.config.check import check
     from translate.config.schema import read_yaml
 
-    config = check(read_yaml(RunFolder(arguments.run).require_run().config_file))
+    def saved() -> "RunConfig":
+        return check(read_yaml(RunFolder(arguments.run).require_run().config_file))
+
+    config = saved()
     from translate.training import run
 
-    return run.train(config, arguments.run, arguments.run if arguments.resumed else None)
+    resume_from = arguments.run if arguments.resumed else None
+    # the first process writes the number of iterations that follows from a budget before it passes the number on
+    return run.train(config, arguments.run, resume_from, of_length=lambda iterations: saved())
 
 
 COMMAND = Command(

@@ -53,7 +53,9 @@ def run(arguments: Arguments) -> int:
     sys.argv = [argv[0], "join", f"run={ready.folder}", *(["resumed=true"] if ready.resume_from else [])]
     try:
         words = arguments.overrides
-        return run.train(ready.config, ready.folder, ready.resume_from, ready.overrides, ready.datasets, words)
+        return run.train(
+            ready.config, ready.folder, ready.resume_from, ready.overrides, ready.datasets, words, ready.of_length
+        )
     finally:
         sys.argv = argv
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from translate import schedules
 from translate.config.binding import Problems, bind_entry, bind_fields, coerced, entry_of, mapping, same_keys
+from translate.config.length import UNKNOWN_LENGTH
 from translate.config.renamed import rename_saved
 from translate.config.rules import RULES
 from translate.config.schema import INJECTED_INTO_MODEL, DataConfig, ModelConfig, RunConfig, TrainerConfig
@@ -48,6 +49,8 @@ def parse(tree: Mapping[str, Any], problems: Problems) -> RunConfig | None:
     before = len(problems)
     tree = {key: value for key, value in tree.items() if key != "hydra"}
     tree.update({key: {} for key in ("logger", "metrics") if key in tree and tree[key] is None})
+    if tree.get("iterations", 0) is None and tree.get("budget") is not None:
+        tree["iterations"] = UNKNOWN_LENGTH
     values = bind_fields(RunConfig, tree, "", problems)
     _activate(values.get("plugins"), problems)
     data = parse_data(tree.get("data"), problems)

@@ -14,9 +14,10 @@ from typing import NoReturn
 from hydra._internal.utils import get_args_parser
 
 from translate.config.compose import OpenDatasets, Prepared, activate_named_plugins, prepare
+from translate.config.length import OfLength
 from translate.config.renamed import renamed_word
-from translate.config.resume import going_on, prepare_resumed, unfinished
-from translate.config.schema import RunConfig
+from translate.config.resume import as_long_as, going_on, prepare_resumed, unfinished
+from translate.config.schema import RunConfig, read_yaml
 from translate.config.search_path import EXPERIMENTS, groups
 from translate.errors import Phrase, UserError
 from translate.runs.folder import RUNS, RunFolder
@@ -65,6 +66,7 @@ class SingleRun:
     resume_from: Path | None  # the folder whose newest checkpoint it continues
     overrides: tuple[str, ...]
     datasets: OpenDatasets | None
+    of_length: OfLength | None = None  # of a budget that is not yet converted to iterations
 
 
 def parse(words: Sequence[str]) -> CommandLine:
@@ -99,10 +101,13 @@ def single_run(line: CommandLine) -> SingleRun:
         prepared = prepare_resumed(folder, overrides, line.config_dir)
         return SingleRun(prepared.config, folder, folder, tuple(overrides), prepared.datasets)
     prepared = prepare(line.overrides, line.config_dir)
-    folder, resume_from = place_of(prepared.config)
-    config = replace(prepared.config, folder=str(folder))
+    config, of_length = prepared.config, prepared.of_length
+    folder, resume_from = place_of(config, of_length)
+    if resume_from is not None and of_length is not None:
+        config = as_long_as(config, read_yaml(RunFolder(resume_from).config_file), of_length)
+        of_length = None
     own = tuple(word for word in line.overrides if not is_hydras(word))
-    return SingleRun(config, folder, resume_from, own, prepared.datasets)
+    return SingleRun(replace(config, folder=str(folder)), folder, resume_from, own, prepared.datasets, of_length)
 
 
 def configuration(words: Sequence[str]) -> RunConfig:
@@ -167,17 +172,17 @@ def new_folder(name: str, ending: str = "") -> Path:
     return folder
 
 
-def place_of(config: RunConfig) -> tuple[Path, Path | None]:
+def place_of(config: RunConfig, of_length: OfLength | None = None) -> tuple[Path, Path | None]:
     """Return the folder of a single run, and the folder that it continues if ``resume=auto`` finds one."""
     if config.folder is None:
-        resume_from = unfinished(config) if config.resume == "auto" else None
+        resume_from = unfinished(config, of_length=of_length) if config.resume == "auto" else None
         return resume_from or new_folder(str(config.name)), resume_from
     run = RunFolder(config.folder)
     if run.is_fresh():
         return run.path, None
     # A run that was killed before its first checkpoint has nothing to lose: the same command begins it again.
     if run.is_run() and (config.resume == "auto" or run.newest_iteration() is None):
-        return run.path, going_on(config, run.path)
+        return run.path, going_on(config, run.path, of_length)
     raise UserError(
         f"{run} is not empty", key="folder", fix=f"name a new folder, or write resume={run} to continue its run"
     )

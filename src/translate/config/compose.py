@@ -20,6 +20,7 @@ from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseExce
 
 from translate.config import check as checks
 from translate.config.hydra_search import TranslateSearchPath, join_search_path
+from translate.config.length import NOMINAL, UNKNOWN_LENGTH, OfLength, settle
 from translate.config.overrides import (
     HydraProblem,
     apply_all,
@@ -61,6 +62,7 @@ class Prepared:
 
     config: RunConfig
     datasets: "OpenDatasets | None" = None
+    of_length: OfLength | None = None  # of a budget that is not yet converted to iterations
 
 
 class OpenDatasets(NamedTuple):
@@ -132,6 +134,7 @@ def _compose(overrides: Sequence[str], config_name: str, problems: Problems) -> 
     with open_dict(tree):
         del tree["hydra"]
     if config_name == ROOT:
+        problems.extend(settle(tree, {override.key_or_group for override in parsed}))
         fill_name(tree, choices)
     return tree
 
@@ -196,7 +199,8 @@ def register_resolvers() -> None:
     """Make our resolvers known to OmegaConf.
 
     `${len:LIST}` is the length of a list. `${epochs:N}` is N epochs in iterations, an epoch being as many batches as
-    hold `data.epoch_size` images. `${share:0.5}` is so much of the run's iterations, at least one of them.
+    hold `data.epoch_size` images. `${share:0.5}` is so much of the run's iterations, at least one of them; of `NOMINAL`
+    while a budget has yet to decide.
     `${variant:{paper: X, official_code: Y}}` is what the root's `variant` chooses.
     """
 
@@ -206,7 +210,7 @@ def register_resolvers() -> None:
     def share(part: float, *, _root_: Any) -> int:
         if not isinstance(part, int | float):
             raise UserError(key="share", found=part, expected="a number, as in ${share:0.5}")
-        whole = _root_.iterations
+        whole = NOMINAL if _root_.iterations is None else _root_.iterations
         return max(1, round(part * whole)) if isinstance(whole, int | float) else 1  # not a number: reported at its key
 
     def variant(choices: Any, *, _root_: Any) -> Any:
@@ -253,8 +257,26 @@ def _finish(tree: DictConfig, scan: bool, problems: Problems) -> Prepared | None
         if problems or not scan:
             return None if problems or config is None else Prepared(config)
     datasets = open_datasets(tree, problems)
-    config = _check_with(_unseen(tree) if datasets is None else facts_of(datasets, tree), tree, problems)
-    return None if problems or config is None else Prepared(config, datasets)
+    facts = _unseen(tree) if datasets is None else facts_of(datasets, tree)
+    config = _check_with(facts, tree, problems)
+    if problems or config is None:
+        return None
+    return Prepared(config, datasets, None if config.iterations != UNKNOWN_LENGTH else _of_length(tree, facts))
+
+
+def _of_length(tree: DictConfig, facts: Mapping[str, Any]) -> OfLength:
+    """Return the function that checks the tree with a number of iterations."""
+
+    def of_length(iterations: int) -> RunConfig:
+        problems: Problems = []
+        longer = tree.copy()
+        longer.iterations = iterations
+        config = _check_with(facts, longer, problems)
+        if config is None:
+            raise ConfigError(problems)
+        return config
+
+    return of_length
 
 
 def _fetches(node: Any) -> bool:

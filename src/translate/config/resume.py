@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from translate.config import check as checks
 from translate.config.compose import Prepared, compose, open_datasets, plain
+from translate.config.length import UNKNOWN_LENGTH, OfLength
 from translate.config.overrides import apply, is_choice, read
 from translate.config.schema import RESULT_NEUTRAL_KEYS, RunConfig, experiment_key, read_yaml, to_mapping
 from translate.config.search_path import groups
@@ -41,7 +42,10 @@ def prepare_resumed(folder: Path, overrides: Sequence[str], config_dir: str | No
     known = groups(Path(config_dir) if config_dir else None)
     for override in read(overrides, problems):
         group = override.key_or_group
-        if not is_choice(override, known):
+        if group == "budget":
+            fix = f"set iterations=N, at present {tree.iterations}"
+            problems.append(Problem("a resumed run keeps its length", key=override.input_line or "", fix=fix))
+        elif not is_choice(override, known):
             if problem := apply(tree, override, known):
                 problems.append(problem)
         elif group in CHANGEABLE_GROUPS and isinstance(override.value(), str):
@@ -55,6 +59,8 @@ def prepare_resumed(folder: Path, overrides: Sequence[str], config_dir: str | No
     config = checks.parse(plain(tree, problems), problems)
     if config is None or problems:
         raise ConfigError(problems)
+    if config.iterations == UNKNOWN_LENGTH:  # imported weights, in a folder that has not trained
+        raise UserError("a resumed run needs its number of iterations", key="iterations", fix="write iterations=N")
     return Prepared(replace(config, resume=str(folder), folder=str(folder)), datasets)
 
 
@@ -72,23 +78,25 @@ def check_folder(folder: Path) -> None:
         raise UserError(f"{folder} holds no checkpoint", key="resume", fix="begin the run again, without resume")
 
 
-def unfinished(config: RunConfig, runs: Path = RUNS) -> Path | None:
+def unfinished(config: RunConfig, runs: Path = RUNS, of_length: OfLength | None = None) -> Path | None:
     """Return the folder of the newest run of the same experiment that has a checkpoint and is not finished.
 
     Runs are the same experiment if name and configuration agree without the keys that cannot change results;
     the number of iterations may differ, and decides with `config` whether a run is finished. One that was killed
-    while it was evaluated is not.
+    while it was evaluated is not. A budget that is not yet converted (``of_length``) means runs of the same budget.
     """
-    wanted = experiment_key(to_mapping(config), RESULT_NEUTRAL_KEYS | _LENGTH)
     best: tuple[float, Path] | None = None
     for folder in run_folders(runs):
         newest = folder.newest_iteration()
-        if newest is None or newest > config.iterations:
+        if newest is None:
             continue
         saved = read_yaml(folder.config_file)
-        if newest == config.iterations and (saved.get("iterations") != newest or _measured(config, folder.path)):
+        wanted = as_long_as(config, saved, of_length)
+        if newest > wanted.iterations:
             continue
-        if saved.get("name") != config.name or experiment_key(saved, RESULT_NEUTRAL_KEYS | _LENGTH) != wanted:
+        if newest == wanted.iterations and (saved.get("iterations") != newest or _measured(wanted, folder.path)):
+            continue
+        if saved.get("name") != config.name or not same_experiment(wanted, saved, RESULT_NEUTRAL_KEYS | _LENGTH):
             continue
         written = max(path.stat().st_mtime for path in folder.checkpoints().values())
         if best is None or written > best[0]:
@@ -96,16 +104,30 @@ def unfinished(config: RunConfig, runs: Path = RUNS) -> Path | None:
     return best[1] if best else None
 
 
+def as_long_as(config: RunConfig, saved: Mapping[str, Any], of_length: OfLength | None) -> RunConfig:
+    """Return a configuration with the number of iterations of a saved run of the same budget, if it has one.
+
+    Other configurations are returned as they are.
+    """
+    if of_length is None or saved.get("budget") != config.budget or not saved.get("iterations"):
+        return config
+    return replace(of_length(saved["iterations"]), folder=config.folder)
+
+
 def same_experiment(config: RunConfig, saved: Mapping[str, Any], without: frozenset[str] = RESULT_NEUTRAL_KEYS) -> bool:
     """Tell whether a saved configuration agrees with `config` in all keys that can change the result."""
     return experiment_key(saved, without) == experiment_key(to_mapping(config), without)
 
 
-def finished(config: RunConfig, folder: Path) -> bool:
+def finished(config: RunConfig, folder: Path, of_length: OfLength | None = None) -> bool:
     """Tell whether a folder holds this very experiment, trained to its end and evaluated."""
-    if not RunFolder(folder).is_run() or RunFolder(folder).newest_iteration() != config.iterations:
+    if not RunFolder(folder).is_run():
         return False
-    return _measured(config, folder) and same_experiment(config, read_yaml(folder / CONFIG_FILE))
+    saved = read_yaml(folder / CONFIG_FILE)
+    config = as_long_as(config, saved, of_length)
+    if RunFolder(folder).newest_iteration() != config.iterations:
+        return False
+    return _measured(config, folder) and same_experiment(config, saved)
 
 
 def _measured(config: RunConfig, folder: Path) -> bool:
@@ -118,12 +140,13 @@ def _measured(config: RunConfig, folder: Path) -> bool:
     }
 
 
-def going_on(config: RunConfig, folder: Path) -> Path | None:
+def going_on(config: RunConfig, folder: Path, of_length: OfLength | None = None) -> Path | None:
     """Return the folder if it holds a run of this experiment with a checkpoint, None without a checkpoint.
 
     Raises UserError if the folder holds another experiment.
     """
     saved = read_yaml(folder / CONFIG_FILE)
+    config = as_long_as(config, saved, of_length)
     without = RESULT_NEUTRAL_KEYS | _LENGTH
     if not same_experiment(config, saved, without):
         now, before = experiment_key(to_mapping(config), without), experiment_key(saved, without)

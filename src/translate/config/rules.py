@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from translate.config.length import UNKNOWN_LENGTH, seconds_of
 from translate.errors import Phrase, Problem, UserError
 from translate.registry.registry import DATASETS, MODELS, VIEWS
 
@@ -14,6 +15,8 @@ def counts_are_positive(values: Mapping[str, Any]) -> Iterator[Problem]:
     """Sizes, cadences and counts are at least 1 (workers: 0)."""
     cadences = ("log_every", "sample_every", "checkpoint_every", "evaluate_every")
     least = dict.fromkeys(("iterations", "keep_checkpoints", *cadences), 1)
+    if values.get("budget") is not None:
+        least["iterations"] = UNKNOWN_LENGTH
     nested = {
         "data": {"image_size": 1, "batch_size": 1, "num_workers": 0},
         "trainer": {"num_nodes": 1, "threads": 1, "accumulate": 1, "hang_timeout": 5},
@@ -27,6 +30,15 @@ def counts_are_positive(values: Mapping[str, Any]) -> Iterator[Problem]:
             if isinstance(found, int | float) and found < minimum:
                 off = ", or null to switch it off" if key in OPTIONAL else ""
                 yield Problem(key=f"{prefix}{key}", found=found, expected=f"at least {minimum}{off}")
+
+
+def budget_is_a_duration(values: Mapping[str, Any]) -> Iterator[Problem]:
+    """The budget is a duration."""
+    try:
+        if isinstance(budget := values.get("budget"), str):
+            seconds_of(budget)
+    except UserError as error:
+        yield from error.problems
 
 
 def seed_fits(values: Mapping[str, Any]) -> Iterator[Problem]:
@@ -175,6 +187,7 @@ def name_is_a_path(values: Mapping[str, Any]) -> Iterator[Problem]:
 
 RULES: tuple[Callable[[Mapping[str, Any]], Iterator[Problem]], ...] = (
     counts_are_positive,
+    budget_is_a_duration,
     seed_fits,
     bad_fraction_is_a_fraction,
     batch_is_divisible,

@@ -10,6 +10,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from translate.config.length import UNKNOWN_LENGTH
 from translate.config.renamed import rename_saved
 from translate.registry.registry import MODELS, NETWORKS, Registry
 
@@ -73,7 +74,10 @@ class TrainerConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """The configuration of a run. Intervals are in iterations; null switches the event off."""
+    """The configuration of a run. Intervals are in iterations; null switches the event off.
+
+    `sample_every` may be "doubling": at iterations 8, 16, 32, 64 and so on.
+    """
 
     model: ModelConfig
     data: DataConfig
@@ -82,9 +86,10 @@ class RunConfig:
     metrics: dict[str, Any]  # label -> {name: key of METRICS, ...}
     seed: int
     variant: Literal["paper", "official_code"]  # the source of a setting where a paper and its official code differ
-    iterations: int
+    iterations: int  # 0 while a budget has yet to decide, null in files
+    budget: str | None  # a duration; from it the number of iterations is computed once
     log_every: int
-    sample_every: int | None
+    sample_every: int | Literal["doubling"] | None
     checkpoint_every: int
     keep_checkpoints: int
     evaluate_every: int | None
@@ -113,6 +118,7 @@ RESULT_NEUTRAL_KEYS = frozenset(
         "trainer.activation_checkpointing",
         "logger",
         "metrics",
+        "budget",
         "log_every",
         "sample_every",
         "checkpoint_every",
@@ -138,6 +144,8 @@ def to_mapping(config: RunConfig) -> dict[str, Any]:
             node.update(node.pop("arguments", {}))
             value = node
         tree[item.name] = value
+    if config.iterations == UNKNOWN_LENGTH:
+        tree["iterations"] = None
     return tree
 
 
@@ -167,13 +175,13 @@ def _is_number(text: str) -> bool:
 def read_yaml(path: Path) -> dict[str, Any]:
     """Return the plain mapping of a saved ``config.yaml``; floats without a point (1e-06) stay floats.
 
-    Trainer keys that are newer than the file get their defaults, which do not change results.
+    Keys that are newer than the file get their defaults, which do not change results.
     """
     from omegaconf import OmegaConf
 
     tree = OmegaConf.to_container(OmegaConf.load(path))
     assert isinstance(tree, dict)
-    config = rename_saved({str(key): value for key, value in tree.items()})
+    config = {"budget": None} | rename_saved({str(key): value for key, value in tree.items()})
     if isinstance(trainer := config.get("trainer"), dict):
         config["trainer"] = {f.name: f.default for f in fields(TrainerConfig) if f.default is not MISSING} | trainer
     return config

@@ -214,7 +214,7 @@ class Evaluator:
             if spec.reads_outputs and num_outputs < 2:
                 warnings[spec.label] = "LPIPS compares several translations of a source, and this model gives one"
                 continue
-            key, metric_input = self._input(protocol, spec)
+            key, metric_input = self.input_of(protocol, spec)
             input_of[spec.label] = key
             inputs.setdefault(key, metric_input)
         settings = StreamSettings(num_outputs, self.batch_size, self.seed, self.device)
@@ -240,11 +240,11 @@ class Evaluator:
                 warnings |= {f"{spec.label} {number}": reason for number, reason in enumerate(reasons)}
         return {**scores, "translations": float(len(task.sources) * num_outputs)}, warnings
 
-    def _input(self, protocol: str, spec: MetricSpec) -> tuple[str, MetricInput]:
+    def input_of(self, protocol: str, spec: MetricSpec) -> tuple[str, MetricInput]:
         """Return the input of a metric and its key; inputs of equal keys accumulate the same."""
         accumulator = spec.metric.accumulator()
         if spec.reads_features:
-            network = self._features(protocol, spec)
+            network = self.features(protocol, spec)
             return f"{id(network)} {accumulator.key}", FeaturesInput(accumulator, network)
         if spec.loads_weights and spec.label not in self._prepared:
             try:
@@ -273,12 +273,12 @@ class Evaluator:
         self, protocol: str, spec: MetricSpec, specs: Sequence[MetricSpec], task: TranslationTask
     ) -> dict[str, Accumulator]:
         """Return the accumulators of a task's real images, for all metrics on the same features."""
-        network = self._features(protocol, spec)
+        network = self.features(protocol, spec)
         key = (id(network), task.reals.tobytes())
         if key not in self._reals:
             makers: dict[str, Callable[[], Accumulator]] = {}
             for other in specs:
-                if other.reads_features and self._features(protocol, other) is network:
+                if other.reads_features and self.features(protocol, other) is network:
                     makers.setdefault(other.metric.accumulator().key, other.metric.accumulator)
             facts = None
             if spec.file is not None:
@@ -291,7 +291,7 @@ class Evaluator:
             )
         return self._reals[key]
 
-    def _features(self, protocol: str, spec: MetricSpec) -> Features:
+    def features(self, protocol: str, spec: MetricSpec) -> Features:
         """Return the network that computes the features of a metric."""
         if spec.file is None:
             assert protocol == "local", protocol
@@ -303,7 +303,7 @@ class Evaluator:
 
     # --- the classifier of protocol `local` -----------------------------------------------------------------
 
-    def _local(self) -> Local:
+    def local(self) -> Local:
         """Return the metric that holds the classifier: the configured one, else one with the default settings."""
         configured = [spec.metric for spec in self.specs.get("local", []) if spec.reads_classifier]
         return configured[0] if configured else Local()
@@ -311,7 +311,7 @@ class Evaluator:
     def _fitted(self) -> tuple[Local, int]:
         """Return the metric with its classifier, trained by the first process, and the number of content factors."""
         if self._classifier is None:
-            metric, num_content = self._local(), 0
+            metric, num_content = self.local(), 0
             if self.processes.is_first:
                 log.info("training a classifier on this run's own images")
                 num_content = classifier_scores.fit_classifier(metric, self.data, self.device)
@@ -361,7 +361,7 @@ class Evaluator:
         """Return the arguments of a metric; for features of the classifier also the settings of its training."""
         settings = {key: value for key, value in spec.arguments.items() if key not in PATH_ARGUMENTS}
         if spec.reads_features and spec.file is None:
-            local = self._local()
+            local = self.local()
             settings["classifier"] = {"num_iterations": local.num_iterations, "learning_rate": local.learning_rate}
         return settings
 

@@ -7,10 +7,11 @@ module plans the runs, and the launcher executes each in its own process. Repeat
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -28,16 +29,18 @@ from translate.config.command_line import CommandLine, new_folder, resumes_folde
 from translate.config.compose import (
     ROOT,
     VERSION_BASE,
+    Prepared,
     fill_name,
     finish,
-    load,
+    prepare,
     register_resolvers,
 )
 from translate.config.hydra_search import join_search_path
+from translate.config.length import settle
 from translate.config.overrides import HydraProblem, explain, in_quotes
 from translate.config.renamed import rename_in_tree
-from translate.config.resume import finished, same_experiment, unfinished
-from translate.config.schema import RunConfig, read_yaml
+from translate.config.resume import as_long_as, finished, same_experiment, unfinished
+from translate.config.schema import read_yaml
 from translate.config.search_path import shipped
 from translate.errors import ConfigError, Problem, UserError
 from translate.runs.folder import RunFolder
@@ -71,7 +74,7 @@ class _Runs:
     def __init__(self, line: CommandLine) -> None:
         self.line = line
         self.config_dir = line.config_dir
-        self.checked: dict[tuple[str, ...], RunConfig] = {}
+        self.checked: dict[tuple[str, ...], Prepared] = {}
         self.place: Path | None = None  # the folder of the sweep
         self.planned: list[jobs.Job] = []
         self.errors: list[UserError] = []  # of runs whose values a sweeper chose
@@ -81,10 +84,10 @@ class _Runs:
         where: list[tuple[Problem, list[str]]] = []  # a problem may hold a list, so it cannot be a key
         for of_hydra, overrides in runs:
             try:
-                config = load([*of_hydra, *overrides], self.config_dir)
-                if len(runs) > 1 and config.folder is not None:
+                prepared = replace(prepare([*of_hydra, *overrides], self.config_dir), datasets=None)
+                if len(runs) > 1 and prepared.config.folder is not None:
                     raise UserError("several runs cannot share a folder", key="folder", fix="set hydra.sweep.dir=DIR")
-                self.checked[tuple(overrides)] = config
+                self.checked[tuple(overrides)] = prepared
             except UserError as error:
                 for problem in error.problems:
                     known = next((words for other, words in where if other == problem), None)
@@ -122,14 +125,15 @@ class _Runs:
         context = HydraConfig.get()
         overrides = tuple(str(override) for override in context.overrides.task)
         try:
-            config = self.checked.get(overrides)
-            if config is None:  # a sweeper chose the values
+            prepared = self.checked.get(overrides)
+            if prepared is None:  # a sweeper chose the values
                 rename_in_tree(tree)
+                problems = list(settle(tree, {word.partition("=")[0].lstrip("+") for word in overrides}))
                 fill_name(tree, context.runtime.choices)
-                prepared = finish(tree)
-                assert prepared is not None
-                config = prepared.config
-            planned = self._plan(config, context, overrides)
+                prepared = finish(tree, problems=problems)
+                if prepared is None or problems:
+                    raise ConfigError(problems)
+            planned = self._plan(prepared, context, overrides)
         except UserError as error:
             self.errors.append(error)
             return None
@@ -168,7 +172,7 @@ class _Runs:
         return max([INTERRUPTED if len(mine) < len(planned) else 0, *(record.code or 0 for record in mine)])
 
     def _new_place(self) -> Path:
-        names = {str(config.name) for config in self.checked.values()}
+        names = {str(prepared.config.name) for prepared in self.checked.values()}
         return new_folder((os.path.commonpath(names) if names else "") or "sweeps", "_sweep")
 
     def _begun(self, command: list[str]) -> Path | None:
@@ -178,18 +182,19 @@ class _Runs:
                 continue
             for record in jobs.records(place).values():
                 saved = RunFolder(record.folder).config_file
-                config = self.checked.get(tuple(record.overrides))
-                if config is not None and saved.is_file() and not same_experiment(config, read_yaml(saved)):
+                prepared = self.checked.get(tuple(record.overrides))
+                if prepared is not None and saved.is_file() and not _agrees(prepared, read_yaml(saved)):
                     print(f"{place} has the same command, but the configuration has changed: starting a new sweep")
                     return None
             return place
         return None
 
-    def _plan(self, config: RunConfig, context: HydraConf, overrides: tuple[str, ...]) -> "jobs.Job | None":
+    def _plan(self, prepared: Prepared, context: HydraConf, overrides: tuple[str, ...]) -> "jobs.Job | None":
         """Return the job of a run; for a finished run, write its record and return None."""
         assert self.place is not None
+        config, of_length = prepared.config, prepared.of_length
         folder = Path(os.path.relpath(context.runtime.output_dir))
-        elsewhere = unfinished(config) if config.resume == "auto" else None
+        elsewhere = unfinished(config, of_length=of_length) if config.resume == "auto" else None
         if elsewhere is not None and not any(folder.iterdir()):
             folder.rmdir()
             folder = elsewhere
@@ -201,12 +206,17 @@ class _Runs:
         label = " ".join(word for word in overrides if word not in shared)
         job = jobs.Job(int(context.job.num), label, overrides, folder, words, self.place)
         self.planned.append(job)
-        if not finished(config, folder):
+        if not finished(config, folder, of_length):
             jobs.forget(job)
             return job
         jobs.keep(self.place, jobs.Record.of(job, "skipped", code=0))
         jobs.say(self.place, f"run {job.number} ({label}) is finished: {folder}")
         return None
+
+
+def _agrees(prepared: Prepared, saved: Mapping[str, Any]) -> bool:
+    """Return whether a saved run is the experiment of a run of the sweep."""
+    return same_experiment(as_long_as(prepared.config, saved, prepared.of_length), saved)
 
 
 def _known_runs(line: CommandLine) -> list[tuple[list[str], list[str]]]:

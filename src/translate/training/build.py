@@ -201,7 +201,7 @@ def build_callbacks(
     )
     callbacks: list[pl.Callback] = [metric_logging, Health(metric_logging)]
     if config.sample_every is not None:
-        callbacks.append(Sampling(folder, data, config.sample_every, config.iterations))
+        callbacks.append(Sampling(folder, data, config.sample_every, config.iterations, checkpointing))
     callbacks.append(checkpointing)
     if config.evaluate_every is not None and config.metrics:
         place = folder or RunFolder(Path(config.folder or "."))  # a further process writes nothing there

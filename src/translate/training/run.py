@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,6 +11,7 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import Logger
 
 from translate.config.compose import OpenDatasets
+from translate.config.length import UNKNOWN_LENGTH, OfLength
 from translate.config.schema import RESULT_NEUTRAL_KEYS, RunConfig, experiment_key, to_mapping, to_yaml
 from translate.console import setup_logging
 from translate.data.module import DataModule
@@ -21,7 +23,7 @@ from translate.metrics.protocols import PROTOCOLS
 from translate.models.base import TranslationModel
 from translate.runs import checkpoints
 from translate.runs.folder import LAST, RunFolder
-from translate.training import build, cpu_process, failures
+from translate.training import budget, build, cpu_process, failures
 from translate.training.callbacks.evaluating import Evaluating
 from translate.training.callbacks.metric_logging import NonFiniteError
 from translate.training.loggers import build_loggers, closing_loggers, log_scores
@@ -40,11 +42,14 @@ def train(
     overrides: Sequence[str] = (),
     datasets: OpenDatasets | None = None,
     command: Sequence[str] | None = None,
+    of_length: OfLength | None = None,
 ) -> int:
     """Train and evaluate; return the exit code: 0 done, 1 failed (a value is not finite), 128 + n after signal n.
 
     ``datasets`` are open already, or None. ``command`` are the words of the command line as they were typed.
+    ``of_length`` returns the configuration of a number of iterations, for one whose budget has yet to decide.
     """
+    began = time.monotonic()
     first = all(int(os.environ.get(name, "0")) == 0 for name in RANKS)
     setup_logging(verbose=first)
     cpu_process.prepare(config.trainer)
@@ -57,6 +62,12 @@ def train(
                 run.begin(to_yaml(config), overrides, config.seed, command)
             stack.enter_context(run.logging())
         loggers = stack.enter_context(closing_loggers())
+        if config.iterations == UNKNOWN_LENGTH:
+            assert of_length is not None, config.budget
+            try:
+                config = budget.fix_iterations(config, run, of_length, datasets, first, began)
+            except RuntimeError as error:
+                return _failed(error, run)
         model = _model(config, run, resume_from, first)
         data = build.build_data(config, start=model.iteration, datasets=datasets)
         if first:
@@ -76,11 +87,7 @@ def train(
                     log.error("stopped: %s", error)
                 return FAILED
             except RuntimeError as error:
-                problem = failures.of_memory_or_worker(error, run)
-                if problem is None:
-                    raise
-                log.error("stopped: %s", problem)
-                return FAILED
+                return _failed(error, run)
         if checkpointing.interrupted is not None:
             reached, command_line = model.iteration, failures.resume_command(run)
             log.info("stopped at iteration %d of %d; continue by: %s", reached, config.iterations, command_line)
@@ -95,6 +102,15 @@ def train(
             log.info("sample grids: %s", run.samples)
             log.info("done: %s", run)
     return 0
+
+
+def _failed(error: RuntimeError, run: RunFolder) -> int:
+    """Log why a run without memory or with a dead loader process has stopped; raise any other error."""
+    problem = failures.of_memory_or_worker(error, run)
+    if problem is None:
+        raise error
+    log.error("stopped: %s", problem)
+    return FAILED
 
 
 # --- the beginning ------------------------------------------------------------------------------------------
