@@ -15,7 +15,7 @@ SMALL = ["plugins=[my_lab]", "model=painter", "data=dots", "iterations=5", "metr
 STUB = """
 import json, os, signal, sys, time, types
 run = types.ModuleType("translate.training.run")
-def train(config, folder, resume_from, overrides, datasets, command):
+def train(config, folder, resume_from, overrides, datasets, command, of_length):
     from translate.config.schema import to_yaml
     def checkpoint(number):
         (folder / "checkpoints").mkdir(exist_ok=True)

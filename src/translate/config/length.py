@@ -67,7 +67,7 @@ def settle(tree: "DictConfig", given: Collection[str]) -> Iterator[Problem]:
 def _value(tree: "DictConfig", key: str) -> Any:
     """Return the value of a key as it is written, with interpolations; None if there is no such key."""
     node = tree._get_node(key) if key in tree else None
-    return None if node is None else node._value()  # type: ignore[union-attr]
+    return None if node is None else node._value()
 
 
 OfLength = Callable[[int], Any]

@@ -5,18 +5,15 @@ checkpoint and the evaluation are timed too. The number of iterations is then fi
 the run equals one with ``iterations=N`` to the bit. A resumed run keeps the number.
 """
 
-import io
 import logging
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from PIL import Image
 
 from translate.config.compose import OpenDatasets
 from translate.config.length import OfLength, seconds_of
@@ -139,28 +136,23 @@ def measure(
     if config.metrics:
         evaluator = build.build_evaluator(config, data, model.device, SINGLE_PROCESS)
         evaluation = evaluation_seconds(evaluator, model)
-    return Costs(
-        stopwatch.per_iteration, _seconds_of_grids(model, data), _seconds_of_checkpoint(model, run), evaluation
-    )
+    with tempfile.TemporaryDirectory(dir=run.path) as folder:
+        trial_run = RunFolder(folder)
+        grids = _seconds_of_grids(model, data, trial_run)
+        began = time.monotonic()
+        checkpoints.write(checkpoints.capture(model, (), {}), trial_run.checkpoint(model.iteration))
+        return Costs(stopwatch.per_iteration, grids, time.monotonic() - began, evaluation)
 
 
-def _seconds_of_grids(model: TranslationModel, data: DataModule) -> float:
+def _seconds_of_grids(model: TranslationModel, data: DataModule, run: RunFolder) -> float:
     """Return the seconds in which the sample grids of an iteration are made and written."""
     held_out = data.held_out(NUM_IMAGES).to(model.device)
     began = time.monotonic()
     with torch.no_grad():
         grids = model.sample_grids(held_out)
-    for grid in grids.values():
-        Image.fromarray(grid.pixels()).save(io.BytesIO(), format="PNG")
+    for name, grid in grids.items():
+        run.save_image(name, grid.pixels())
     return time.monotonic() - began
-
-
-def _seconds_of_checkpoint(model: TranslationModel, run: RunFolder) -> float:
-    """Return the seconds in which a checkpoint is written into the run folder."""
-    with tempfile.TemporaryDirectory(dir=run.path) as folder:
-        began = time.monotonic()
-        checkpoints.write(checkpoints.capture(model, (), {}), Path(folder) / "trial")
-        return time.monotonic() - began
 
 
 def _announce(config: RunConfig, costs: Costs, seconds: float) -> None:
