@@ -20,7 +20,7 @@ SMALL = ["plugins=[my_lab]", "model=painter", "data=dots"]
 STUB = """
 import sys, types
 run = types.ModuleType("translate.training.run")
-def train(config, folder, resume_from, overrides, datasets, command):
+def train(config, folder, resume_from, overrides, datasets, command, of_length):
     assert "torch" not in sys.modules
     if config.seed == 13:
         raise ZeroDivisionError("unexpected")
