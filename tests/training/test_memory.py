@@ -24,7 +24,7 @@ from translate.config.compose import load
 from translate.config.schema import RunConfig
 from translate.errors import UserError
 from translate.models.base import TranslationModel
-from translate.profiling import memory
+from translate.profiling import memory, memory_report
 from translate.training import build
 
 RECOMPUTED = "trainer.activation_checkpointing=true"
@@ -325,19 +325,19 @@ PAPERS = {
 
 
 @functools.cache
-def fits_of(model: str) -> tuple[memory.MemoryEstimate, list[memory.Fit]]:
+def fits_of(model: str) -> tuple[memory.MemoryEstimate, list[memory_report.Fit]]:
     """Return the estimate for a paper's configuration on a GPU, and the settings with which it fits each card."""
     small = ["~recipe", "data.num_images=60", "data.num_val_images=30", "data.cache=null", "trainer=gpu"]
     config = load([f"model={model}", *PAPERS[model], *small])
     unchanged = memory.estimate(config)
-    return unchanged, memory.fits(config, unchanged)
+    return unchanged, memory_report.fits(config, unchanged)
 
 
 @pytest.mark.parametrize("model", PAPERS)
-@pytest.mark.parametrize("size", memory.CARDS)
+@pytest.mark.parametrize("size", memory_report.CARDS)
 def test_sizes_of_the_papers_fit(model: str, size: int) -> None:
     unchanged, fits = fits_of(model)
-    assert [fit.card for fit in fits] == list(memory.CARDS)
+    assert [fit.card for fit in fits] == list(memory_report.CARDS)
     fit = next(fit for fit in fits if fit.card == size)
     assert fit.needed < size * 1e9
     if (model, size) == ("stargan_v2", 8):  # activation checkpointing costs time, so it must be needed
@@ -354,18 +354,18 @@ def test_microbatches_come_last_and_a_card_may_be_too_small() -> None:
     checkpointed = memory.estimate(replace(config, trainer=replace(config.trainer, activation_checkpointing=True)))
     assert checkpointed.needed < plain.needed
     cards = [needed / 1e9 for needed in (checkpointed.needed - 1, checkpointed.needed, plain.needed)]
-    (smallest, second, large) = memory.fits(config, plain, cards)
+    (smallest, second, large) = memory_report.fits(config, plain, cards)
     assert large.overrides == ()
     assert second.overrides == (RECOMPUTED,)
     assert smallest.overrides is not None
     assert smallest.overrides[0] == RECOMPUTED
     assert smallest.overrides[1].startswith("trainer.accumulate=")
     assert smallest.needed < checkpointed.needed
-    (hopeless,) = memory.fits(config, plain, [0.001])
+    (hopeless,) = memory_report.fits(config, plain, [0.001])
     assert hopeless.overrides is None
     assert hopeless.needed > 1e6
 
 
 def test_batch_norm_is_not_split_into_microbatches() -> None:
     config = BATCH_NORM("trainer=gpu", "data.batch_size=4")
-    assert {fit.overrides for fit in memory.fits(config, memory.estimate(config), [0.001, 1000])} == {None, ()}
+    assert {fit.overrides for fit in memory_report.fits(config, memory.estimate(config), [0.001, 1000])} == {None, ()}

@@ -46,9 +46,9 @@ def run(arguments: Arguments) -> int:
 
         print(to_yaml(config), end="")
         return 0
-    from translate.profiling import memory  # imports torch, so after the checks
+    from translate.profiling import memory, memory_report  # imports torch, so after the checks
 
-    print(memory.table(config, memory.estimate(config)))
+    print(memory_report.table(config, memory.estimate(config)))
     return 0
 
 
