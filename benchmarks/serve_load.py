@@ -1,7 +1,7 @@
 """Load a server of `python -m translate serve`: latencies with requests in parallel, and its memory over many.
 
     python benchmarks/serve_load.py
-    python benchmarks/serve_load.py weights=runs/afhq parallel=[1,50] requests=200 memory=2000
+    python benchmarks/serve_load.py --weights runs/afhq --parallel 1 50 --requests 200 --memory 2000
 
 The script starts the server on a free port of this machine, so both share its cores. A request uploads an image of its
 own, translates it to a domain and with a seed of its own, and downloads the result. Its latency is the time of all of
@@ -9,7 +9,9 @@ these. Every result is compared with that of the same request alone, so the scri
 were mixed. The memory is the resident set of the server.
 """
 
+import argparse
 import io
+import json
 import statistics
 import subprocess
 import sys
@@ -29,26 +31,26 @@ SAMPLES = 10  # of the memory
 SECONDS_TO_START = 120
 
 
-def main(words: list[str]) -> None:
-    settings = {"weights": "critters", "parallel": "[1,10,50]", "requests": "100", "memory": "500"}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not equals or key not in settings:
-            sys.exit(f"unknown argument {word!r}; known: {', '.join(settings)}")
-        settings[key] = value
-    levels = [int(level) for level in settings["parallel"].strip("[]").split(",")]
-    with served(settings["weights"]) as (url, process):
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--weights", default="critters", help="as of the command serve")
+    parser.add_argument("--parallel", type=int, nargs="+", default=[1, 10, 50], help="requests at the same time")
+    parser.add_argument("--requests", type=int, default=100, help="requests of each row")
+    parser.add_argument("--memory", type=int, default=500, help="requests over which the memory is measured")
+    asked = parser.parse_args()
+    with served(asked.weights) as (url, process):
         client = Client(url)
         alone = [client.translate(number) for number in range(NUM_IMAGES)]
         print("| parallel | requests | p50 s | p95 s | max s | requests/s |\n| --- | --- | --- | --- | --- | --- |")
-        for level in levels:
-            print(row(client, alone, level, int(settings["requests"])), flush=True)
+        for parallel in asked.parallel:
+            print(row(client, alone, parallel, asked.requests), flush=True)
         print("\n| requests | resident set, MB |\n| --- | --- |")
-        total = int(settings["memory"])
         for sample in range(SAMPLES + 1):
-            print(f"| {sample * total // SAMPLES} | {resident_megabytes(process.pid):.0f} |", flush=True)
+            done = sample * asked.memory // SAMPLES
+            print(f"| {done} | {resident_megabytes(process.pid):.0f} |", flush=True)
             if sample < SAMPLES:
-                row(client, alone, 8, (sample + 1) * total // SAMPLES - sample * total // SAMPLES)
+                row(client, alone, 8, (sample + 1) * asked.memory // SAMPLES - done)
 
 
 class Client:
@@ -80,7 +82,7 @@ class Client:
         event, data = [line for line in lines if line][-2:]
         if event != "event: complete":
             sys.exit(f"{endpoint}: {data}")
-        return httpx.Response(200, text=data.removeprefix("data: ")).json()
+        return json.loads(data.removeprefix("data: "))
 
 
 def row(client: Client, alone: list[tuple[bytes, float]], parallel: int, requests: int) -> str:
@@ -140,4 +142,4 @@ def resident_megabytes(pid: int) -> float:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

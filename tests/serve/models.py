@@ -10,20 +10,21 @@ from translate.weights.format import Weights, build
 SIZE = 32
 ATTRIBUTES = ({"kind": "attributes", "names": ["dark", "young", "smiling"]},)
 CLASSES = ({"kind": "classes", "names": ["angry", "happy"]},)
+DOMAINS = ("cat", "dog", "wild")
 
 
-def stargan_v2() -> Translator:
-    return Translator(stargan_v2_weights())
+def stargan_v2(domains: tuple[str, ...] = DOMAINS) -> Translator:
+    return Translator(stargan_v2_weights(domains))
 
 
-def stargan_v2_weights() -> Weights:
+def stargan_v2_weights(domains: tuple[str, ...] = DOMAINS) -> Weights:
     generator = {"style_size": 6, "base_width": 4, "max_width": 8, "image_size": SIZE}
     shapes = {
         "generator": generator,
         "mapping": {"num_domains": 3, "latent_size": 5, "style_size": 6, "hidden_width": 8},
         "style_encoder": {**generator, "num_domains": 3},
     }
-    return random("stargan_v2", shapes, {"latent_size": 5, "ema_decay": 0.9}, domains=("cat", "dog", "wild"))
+    return random("stargan_v2", shapes, {"latent_size": 5, "ema_decay": 0.9}, domains=domains)
 
 
 def stargan_v1(label_sets: tuple[dict[str, Any], ...] = ATTRIBUTES) -> Translator:
