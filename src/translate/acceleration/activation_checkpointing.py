@@ -62,9 +62,14 @@ def _change_class(module: nn.Module, first_base: type[nn.Module], key: str) -> N
     module.__class__ = _checkpointed(type(module), first_base, key)
 
 
-@functools.cache
 def _checkpointed(kind: type[nn.Module], first_base: type[nn.Module], key: str) -> type[nn.Module]:
-    return type(kind.__name__, (first_base, kind), {"checkpointing_key": key})
+    known = (kind, first_base, key)
+    if known not in _CHECKPOINTED:
+        _CHECKPOINTED[known] = type(kind.__name__, (first_base, kind), {"checkpointing_key": key})
+    return _CHECKPOINTED[known]
+
+
+_CHECKPOINTED: dict[tuple[type[nn.Module], type[nn.Module], str], type[nn.Module]] = {}
 
 
 class CheckpointedModule(nn.Module):
