@@ -1,5 +1,6 @@
 """Write whole files: a reader finds the old file or the whole new one, never a part of either."""
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,6 +45,12 @@ def atomic_write(path: Path, content: str | bytes, durable: bool = False) -> Non
     """Write text (as UTF-8) or bytes to ``path``, see `atomic_open`."""
     with atomic_open(path, durable) as file:
         file.write(content.encode("utf-8") if isinstance(content, str) else content)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sync_folder(folder: Path) -> None:

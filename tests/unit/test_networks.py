@@ -98,6 +98,7 @@ CASES: dict[str, list[Case]] = {
     "stargan_v2_mapping": [({}, lambda s: (vectors(L), DOMAIN), lambda s: [(B, Z)])],
     "stargan_v2_style_encoder": [({}, lambda s: (images(s), DOMAIN), lambda s: [(B, Z)])],
     "stargan_v2_discriminator": [({}, lambda s: (images(s), DOMAIN), lambda s: [(B,)])],
+    "landmark_masks": [({}, lambda s: (images(s),), lambda s: [(B, 1, 256, 256)] * 2)],
     "face_oval": [({}, lambda s: (images(s),), lambda s: [(B, 1, s, s)] * 2)],
     "unet_generator": [  # dropout, off here, has its own test
         ({"num_downsamplings": 5, "dropout": False}, lambda s: (images(s),), lambda s: [(B, 3, s, s)]),
@@ -108,12 +109,13 @@ CASES: dict[str, list[Case]] = {
         ),
     ],
 }
+SIZES = {"landmark_masks": (32,)}  # it enlarges every image to 256 pixels
 NAMES = [name for name in NETWORKS.names() if NETWORKS.entry(name).module.startswith("translate.")]
 RUNS = [
     pytest.param(name, case, size, id=f"{name}{number or ''}-{size}")
     for name in NAMES
     for number, case in enumerate(CASES.get(name, []))
-    for size in (32, 64)
+    for size in SIZES.get(name, (32, 64))
 ]
 
 

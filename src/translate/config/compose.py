@@ -6,7 +6,7 @@ ConfigError.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -34,8 +34,9 @@ from translate.config.schema import RunConfig
 from translate.config.search_path import EXPERIMENTS, groups, shipped
 from translate.config.types import MISSING, UNKNOWN, holds_unknown
 from translate.errors import ConfigError, Phrase, Problem, Problems, UserError, first_line
+from translate.files import sha256_of
 from translate.registry import plugins
-from translate.registry.registry import DATASETS
+from translate.registry.registry import DATASETS, NETWORKS
 
 if TYPE_CHECKING:
     from translate.data.datasets.base import Dataset
@@ -294,7 +295,18 @@ def _check_with(facts: Mapping[str, Any], tree: DictConfig, problems: Problems) 
     filled = tree.copy()
     for key, value in facts.items():
         OmegaConf.update(filled, f"data.{key}", value, force_add=True)
-    return checks.parse(plain(filled, problems), problems)
+    config = checks.parse(plain(filled, problems), problems)
+    return None if config is None else _with_digests(config)
+
+
+def _with_digests(config: RunConfig) -> RunConfig:
+    """Return a configuration that identifies the files of frozen networks by their SHA-256, as a resume checks."""
+    networks = {}
+    for role, node in config.model.networks.items():
+        named = "pretrained" in NETWORKS.facts(node["name"]) and node.get("sha256") is None
+        digest = {"sha256": sha256_of(Path(node["weights"]).expanduser())} if named else {}
+        networks[role] = {**node, **digest}
+    return replace(config, model=replace(config.model, networks=networks))
 
 
 def open_datasets(tree: DictConfig, problems: Problems) -> OpenDatasets | None:

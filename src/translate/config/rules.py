@@ -1,11 +1,12 @@
 """Rules across the groups of a configuration: functions that yield problems."""
 
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from translate.config.length import UNKNOWN_LENGTH, seconds_of
 from translate.errors import Phrase, Problem, UserError
-from translate.registry.registry import DATASETS, MODELS, VIEWS
+from translate.registry.registry import DATASETS, MODELS, NETWORKS, VIEWS
 
 OPTIONAL = ("sample_every", "evaluate_every", "threads", "hang_timeout")
 """Counts that may be null."""
@@ -178,6 +179,36 @@ def best_is_measured(values: Mapping[str, Any]) -> Iterator[Problem]:
         yield from error.problems
 
 
+def high_pass_has_masks(values: Mapping[str, Any]) -> Iterator[Problem]:
+    """The high-pass skip connections of a generator need masks."""
+    networks = (values.get("model") or {}).get("networks") or {}
+    for role, node in networks.items():
+        w_hpf = node.get("w_hpf") if isinstance(node, Mapping) else None
+        if isinstance(w_hpf, int | float) and w_hpf > 0 and "masks" not in networks:
+            yield Problem(
+                "the high-pass skip connections need masks, and no network has the role masks",
+                key=f"model.networks.{role}.w_hpf",
+                found=w_hpf,
+                fix="add '+model.networks.masks={name: landmark_masks, weights: wing.ckpt}', or fixed ovals by "
+                "'+model.networks.masks={name: face_oval}', or set w_hpf to 0",
+            )
+
+
+def pretrained_files_exist(values: Mapping[str, Any]) -> Iterator[Problem]:
+    """The file of each frozen network is there; without it nothing can be trained or evaluated."""
+    for role, node in ((values.get("model") or {}).get("networks") or {}).items():
+        source = NETWORKS.facts(node["name"]).get("pretrained")
+        weights = node.get("weights")
+        if source is None or (weights is not None and not isinstance(weights, str)):
+            continue
+        key = f"model.networks.{role}.weights"
+        if weights is None:
+            fix = f"get {source}, and set {key} to its path"
+            yield Problem(f"the network {node['name']!r} needs a file of weights", key=key, fix=fix)
+        elif not Path(weights).expanduser().is_file():
+            yield Problem("there is no such file", key=key, found=weights, fix=f"get {source}, or set its path here")
+
+
 def name_is_a_path(values: Mapping[str, Any]) -> Iterator[Problem]:
     """The name becomes folders below `runs`."""
     name = values.get("name")
@@ -195,5 +226,7 @@ RULES: tuple[Callable[[Mapping[str, Any]], Iterator[Problem]], ...] = (
     domains_are_as_many_as_needed,
     compiled_or_checkpointed,
     best_is_measured,
+    high_pass_has_masks,
+    pretrained_files_exist,
     name_is_a_path,
 )

@@ -35,17 +35,18 @@ class StarGANv2Translation(Translation):
         reference: Tensor | None = None,
         psi: float = 1.0,
         style: Tensor | None = None,
+        masks: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
         """Return images (B, 3, H, W) translated to domains (B,), not clamped.
 
         Give one of latent codes (B, L), references (B, 3, H, W) and ``style`` (B, Z), see `styles`; UserError for none
-        or several.
+        or several. ``masks`` are those of x, see `masks_of`, where they are known already.
         """
         if style is None:
             style = self.styles(target, code, reference, psi)
         elif code is not None or reference is not None:
             raise UserError(key="style", found=Phrase("a code or reference beside it"), expected="the style alone")
-        return self.networks["generator"](x, style, self.masks_of(x))
+        return self.networks["generator"](x, style, self.masks_of(x) if masks is None else masks)
 
     @torch.no_grad()
     def styles(

@@ -13,7 +13,8 @@ Differences
 - The optional WGAN-GP penalty (``weights.discriminator.gradient_penalty``, 0 by default) is in neither the paper's
   final loss nor the official code; row B of table 1 needs it. It differentiates the logit of the target domain. Its
   interpolation weights come from the counter-based generator.
-- Masks for ``w_hpf > 0`` come from any network in the role ``masks``. The official code uses a landmark network.
+- Masks for ``w_hpf > 0`` come from any network in the role ``masks``: `landmark_masks`, as in the official code, or
+  `face_oval`, which needs no file of weights.
 """
 
 from typing import Any
@@ -32,6 +33,9 @@ from translate.losses.reconstruction import l1
 from translate.models.base import TranslationModel
 from translate.networks.stargan_v2 import Discriminator, Encoded, Generator, MappingNetwork, StyleEncoder
 from translate.registry.registry import MODELS
+
+Masks = tuple[Tensor, Tensor] | None
+"""The coarse and the fine mask (B, 1, S, S) of images, for the high-pass skips; None without these."""
 
 UPDATE_NUMBERS = {"latent": 0, "reference": 1}  # of the discriminator updates of an iteration, for random draws
 NUM_SOURCES, NUM_REFERENCES = 8, 6  # images in sample grids
@@ -81,19 +85,28 @@ class StarGANv2(TranslationModel):
 
     def step(self, batch: ReferenceBatch[Tensor]) -> None:
         """Do one iteration: two discriminator updates, two generator updates, one update of the moving averages."""
+        masks = self.masks_of(batch.image)
         content = self.content(batch.image)  # the generator is frozen in both discriminator updates
         with self.update("discriminator") as minimize:
-            minimize(self.discriminator_loss(batch, content, self.mapping, batch.code, "latent"))
+            minimize(self.discriminator_loss(batch, content, masks, self.mapping, batch.code, "latent"))
         with self.update("discriminator") as minimize:
-            minimize(self.discriminator_loss(batch, content, self.style_encoder, batch.reference, "reference"))
+            minimize(self.discriminator_loss(batch, content, masks, self.style_encoder, batch.reference, "reference"))
         with self.update("generator", "mapping", "style_encoder") as minimize:
-            minimize(self.generator_loss(batch, self.mapping, batch.code, batch.code2, "latent"))
+            minimize(self.generator_loss(batch, masks, self.mapping, batch.code, batch.code2, "latent"))
         with self.update("generator") as minimize:
-            minimize(self.generator_loss(batch, self.style_encoder, batch.reference, batch.reference2, "reference"))
+            minimize(
+                self.generator_loss(batch, masks, self.style_encoder, batch.reference, batch.reference2, "reference")
+            )
         self.update_ema()
 
     def discriminator_loss(
-        self, batch: ReferenceBatch[Tensor], content: Encoded, style_of: nn.Module, style_input: Tensor, variant: str
+        self,
+        batch: ReferenceBatch[Tensor],
+        content: Encoded,
+        masks: Masks,
+        style_of: nn.Module,
+        style_input: Tensor,
+        variant: str,
     ) -> Tensor:
         """Return the loss of the discriminator (eq. 1), with R1 on real images.
 
@@ -102,7 +115,7 @@ class StarGANv2(TranslationModel):
         """
         x, y, y_new = batch.image, batch.domain, batch.target
         with torch.no_grad():
-            fake = self.decode(content, style_of(style_input, y_new), x)
+            fake = self.generator.decode_features(content, style_of(style_input, y_new), masks)
         with_r1 = self.is_active("discriminator", "r1") and self.iteration % self.r1_every == 0
         x = x.detach().requires_grad_(with_r1)
         real_logits = self.discriminator(x, y)
@@ -124,6 +137,7 @@ class StarGANv2(TranslationModel):
     def generator_loss(
         self,
         batch: ReferenceBatch[Tensor],
+        masks: Masks,
         style_of: nn.Module,
         style_input: Tensor,
         style_input2: Tensor,
@@ -139,9 +153,9 @@ class StarGANv2(TranslationModel):
         x, y, y_new = batch.image, batch.domain, batch.target
         style = style_of(style_input, y_new)
         content = self.generator.encode_image(x)
-        fake = self.decode(content, style, x)
+        fake = self.generator.decode_features(content, style, masks)
         with torch.no_grad():
-            fake2 = self.decode(content, style_of(style_input2, y_new), x)
+            fake2 = self.generator.decode_features(content, style_of(style_input2, y_new), masks)
         reconstructed = self.generator(fake, self.style_encoder(x, y), self.masks_of(fake))
         terms = {
             "adversarial": self.adversarial.generator(self.discriminator(fake, y_new)),
@@ -156,12 +170,9 @@ class StarGANv2(TranslationModel):
         """Return the generator's features of images (B, 3, H, W) that do not depend on the style, without gradients."""
         return self.generator.encode_image(x)
 
-    def decode(self, content: Encoded, style: Tensor, x: Tensor) -> Tensor:
-        """Return images (B, 3, H, W) with a content in styles (B, Z), with the masks of the sources ``x``."""
-        return self.generator.decode_features(content, style, self.masks_of(x))
-
-    def masks_of(self, x: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Return the masks of images for the high-pass skips; None if no network has that role."""
+    @torch.no_grad()
+    def masks_of(self, x: Tensor) -> Masks:
+        """Return the masks of images for the high-pass skips, without gradients; None if no network has that role."""
         return self.network("masks")(x) if "masks" in self.roles else None
 
     # --- use after training ----------------------------------------------------------------------------------
@@ -179,14 +190,17 @@ class StarGANv2(TranslationModel):
         draws = torch.Generator().manual_seed(0)
         codes = torch.randn(3, self.latent_size, generator=draws).to(images.device)
 
+        masks_network = self.inference_networks().get("masks")
+        masks = None if masks_network is None else masks_network(sources)  # once for all rows
+
         def repeated(row: Tensor) -> Tensor:
             return row.expand(count, *row.shape)
 
         def to_domain(number: int, **style: Any) -> list[Tensor]:
-            return list(self.translate(sources, torch.full_like(own, number), **style))
+            return list(self.translate(sources, torch.full_like(own, number), masks=masks, **style))
 
         num_domains = int(domain.max()) + 1
-        translated = self.translate(sources, (own + 1) % num_domains, code=repeated(codes[0]))
+        translated = self.translate(sources, (own + 1) % num_domains, code=repeated(codes[0]), masks=masks)
         reconstructed = self.translate(translated, own, reference=sources)
         latent = {}
         for number, name in enumerate(held_out.domains[:num_domains]):

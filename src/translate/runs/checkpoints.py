@@ -23,6 +23,7 @@ from torch.optim import Optimizer
 from translate import __version__
 from translate.errors import Phrase, UserError
 from translate.files import atomic_write
+from translate.networks.layers.pretrained import Pretrained
 from translate.runs.folder import LAST, RunFolder
 
 FORMAT = "translate checkpoint 2"
@@ -92,10 +93,13 @@ class Checkpoint:
 
 
 def capture(model: CheckpointedModel, domains: tuple[str, ...], config: Mapping[str, Any]) -> Checkpoint:
-    """Return the whole state of a model: networks, EMA, other state, optimizers and iteration."""
+    """Return the whole state of a model: networks, EMA, other state, optimizers and iteration.
+
+    Pretrained networks are left out: they never change, and their files are named in the configuration.
+    """
     tensors: dict[str, Tensor] = {}
     optimizers: dict[str, list[dict[str, Any]]] = {}
-    for role in model.roles:
+    for role in stored_roles(model):
         tensors.update(_named(model.network(role).state_dict(), NETWORK, role))
     for role in model.ema.networks:
         tensors.update(_named(model.ema.networks[role].state_dict(), EMA, role))
@@ -108,6 +112,11 @@ def capture(model: CheckpointedModel, domains: tuple[str, ...], config: Mapping[
             tensors.update(_named({k: torch.as_tensor(v) for k, v in entries.items()}, OPTIMIZER, role, str(number)))
     tensors = {name: t.detach().to("cpu", memory_format=torch.contiguous_format) for name, t in tensors.items()}
     return Checkpoint(tensors, model.iteration, domains, dict(config), optimizers)
+
+
+def stored_roles(model: CheckpointedModel) -> list[str]:
+    """Return the roles whose networks are written into checkpoints: all but pretrained ones."""
+    return [role for role in model.roles if not isinstance(model.network(role), Pretrained)]
 
 
 def _named(tensors: Mapping[str, Tensor], *prefix: str) -> dict[str, Tensor]:
@@ -142,7 +151,7 @@ def restore(model: CheckpointedModel, checkpoint: Checkpoint) -> None:
 
 def restore_networks(model: CheckpointedModel, checkpoint: Checkpoint) -> None:
     """Put the networks and the EMA of a checkpoint into a model, which is enough to translate."""
-    for role in model.roles:
+    for role in stored_roles(model):
         model.network(role).load_state_dict(checkpoint.group(NETWORK, role))
     for role in model.ema.networks:
         model.ema.networks[role].load_state_dict(checkpoint.group(EMA, role))

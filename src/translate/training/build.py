@@ -29,6 +29,7 @@ from translate.evaluation.evaluator import Evaluator
 from translate.evaluation.processes import Processes, all_processes
 from translate.metrics import selection
 from translate.models.base import TranslationModel
+from translate.networks.layers.pretrained import Pretrained
 from translate.registry.registry import DATASETS, LOSSES, MODELS, NETWORKS
 from translate.runs.folder import RunFolder
 from translate.schedules import Schedule, parse
@@ -38,6 +39,7 @@ from translate.training.callbacks.health import Health
 from translate.training.callbacks.metric_logging import MetricLogging
 from translate.training.callbacks.progress import Progress
 from translate.training.callbacks.sampling import Sampling
+from translate.weights import pretrained
 
 log = logging.getLogger("translate")
 
@@ -72,6 +74,8 @@ def build_model(config: RunConfig) -> TranslationModel:
     for role, arguments in node.networks.items():
         with errors_inside(f"model.networks.{role}"):
             network = _named(NETWORKS, arguments)
+            if isinstance(network, Pretrained):
+                pretrained.load(network)
         networks[role] = _seeing_the_whole_batch(role, network, config.trainer)
     optimizers: dict[str, Callable[..., Any]] = {}
     rates: dict[str, Schedule] = {}
@@ -124,7 +128,7 @@ def compile_model(model: TranslationModel, trainer: TrainerConfig) -> None:
 
 def _seeing_the_whole_batch(role: str, network: nn.Module, trainer: TrainerConfig) -> nn.Module:
     """Return a network whose batch norms, if it has any, see the whole batch; UserError where they cannot."""
-    if not any(isinstance(module, BatchNorm) for module in network.modules()):
+    if isinstance(network, Pretrained) or not any(isinstance(module, BatchNorm) for module in network.modules()):
         return network
     if trainer.accumulate > 1:
         raise UserError(

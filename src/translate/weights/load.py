@@ -8,6 +8,7 @@ from translate.runs import checkpoints, scores
 from translate.runs.folder import LAST, RunFolder
 from translate.weights import format, hub
 from translate.weights.format import Weights
+from translate.weights.pretrained import with_pretrained
 
 LEFT_OUT = ("environment", "tasks", "warnings")  # of scores files: long lists, and the machine
 
@@ -37,4 +38,4 @@ def _of_checkpoint(folder: Path, path: Path) -> Weights:
         for _, result in scores.of_run(folder, strict=True)
         if result.request.iteration == checkpoint.iteration
     ]
-    return format.of_checkpoint(checkpoint, RunFolder(folder).noted_data() or None, own)
+    return with_pretrained(format.of_checkpoint(checkpoint, RunFolder(folder).noted_data() or None, own))

@@ -4,7 +4,7 @@ import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,18 @@ def read(path: Path) -> OfficialFile:
             expected="the tensors of one network by name, or those of several networks",
         )
     return OfficialFile(path, {name: _unwrapped(state) for name, state in networks.items()})
+
+
+def read_network(path: Path, keys: Sequence[str]) -> State:
+    """Return the tensors of one network in a torch or safetensors file: below the first of ``keys``, or by themselves.
+
+    UserError for a damaged file and for other content.
+    """
+    content = _by_network(_safetensors(path)) if path.suffix == ".safetensors" else _torch(path)
+    state = next((content[key] for key in keys if isinstance(content.get(key), Mapping)), content)
+    if not state or not _is_state(state):
+        raise UserError(key=str(path), found=Phrase(_outline(content)), expected="the tensors of a network by name")
+    return _unwrapped(state)
 
 
 def _safetensors(path: Path) -> dict[str, Any]:

@@ -1,0 +1,79 @@
+"""Load the weights of frozen networks from the files in which others released them."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from torch import Tensor
+
+from translate.errors import Phrase, UserError
+from translate.files import sha256_of
+from translate.networks.layers.pretrained import Pretrained
+from translate.registry.registry import NETWORKS
+from translate.runs.checkpoints import NETWORK
+from translate.weights.format import Weights, build
+from translate.weights.published.files import State, read_network
+
+NUM_BATCHES = "num_batches_tracked"
+"""Ending of a counter of batch norms that is not read in eval mode; files of PyTorch before 0.4 lack it."""
+
+
+def load(network: Pretrained) -> None:
+    """Give a frozen network the weights of its file.
+
+    UserError, with the argument as its key, if no file is named, if it is missing or damaged, if its SHA-256 is not
+    that of the network's arguments, or if its tensors do not fit.
+    """
+    if network.weights is None:
+        raise UserError("this network needs a file of weights", key="weights", expected="the path of a file")
+    path = Path(network.weights).expanduser()
+    if not path.is_file():
+        raise UserError("there is no such file", key="weights", found=network.weights)
+    digest = sha256_of(path)
+    if network.sha256 not in (None, digest):
+        raise UserError(
+            f"{path} is another file than the one that was used before",
+            key="sha256",
+            found=digest,
+            expected=str(network.sha256),
+            fix="name the file with this SHA-256 by weights",
+        )
+    network.load_state_dict(_fitting(read_network(path, network.file_keys), network.state_dict(), path))
+
+
+def with_pretrained(weights: Weights) -> Weights:
+    """Return weights with the tensors of frozen networks that only a file on this machine holds.
+
+    The result does not depend on these files any more.
+    """
+    tensors, networks = dict(weights.tensors), dict(weights.networks)
+    for role, node in weights.networks.items():
+        if "pretrained" not in NETWORKS.facts(node["name"]) or weights.inference_state(role):
+            continue
+        network = build(node)
+        assert isinstance(network, Pretrained), node
+        try:
+            load(network)
+        except UserError as error:
+            raise error.inside(f"model.networks.{role}") from error
+        tensors |= {f"{NETWORK}.{role}.{key}": tensor for key, tensor in network.state_dict().items()}
+        networks[role] = {key: value for key, value in node.items() if key != "weights"}
+    return replace(weights, tensors=tensors, networks=networks)
+
+
+def _fitting(state: State, reference: Mapping[str, Tensor], path: Path) -> State:
+    """Return the tensors that a network has, of a file that may have more; UserError if one is missing or differs."""
+    result: State = {}
+    for key, own in reference.items():
+        tensor = state.get(key, own if key.endswith(NUM_BATCHES) else None)
+        if tensor is None:
+            raise UserError(f"the file lacks the tensor {key}", key="weights", found=str(path))
+        if tensor.shape != own.shape:
+            raise UserError(
+                f"the tensor {key} of {path} does not fit",
+                key="weights",
+                found=Phrase(f"shape {tuple(tensor.shape)}"),
+                expected=str(tuple(own.shape)),
+            )
+        result[key] = tensor
+    return result
