@@ -95,8 +95,8 @@ def face(noise: float = 0.0) -> Tensor:
 def plain_masks(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return both masks of heat maps (98, 256, 256), landmark by landmark, from the steps of the official code.
 
-    Values below 0.1 become 0; each map is scaled to [0, 1]; parts are shifted down (negative: up) with the border wrapped
-    around, then raised to a power; landmarks outside the parts are dropped.
+    Values below 0.1 become 0; each map is scaled to [0, 1]; parts are shifted down (negative: up) and wrap
+    around the border, then raised to a power; landmarks outside the parts are dropped.
     """
     maps = np.where(maps < 0.1, 0, maps)
     low, high = maps.min((1, 2), keepdims=True), maps.max((1, 2), keepdims=True)

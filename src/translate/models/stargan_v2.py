@@ -94,9 +94,8 @@ class StarGANv2(TranslationModel):
         with self.update("generator", "mapping", "style_encoder") as minimize:
             minimize(self.generator_loss(batch, masks, self.mapping, batch.code, batch.code2, "latent"))
         with self.update("generator") as minimize:
-            minimize(
-                self.generator_loss(batch, masks, self.style_encoder, batch.reference, batch.reference2, "reference")
-            )
+            references = batch.reference, batch.reference2
+            minimize(self.generator_loss(batch, masks, self.style_encoder, *references, "reference"))
         self.update_ema()
 
     def discriminator_loss(

@@ -1,6 +1,6 @@
 """Face landmarks by heat maps, and the masks of StarGAN v2 that follow from them.
 
-The network is a face alignment network (Bulat and Tzimiropoulos, ICCV 2017, arXiv 1703.07332) with coordinates as further
+The network is a face alignment network (Bulat and Tzimiropoulos, ICCV 2017, arXiv 1703.07332) with coordinates as more
 channels and trained by the adaptive wing loss (Wang et al., ICCV 2019, arXiv 1904.07399). It has one hourglass and a
 heat map for each of the 98 landmarks of WFLW, and one for the boundary of the face. Parameter names are those of the
 official StarGAN v2 file wing.ckpt.
