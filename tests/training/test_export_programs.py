@@ -1,6 +1,8 @@
 """Every registered translation as ONNX, and as programs of torch: equal outputs, dynamic axes, a header."""
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -8,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -15,16 +18,20 @@ from torch import Tensor, nn
 
 from training.test_plugin import plugin as plugin
 from translate.errors import UserError
-from translate.export import runtimes, torch_export
+from translate.export import runtimes
 from translate.export.graphs import Example, graphs_of
 from translate.export.program import trace
 from translate.inference.base import Translation
 from translate.inference.codes import draw_codes
 from translate.inference.graph_header import FORMAT, parse
-from translate.inference.torch_program import is_package, load_program
+from translate.inference.onnx_runtime import open_onnx
+from translate.inference.sizes import SizeRule
+from translate.inference.torch_program import is_package, load_package, load_program, open_programs
 from translate.inference.translator import Translator
 from translate.registry.registry import NETWORKS, TRANSLATIONS
 from translate.weights.format import Weights, build
+
+Case = Callable[[str], tuple[Translator, Path]]
 
 SHA = "ab" * 32
 STARGAN_V2 = {
@@ -57,11 +64,11 @@ THREE = {"arguments": {"latent_size": 5}, "domains": ("cat", "dog", "wild"), "da
 CASES: dict[str, tuple[Callable[[], Translator], tuple[str, ...]]] = {
     "stargan_v2": (
         lambda: made("stargan_v2", STARGAN_V2, 32, **THREE),
-        ("mapping", "style_encoder", "translate_latent"),
+        ("mapping", "translate_latent"),
     ),
     "stargan_v2_masks": (
         lambda: made("stargan_v2", MASKED, 32, **THREE),
-        ("masks", "generator", "translate_latent", "translate_reference"),
+        ("masks", "generator", "style_encoder", "style_latent", "translate_reference"),
     ),
     "stargan_v1": (
         lambda: made(
@@ -111,7 +118,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def case(place: Path, plugin: None) -> Callable[[str], tuple[Translator, Path]]:
+def case(place: Path, plugin: None) -> Case:
     """Return a function that exports a case once, and returns its translator and folder."""
 
     def exported(name: str) -> tuple[Translator, Path]:
@@ -164,7 +171,7 @@ def inputs_of(name: str, count: int, height: int, width: int) -> tuple[dict[str,
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_whole_way_equals_the_translation(case: Callable[[str], tuple[Translator, Path]], name: str) -> None:
+def test_the_whole_way_equals_the_translation(case: Case, name: str) -> None:
     translator, folder = case(name)
     run, size = session(folder / f"{PATHS[name]}.onnx"), translator.image_size
     for count, height, width in ((1, size, size), (5, size, size), (2, size + 16, size + 32)):
@@ -180,7 +187,7 @@ def test_the_whole_way_equals_the_translation(case: Callable[[str], tuple[Transl
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_files_describe_themselves(case: Callable[[str], tuple[Translator, Path]], name: str) -> None:
+def test_files_describe_themselves(case: Case, name: str) -> None:
     translator, folder = case(name)
     about = translator.about
     for path in folder.iterdir():
@@ -204,16 +211,118 @@ def test_files_describe_themselves(case: Callable[[str], tuple[Translator, Path]
     assert {"cyclegan": 0, "pix2pix": 1}.get(about.model) == header.target
 
 
-def test_networks_alone_make_up_the_way(case: Callable[[str], tuple[Translator, Path]]) -> None:
-    """Masks, mapping network and generator of two files give the output of the whole way."""
+# --- engines ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("psi", [None, 0.3])
+@pytest.mark.parametrize("style_input", ["code", "reference"])
+def test_the_engine_of_a_folder_has_styles(case: Case, style_input: str, psi: float | None) -> None:
+    """Styles, masks and generator are in files of their own; styles can be blended."""
     translator, folder = case("stargan_v2_masks")
-    inputs, words = inputs_of("stargan_v2", 2, 32, 32)
-    style = translator.translation.networks["mapping"](words["code"], words["target"]).numpy()
-    masks = session(folder / "masks.onnx").run(["masks_0", "masks_1"], {"image": inputs["image"]})
-    parts = {"image": inputs["image"], "style": style, "masks_0": masks[0], "masks_1": masks[1]}
-    (apart,) = session(folder / "generator.onnx").run(["translation"], parts)
-    (whole,) = session(folder / "translate_latent.onnx").run(None, {**inputs, "psi": np.array(1, np.float32)})
-    np.testing.assert_allclose(apart.clip(-1, 1), whole, rtol=0, atol=1e-5)
+    engine = open_onnx(folder)
+    assert (engine.model, engine.domains, engine.crop) == ("stargan_v2", ("cat", "dog", "wild"), "none")
+    assert (engine.style_inputs, engine.interpolates, engine.latent_size) == (("code", "reference"), True, 5)
+    assert (list(engine.reachable), engine.sizes, engine.image_size) == ([0, 1, 2], None, 32)
+    assert (engine.digest, engine.label_sets, engine.on_cpu) == (SHA, (), True)
+    assert engine.runtime.startswith("onnxruntime 1.")
+    x, target = images(3, 32, 32), torch.tensor([2, 0, 1])
+    value = torch.from_numpy(draw_codes(1, 3, 5)) if style_input == "code" else images(3, 32, 32, 9)
+    settings = {} if psi is None or style_input == "reference" else {"psi": psi}
+    expected = translator.translation.styles(target, **{style_input: value}, **settings)
+    styles = engine.styles(target.numpy(), **{style_input: value.numpy()}, **settings)
+    np.testing.assert_allclose(styles, expected.numpy(), rtol=0, atol=1e-4)
+    blended = 0.5 * (styles + styles[::-1])
+    expected = translator.translation(x, target, style=torch.from_numpy(blended)).clamp(-1, 1)
+    output = engine.translate(x.numpy(), target.numpy(), blended)
+    np.testing.assert_allclose(output, expected.numpy(), rtol=0, atol=1e-4)
+
+
+def test_the_engine_of_one_file_translates_by_codes(case: Case) -> None:
+    translator, folder = case("stargan_v2")
+    engine = open_onnx(folder / "translate_latent.onnx", threads=1)
+    assert (engine.style_inputs, engine.interpolates) == (("code",), False)
+    assert engine.runtime.endswith("cpu, 1 threads")
+    x, target, codes = images(3, 32, 32), torch.tensor([2, 0, 1]), torch.from_numpy(draw_codes(1, 3, 5))
+    parts = [engine.styles(target[rows].numpy(), codes[rows].numpy(), psi=psi) for rows, psi in ROWS]
+    output = engine.translate(x.numpy(), target.numpy(), np.concatenate(parts))
+    for rows, psi in ROWS:
+        words = {} if psi is None else {"psi": psi}
+        expected = translator.translation(x[rows], target[rows], code=codes[rows], **words).clamp(-1, 1)
+        np.testing.assert_allclose(output[rows], expected.numpy(), rtol=0, atol=1e-4)
+
+
+ROWS = ((slice(0, 2), 0.4), (slice(2, 3), None))
+"""Rows of a batch, and their psi."""
+
+
+def test_the_engine_of_one_file_translates_by_references(case: Case) -> None:
+    translator, folder = case("stargan_v2_masks")
+    engine = open_onnx(folder / "translate_reference.onnx")
+    assert engine.style_inputs == ("reference",)
+    x, target, reference = images(2, 32, 32), torch.tensor([2, 0]), images(2, 32, 32, 9)
+    style = engine.styles(target.numpy(), reference=reference.numpy())
+    expected = translator.translation(x, target, reference=reference).clamp(-1, 1)
+    output = engine.translate(x.numpy(), target.numpy(), style)
+    np.testing.assert_allclose(output, expected.numpy(), rtol=0, atol=1e-4)
+
+
+def test_the_engine_of_one_direction(case: Case) -> None:
+    translator, folder = case("cyclegan")
+    engine = open_onnx(folder)
+    assert (list(engine.reachable), engine.style_inputs, engine.sizes) == ([0], (), SizeRule(4, 8))
+    x, target = images(2, 20, 28), np.zeros(2, np.int64)
+    expected = translator.translation(x, torch.zeros(2, dtype=torch.int64)).numpy()
+    np.testing.assert_allclose(engine.translate(x.numpy(), target), expected, rtol=0, atol=1e-4)
+
+
+def test_the_engine_of_labels(case: Case) -> None:
+    translator, folder = case("stargan_v1")
+    engine = open_onnx(folder)
+    assert (engine.label_sets, engine.style_inputs, engine.sizes) == (SETS, (), SizeRule(4, 16))
+    x, target = images(2, 16, 24), torch.tensor([[0.0, 1, 0, 0, 1, 0]]).repeat(2, 1)
+    expected = translator.translation(x, target).numpy()
+    np.testing.assert_allclose(engine.translate(x.numpy(), target.numpy()), expected, rtol=0, atol=1e-4)
+
+
+def test_onnx_files_run_without_torch(case: Case) -> None:
+    _, folder = case("stargan_v2_masks")
+    code = (
+        "import sys, numpy as np\n"
+        "from translate.inference.codes import draw_codes\n"
+        "from translate.inference.onnx_runtime import open_onnx\n"
+        f"engine = open_onnx({str(folder)!r})\n"
+        "target = np.array([1])\n"
+        "style = engine.styles(target, draw_codes(0, 1, 5))\n"
+        "print(engine.translate(np.zeros((1, 3, 32, 32), np.float32), target, style).shape)\n"
+        "print([name for name in ('torch', 'onnx', 'hydra', 'safetensors') if name in sys.modules])\n"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert answer.stdout.split("\n") == ["(1, 3, 32, 32)", "[]", ""], answer.stderr
+
+
+def test_files_that_do_not_translate_are_refused(case: Case, tmp_path: Path) -> None:
+    _, folder = case("stargan_v2_masks")
+    with pytest.raises(UserError, match=r"networks do not translate alone; found generator, .* Fix: weights=.*masks"):
+        open_onnx(folder / "generator.onnx")
+    with pytest.raises(UserError, match="the folder holds no ONNX files"):
+        open_onnx(tmp_path)
+    with pytest.raises(UserError, match="no such file"):
+        open_onnx(tmp_path / "a.onnx")
+    (tmp_path / "a.onnx").write_bytes(b"no protobuf")
+    with pytest.raises(UserError, match="ONNX Runtime cannot read the file"):
+        open_onnx(tmp_path / "a.onnx")
+    for name in ("stargan_v1/translate", "pix2pix/generator"):
+        shutil.copy(case(name.split("/")[0])[1] / f"{name.split('/')[1]}.onnx", tmp_path)
+    (tmp_path / "a.onnx").unlink()
+    model = onnx.load(tmp_path / "translate.onnx")
+    next(each for each in model.metadata_props if each.key == "weights_sha256").value = '"other"'
+    onnx.save(model, tmp_path / "translate.onnx")
+    with pytest.raises(UserError, match=r"generator.onnx and translate.onnx were exported from different weights"):
+        open_onnx(tmp_path)
+    del model.metadata_props[:]
+    onnx.save(model, tmp_path / "translate.onnx")
+    with pytest.raises(UserError, match="not a graph that was exported by this package; found no format name"):
+        open_onnx(tmp_path / "translate.onnx")
 
 
 # --- what is refused ----------------------------------------------------------------------------------------
@@ -260,13 +369,13 @@ def test_a_network_that_fixes_the_batch_is_refused(monkeypatch: pytest.MonkeyPat
 
 def test_wrong_choices_of_graphs() -> None:
     translator = CASES["stargan_v2"][0]()
-    onnx = runtimes.runtime("onnx")
+    runtime = runtimes.runtime("onnx")
     with pytest.raises(UserError, match=r"graphs: unknown graph 'encoder'.* Known: generator, mapping"):
-        next(runtimes.export(translator, SHA, onnx, Path("x"), ["encoder"]))
+        next(runtimes.export(translator, SHA, runtime, Path("x"), ["encoder"]))
     with pytest.raises(
         UserError, match=r"to: found one file for 2 graphs.* Fix: to=FOLDER, or graphs=translate_latent"
     ):
-        next(runtimes.export(translator, SHA, onnx, Path("x.onnx")))
+        next(runtimes.export(translator, SHA, runtime, Path("x.onnx")))
     assert not Path("x").exists()
 
 
@@ -303,12 +412,18 @@ def test_a_program_of_torch(tmp_path: Path) -> None:
     (result,) = runtimes.export(pix2pix(), SHA, runtime, tmp_path / "a.pt2", ())
     assert result.file == "a.pt2"
     assert not is_package(tmp_path / "a.pt2")
+    with pytest.raises(UserError, match=r"holds a program of torch, which can run code .* Fix: trust=true"):
+        open_programs(tmp_path / "a.pt2")
+    engine = open_programs(tmp_path, trust=True)
+    assert (engine.model, list(engine.reachable), engine.sizes) == ("pix2pix", [1], SizeRule(16, 16))
     call, header = load_program(tmp_path / "a.pt2")
     assert (header.model, header.target, header.multiple) == ("pix2pix", 1, 16)
     for sides in ((16, 16), (32, 48)):
         x = images(2, *sides)
         expected = pix2pix().translation(x, torch.ones(2, dtype=torch.int64))
         torch.testing.assert_close(call(x)[0], expected, rtol=0, atol=1e-4)
+        output = engine.translate(x.numpy(), np.ones(2, np.int64))
+        np.testing.assert_allclose(output, expected.numpy(), rtol=0, atol=1e-4)
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="AOTInductor wants a C++ compiler")
@@ -317,7 +432,9 @@ def test_a_compiled_package(tmp_path: Path) -> None:
     (result,) = runtimes.export(translator, SHA, runtimes.runtime("aot"), tmp_path, ["mapping"])
     assert result.difference <= 1e-4
     assert is_package(tmp_path / "mapping.pt2")
-    call, header = torch_export.load_package(tmp_path / "mapping.pt2")
+    with pytest.raises(UserError, match=r"holds native code of AOTInductor\. Fix: trust=true"):
+        open_programs(tmp_path / "mapping.pt2")
+    call, header = load_package(tmp_path / "mapping.pt2")
     assert (header.graph, header.model) == ("mapping", "stargan_v2")
     code, target = torch.from_numpy(draw_codes(1, 4, 5)), torch.tensor([0, 1, 2, 1])
     expected = translator.translation.networks["mapping"](code, target)

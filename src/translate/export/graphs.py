@@ -26,6 +26,9 @@ NAMES = {"x": "image", "domain": "target"}
 WHOLE = {None: "translate", "code": "translate_latent", "reference": "translate_reference"}
 """Names of the whole ways, by style input."""
 
+LATENT_STYLE = "style_latent"
+"""The name of the way from codes to styles."""
+
 
 @dataclass(frozen=True)
 class Example:
@@ -58,7 +61,7 @@ class Graph:
 
 def graphs_of(translator: Translator) -> list[Graph]:
     """Return the graphs of a model: its networks alone, then the whole ways that are not one network."""
-    return [*_networks_alone(translator), *_whole_paths(translator)]
+    return [*_networks_alone(translator), *_latent_style(translator), *_whole_paths(translator)]
 
 
 def num_domains(translator: Translator) -> int:
@@ -113,6 +116,22 @@ def _draw(translator: Translator, batch: int, height: int, width: int, seed: int
         "reference": images(size, size),
         "psi": torch.tensor(0.5 + 0.5 * (seed % 2)),
     }
+
+
+def _latent_style(translator: Translator) -> Iterable[Graph]:
+    """Yield the way from codes to styles, with truncation, where a model has it."""
+    module = translator.translation.latent_style(num_domains(translator))
+    if module is None:
+        return
+    names: tuple[str, ...] = tuple(module.inputs)  # type: ignore[arg-type]
+
+    def example(batch: int, height: int, width: int, seed: int) -> Example:
+        drawn = _draw(translator, batch, height, width, seed)
+        inputs = {name: drawn[name] for name in names}
+        keywords = {**inputs, "psi": inputs["psi"].item()}
+        return Example(inputs, {"style": translator.translation.styles(keywords.pop("target"), **keywords)})
+
+    yield _graph(translator, LATENT_STYLE, module, names, ("style",), None, example, "code", whole=False)
 
 
 # --- networks alone -----------------------------------------------------------------------------------------

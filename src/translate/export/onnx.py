@@ -1,21 +1,19 @@
 """Write a traced graph as an ONNX file that describes itself, and run it in ONNX Runtime."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch.export import ExportedProgram
 
-from translate.export.graphs import Graph, Tensors
+from translate.export.graphs import Graph
 from translate.files import atomic_write
+from translate.inference.graph_engine import Run
 from translate.inference.graph_header import GraphHeader
-from translate.inference.onnx_runtime import session_of
+from translate.inference.onnx_runtime import runner, session_of
 
 if TYPE_CHECKING:
     from onnx import ModelProto
-
-SUFFIX = ".onnx"
 
 
 def write(program: ExportedProgram, graph: Graph, header: GraphHeader, path: Path) -> None:
@@ -53,14 +51,6 @@ def _remove_unused(model: "ModelProto") -> None:
     model.graph.initializer.extend(kept)
 
 
-class Runner:
-    """An ONNX file in ONNX Runtime, with as many threads as torch."""
-
-    def __init__(self, path: Path, graph: Graph) -> None:
-        self.session = session_of(path, torch.get_num_threads())
-        self.outputs = list(graph.outputs)
-
-    def __call__(self, inputs: Tensors) -> list[np.ndarray]:
-        """Return the outputs for inputs by name."""
-        results: list[Any] = self.session.run(self.outputs, {name: value.numpy() for name, value in inputs.items()})
-        return results
+def run(path: Path, graph: Graph) -> Run:
+    """Return the function that runs an ONNX file, with as many threads as torch."""
+    return runner(session_of(path, torch.get_num_threads()), graph.outputs)

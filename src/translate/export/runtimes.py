@@ -17,16 +17,15 @@ from torch.export import ExportedProgram
 from translate import __version__
 from translate.errors import Phrase, UserError
 from translate.export import onnx, torch_export
-from translate.export.graphs import Graph, Tensors, graphs_of
+from translate.export.graphs import Graph, graphs_of
 from translate.export.program import trace
+from translate.inference import onnx_runtime, torch_program
+from translate.inference.graph_engine import Run
 from translate.inference.graph_header import GraphHeader
 from translate.inference.translator import Translator
 from translate.runs.folder import LAST, RunFolder
 from translate.weights.format import read
 from translate.weights.load import of_run
-
-Run = Callable[[Tensors], Sequence[np.ndarray]]
-"""Compute the outputs of a file for inputs by name."""
 
 
 class Writer(Protocol):
@@ -48,9 +47,9 @@ class Runtime:
 def runtime(format: str) -> Runtime:
     """Return the runtime of a format: "onnx", "torch_export", or "aot" for its compiled packages."""
     runtimes: dict[str, Runtime] = {
-        "onnx": Runtime("ONNX Runtime", onnx.SUFFIX, onnx.write, onnx.Runner),
-        "torch_export": Runtime("torch.export", torch_export.SUFFIX, torch_export.write, torch_export.Runner),
-        "aot": Runtime("AOTInductor", torch_export.SUFFIX, torch_export.compile_package, torch_export.PackageRunner),
+        "onnx": Runtime("ONNX Runtime", onnx_runtime.SUFFIX, onnx.write, onnx.run),
+        "torch_export": Runtime("torch.export", torch_program.SUFFIX, torch_export.write, torch_export.run_program),
+        "aot": Runtime("AOTInductor", torch_program.SUFFIX, torch_export.compile_package, torch_export.run_package),
     }
     return runtimes[format]
 
@@ -166,8 +165,8 @@ def _write(translator: Translator, graph: Graph, sha256: str, runtime: Runtime, 
     runtime.write(trace(graph, size), graph, _header(translator, graph, sha256), path)
     run = runtime.load(path, graph)
     difference = compare(graph, run, size)
-    inputs = graph.example(1, size, size, 0).inputs
-    tensors = tuple(inputs[name] for name in graph.inputs)
+    example = graph.example(1, size, size, 0).inputs
+    tensors, arrays = tuple(example[name] for name in graph.inputs), {n: t.numpy() for n, t in example.items()}
     with torch.inference_mode():
         torch_seconds = _median_seconds(lambda: graph.module(*tensors))
     return Exported(
@@ -178,7 +177,7 @@ def _write(translator: Translator, graph: Graph, sha256: str, runtime: Runtime, 
         difference,
         torch_seconds,
         runtime.name,
-        _median_seconds(lambda: run(inputs)),
+        _median_seconds(lambda: run(arrays)),
     )
 
 
@@ -194,7 +193,8 @@ def compare(graph: Graph, run: Run, size: int) -> float:
     largest = 0.0
     for seed, shape in enumerate(shapes, start=1):
         example = graph.example(*shape, seed)
-        for name, output in zip(graph.outputs, run(example.inputs), strict=True):
+        inputs = {name: tensor.numpy() for name, tensor in example.inputs.items()}
+        for name, output in zip(graph.outputs, run(inputs), strict=True):
             expected = example.outputs[name].numpy()
             difference = float(np.abs(output - expected).max()) if output.shape == expected.shape else float("inf")
             if not difference <= TOLERANCE * max(1.0, float(np.abs(expected).max())):  # a NaN fails too

@@ -3,25 +3,21 @@
 Both are `.pt2` files that torch loads. A program holds the operations and the weights, and runs where torch runs. An
 AOTInductor package holds a shared library for the processor on which it was made.
 
-Neither is safe to load from a stranger: a program may hold pickled tensors, which torch unpickles without limits, and a
-package is native code. So `translate apply` loads them only with ``trust=true``.
+Neither is safe to load from a stranger, see `translate.inference.torch_program`.
 """
 
 import json
 import warnings
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from torch.export import ExportedProgram
 
 from translate.errors import UserError
-from translate.export.graphs import Graph, Tensors
+from translate.export.graphs import Graph
+from translate.inference.graph_engine import Run
 from translate.inference.graph_header import GraphHeader
-from translate.inference.torch_program import HEADER, load_package, load_program
-
-SUFFIX = ".pt2"
+from translate.inference.torch_program import HEADER, load_package, load_program, runner
 
 
 def write(program: ExportedProgram, graph: Graph, header: GraphHeader, path: Path) -> None:
@@ -48,27 +44,11 @@ def compile_package(program: ExportedProgram, graph: Graph, header: GraphHeader,
     aoti_compile_and_package(program, package_path=str(path), inductor_configs=settings)
 
 
-class Runner:
-    """A program that was loaded from its file."""
-
-    def __init__(self, path: Path, graph: Graph) -> None:
-        self.call: Any = self.load(path)
-        self.inputs = graph.inputs
-
-    def load(self, path: Path) -> Any:
-        """Return the file as a function of positional tensors."""
-        return load_program(path)[0]
-
-    @torch.no_grad()
-    def __call__(self, inputs: Tensors) -> list[np.ndarray]:
-        """Return the outputs for inputs by name."""
-        outputs = self.call(*(inputs[name] for name in self.inputs))
-        return [output.numpy() for output in (outputs if isinstance(outputs, tuple | list) else (outputs,))]
+def run_program(path: Path, graph: Graph) -> Run:
+    """Return the function that runs a program from its file."""
+    return runner(load_program(path)[0], graph.inputs)
 
 
-class PackageRunner(Runner):
-    """A package of AOTInductor that was loaded from its file."""
-
-    def load(self, path: Path) -> Any:
-        """Return the file as a function of positional tensors."""
-        return load_package(path)[0]
+def run_package(path: Path, graph: Graph) -> Run:
+    """Return the function that runs a package from its file."""
+    return runner(load_package(path)[0], graph.inputs)

@@ -50,6 +50,10 @@ class Translation:
         """Return the whole way from images to translations as a module, for export to other runtimes."""
         return TranslationPath(self, ("image", "target") if style_input is None else ("image", "target", style_input))
 
+    def latent_style(self, num_domains: int) -> nn.Module | None:
+        """Return the way from codes to styles as a module with ``inputs``, for export; None without such styles."""
+        return None
+
     def __call__(self, x: Tensor, target: Tensor, *args: Any, **style_inputs: Any) -> Tensor:
         """Return images (B, 3, H, W) translated to ``target``: domains (B,), or labels (B, K)."""
         raise NotImplementedError(f"{type(self).__name__} defines no __call__(x, target)")

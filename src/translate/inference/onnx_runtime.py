@@ -1,13 +1,57 @@
 """Translate with exported ONNX files in ONNX Runtime; torch is not imported."""
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from translate.errors import UserError
+from translate.inference.graph_engine import GraphEngine, LoadedGraph, Run
+from translate.inference.graph_header import parse
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
+
+
+SUFFIX = ".onnx"
+
+
+def is_onnx(place: str | os.PathLike[str]) -> bool:
+    """Return whether a place is an ONNX file, or a folder with one."""
+    path = Path(place).expanduser()
+    return path.suffix == SUFFIX or (path.is_dir() and any(path.glob(f"*{SUFFIX}")))
+
+
+def open_onnx(place: str | os.PathLike[str], threads: int | None = None) -> GraphEngine:
+    """Return the engine of an ONNX file, or of a folder with the files of one model.
+
+    ``threads`` of ONNX Runtime are by default as many as cores. UserError for files that are no whole model.
+    """
+    path = Path(place).expanduser()
+    files = sorted(path.glob(f"*{SUFFIX}")) if path.is_dir() else [path]
+    if not files:
+        raise UserError("the folder holds no ONNX files", key=str(path))
+    graphs = []
+    for file in files:
+        session = session_of(file, threads)
+        header = parse(session.get_modelmeta().custom_metadata_map, str(file))
+        graphs.append(LoadedGraph(file, header, runner(session, header.outputs)))
+    import onnxruntime
+
+    number = "all" if threads is None else threads
+    return GraphEngine(graphs, f"onnxruntime {onnxruntime.__version__}, cpu, {number} threads")
+
+
+def runner(session: "InferenceSession", outputs: Sequence[str]) -> Run:
+    """Return a function of arrays by name for a session."""
+
+    def run(inputs: Mapping[str, np.ndarray]) -> Sequence[np.ndarray]:
+        results: list[Any] = session.run(list(outputs), dict(inputs))
+        return results
+
+    return run
 
 
 def session_of(path: str | os.PathLike[str], threads: int | None = None) -> "InferenceSession":

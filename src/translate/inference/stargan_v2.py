@@ -26,6 +26,10 @@ class StarGANv2Translation(Translation):
         """Return the way with the styles of codes or of references; the former takes ``psi`` () too."""
         return LatentPath(self, num_domains) if style_input == "code" else super().path(style_input, num_domains)
 
+    def latent_style(self, num_domains: int) -> "LatentStyle":
+        """Return the way from codes to styles as a module, for export; its inputs are ``LatentStyle.inputs``."""
+        return LatentStyle(self, num_domains)
+
     @torch.no_grad()
     def __call__(
         self,
@@ -81,21 +85,32 @@ class StarGANv2Translation(Translation):
         return torch.stack([means[int(d)] for d in target])
 
 
-class LatentPath(TranslationPath):
-    """The way with the styles of codes; truncation reads the mean style of each domain from a table."""
+class LatentStyle(nn.Module):
+    """The styles of codes with truncation: the mean style of each domain is read from a table."""
 
+    inputs = ("code", "target", "psi")
     mean_styles: Tensor
 
     def __init__(self, translation: StarGANv2Translation, num_domains: int) -> None:
-        super().__init__(translation, ("image", "target", "code", "psi"))
-        self.source = translation
-        device = next(translation.networks["generator"].parameters()).device
+        super().__init__()
+        self.mapping = translation.networks["mapping"]
+        device = next((parameter.device for parameter in self.mapping.parameters()), torch.device("cpu"))
         self.register_buffer("mean_styles", translation.mean_style(torch.arange(num_domains, device=device)))
 
-    def forward(self, image: Tensor, target: Tensor, *style_inputs: Tensor) -> Tensor:
-        """Return the translations (B, 3, H, W) for codes (B, L) and ``psi`` (), see the translation."""
-        code, psi = style_inputs
-        networks, masks = self.source.networks, self.source.masks_of(image)
+    def forward(self, code: Tensor, target: Tensor, psi: Tensor) -> Tensor:
+        """Return the styles (B, Z) of codes (B, L) in domains (B,); ``psi`` () as in `StarGANv2Translation.styles`."""
         mean = self.mean_styles[target]
-        style = mean + psi * (networks["mapping"](code, target) - mean)
-        return networks["generator"](image, style, masks).clamp(-1, 1)
+        return mean + psi * (self.mapping(code, target) - mean)
+
+
+class LatentPath(TranslationPath):
+    """The way with the styles of codes."""
+
+    def __init__(self, translation: StarGANv2Translation, num_domains: int) -> None:
+        super().__init__(translation, ("image", "target", "code", "psi"))
+        self.style = LatentStyle(translation, num_domains)
+
+    def forward(self, image: Tensor, target: Tensor, *style_inputs: Tensor) -> Tensor:
+        """Return the translations (B, 3, H, W) for codes (B, L) and ``psi`` ()."""
+        code, psi = style_inputs
+        return self.translation(image, target, style=self.style(code, target, psi)).clamp(-1, 1)

@@ -1,16 +1,25 @@
-"""Load programs of `torch.export` and packages of AOTInductor (`.pt2`); both can run code of their makers."""
+"""Load programs of `torch.export` and packages of AOTInductor (`.pt2`), and translate with them.
+
+Neither is data: torch unpickles tensors of a program without limits, and evaluates the text of its symbolic sizes; a
+package is native code. So a file runs only if its user trusts it.
+"""
 
 import inspect
 import json
+import os
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from translate.errors import UserError
+from translate.inference.graph_engine import GraphEngine, LoadedGraph, Run
 from translate.inference.graph_header import GraphHeader, parse
+
+SUFFIX = ".pt2"
 
 HEADER = "translate.json"
 """The extra file of a program that holds the header."""
@@ -19,6 +28,41 @@ NATIVE = "data/aotinductor/"
 """The folder of a package that holds its shared library."""
 
 Call = Callable[..., Any]
+
+
+def open_programs(place: str | os.PathLike[str], trust: bool = False) -> GraphEngine:
+    """Return the engine of a `.pt2` file, or of a folder with the files of one model.
+
+    UserError unless ``trust`` is true, before anything is loaded, and for files that are no whole model.
+    """
+    path = Path(place).expanduser()
+    files = sorted(path.glob(f"*{SUFFIX}")) if path.is_dir() else [path]
+    if not files:
+        raise UserError(f"the folder holds no {SUFFIX} files", key=str(path))
+    for file in files:
+        kind = (
+            "native code of AOTInductor" if is_package(file) else "a program of torch, which can run code as it loads"
+        )
+        if not trust:
+            fix = "trust=true, if you made the file or trust its maker; an ONNX file runs no code"
+            raise UserError(f"the file holds {kind}", key=str(file), fix=fix)
+    graphs = []
+    for file in files:
+        call, header = load_package(file) if is_package(file) else load_program(file)
+        graphs.append(LoadedGraph(file, header, runner(call, header.inputs)))
+    kinds = "AOTInductor" if is_package(files[0]) else "torch.export"
+    return GraphEngine(graphs, f"torch {torch.__version__}, {kinds}, cpu, {torch.get_num_threads()} threads")
+
+
+def runner(call: Call, names: Sequence[str]) -> Run:
+    """Return a function of arrays by name for a function of positional tensors."""
+
+    @torch.no_grad()
+    def run(inputs: Mapping[str, np.ndarray]) -> Sequence[np.ndarray]:
+        outputs = call(*(torch.from_numpy(np.asarray(inputs[name])) for name in names))
+        return [output.numpy() for output in (outputs if isinstance(outputs, tuple | list) else (outputs,))]
+
+    return run
 
 
 def is_package(path: Path) -> bool:
