@@ -128,8 +128,8 @@ def _latent_style(translator: Translator) -> Iterable[Graph]:
     def example(batch: int, height: int, width: int, seed: int) -> Example:
         drawn = _draw(translator, batch, height, width, seed)
         inputs = {name: drawn[name] for name in names}
-        keywords = {**inputs, "psi": inputs["psi"].item()}
-        return Example(inputs, {"style": translator.translation.styles(keywords.pop("target"), **keywords)})
+        keywords: dict[str, Any] = {"code": inputs["code"], "psi": inputs["psi"].item()}
+        return Example(inputs, {"style": translator.translation.styles(inputs["target"], **keywords)})
 
     yield _graph(translator, LATENT_STYLE, module, names, ("style",), None, example, "code", whole=False)
 
