@@ -6,6 +6,8 @@ continues exactly. Loss weights and learning rates are given as a number or as a
     2.0
     {schedule: constant, value: 2.0}
     {schedule: linear, start: 2.0, end: 0.0, iterations: 100000, after: 0, every: 1}
+    {schedule: step, start: 1e-4, factor: 0.5, every: 100000, offset: 0}
+    {schedule: product, first: {schedule: ...}, second: {schedule: ...}}
 """
 
 import math
@@ -58,8 +60,33 @@ class Linear:
 
 
 @dataclass(frozen=True)
+class Step:
+    """Be `start`, multiplied by `factor` after every `every` iterations.
+
+    The value at the 0-based iteration k is start * factor^floor((k + offset) / every). With `offset` 1 the value
+    changes one iteration earlier: the update of number `every`, counted from 1, already has the next value.
+
+    >>> [Step(1.0, 0.5, 2)(k) for k in range(5)], [Step(1.0, 0.5, 2, offset=1)(k) for k in range(4)]
+    ([1.0, 1.0, 0.5, 0.5, 0.25], [1.0, 0.5, 0.5, 0.25])
+    """
+
+    start: float
+    factor: float
+    every: int
+    offset: int = 0
+
+    def __call__(self, iteration: int) -> float:
+        """Return the value at the 0-based `iteration`."""
+        return self.start * self.factor ** ((iteration + self.offset) // self.every)
+
+
+@dataclass(frozen=True)
 class Product:
-    """Be the product of two schedules."""
+    """Be the product of two schedules, such as a warm-up and a decay.
+
+    >>> Product(Linear(0.0, 1.0, 10), Step(1e-4, 0.5, 100))(5)
+    5e-05
+    """
 
     first: Schedule
     second: Schedule
@@ -82,7 +109,9 @@ def product(first: Schedule, second: Schedule) -> Schedule:
     return Product(first, second)
 
 
-SCHEDULES: dict[str, type] = {"constant": Constant, "linear": Linear}
+SCHEDULES: dict[str, type] = {"constant": Constant, "linear": Linear, "step": Step, "product": Product}
+MAY_BE_ZERO = ("after", "offset")
+"""Counts of iterations that may be 0; the others are at least 1."""
 
 
 def parse(value: Any) -> Schedule:
@@ -107,8 +136,14 @@ def parse(value: Any) -> Schedule:
         if field.name not in options:
             if field.default is MISSING:
                 raise UserError(f"the schedule {name!r} needs this key", key=field.name)
+        elif field.type is Schedule:
+            try:
+                options[field.name] = parse(options[field.name])
+            except UserError as error:
+                raise error.inside(field.name) from error
         elif field.type in (int, "int"):
-            options[field.name] = _count(field.name, options[field.name], minimum=0 if field.name == "after" else 1)
+            minimum = 0 if field.name in MAY_BE_ZERO else 1
+            options[field.name] = _count(field.name, options[field.name], minimum)
         elif not _is_number(options[field.name]):
             raise UserError(key=field.name, found=options[field.name], expected="a finite number")
         else:

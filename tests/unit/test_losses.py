@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from translate.losses.adversarial import LeastSquares, NonSaturating, Wasserstein
+from translate.errors import UserError
+from translate.losses.adversarial import LeastSquares, Multiscale, NonSaturating, Wasserstein
 from translate.losses.classification import attribute_cross_entropy, class_cross_entropy
 from translate.losses.penalties import gradient_penalty, r1
 from translate.losses.reconstruction import l1
@@ -109,7 +110,31 @@ def check_class_cross_entropy() -> None:
     assert found.item() == pytest.approx(wanted, rel=1e-12)
 
 
+def check_multiscale() -> None:
+    """Means or sums within a map, then the weighted sum over maps."""
+    draws = np.random.default_rng(3)
+    maps = [draws.normal(size=(2, 1, side, side)) for side in (4, 2, 1)]
+    logits = [torch.from_numpy(each) for each in maps]
+    for weights in (None, [1.0, 2.0, 5.0]):
+        factors = weights or [1.0, 1.0, 1.0]
+        loss = Multiscale("least_squares", weights)
+        assert loss.real(logits).item() == pytest.approx(
+            sum(w * ((each - 1) ** 2).mean() for w, each in zip(factors, maps, strict=True)), rel=1e-12
+        )
+        assert loss.fake(logits).item() == pytest.approx(
+            sum(w * (each**2).mean() for w, each in zip(factors, maps, strict=True)), rel=1e-12
+        )
+        summed = Multiscale("non_saturating", weights, reduction="sum")
+        wanted = sum(
+            w * np.mean([sum(softplus(-x) for x in image.flat) for image in each])
+            for w, each in zip(factors, maps, strict=True)
+        )
+        assert summed.generator(logits).item() == pytest.approx(wanted, rel=1e-12)
+    assert Multiscale("wasserstein").fake(logits[0]).item() == pytest.approx(maps[0].mean(), rel=1e-12)
+
+
 CASES: dict[str, Callable[[], None]] = {
+    "multiscale": check_multiscale,
     "non_saturating": check_non_saturating,
     "least_squares": check_least_squares,
     "wasserstein": check_wasserstein,
@@ -206,3 +231,23 @@ def test_extreme_logits_stay_finite(side: str) -> None:
     assert loss.item() == pytest.approx(5e3)
     assert logits.grad is not None
     assert logits.grad.isfinite().all()
+
+
+def test_sums_do_not_depend_on_how_a_batch_is_split() -> None:
+    """The mean of the losses of two halves is the loss of the whole, as processes and microbatches need it."""
+    logits = [torch.randn(4, 1, side, side, generator=torch.Generator().manual_seed(side)).double() for side in (4, 2)]
+    loss = Multiscale("non_saturating", [1.0, 3.0], reduction="sum")
+    halves = [loss.fake([each[rows] for each in logits]) for rows in (slice(0, 2), slice(2, 4))]
+    assert torch.stack(halves).mean().item() == pytest.approx(loss.fake(logits).item(), rel=1e-12)
+
+
+def test_maps_without_their_weights_and_other_losses_are_refused() -> None:
+    with pytest.raises(UserError, match="weights: a weight for each map of logits; found 2 weights, expected 3"):
+        Multiscale(weights=[1.0, 2.0]).real([torch.zeros(1, 1)] * 3)
+    for name in ("l1", "multiscale"):
+        with pytest.raises(UserError, match="expected an adversarial loss of one map"):
+            Multiscale(name)
+    with pytest.raises(UserError, match=r"unknown loss 'least_square'\. Did you mean 'least_squares'"):
+        Multiscale("least_square")
+    with pytest.raises(UserError, match="reduction: found 'max'"):
+        Multiscale(reduction="max")  # type: ignore[arg-type]

@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from translate.distributed import microbatches
 from translate.errors import UserError
 from translate.inference.base import Translation
-from translate.models.base import TranslationModel
+from translate.models.base import TranslationModel, image_logits
 
 WEIGHTS: dict[str, dict[str, Any]] = {
     "generator": {
@@ -64,6 +65,18 @@ def test_networks_are_found_by_role() -> None:
     assert model.configure_optimizers() == [model.optimizer("generator"), model.optimizer("discriminator")]
     assert model.optimizer("generator") is model.optimizer("generator")
     assert model.automatic_optimization is False
+
+
+def test_a_network_in_two_trained_roles_is_refused() -> None:
+    """Two optimizers would step it in one update; a network that is trained once may have a second, untrained role."""
+    shared, factory = nn.Linear(3, 3), partial(torch.optim.SGD, lr=0.1)
+    networks = {"generator": nn.Sequential(nn.Linear(3, 3), shared), "discriminator": nn.Sequential(shared)}
+    sentence = (
+        r"networks.discriminator: the parameter 0.weight is in the trained role 'generator' too.*a role of their own"
+    )
+    with pytest.raises(UserError, match=sentence):
+        Model(networks, dict.fromkeys(networks, factory), {}, WEIGHTS)
+    assert Model(networks, {"generator": factory}, {}, WEIGHTS).trained == ("generator",)
 
 
 # --- update and descend -------------------------------------------------------------------------------------
@@ -363,3 +376,48 @@ def test_a_model_translates_by_its_inference_class() -> None:
         torch.testing.assert_close(model.translate(X, torch.tensor(1.0), code=X), expected)
     finally:
         type(model).inference = None
+
+
+# --- noise --------------------------------------------------------------------------------------------------
+
+
+def test_noise_is_a_function_of_seed_iteration_place_and_number() -> None:
+    model = make(seed=3)
+    like = torch.zeros(4, 2, 3, 5)
+    first = model.normal_noise(like, 0)
+    assert first.shape == like.shape
+    assert model.normal_noise(like, 0).equal(first)
+    others = [model.normal_noise(like, 1), make(seed=4).normal_noise(like, 0), first.flip(0)]
+    model.iteration = 1
+    others.append(model.normal_noise(like, 0))
+    assert all(not other.isclose(first, atol=1e-3).all() for other in others)
+    model.iteration = 2  # twice as many images in half as many iterations: the same places in the stream
+    whole = make(seed=3)
+    whole.iteration = 1
+    assert whole.normal_noise(torch.zeros(8, 2, 3, 5), 0)[:4].equal(model.normal_noise(like, 0))
+    assert model.normal_noise(like.double(), 0).dtype == torch.float64
+
+
+def test_noise_of_microbatches_is_that_of_the_batch() -> None:
+    model, parts = make(), []
+    whole = model.normal_noise(torch.zeros(6, 2, 2), 5)
+    microbatches.run_microbatches(
+        lambda batch: parts.append(model.normal_noise(batch, 5)), list(torch.zeros(6, 2, 2).chunk(3))
+    )
+    assert torch.cat(parts).equal(whole)
+
+
+def test_accuracy_of_several_maps_is_of_their_mean() -> None:
+    """The mean over each map, then over maps: a large map does not outweigh a small one."""
+    maps = [torch.tensor([[0.0, 2.0], [4.0, 4.0]]), torch.tensor([[[5.0]], [[-6.0]]])]
+    assert image_logits(maps).tolist() == [3.0, -1.0]
+    assert image_logits(maps[0]).tolist() == [1.0, 4.0]
+    assert image_logits(torch.tensor([1.0, 2.0])).tolist() == [1.0, 2.0]
+
+    def step(model: Model, batch: Any) -> None:
+        model.record_discriminator_accuracy("maps", maps, [each - 2.0 for each in maps])
+
+    model = make()
+    model.what = step
+    model.training_step(None, 0)
+    assert model.terms["accuracy/maps"].item() == 0.75  # 3 > 1, 3 > -3, -1 > -3, but not -1 > 1

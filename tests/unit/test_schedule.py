@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from translate.errors import UserError
-from translate.schedules import Constant, Linear, parse, product
+from translate.schedules import Constant, Linear, Product, Step, parse, product
 
 
 def test_numbers_are_constant() -> None:
@@ -39,6 +39,24 @@ def test_products() -> None:
     assert product(linear, Constant(0.0)) == product(Constant(0.0), linear) == Constant(0.0)
     assert [product(linear, Constant(3.0))(k) for k in (0, 1, 4)] == [6.0, 4.5, 0.0]
     assert [product(linear, linear)(k) for k in (0, 2, 4)] == [4.0, 1.0, 0.0]
+
+
+def test_steps() -> None:
+    """UNIT's official code steps its scheduler before the update: update number 100,000, from 1, has the half."""
+    rate = parse({"schedule": "step", "start": 1e-4, "factor": 0.5, "every": 100_000, "offset": 1})
+    assert rate == Step(1e-4, 0.5, 100_000, 1)
+    assert [rate(k) for k in (0, 99_998, 99_999, 199_998, 199_999)] == [1e-4, 1e-4, 5e-5, 5e-5, 2.5e-5]
+    plain = parse({"schedule": "step", "start": 1.0, "factor": 0.1, "every": 3})
+    assert [plain(k) for k in range(7)] == pytest.approx([1, 1, 1, 0.1, 0.1, 0.1, 0.01])
+
+
+def test_products_are_written_as_mappings_of_mappings() -> None:
+    warm_up = {"schedule": "linear", "start": 0, "end": 1, "iterations": 10}
+    decay = {"schedule": "step", "start": 2e-4, "factor": 0.5, "every": 20}
+    rate = parse({"schedule": "product", "first": warm_up, "second": decay})
+    assert rate == Product(Linear(0.0, 1.0, 10), Step(2e-4, 0.5, 20))
+    assert [rate(k) for k in (0, 5, 10, 19, 20, 40)] == pytest.approx([0, 1e-4, 2e-4, 2e-4, 1e-4, 5e-5])
+    assert parse({"schedule": "product", "first": 2, "second": 3})(7) == 6.0
 
 
 def test_linear_waits() -> None:
@@ -76,6 +94,14 @@ def test_whole_floats_are_counts() -> None:
             "ned: the schedule 'linear' has no key 'ned'. Did you mean 'end'?",
         ),
         ({"schedule": "constant", "value": None}, "expected a finite number"),
+        ({"schedule": "step", "start": 1, "factor": 0.5, "every": 0}, "every: found 0"),
+        ({"schedule": "step", "start": 1, "factor": 0.5, "every": 9, "offset": -1}, "offset: found -1"),
+        ({"schedule": "step", "start": 1, "every": 9}, "factor: the schedule 'step' needs this key"),
+        (
+            {"schedule": "product", "first": 1, "second": {"schedule": "step", "start": 1, "factor": "x", "every": 9}},
+            "second.factor: found 'x', expected a finite number",
+        ),
+        ({"schedule": "product", "first": 1, "second": None}, "second: found None, expected a number or a mapping"),
     ],
 )
 def test_mistakes_are_sentences(value: Any, sentence: str) -> None:

@@ -23,7 +23,7 @@ INFERENCE_CODES = 0x636F6465  # "code"
 
 
 class Stream(IntEnum):
-    """The streams of training: views draw the samples, `translate.data.module` the augmentation, steps the last two."""
+    """The streams of training: views draw samples, `translate.data.module` the augmentation, steps those from 13 on."""
 
     DOMAIN = 0
     ITEM = 1
@@ -40,6 +40,7 @@ class Stream(IntEnum):
     AUGMENT_B = 12
     INTERPOLATION = 13  # between real and generated images, for a gradient penalty
     POOL = 14  # the queries of an image pool
+    NOISE = 15  # added to features within a step
 
 
 def stream_of_set(number: int, stream: int) -> int:

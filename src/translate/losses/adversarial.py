@@ -6,13 +6,19 @@ on fake images, and the generator's loss. Each returns the mean over all logits,
 Letters: D discriminator, G generator, x real image, E mean over the logits of a batch.
 """
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Literal, Protocol
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from translate.errors import Phrase, UserError
 from translate.losses.precision import precise
 from translate.registry.registry import LOSSES
+
+Logits = Tensor | Sequence[Tensor]
+"""Logits of one map (B, ...), or of several maps, such as those of several scales."""
 
 
 class AdversarialLoss(Protocol):
@@ -105,3 +111,64 @@ class Wasserstein:
     def generator(self, logits: Tensor) -> Tensor:
         """Return ``-E[D(G)]``."""
         return -precise(logits).mean()
+
+
+@LOSSES.register("multiscale")
+class Multiscale:
+    """Weighted sum of a loss over several maps of logits, such as those of several scales (UNIT, MUNIT, pix2pixHD).
+
+    ``L = sum_s w_s L_s`` with ``L_s`` the ``loss``, the name of a registered adversarial loss, of map s. ``weights``
+    are those of the maps (null: 1 each, so that maps are summed and not averaged). ``reduction`` is the one within a
+    map: "mean" over all logits, or "sum" over the logits of an image and mean over the images, which does not depend on
+    the number of processes. A single tensor counts as one map.
+
+    >>> import torch
+    >>> maps = [torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 1, 1)]
+    >>> [Multiscale("least_squares", reduction=name).generator(maps).item() for name in ("mean", "sum")]
+    [1.0, 4.0]
+    """
+
+    def __init__(
+        self,
+        loss: str = "least_squares",
+        weights: list[float] | None = None,
+        reduction: Literal["mean", "sum"] = "mean",
+    ) -> None:
+        if reduction not in ("mean", "sum"):
+            raise UserError(key="reduction", found=reduction, expected="'mean' or 'sum'")
+        single = LOSSES.get(loss)
+        if not isinstance(single, type) or not hasattr(single, "generator") or single is Multiscale:
+            raise UserError(key="loss", found=loss, expected="an adversarial loss of one map, such as least_squares")
+        self.loss: AdversarialLoss = single()
+        self.weights = weights
+        self.reduction = reduction
+
+    def real(self, logits: Logits) -> Tensor:
+        """Return ``sum_s w_s L_s`` of the discriminator's loss on real images."""
+        return self._sum([self.loss.real(each) for each in self._maps(logits)], logits)
+
+    def fake(self, logits: Logits) -> Tensor:
+        """Return ``sum_s w_s L_s`` of the discriminator's loss on fake images."""
+        return self._sum([self.loss.fake(each) for each in self._maps(logits)], logits)
+
+    def generator(self, logits: Logits) -> Tensor:
+        """Return ``sum_s w_s L_s`` of the generator's loss."""
+        return self._sum([self.loss.generator(each) for each in self._maps(logits)], logits)
+
+    def _maps(self, logits: Logits) -> Sequence[Tensor]:
+        return [logits] if isinstance(logits, Tensor) else logits
+
+    def _sum(self, losses: list[Tensor], logits: Logits) -> Tensor:
+        """Return the weighted sum of the losses of all maps; UserError if there are not as many weights as maps."""
+        weights = [1.0] * len(losses) if self.weights is None else self.weights
+        if len(weights) != len(losses):
+            raise UserError(
+                "a weight for each map of logits",
+                key="weights",
+                found=Phrase(f"{len(weights)} weights"),
+                expected=f"{len(losses)}",
+            )
+        if self.reduction == "sum":
+            maps = self._maps(logits)
+            weights = [weight * each[0].numel() for weight, each in zip(weights, maps, strict=True)]
+        return torch.stack([weight * loss for weight, loss in zip(weights, losses, strict=True)]).sum()

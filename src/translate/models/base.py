@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 
 from translate.acceleration import channels_last_step
 from translate.data.batches import HeldOut
+from translate.data.noise import normal_on
 from translate.data.philox import uniform
 from translate.data.streams import Stream, stream_of_set
 from translate.distributed.collectives import all_reduce_mean, gather, process_rank, shard_count, shard_rank
@@ -25,6 +26,7 @@ from translate.distributed.microbatches import current_microbatch, rendezvous, r
 from translate.errors import Phrase, UserError
 from translate.inference.base import Translation
 from translate.inference.grids import Grid
+from translate.losses.adversarial import Logits
 from translate.models.ema import EMA
 from translate.runs.checkpoints import Stateful
 from translate.schedules import Constant, Schedule, parse
@@ -81,11 +83,12 @@ class TranslationModel(pl.LightningModule):
             self.add_module(role, network)
         self.roles = tuple(networks)
         self.trained = tuple(role for role in networks if role in optimizers)
+        check_roles_share_no_parameter({role: networks[role] for role in self.trained})
         self.losses = dict(losses)
         self.weights: dict[str, dict[str, Schedule]] = {
             phase: {term: parse(value) for term, value in terms.items()} for phase, terms in weights.items()
         }
-        ema_roles = () if ema_decay is None else self.ema_roles
+        ema_roles = () if ema_decay is None else tuple(role for role in self.ema_roles if role in networks)
         if ema_decay is not None and not ema_roles:
             raise UserError(
                 "this model keeps no moving averages", key="ema_decay", found=ema_decay, expected="null, or no such key"
@@ -207,16 +210,16 @@ class TranslationModel(pl.LightningModule):
         terms = self._recorded[current_microbatch().index]
         terms[unused(name, terms)] = value.detach().float()
 
-    def record_discriminator_accuracy(self, name: str, real: Tensor, fake: Tensor) -> None:
-        """Record, as ``accuracy/name``, how well a discriminator separates real from fake by its logits (any shape).
+    def record_discriminator_accuracy(self, name: str, real: Logits, fake: Logits) -> None:
+        """Record, as ``accuracy/name``, how well a discriminator separates real from fake by its logits.
 
-        The accuracy is the fraction of pairs of a real and a fake image in which the real one has the higher mean
-        logit. It needs no threshold, so it serves every adversarial loss. 0.5 is chance, 1 is perfect separation. Pairs
-        are those of the global batch, so the accuracy is computed at the end of the iteration.
+        Logits are a tensor (B, ...) or a sequence of such maps. The accuracy is the fraction of pairs of a real and a
+        fake image in which the real one has the higher mean logit, see `image_logits`. It needs no threshold, so it
+        serves every adversarial loss. 0.5 is chance, 1 is perfect separation. Pairs are those of the global batch, so
+        the accuracy is computed at the end of the iteration.
         """
         scores = self._scores[current_microbatch().index]
-        means = [logits.detach().float().flatten(1).mean(1) if logits.ndim > 1 else logits for logits in (real, fake)]
-        scores[unused(name, scores)] = torch.stack(means, dim=1).detach().float()
+        scores[unused(name, scores)] = torch.stack([image_logits(real), image_logits(fake)], dim=1)
 
     def interpolation_weights(self, number: int, count: int, column: int = 0) -> Tensor:
         """Return the weights (count, 1, 1, 1) of the real images in the interpolated images of a gradient penalty.
@@ -225,10 +228,25 @@ class TranslationModel(pl.LightningModule):
         sample stream, and of ``number`` (of the data set or of the update) and ``column`` (0 to 3), which give
         independent draws for the same images. See `translate.losses.penalties.interpolate`.
         """
-        start = (self.iteration * shard_count() + shard_rank()) * count
         stream = stream_of_set(number, Stream.INTERPOLATION)
-        weights = uniform(self.seed, stream, np.arange(start, start + count), column + 1)[:, column]
+        weights = uniform(self.seed, stream, self.sample_positions(count), column + 1)[:, column]
         return torch.from_numpy(weights)[:, None, None, None]
+
+    def normal_noise(self, like: Tensor, number: int) -> Tensor:
+        """Return standard normal noise of the shape (B, ...), dtype and device of ``like``.
+
+        The noise of an image is a function of the seed, of the position of the image in the sample stream, and of
+        ``number``, which gives independent draws for the same images in one iteration. It does not depend on the
+        number of processes or microbatches, and a resumed run draws the same. Give it to a network as an argument.
+        """
+        stream = stream_of_set(number, Stream.NOISE)
+        noise = normal_on(like.device, self.seed, stream, self.sample_positions(len(like)), like[0].numel())
+        return noise.view(like.shape).to(like.dtype)
+
+    def sample_positions(self, count: int) -> np.ndarray:
+        """Return the positions (count,) in the sample stream of the ``count`` images of the current shard."""
+        start = (self.iteration * shard_count() + shard_rank()) * count
+        return np.arange(start, start + count)
 
     # --- use after training ----------------------------------------------------------------------------------
 
@@ -312,6 +330,31 @@ def unused(name: str, taken: Mapping[str, Any]) -> str:
         count += 1
         candidate = f"{name}#{count}"
     return candidate
+
+
+def check_roles_share_no_parameter(networks: Mapping[str, nn.Module]) -> None:
+    """Raise UserError if a parameter is in two trained roles: their optimizers would step it twice."""
+    owners: dict[int, str] = {}
+    for role, network in networks.items():
+        for name, parameter in network.named_parameters():
+            owner = owners.setdefault(id(parameter), role)
+            if owner != role:
+                raise UserError(
+                    f"the parameter {name} is in the trained role {owner!r} too, so two optimizers would step it",
+                    key=f"networks.{role}",
+                    fix="make the layers that networks share a role of their own",
+                )
+
+
+def image_logits(logits: Logits) -> Tensor:
+    """Return one logit for each image (B,), float32: the mean over a map (B, ...), then over several maps.
+
+    >>> image_logits([torch.tensor([[1.0, 3.0]]), torch.tensor([[6.0]])])
+    tensor([4.])
+    """
+    maps = [logits] if isinstance(logits, Tensor) else logits
+    means = [each.detach().float().reshape(len(each), -1).mean(1) for each in maps]
+    return means[0] if len(means) == 1 else torch.stack(means).mean(0)
 
 
 def ranking_accuracy(logits: Tensor) -> Tensor:
