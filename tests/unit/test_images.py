@@ -114,7 +114,8 @@ def _matrix():
         "RGB tiff": (image, "tiff", {"compression": "tiff_lzw"}, rgb, 0),
         "RGB webp": (image, "webp", {"lossless": True}, rgb, 0),
         "RGB jpeg": (image, "jpg", {"quality": 98, "subsampling": 0}, rgb, 6),
-        "YCbCr tiff": (image.convert("YCbCr"), "tiff", {}, rgb, 4),
+        # Pillow 12 cannot read an uncompressed one
+        "YCbCr tiff": (image.convert("YCbCr"), "tiff", {"compression": "tiff_lzw"}, rgb, 4),
         "L png": (grey, "png", {}, _grey(rgb), 0),
         "L jpeg": (grey, "jpg", {"quality": 98}, _grey(rgb), 6),
         "1 png": (grey.point(lambda v: 255 * (v > 128), "1"), "png", {}, 255.0 * (_grey(rgb) > 128), 0),
