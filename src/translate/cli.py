@@ -25,6 +25,7 @@ SHARERS = ("translate", "translate-toolkit")
 
 MODULES = {
     "train": "train",
+    "apply": "apply",
     "show": "show",
     "list": "list",
     "evaluate": "evaluate",

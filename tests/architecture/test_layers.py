@@ -52,7 +52,7 @@ LIBRARIES = {
     "runs": {"torch", "safetensors", "filelock", "numpy", "PIL"},
     "config": {"hydra", "omegaconf", "yaml"},
     "weights": {"torch", "safetensors", "huggingface_hub"},
-    "inference": {"torch", "numpy", "PIL", "imageio_ffmpeg", "onnxruntime"},
+    "inference": {"torch", "numpy", "PIL", "tqdm", "imageio_ffmpeg", "onnxruntime"},
     "models": {"torch", "numpy", "pytorch_lightning"},
     "evaluation": {"torch", "numpy", "tqdm", "filelock"},
     "training": {"torch", "numpy", "pytorch_lightning", "lightning_fabric", "tqdm", "wandb"},
@@ -61,7 +61,7 @@ LIBRARIES = {
     "profiling": {"torch", "numpy", "pytorch_lightning"},
     "serving": {"torch", "PIL", "gradio", "fastapi", "uvicorn"},
     "sweeps": {"hydra", "hydra_plugins", "omegaconf", "optuna", "yaml", "filelock", "matplotlib"},
-    "commands": {"torch"},
+    "commands": {"torch", "numpy", "PIL"},
     "cli": set(),
     "__main__": set(),
 }

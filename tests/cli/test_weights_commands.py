@@ -212,7 +212,7 @@ BAD_IMPORTS: list[tuple[tuple[str, ...], str]] = [
     (("weights=a.ckpt", "to=x.safetensors"), "have no known layout"),
     (
         ("weights=ours.safetensors", "to=x.safetensors", "domains=[a]"),
-        "is a weights file, which describes itself. Fix: give no option but licence",
+        "domains: ours.safetensors describes itself; found ('a',). Fix: leave the argument out",
     ),
     (
         ("weights=ours.safetensors", "to=new", "data=critters", "data.domains=[cat,fox]"),

@@ -195,8 +195,10 @@ def test_building_leaves_the_random_state_alone() -> None:
 
 
 def test_run_folders_without_what_is_wanted_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="holds no checkpoint"):
+    with pytest.raises(UserError, match="the folder holds no weights; expected a run folder"):
         load(tmp_path)
+    with pytest.raises(UserError, match="holds no checkpoint yet"):
+        of_run(tmp_path)
     checkpoint(RunFolder(tmp_path).checkpoint(3))
     with pytest.raises(UserError, match="holds no checkpoint of iteration 4; expected one of 3"):
         of_run(tmp_path, 4)

@@ -9,7 +9,8 @@ A command is a module with `COMMAND`, a `Command`. Its arguments are a frozen da
         private: bool = arg(False, help="create a private repository")
 
 `parse` returns an instance for the words ``run=runs/a/b private=true``. The type of a field is its check: `str`,
-`int`, `float`, `bool`, `Path`, a `Literal`, a tuple of these (``[a,b]``), and each of them or None (``null``).
+`int`, `float`, `bool`, `Path`, a `Literal`, a tuple of these (``[a,b]``), a dict (``{a: 1}``), and each of them or None
+(``null``).
 `help` and `completion` read the same declaration.
 """
 
@@ -261,11 +262,27 @@ def convert(kind: Any, text: str, offered: Sequence[str] | None = None) -> Any:
     if get_origin(kind) is tuple:
         parts = [part.strip() for part in text.removeprefix("[").removesuffix("]").split(",")]
         return tuple(convert(get_args(kind)[0], part) for part in parts if part)
+    if get_origin(kind) is dict:
+        return _mapping(get_args(kind)[1], text)
     if get_origin(kind) is Literal:
         if text not in get_args(kind):
             raise UserError("unknown value", found=text, known=get_args(kind) if offered is None else offered)
         return text
     return _SCALARS[kind](text)
+
+
+def _mapping(kind: Any, text: str) -> dict[str, Any]:
+    """Return the values by name of a text such as {Blond_Hair: 1, Male: 0}; true and false are 1 and 0."""
+    values: dict[str, Any] = {}
+    for part in filter(None, (part.strip() for part in text.removeprefix("{").removesuffix("}").split(","))):
+        name, colon, value = (piece.strip() for piece in part.partition(":"))
+        if not name or not colon or name in values:
+            raise UserError(found=text, expected="each name once, with a value: {NAME: 1, NAME: 0}")
+        try:
+            values[name] = convert(kind, {"true": "1", "false": "0"}.get(value.lower(), value))
+        except UserError as error:
+            raise error.inside(name) from None
+    return values
 
 
 def _bool(text: str) -> bool:
@@ -334,6 +351,8 @@ def to_words(command: Command[A], arguments: A) -> list[str]:
 def _text(value: Any) -> str:
     if isinstance(value, tuple):
         return f"[{','.join(map(_text, value))}]"
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{name}:{_text(entry)}' for name, entry in value.items())}}}"
     if isinstance(value, bool) or value is None:
         return "null" if value is None else str(value).lower()
     return str(value)

@@ -133,16 +133,23 @@ def run_folders(words: Sequence[str] = ()) -> list[str]:
     return [str(folder) for folder in below_runs()]
 
 
+def places_of_weights(words: Sequence[str] = ()) -> list[str]:
+    """Return the weights that ship with the package, and the run folders below runs/."""
+    from translate.weights.places import shipped_names
+
+    return [*shipped_names(), *run_folders(words)]
+
+
 def resumable(words: Sequence[str] = ()) -> list[str]:
     """Return what ``resume=`` can be: auto, or a run folder."""
     return ["auto", *run_folders()]
 
 
 def checkpoints(words: Sequence[str] = ()) -> list[str]:
-    """Return the checkpoints of the run that the words name by ``run=FOLDER``: last, best and iterations."""
+    """Return the checkpoints of the run that ``run=`` or ``weights=`` names in the words: last, best and iterations."""
     from translate.runs.folder import BEST, LAST, RunFolder
 
-    named = [word.partition("=")[2] for word in words if word.startswith("run=")]
+    named = [word.partition("=")[2] for word in words if word.startswith(("run=", "weights="))]
     folder = RunFolder(named[-1]) if named else None
     if folder is None:
         return [LAST, BEST]

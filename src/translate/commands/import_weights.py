@@ -55,7 +55,7 @@ def run(arguments: Arguments) -> int:
     as_run = _is_run(arguments.to)
     if arguments.overrides and not as_run:
         raise unknown(COMMAND, arguments.overrides[0])
-    for place in arguments.weights:
+    for place in arguments.weights if len(arguments.weights) > 1 else ():
         if not place.startswith(HUB):
             existing_file("weights", Path(place).expanduser())
     from translate.export import importer

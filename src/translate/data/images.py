@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import BinaryIO, Literal
 
 import numpy as np
@@ -95,10 +97,16 @@ def open_rgb(source: str | os.PathLike[str] | BinaryIO) -> Image.Image:
     profiles are ignored, as in the official loaders. Raises ImageError for a file that is missing, damaged, truncated,
     too large, or not an image.
     """
+    with explained(source), Image.open(source, formats=formats()) as image:
+        image.load()
+        return to_rgb(upright(image))
+
+
+@contextmanager
+def explained(source: str | os.PathLike[str] | BinaryIO) -> Iterator[None]:
+    """Turn every exception of a decoder about ``source`` into an ImageError."""
     try:
-        with Image.open(source, formats=formats()) as image:
-            image.load()
-            return to_rgb(_upright(image))
+        yield
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
@@ -156,10 +164,21 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _grey(image: Image.Image) -> Image.Image:
-    """Return grey of more than 8 bits in mode "L".
+    """Return grey of more than 8 bits in mode "L"."""
+    levels, _ = grey_levels(image)
+    eight = np.rint(levels).astype(np.uint8)
+    key = image.info.get("transparency")
+    if isinstance(key, int):
+        eight[np.asarray(image) == key] = 255
+    return Image.fromarray(eight)
+
+
+def grey_levels(image: Image.Image) -> tuple[np.ndarray, int]:
+    """Return the levels (H, W) float64, from 0 for black to 255 for white, of grey of more than 8 bits, and its white.
 
     White is the declared maximum of a two-byte file (65535, or 4095 for 12-bit TIFF). A 32-bit file declares none: its
-    white is the smallest of 255, 65535 and 2^32 - 1 (float: 1, 255 and 65535) that is no less than any value.
+    white is the smallest of 255, 65535 and 2^32 - 1 (float: 1, 255 and 65535) that is no less than any value. Raises
+    ImageError for values whose black and white are not known.
     """
     tags = getattr(image, "tag_v2", {})
     values = np.asarray(image)
@@ -178,13 +197,10 @@ def _grey(image: Image.Image) -> Image.Image:
     white = next((white for white in whites if high <= white), None)
     if low < 0 or white is None:
         raise ImageError(f"has values from {low:g} to {high:g}, for which black and white are not known")
-    eight = np.rint(values.astype(np.float64) * (255.0 / white)).astype(np.uint8)
+    levels = values.astype(np.float64) * (255.0 / white)
     if tags.get(_PHOTOMETRIC) == 0:  # white is zero; Pillow inverts only 8 bits
-        eight = 255 - eight
-    key = image.info.get("transparency")
-    if isinstance(key, int):
-        eight[values == key] = 255
-    return Image.fromarray(eight)
+        levels = 255 - levels
+    return levels, white
 
 
 def _is_empty(source: str | os.PathLike[str] | BinaryIO) -> bool:
@@ -198,7 +214,7 @@ def _first(value: object) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def upright(image: Image.Image) -> Image.Image:
     """Apply the EXIF orientation; a damaged EXIF block is ignored, since the pixels are not affected."""
     try:
         method = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))

@@ -1,7 +1,7 @@
 """Import official weights, a weights file or a file on the Hub: to a weights file, or to a run that trains on."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +13,20 @@ from translate.runs import checkpoints
 from translate.runs.checkpoints import NETWORK
 from translate.runs.folder import RunFolder
 from translate.training import build
-from translate.weights import format, hub
+from translate.weights import hub
 from translate.weights.format import Weights
+from translate.weights.load import weights_of
 from translate.weights.published import detect
 from translate.weights.published.layout import ImportOptions
 
 
 def read(places: Sequence[str], options: ImportOptions) -> Weights:
-    """Return the weights in files on this machine or on the Hub: official files, or one weights file."""
-    paths = [hub.fetch(place) if hub.is_address(place) else Path(place).expanduser() for place in places]
-    if len(paths) > 1 or not format.is_weights_file(paths[0]):
-        return detect.read(paths, options)
-    if replace(options, licence=None) != ImportOptions():
-        raise UserError(
-            f"{places[0]} is a weights file, which describes itself", key="weights", fix="give no option but licence"
-        )
-    weights = format.read(paths[0])
-    return weights if options.licence is None else replace(weights, licence=options.licence)
+    """Return the weights at a place, see `weights_of`, or in several official files that belong together."""
+    if len(places) == 1:
+        return weights_of(places[0], options=options)
+    return detect.read(
+        [hub.fetch(each) if hub.is_address(each) else Path(each).expanduser() for each in places], options
+    )
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,12 @@ class Translation:
     def __init__(self, networks: Mapping[str, nn.Module]) -> None:
         self.networks = networks
 
+    def reachable(self, num_domains: int) -> tuple[int, ...]:
+        """Return the domains to which these networks translate, by number: released weights may have one direction."""
+        if self.fixed_targets:
+            return tuple(sorted(domain for role, domain in self.fixed_targets.items() if role in self.networks))
+        return tuple(range(num_domains))
+
     def styles(self, target: Tensor, *args: Any, **style_inputs: Any) -> Tensor:
         """Return the styles (B, Z) of style inputs in domains (B,), which ``__call__`` takes as ``style``."""
         raise NotImplementedError(f"{type(self).__name__} has no styles")

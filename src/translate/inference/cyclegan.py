@@ -38,7 +38,7 @@ class CycleGANTranslation(Translation):
         for role, domain in self.fixed_targets.items():
             rows = target == domain
             if rows.any():
-                if role not in self.networks:  # released weights often have one direction only
+                if role not in self.networks:
                     raise UserError(f"these weights have no {role}, which translates to domain {domain}", key="target")
                 translations[rows] = self.network(role)(x[rows]).to(x.dtype)
         return translations

@@ -2,11 +2,50 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from glob import glob, has_magic
 from pathlib import Path
 
 from translate.data.images import SUFFIXES, is_image, list_images
 from translate.errors import UserError
+
+
+@dataclass(frozen=True)
+class Source:
+    """An image file to translate, and its name: the path below the folder that was named, with "/"."""
+
+    path: Path
+    name: str
+
+
+def sources_of(places: Sequence[str | os.PathLike[str]], output: Path) -> list[Source]:
+    """Return the image files of files, folders and patterns; those below the folder ``output`` are left out.
+
+    The name of a file is its path below the folder that a place names: for a pattern the folder before the first part
+    with a wildcard. UserError for a place without images.
+    """
+    sources: dict[Path, Source] = {}
+    inside = output.absolute()
+    for place in places:
+        base = _base_of(place)
+        for path in image_paths(place):
+            if base.absolute().is_relative_to(inside) or not path.absolute().is_relative_to(inside):
+                name = path.name if path == base else path.relative_to(base).as_posix()
+                sources.setdefault(path.absolute(), Source(path, name))
+    return list(sources.values())
+
+
+def _base_of(place: str | os.PathLike[str]) -> Path:
+    """Return the folder, or the file, to which names are relative."""
+    path = Path(os.path.expanduser(os.fspath(place)))
+    if path.exists():
+        return path
+    fixed = []
+    for part in path.parts:
+        if has_magic(part):
+            break
+        fixed.append(part)
+    return Path(*fixed)
 
 
 def image_paths(place: str | os.PathLike[str], key: str = "input") -> list[Path]:

@@ -1,58 +1,89 @@
-"""Convert the target of a translation from names or numbers to the tensor that a model takes."""
+"""Convert the target of a translation from names or numbers to the array that a model takes; torch is not imported."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from translate.errors import Phrase, UserError
 
 KEY = "target"
 """The argument that every error names."""
 
+DIRECTIONS = {"atob": 1, "btoa": 0, "a2b": 1, "b2a": 0}
+"""The target domain of a direction between two domains, by its name in small letters."""
 
-def domains(target: Any, count: int, names: Sequence[str]) -> Tensor:
+
+def domains(target: Any, count: int, names: Sequence[str]) -> np.ndarray:
     """Return the target domain of each of ``count`` images, shape (count,), int64.
 
-    ``target`` is the name or number of a domain, or a list or tensor of these with one for each image.
+    ``target`` is the name or number of a domain, or a list, array or tensor of these with one for each image.
     """
-    if isinstance(target, Tensor):
+    if hasattr(target, "tolist"):
         target = target.tolist()
     targets = [target] * count if isinstance(target, str | int) else list(target)
     if len(targets) != count:
         raise UserError(
             key=KEY, found=Phrase(f"{len(targets)} for {count} images"), expected="one, or one for each image"
         )
-    return torch.tensor([_index(each, names) for each in targets], dtype=torch.int64)
+    return np.array([_index(each, names) for each in targets], dtype=np.int64)
 
 
-def labels(target: Any, count: int, label_sets: Sequence[Mapping[str, Any]]) -> Tensor:
+def labels(target: Any, count: int, label_sets: Sequence[Mapping[str, Any]]) -> np.ndarray:
     """Return the target labels of each of ``count`` images, shape (count, K), float32, as StarGAN v1 takes them.
 
     The labels of all sets are side by side; with several sets a mask follows, 1 for the set whose labels are given. For
     classes, ``target`` is a name or number, or a list of these with one for each image. For attributes, it is a name, a
-    list of the attributes that are true, or a mapping from names to truth values; attributes without a name there are
-    false. A float tensor (K,) or (count, K) is used unchanged.
+    list of the attributes that are true, or a mapping from names to truth values or numbers between 0 and 1; attributes
+    without a name there are false. A float array or tensor (K,) or (count, K) is used unchanged.
     """
     num_labels = sum(len(each["names"]) for each in label_sets)
     width = num_labels + (len(label_sets) if len(label_sets) > 1 else 0)
-    if isinstance(target, Tensor) and target.is_floating_point():
-        if target.shape not in ((width,), (count, width)):
-            found = Phrase(f"labels of shape {tuple(target.shape)}")
+    if hasattr(target, "__array__") and np.asarray(target).dtype.kind == "f":
+        rows = np.asarray(target, dtype=np.float32)
+        if rows.shape not in ((width,), (count, width)):
+            found = Phrase(f"labels of shape {tuple(rows.shape)}")
             raise UserError(key=KEY, found=found, expected=f"({count}, {width})")
-        return target.float().expand(count, width)
+        return np.broadcast_to(rows, (count, width)).copy()
     if len(label_sets) == 1 and label_sets[0]["kind"] == "classes":
-        return torch.eye(num_labels)[domains(target, count, label_sets[0]["names"])]
-    row = torch.zeros(width)
-    for name, is_true in _truth_values(target).items():
+        return np.eye(num_labels, dtype=np.float32)[domains(_only(target), count, label_sets[0]["names"])]
+    row = np.zeros(width, np.float32)
+    for name, value in _truth_values(target).items():
         set_index, label_index = _find(name, label_sets)
-        row[label_index] = float(is_true)
+        row[label_index] = value
         if len(label_sets) > 1:
             row[num_labels + set_index] = 1
     if len(label_sets) > 1 and row[num_labels:].sum() != 1:
         raise UserError(key=KEY, found=Phrase("labels of several data sets"), expected="labels of one data set")
-    return row.expand(count, width)
+    return np.broadcast_to(row, (count, width)).copy()
+
+
+def domain_of_direction(direction: str, names: Sequence[str]) -> int:
+    """Return the target domain of a direction between two domains: AtoB, BtoA, or two names, such as horse2zebra.
+
+    >>> domain_of_direction("AtoB", ("horse", "zebra")), domain_of_direction("zebra2horse", ("horse", "zebra"))
+    (1, 0)
+    """
+    if len(names) != 2:
+        raise UserError(
+            "it chooses one of two domains", key="direction", found=Phrase(f"{len(names)} domains"), fix="target=DOMAIN"
+        )
+    first, second = names
+    spelled = {f"{a}{way}{b}": to for a, b, to in ((first, second, 1), (second, first, 0)) for way in ("2", "_to_")}
+    for name, domain in (*DIRECTIONS.items(), *spelled.items()):
+        if direction.lower() == name.lower():
+            return domain
+    raise UserError("unknown direction", key="direction", found=direction, known=("AtoB", "BtoA", *spelled))
+
+
+def _only(target: Any) -> Any:
+    """Return the class of a mapping such as {"happy": 1}; any other target as it is."""
+    if isinstance(target, Mapping):
+        names = [str(name) for name, value in target.items() if value]
+        if len(names) != 1:
+            raise UserError(key=KEY, found=target, expected="one class with the value 1")
+        return names[0]
+    return target
 
 
 def _index(target: Any, names: Sequence[str]) -> int:
@@ -66,13 +97,17 @@ def _index(target: Any, names: Sequence[str]) -> int:
     return target
 
 
-def _truth_values(target: Any) -> dict[str, bool]:
+def _truth_values(target: Any) -> dict[str, float]:
     if isinstance(target, Mapping):
-        return {str(name): bool(is_true) for name, is_true in target.items()}
+        values = {str(name): float(value) for name, value in target.items()}
+        for name, value in values.items():
+            if not 0 <= value <= 1:
+                raise UserError(key=f"{KEY}.{name}", found=value, expected="0 (false) to 1 (true)")
+        return values
     if isinstance(target, str):
-        return {target: True}
+        return {target: 1.0}
     if isinstance(target, Sequence) and all(isinstance(name, str) for name in target):
-        return dict.fromkeys(target, True)
+        return dict.fromkeys(target, 1.0)
     raise UserError(key=KEY, found=target, expected="the name of a label, a list of names, or a float tensor of labels")
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from translate.data.images import CROPS, Crop
-from translate.errors import Phrase, UserError
+from translate.errors import Phrase, UserError, first_line
 from translate.inference.base import Translation, translation_of
 from translate.inference.codes import draw_codes
 from translate.inference.images import to_images
@@ -32,6 +32,19 @@ def load(
     return Translator(weights_of(path, checkpoint), device)
 
 
+def chosen_device(device: str | torch.device) -> torch.device:
+    """Return a device by name; "auto" is a GPU if there is one. UserError for a device that cannot be used here."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        chosen = torch.device(device)
+        torch.zeros(1, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        reason = first_line(error)
+        raise UserError(f"this device cannot be used here ({reason})", key="device", found=str(device)) from error
+    return chosen
+
+
 class Translator:
     """A trained model that translates images. `load` creates one.
 
@@ -50,7 +63,6 @@ class Translator:
                 raise
             fix = f"activate the plug-ins of the training run: translate.registry.plugins.activate({inactive})"
             raise UserError.of(replace(error.problem, fix=fix)) from error
-        self.device = torch.device(device)
         self.to(device)
 
     @property
@@ -80,7 +92,7 @@ class Translator:
 
     def to(self, device: str | torch.device) -> "Translator":
         """Move the networks to a device; return the same object."""
-        self.device = torch.device(device)
+        self.device = chosen_device(device)
         for network in self.translation.networks.values():
             network.to(self.device)
         return self
@@ -117,7 +129,7 @@ class Translator:
         translations = []
         for rows in torch.arange(count).split(batch_size):
             chosen = {name: value[rows].to(self.device) for name, value in chosen_style.items()}
-            batch = self._translate_batch(x[rows].to(self.device), targets[rows].to(self.device), **chosen, **settings)
+            batch = self.translate_batch(x[rows].to(self.device), targets[rows].to(self.device), **chosen, **settings)
             translations.append(batch.float().clamp(-1, 1))
         return torch.cat(translations) if translations else x.to(self.device)
 
@@ -146,7 +158,7 @@ class Translator:
         moved = {name: value.to(self.device) for name, value in inputs.items()}
         return self.translation.styles(self.targets(target, count).to(self.device), **moved, **settings)
 
-    def _translate_batch(self, x: Tensor, target: Tensor, **style: Any) -> Tensor:
+    def translate_batch(self, x: Tensor, target: Tensor, **style: Any) -> Tensor:
         """Translate one batch; UserError for images of a size that the networks cannot process."""
         try:
             return self.translation(x, target, **style)
@@ -172,9 +184,10 @@ class Translator:
 
     def targets(self, target: Any, count: int = 1) -> Tensor:
         """Return the target of ``count`` images as networks take it: domains (B,) int64, or labels (B, K) float32."""
+        target = target.detach().cpu() if isinstance(target, Tensor) else target
         if self.takes_labels:
-            return labels(target, count, self.about.label_sets)
-        return domains(target, count, self.domains)
+            return torch.from_numpy(labels(target, count, self.about.label_sets))
+        return torch.from_numpy(domains(target, count, self.domains))
 
     def _style_inputs(
         self, count: int, code: Tensor | None, seed: int | None, reference: Any, style: Tensor | None

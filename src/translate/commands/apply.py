@@ -1,0 +1,241 @@
+"""The command `apply`: translate images by a trained model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from translate.commands.arguments import Command, arg, to_words
+from translate.commands.completion import checkpoints, places_of_weights, run_folders
+from translate.console import setup_logging
+from translate.errors import UserError
+
+if TYPE_CHECKING:
+    from translate.inference.apply import Summary
+    from translate.inference.engine import Engine
+    from translate.inference.inputs import Source
+
+EXAMPLE_WEIGHTS = "critters"
+FAILED = 1
+"""The exit code if files could not be translated."""
+
+SHOWN = 20  # files that could not be translated, in the answer
+OVERVIEW = "overview.png"
+
+Label = Literal["attributes", "domain"]
+FACTS = ("model", "domains", "labels", "image_size", "w_hpf", "dropout")
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The model, the images, the translations, and how they are computed."""
+
+    weights: str | None = arg(
+        None,
+        metavar="NAME|FILE|RUN_FOLDER|hf://OWNER/NAME",
+        help=f"the trained model; default {EXAMPLE_WEIGHTS}, which ships with the package. Released files of StarGAN, "
+        "StarGAN v2, CycleGAN and pix2pix are read as downloaded: a file or their folder",
+        values=places_of_weights,
+    )
+    run: str | None = arg(None, metavar="RUN_FOLDER", help="the same as weights=RUN_FOLDER", values=run_folders)
+    checkpoint: str = arg("last", metavar="last|best|N", help="a checkpoint of a run folder", values=checkpoints)
+    input: tuple[str, ...] = arg(
+        (),
+        metavar="FILE|FOLDER|PATTERN",
+        repeat=True,
+        help="the images; repeatable; without it a few images are drawn",
+    )
+    output: Path = arg(Path("translations"), metavar="FOLDER", help="where the translations are written")
+    target: tuple[str, ...] = arg(
+        (), metavar="NAME|[NAME,...]", help="the domains, or labels, each a translation of its own; default all"
+    )
+    direction: str | None = arg(
+        None, metavar="AtoB|BtoA", help="instead of target, for two domains: also by their names, horse2zebra"
+    )
+    attributes: dict[str, float] | None = arg(
+        None,
+        metavar="{NAME: 1,...}",
+        help="instead of target, for StarGAN: the labels of one translation; others are 0",
+    )
+    seed: tuple[int, ...] = arg((), metavar="N|[N,...]", help="the seeds of random styles; default 0")
+    num_styles: int = arg(1, metavar="N", minimum=1, help="that many styles, with the seeds from seed on")
+    reference: tuple[str, ...] = arg(
+        (),
+        metavar="FILE|FOLDER|PATTERN",
+        repeat=True,
+        help="the style of an image, or the mean style of the images of a folder; repeatable",
+    )
+    psi: float | None = arg(None, metavar="NUMBER", help="below 1: styles of seeds nearer to the mean style")
+    steps: int | None = arg(
+        None, metavar="N", minimum=2, help="that many images from one of two seeds or references to the other"
+    )
+    resolution: Literal["auto", "model", "full"] = arg(
+        "auto",
+        help="model: resize to the size of training and back; full: the size of the image, for fully convolutional "
+        "networks; auto: full where the networks can",
+    )
+    max_pixels: int = arg(
+        1_000_000, metavar="N", minimum=4096, help="with full: larger images are translated in tiles of so many pixels"
+    )
+    format: Literal["png", "jpg", "webp", "tiff"] | None = arg(None, help="of the translations; default as the image")
+    overwrite: bool = arg(False, help="replace files in the output folder")
+    device: str = arg("auto", metavar="auto|cpu|cuda|cuda:1|mps", help="where the networks run")
+    batch_size: int | None = arg(
+        None, metavar="N", minimum=1, help="images that are translated at once; default 1 on a CPU, 16 on a GPU"
+    )
+    domains: tuple[str, ...] | None = arg(
+        None, metavar="[cat,dog]", help="for released files: their domains or labels, in the order of their training"
+    )
+    labels: Label | None = arg(None, help="for released files: the kind of labels of StarGAN v1")
+    image_size: int | None = arg(None, metavar="PIXELS", minimum=1, help="for released files: the size of training")
+    w_hpf: float | None = arg(None, metavar="NUMBER", minimum=0, help="for released files of StarGAN v2")
+    model: str | None = arg(None, metavar="cyclegan|pix2pix", help="for released files: the model of one generator")
+    dropout: bool | None = arg(None, help="for released files: whether a U-Net was trained with dropout")
+    plugins: tuple[str, ...] = arg((), metavar="[my_lab]", help="packages with the parts of the model")
+
+
+def run(arguments: Arguments) -> int:
+    """Translate, print where the translations are, and return 0, or 1 if files could not be translated."""
+    from translate.inference.apply import Settings, apply
+    from translate.inference.examples import draw_examples
+    from translate.inference.inputs import Source, sources_of
+    from translate.inference.variants import Wishes, variants_of
+    from translate.registry import plugins
+
+    place = _place(arguments)
+    if not arguments.input and place != EXAMPLE_WEIGHTS:
+        raise UserError("this argument is missing", key="input", expected="input=FILE, FOLDER or PATTERN")
+    sources = sources_of(arguments.input, arguments.output)
+    if arguments.input and not sources:
+        raise UserError("all images are below the output folder", key="input", fix="output=ANOTHER_FOLDER")
+    setup_logging()
+    plugins.activate(arguments.plugins)
+    engine = _engine(place, arguments)
+    wishes = Wishes(
+        arguments.target,
+        arguments.attributes,
+        arguments.direction,
+        arguments.seed,
+        arguments.num_styles,
+        arguments.reference,
+        arguments.psi,
+        arguments.steps,
+    )
+    variants = variants_of(engine, wishes)
+    if not sources:
+        paths = draw_examples(arguments.output / "inputs", engine.image_size)
+        sources = [Source(path, path.name) for path in paths]
+    settings = Settings(
+        arguments.output,
+        arguments.resolution,
+        arguments.max_pixels,
+        arguments.format,
+        arguments.overwrite,
+        arguments.batch_size,
+        place,
+        tuple(_words(arguments, place)),
+    )
+    summary = apply(engine, sources, variants, settings)
+    if not arguments.input:
+        _draw_overview(sources, variants, arguments.output)
+    print(answer(summary, not arguments.input))
+    return FAILED if summary.failed else 0
+
+
+def _place(arguments: Arguments) -> str:
+    """Return the place of the weights."""
+    if arguments.weights is not None and arguments.run is not None:
+        raise UserError("it is the same as weights", key="run", fix="remove one of the two")
+    return arguments.weights or arguments.run or EXAMPLE_WEIGHTS
+
+
+def _engine(place: str, arguments: Arguments) -> "Engine":
+    """Return the engine of the weights: ONNX Runtime for an ONNX file, else torch."""
+    from translate.inference import onnx_runtime
+
+    if onnx_runtime.is_onnx(place):
+        _refuse_for_onnx(arguments)
+        return onnx_runtime.open_onnx(place)
+    from translate.inference.torch_engine import TorchEngine
+    from translate.inference.translator import Translator, chosen_device
+    from translate.weights.load import weights_of
+    from translate.weights.published.layout import ImportOptions
+
+    options = ImportOptions(**{name: getattr(arguments, name) for name in FACTS})
+    device = chosen_device(arguments.device)
+    return TorchEngine(Translator(weights_of(place, arguments.checkpoint, options), device))
+
+
+def _refuse_for_onnx(arguments: Arguments) -> None:
+    """Raise UserError for arguments that an ONNX file does not take."""
+    defaults = Arguments()
+    for name in ("checkpoint", *FACTS):
+        if getattr(arguments, name) != getattr(defaults, name):
+            raise UserError("an ONNX file describes itself", key=name, fix="leave the argument out")
+    if arguments.device not in ("auto", "cpu"):
+        raise UserError("ONNX files run on the CPU", key="device", found=arguments.device, expected="cpu")
+
+
+def _words(arguments: Arguments, place: str) -> list[str]:
+    """Return the words that lead to the same model and settings, for the record."""
+    kept = ("checkpoint", "resolution", "max_pixels", "format", *FACTS, "plugins")
+    words = [word for word in to_words(COMMAND, arguments) if word.partition("=")[0] in kept]
+    return ["apply", f"weights={place}", *words]
+
+
+def _draw_overview(sources: "Sequence[Source]", variants: "Sequence[Any]", output: Path) -> None:
+    """Draw the images above their translations, enlarged, with labels."""
+    import numpy as np
+    import torch
+    from PIL import Image
+
+    from translate.inference.grids import Grid, save
+    from translate.inference.tiling import to_input
+
+    def image(path: Path) -> torch.Tensor:
+        return torch.from_numpy(to_input(np.asarray(Image.open(path).convert("RGB"))))
+
+    rows = [[image(output.joinpath(*variant.names, source.name)) for source in sources] for variant in variants]
+    grid = Grid(
+        rows,
+        top=[image(source.path) for source in sources],
+        row_labels=[", ".join(variant.names) or str(variant.facts["target"]) for variant in variants],
+        column_labels=[Path(source.name).stem for source in sources],
+    )
+    save(grid.pixels(), output / OVERVIEW)
+
+
+def answer(summary: "Summary", examples: bool = False) -> str:
+    """Return what is printed in the end."""
+    count = len(summary.translations)
+    lines = [f"{count:,} translation{'s' * (count != 1)} in {summary.output} ({summary.seconds:.1f} s)"]
+    if summary.existing:
+        lines.append(f"{summary.existing:,} were there already with these settings")
+    if examples:
+        lines.append(f"all of them beside their inputs: {summary.output / OVERVIEW}")
+    lines += [f"{number:,} x: {note}" for note, number in summary.notes.most_common()]
+    if summary.failed:
+        lines.append(f"{len(summary.failed):,} not translated:")
+        lines += [f"  {path} {reason}" for path, reason in summary.failed[:SHOWN]]
+        if len(summary.failed) > SHOWN:
+            lines.append(f"  and {len(summary.failed) - SHOWN:,} more")
+    return "\n".join(lines)
+
+
+COMMAND = Command(
+    "apply",
+    "Translate images by a trained model.",
+    Arguments,
+    run,
+    examples=(
+        ("apply", "a few drawn images, by weights that ship with the package"),
+        ("apply weights=runs/stargan_v2/2026-01-31_12-00-00 input=photos output=out target=dog", "a folder"),
+        (
+            "apply weights=100000_nets_ema.ckpt input=cat.jpg domains=[cat,dog,wild] reference=dogs target=dog",
+            "released",
+        ),
+        ("apply weights=latest_net_G_A.pth input='horses/*.jpg' direction=AtoB", "released weights of CycleGAN"),
+    ),
+    notes="A translation has the name, size and colour mode of its image. translations.jsonl in the output folder says "
+    "how each was made. The same command again makes only what is missing. Exit code: 1 if files were not translated.",
+)

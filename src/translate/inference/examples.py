@@ -1,0 +1,25 @@
+"""Draw a few images to translate, where a user has none at hand; torch is not imported."""
+
+import io
+from pathlib import Path
+
+from PIL import Image
+
+from translate.data.datasets.critters import DEFAULT_DOMAINS, Critters
+from translate.files import atomic_write
+
+EACH = 2  # images of a species
+
+
+def draw_examples(folder: Path, size: int) -> list[Path]:
+    """Draw critters of every domain as <folder>/<domain>_<number>.png, ``size`` pixels a side; return the paths."""
+    data = Critters(num_val_images=EACH * len(DEFAULT_DOMAINS), split="val")
+    paths = []
+    for index, pixels in enumerate(data.read_many(range(len(data)), size)):
+        path = folder / f"{data.domains[data.domain[index]]}_{index % EACH}.png"
+        content = io.BytesIO()
+        Image.fromarray(pixels).save(content, "PNG")
+        if not path.exists() or path.read_bytes() != content.getvalue():  # an unchanged file keeps its time
+            atomic_write(path, content.getvalue())
+        paths.append(path)
+    return paths

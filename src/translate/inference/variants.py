@@ -1,0 +1,307 @@
+"""The translations that are made of every image: targets and styles, computed once; torch is not imported."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from translate.data.images import ImageError, open_rgb, resize
+from translate.errors import Phrase, UserError
+from translate.inference.codes import draw_codes
+from translate.inference.engine import Engine
+from translate.inference.inputs import domain_of, image_paths
+from translate.inference.targets import domain_of_direction, domains, labels
+from translate.inference.tiling import to_input
+
+REFERENCE_BATCH = 8
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """Targets and styles as a user names them; None and () stand for the default.
+
+    ``targets`` are domains or labels, each a translation of its own. ``attributes`` are the labels of one translation.
+    ``direction`` names a target between two domains. A style is that of each seed, or of each reference: a file, or a
+    folder or pattern whose images have a mean style. ``num_styles`` styles begin at one seed. ``steps`` images lead
+    from one of two styles to the other.
+    """
+
+    targets: tuple[str, ...] = ()
+    attributes: Mapping[str, float] | None = None
+    direction: str | None = None
+    seeds: tuple[int, ...] = ()
+    num_styles: int = 1
+    references: tuple[str, ...] = ()
+    psi: float | None = None
+    steps: int | None = None
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A target with a style. ``words`` and ``facts`` are the arguments and the facts that make it again."""
+
+    names: tuple[str, ...]  # of its target and style, where there are several
+    target: np.ndarray  # (1,) or (1, K)
+    style: np.ndarray | None  # (1, ...)
+    words: tuple[str, ...]
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class _Target:
+    name: str
+    value: np.ndarray
+    words: tuple[str, ...]
+    fact: Any
+
+
+@dataclass(frozen=True)
+class _StyleInput:
+    """A code, or references, and the facts about them."""
+
+    name: str
+    words: tuple[str, ...]
+    facts: Mapping[str, Any]
+    code: np.ndarray | None = None
+    references: np.ndarray | None = field(default=None, repr=False)  # 8-bit pixels (B, H, W, 3)
+
+
+def variants_of(engine: Engine, wishes: Wishes) -> list[Variant]:
+    """Return the translations that are made of every image; UserError for a wish that the model cannot fulfil."""
+    inputs = _style_inputs(engine, wishes)
+    targets = _targets(engine, wishes)
+    result = []
+    for target in targets:
+        styles = [(each, _style_of(engine, target.value, each, wishes.psi)) for each in inputs]
+        for names, style, words, facts in _blended(styles, wishes.steps):
+            result.append(
+                Variant(
+                    (*([target.name] if len(targets) > 1 else []), *names),
+                    target.value,
+                    style,
+                    (*target.words, *words),
+                    {"target": target.fact, **facts},
+                )
+            )
+    return result
+
+
+# --- targets ------------------------------------------------------------------------------------------------
+
+
+def _targets(engine: Engine, wishes: Wishes) -> list[_Target]:
+    given = [name for name in ("targets", "attributes", "direction") if getattr(wishes, name) not in (None, ())]
+    if len(given) > 1:
+        found = " and ".join("target" if name == "targets" else name for name in given)
+        raise UserError(key="apply", found=Phrase(found), expected="one of target, attributes and direction")
+    if engine.label_sets:
+        return _label_targets(engine, wishes)
+    if wishes.attributes is not None:
+        raise UserError(f"{engine.model} translates to domains", key="attributes", fix=_target_words(engine.domains))
+    if wishes.direction is not None:
+        if engine.style_inputs:
+            raise UserError(f"{engine.model} has no directions", key="direction", fix=_target_words(engine.domains))
+        numbers = [domain_of_direction(wishes.direction, engine.domains)]
+        words: tuple[str, ...] | None = (f"direction={wishes.direction}",)
+    else:
+        words = None
+        numbers = [int(domains(name, 1, engine.domains)[0]) for name in dict.fromkeys(wishes.targets)]
+    for number in numbers:
+        if number not in engine.reachable:
+            names = [engine.domains[each] for each in engine.reachable]
+            raise UserError(
+                "these weights do not translate to this domain",
+                key="direction" if wishes.direction else "target",
+                found=engine.domains[number],
+                expected=f"one of {', '.join(names)}",
+            )
+    if not numbers:
+        numbers = _default_domains(engine, wishes)
+    return [
+        _Target(name, np.array([number]), words or (f"target={name}",), name)
+        for number in numbers
+        for name in [engine.domains[number]]
+    ]
+
+
+def _default_domains(engine: Engine, wishes: Wishes) -> list[int]:
+    """Return all domains; with references, the domain that their folders name."""
+    if not wishes.references:
+        return list(engine.reachable)
+    paths = [path for place in wishes.references for path in image_paths(place, "reference")]
+    named = {domain_of(path, engine.domains) for path in paths}
+    if len(named) != 1 or None in named:
+        raise UserError(
+            "the domain of the references is unknown",
+            key="target",
+            expected=f"one of {', '.join(engine.domains)}, or references in a folder of this name",
+        )
+    return [list(engine.domains).index(str(named.pop()))]
+
+
+def _label_targets(engine: Engine, wishes: Wishes) -> list[_Target]:
+    """Return the labels together, or one target for each."""
+    sets = engine.label_sets
+    if wishes.direction is not None:
+        raise UserError(f"{engine.model} has no directions", key="direction", fix="target=LABEL")
+    if wishes.attributes is not None:
+        attributes = {name: float(value) for name, value in wishes.attributes.items()}
+        try:
+            row = labels(attributes, 1, sets)
+        except UserError as error:
+            raise UserError.of(replace(error.problem, key="attributes")) from error
+        name = "+".join(name for name, value in attributes.items() if value) or "none"
+        text = ",".join(f"{name}:{value:g}" for name, value in attributes.items())
+        return [_Target(name, row, (f"attributes={{{text}}}",), attributes)]
+    names = wishes.targets or tuple(name for each in sets for name in each["names"])
+    return [_Target(name, labels(name, 1, sets), (f"target={name}",), name) for name in dict.fromkeys(names)]
+
+
+def _target_words(names: Sequence[str]) -> str:
+    return f"target={names[0]}" if names else "target=DOMAIN"
+
+
+# --- styles -------------------------------------------------------------------------------------------------
+
+
+def _style_inputs(engine: Engine, wishes: Wishes) -> list[_StyleInput | None]:
+    """Return the inputs of the styles; [None] for a model without styles."""
+    _check_style_wishes(engine, wishes)
+    if not engine.style_inputs:
+        return [None]
+    if wishes.references:
+        return [_references(engine, place) for place in wishes.references]
+    if "code" not in engine.style_inputs:
+        raise UserError("this argument is missing", key="reference", expected="reference=FILE or FOLDER")
+    seeds = wishes.seeds or (0,)
+    if wishes.num_styles > 1:
+        seeds = tuple(range(seeds[0], seeds[0] + wishes.num_styles))
+    psi = {} if wishes.psi is None else {"psi": wishes.psi}
+    psi_words = () if wishes.psi is None else (f"psi={wishes.psi!r}",)
+    return [
+        _StyleInput(
+            f"seed_{seed}",
+            (f"seed={seed}", *psi_words),
+            {"seed": seed, **psi},
+            code=draw_codes(seed, 1, engine.latent_size),
+        )
+        for seed in seeds
+    ]
+
+
+def _check_style_wishes(engine: Engine, wishes: Wishes) -> None:
+    by_code = wishes.seeds or wishes.num_styles > 1 or wishes.psi is not None
+    for key, given, needed in (
+        ("seed", wishes.seeds, "code"),
+        ("num_styles", wishes.num_styles > 1, "code"),
+        ("psi", wishes.psi is not None, "code"),
+        ("reference", wishes.references, "reference"),
+        ("steps", wishes.steps is not None, None),
+    ):
+        if given and (not engine.style_inputs if needed is None else needed not in engine.style_inputs):
+            known = ", ".join(engine.style_inputs) or "no style, the target alone"
+            raise UserError(f"{engine.model} does not take this argument", key=key, expected=known)
+    if by_code and wishes.references:
+        key = "seed" if wishes.seeds else "num_styles" if wishes.num_styles > 1 else "psi"
+        raise UserError("it belongs to styles of seeds", key=key, found=Phrase("references"), expected="one of both")
+    if wishes.num_styles > 1 and len(wishes.seeds) > 1:
+        raise UserError(key="num_styles", found=Phrase(f"{len(wishes.seeds)} seeds"), expected="one seed to begin with")
+    count = len(wishes.references) or max(len(wishes.seeds), wishes.num_styles)
+    if wishes.steps is not None and count != 2:
+        raise UserError(
+            key="steps", found=Phrase(f"{count} styles"), expected="two to lead from and to", fix="seed=[0,1]"
+        )
+    if wishes.steps is not None and not engine.interpolates:
+        raise UserError(f"styles of this file of {engine.model} cannot be blended", key="steps")
+
+
+def _references(engine: Engine, place: str) -> _StyleInput:
+    """Return the images of a file, folder or pattern as references, with the SHA-256 of each."""
+    paths = image_paths(place, "reference")
+    if len(paths) > 1 and not engine.interpolates:
+        raise UserError(
+            f"styles of this file of {engine.model} have no mean",
+            key="reference",
+            found=Phrase(f"{len(paths)} images"),
+            expected="one image",
+        )
+    pixels, facts = [], []
+    for path in paths:
+        try:
+            pixels.append(resize(open_rgb(path), engine.image_size, engine.crop))
+        except ImageError as error:
+            raise UserError(f"{path} {error.reason}", key="reference") from error
+        facts.append({"path": str(path), "sha256": sha256_of(path.read_bytes())})
+    return _StyleInput(
+        Path(place).name if len(paths) > 1 else paths[0].stem,
+        (f"reference={place}",),
+        {"references": facts},
+        references=np.stack(pixels),
+    )
+
+
+def sha256_of(content: bytes) -> str:
+    """Return the SHA-256 of bytes in hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def _style_of(engine: Engine, target: np.ndarray, style: _StyleInput | None, psi: float | None) -> np.ndarray | None:
+    """Return the style (1, ...) of an input in a domain: of several references the mean."""
+    if style is None:
+        return None
+    if style.references is None:
+        return engine.styles(target, code=style.code, psi=psi)
+    batches = [
+        engine.styles(np.repeat(target, len(batch)), reference=np.stack([to_input(pixels) for pixels in batch]))
+        for batch in np.split(style.references, range(REFERENCE_BATCH, len(style.references), REFERENCE_BATCH))
+    ]
+    styles = np.concatenate(batches)
+    return styles if len(styles) == 1 else styles.mean(0, keepdims=True, dtype=np.float64).astype(styles.dtype)
+
+
+Blend = tuple[tuple[str, ...], np.ndarray | None, tuple[str, ...], dict[str, Any]]
+"""Names, style, words and facts of one style."""
+
+
+def _blended(styles: Sequence[tuple[_StyleInput | None, np.ndarray | None]], steps: int | None) -> Iterator[Blend]:
+    """Yield each style, or ``steps`` styles from the first of two to the second, in equal steps."""
+    if steps is not None:
+        (first, start), (second, end) = styles
+        assert first is not None and second is not None and start is not None and end is not None
+        for step in range(steps):
+            weight = step / max(steps - 1, 1)
+            style = (start + np.float32(weight) * (end - start)).astype(start.dtype)
+            facts = {"from": dict(first.facts), "to": dict(second.facts), "weight": weight}
+            yield (f"step_{step:03d}",), style, (*_joined(first, second), f"steps={steps}"), facts
+        return
+    names = _distinct([style.name for style, _ in styles if style is not None])
+    for number, (style_input, style) in enumerate(styles):
+        if style_input is None:
+            yield (), None, (), {}
+        else:
+            yield (names[number],) if len(styles) > 1 else (), style, style_input.words, dict(style_input.facts)
+
+
+def _joined(first: _StyleInput, second: _StyleInput) -> tuple[str, ...]:
+    """Return the words of two styles: ``seed=[0,1]``, or a word for each reference."""
+    if first.references is not None:
+        return (*first.words, *second.words)
+    key, _, value = first.words[0].partition("=")
+    return (f"{key}=[{value},{second.words[0].partition('=')[2]}]", *first.words[1:])
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Return names with numbers behind those that occur before.
+
+    >>> _distinct(["a", "b", "a"])
+    ['a', 'b', 'a_2']
+    """
+    seen: dict[str, int] = {}
+    result = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        result.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
+    return result

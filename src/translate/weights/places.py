@@ -1,0 +1,79 @@
+"""The places of weights that a user can name, and the files there; torch is not imported.
+
+A place is the name of weights that ship with the package, a weights file, a run folder, an address on the Hugging Face
+Hub, a released file, or a folder of released files. A name that ships comes first; ``./NAME`` is a file or folder.
+"""
+
+import os
+import re
+from pathlib import Path
+
+from translate.errors import Phrase, UserError
+from translate.runs.folder import BEST, LAST
+
+SHIPPED = Path(__file__).parent / "shipped"
+"""The folder of weights that ship with the package."""
+
+SUFFIX = ".safetensors"
+RELEASED_SUFFIXES = (".ckpt", ".pth", ".pt", ".bin", ".pkl")
+"""The suffixes of files that torch has written."""
+
+GRAPH_SUFFIXES = (".onnx", ".pt2")
+"""The suffixes of graphs for other runtimes, see `translate.export`."""
+
+OPTIMIZERS = re.compile(r"optim", re.IGNORECASE)  # files beside the weights, which translating does not need
+NUMBERED = re.compile(r"^(latest|\d+)[_-](?=nets|net_|[GD]\.)")
+"""The start of a released file's name that says when it was written: ``latest_net_G.pth``, ``100000_nets_ema.ckpt``."""
+
+
+def shipped_names() -> list[str]:
+    """Return the names of the weights that ship with the package."""
+    return sorted(path.stem for path in SHIPPED.glob(f"*{SUFFIX}"))
+
+
+def shipped_file(place: str | os.PathLike[str]) -> Path | None:
+    """Return the file of weights that ship with the package; None if ``place`` is not such a name."""
+    return SHIPPED / f"{place}{SUFFIX}" if isinstance(place, str) and place in shipped_names() else None
+
+
+def released_files(folder: Path, checkpoint: str | int = LAST) -> list[Path]:
+    """Return the released files of a folder that belong together.
+
+    Files whose names begin with a number or ``latest`` are of one training: those of ``checkpoint`` are taken, for
+    "last" the ``latest`` ones or those of the greatest number. Files of optimizers are left out. UserError for a folder
+    without such files, and for a checkpoint that is not there.
+    """
+    paths = [
+        path
+        for path in sorted(folder.iterdir())
+        if path.is_file() and path.suffix.lower() in RELEASED_SUFFIXES and not OPTIMIZERS.search(path.stem)
+    ]
+    if not paths:
+        raise UserError(
+            "the folder holds no weights",
+            key=str(folder),
+            expected=f"a run folder (with config.yaml), or released files ({', '.join(RELEASED_SUFFIXES)})",
+        )
+    numbered: dict[str, list[Path]] = {}
+    for path in paths:
+        if match := NUMBERED.match(path.name):
+            numbered.setdefault(match[1], []).append(path)
+    if not numbered:
+        if str(checkpoint) != LAST:
+            raise UserError("the folder has no numbered files", key="checkpoint", found=checkpoint, expected=LAST)
+        return paths
+    return numbered[_chosen(list(numbered), checkpoint, folder)]
+
+
+def _chosen(names: list[str], checkpoint: str | int, folder: Path) -> str:
+    """Return the start of the names of a checkpoint's files."""
+    if str(checkpoint) == BEST:
+        raise UserError(f"the released files in {folder} name no best checkpoint", key="checkpoint", expected=LAST)
+    if str(checkpoint) == LAST:
+        return "latest" if "latest" in names else max(names, key=int)
+    for name in names:
+        if name == str(checkpoint) or (name.isdigit() and str(checkpoint).isdigit() and int(name) == int(checkpoint)):
+            return name
+    raise UserError(
+        "there are no files of this checkpoint", key="checkpoint", found=Phrase(str(checkpoint)), known=sorted(names)
+    )

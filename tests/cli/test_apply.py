@@ -1,0 +1,216 @@
+"""`apply` as a user meets it: a folder of images through every kind of weights, and one sentence for every mistake."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from numerics.published import save, stargan_v2
+from translate.cli import USER_MISTAKE, main
+
+Out = pytest.CaptureFixture[str]
+SIZE = 32
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in an empty folder."""
+    folder = tmp_path / "place"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def pixels(seed: int, height: int, width: int, channels: int = 3) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, channels), np.uint8)
+
+
+def photo(path: str, height: int = 40, width: int = 60, seed: int = 0) -> Path:
+    place = Path(path)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels(seed, height, width)).save(place)
+    return place
+
+
+def done(out: Out, *words: str, code: int = 0) -> str:
+    """Return what `apply` prints with these words."""
+    assert main(["apply", *words]) == code
+    return out.readouterr().out
+
+
+def refused(out: Out, *words: str) -> str:
+    """Return the one sentence with which these words are refused."""
+    assert main(["apply", *words]) == USER_MISTAKE
+    said = out.readouterr()
+    assert said.out == ""
+    assert len(said.err.splitlines()) == 1, said.err
+    return said.err
+
+
+def lines(folder: str = "translations") -> dict[str, dict]:
+    texts = (Path(folder) / "translations.jsonl").read_text().splitlines()
+    records = [json.loads(text) for text in texts]
+    assert len({record["output"] for record in records}) == len(records)
+    return {record["output"]: record for record in records}
+
+
+def files(folder: str = "translations") -> list[str]:
+    return sorted(p.relative_to(folder).as_posix() for p in Path(folder).rglob("*") if p.is_file())
+
+
+# --- without words ------------------------------------------------------------------------------------------
+
+
+def test_without_words_drawn_images_are_translated(capsys: Out) -> None:
+    text = done(capsys)
+    assert text.startswith("18 translations in translations (")
+    assert "translations/overview.png" in text
+    assert len(lines()) == 18
+    with Image.open("translations/overview.png") as overview:
+        assert max(overview.size) > 900
+    text = done(capsys)
+    assert text.startswith("0 translations in translations (")
+    assert "18 were there already" in text
+
+
+# --- a folder -----------------------------------------------------------------------------------------------
+
+
+def test_a_folder_keeps_names_sizes_and_folders(capsys: Out) -> None:
+    photo("photos/a.png", 40, 60)
+    photo("photos/deep/b.jpg", 33, 17)
+    text = done(capsys, "weights=critters", "input=photos", "output=out", "target=cat")
+    assert text.startswith("2 translations in out (")
+    assert files("out") == ["a.png", "deep/b.jpg", "translations.jsonl"]
+    for name, size in (("a.png", (60, 40)), ("deep/b.jpg", (17, 33))):
+        with Image.open(f"out/{name}") as image:
+            assert (image.size, image.mode) == (size, "RGB")
+    record = lines("out")["a.png"]
+    assert (record["target"], record["seed"], record["source"]) == ("cat", 0, "photos/a.png")
+    assert (record["height"], record["width"], record["model"]) == (40, 60, "stargan_v2")
+
+
+def test_all_domains_have_folders(capsys: Out) -> None:
+    photo("photos/a.png")
+    done(capsys, "weights=critters", "input=photos", "output=out")
+    assert files("out") == ["bear/a.png", "cat/a.png", "rabbit/a.png", "translations.jsonl"]
+    contents = {Path(f"out/{name}/a.png").read_bytes() for name in ("bear", "cat", "rabbit")}
+    assert len(contents) == 3
+
+
+def test_a_second_call_makes_what_is_missing(capsys: Out) -> None:
+    first, second = photo("photos/a.png"), photo("photos/b.png", seed=1)
+    words = ("weights=critters", "input=photos", "output=out", "target=cat")
+    done(capsys, *words)
+    before = {name: Path(f"out/{name}").stat().st_mtime_ns for name in ("a.png", "b.png")}
+    Path("out/b.png").unlink()
+    photo("photos/c.png", seed=2)
+    text = done(capsys, *words)
+    assert text.startswith("2 translations")
+    assert "1 were there already" in text
+    assert Path("out/a.png").stat().st_mtime_ns == before["a.png"]
+    photo(str(first), seed=7)  # another image under the name
+    assert done(capsys, *words).startswith("1 translation in")
+    assert len(lines("out")) == 3
+    assert "found b.png, c.png" not in done(capsys, *words, "overwrite=true")
+    assert second.exists()
+
+
+def test_unreadable_files_are_named_and_counted(capsys: Out) -> None:
+    photo("photos/a.png")
+    whole = photo("photos/b.png").read_bytes()
+    Path("photos/b.png").write_bytes(whole[: len(whole) // 2])
+    Path("photos/c.jpg").write_bytes(b"")
+    Path("photos/d.png").write_text("not an image")
+    text = done(capsys, "weights=critters", "input=photos", "output=out", "target=cat", code=1)
+    assert text.startswith("1 translation in out")
+    assert "3 not translated:" in text
+    assert "photos/b.png cannot be read: image file is truncated" in text
+    assert "photos/c.jpg is empty (0 bytes)" in text
+    assert "photos/d.png is not an image in a known format" in text
+    assert list(lines("out")) == ["a.png"]
+
+
+def test_inputs_are_never_replaced(capsys: Out) -> None:
+    content = photo("photos/a.png").read_bytes()
+    said = refused(capsys, "weights=critters", "input=photos/a.png", "output=photos", "target=cat", "overwrite=true")
+    assert "output: translations would be written over their sources; found a.png" in said
+    said = refused(capsys, "weights=critters", "input=photos/a.png", "output=photos", "target=cat")
+    assert "these files are there and have other settings or another origin; found a.png" in said
+    assert Path("photos/a.png").read_bytes() == content
+    assert files("photos") == ["a.png"]
+
+
+def test_translations_are_not_inputs_of_the_next_call(capsys: Out) -> None:
+    photo("photos/a.png")
+    for _ in range(2):
+        done(capsys, "weights=critters", "input=photos", "output=photos/out", "target=cat")
+    assert list(lines("photos/out")) == ["a.png"]
+
+
+def test_equal_names_are_refused(capsys: Out) -> None:
+    photo("one/a.png")
+    photo("two/A.png")
+    said = refused(capsys, "weights=critters", "input=one", "input=two", "output=out")
+    assert "two images would have translations of the same name; found one/a.png and two/A.png" in said
+    photo("one/a.jpg")
+    assert "same name" in refused(capsys, "weights=critters", "input=one", "output=out", "format=png")
+    assert not Path("out").exists()
+
+
+def test_a_pattern_keeps_the_folders_below_it(capsys: Out) -> None:
+    photo("photos/x/a.png")
+    photo("photos/y/a.png")
+    photo("photos/y/b.jpg")
+    done(capsys, "weights=critters", "input=photos/*/*.png", "output=out", "target=cat")
+    assert files("out") == ["translations.jsonl", "x/a.png", "y/a.png"]
+
+
+def test_other_settings_do_not_replace(capsys: Out) -> None:
+    photo("a.png")
+    done(capsys, "weights=critters", "input=a.png", "output=out", "target=cat")
+    said = refused(capsys, "weights=critters", "input=a.png", "output=out", "target=bear")
+    assert "found a.png. Fix: overwrite=true, or another folder" in said
+    done(capsys, "weights=critters", "input=a.png", "output=out", "target=bear", "overwrite=true")
+    assert lines("out")["a.png"]["target"] == "bear"
+
+
+# --- weights ------------------------------------------------------------------------------------------------
+
+
+def test_released_weights_of_stargan_v2(capsys: Out) -> None:
+    photo("a.png")
+    save(stargan_v2(32, 0.0, 3, width=4, widest=16), Path("100000_nets_ema.ckpt"))
+    done(capsys, "weights=100000_nets_ema.ckpt", "input=a.png", "output=out", "target=dog")
+    assert lines("out")["a.png"]["target"] == "dog"
+    said = refused(capsys, "weights=100000_nets_ema.ckpt", "input=a.png", "output=o", "domains=[a,b]")
+    assert "domains: found 2 names, expected 3: the file has 3 domains" in said
+
+
+MISTAKES = [
+    (("weights=faces.ckpt",), "input: this argument is missing"),
+    (("weights=faces.ckpt", "input=a.png"), "weights: there is no file faces.ckpt"),
+    (
+        ("weights=nothing", "input=a.png"),
+        "weights: there are no weights of this name; found 'nothing', expected one of",
+    ),
+    (("input=b.png",), "input: there is no such file or folder; found 'b.png'"),
+    (("input=a.png", "target=dgo"), "target: unknown domain 'dgo'. Known: bear, cat, rabbit"),
+    (("input=a.png", "checkpoint=3"), "checkpoint: critters is one set of weights; found '3'"),
+    (("input=a.png", "image_size=64"), "image_size: "),
+    (("input=a.png", "device=tpu"), "device: this device cannot be used here"),
+    (("input=a.png", "resolution=full"), "resolution: the networks of stargan_v2 take images of 32 x 32 pixels"),
+    (("input=a.png", "attributes={cat: 1}"), "attributes: stargan_v2 translates to domains. Fix: target=bear"),
+    (("input=a.png", "direction=AtoB"), "direction: stargan_v2 has no directions"),
+    (("input=a.png", "target=cat", "attributes={a: 1}"), "found target and attributes, expected one of"),
+    (("input=a.png", "run=x", "weights=y"), "run: it is the same as weights"),
+]
+
+
+@pytest.mark.parametrize(("words", "sentence"), MISTAKES, ids=[sentence for _, sentence in MISTAKES])
+def test_mistakes_are_refused(capsys: Out, words: tuple[str, ...], sentence: str) -> None:
+    photo("a.png")
+    assert sentence in refused(capsys, *words)
+    assert not Path("translations").exists()
