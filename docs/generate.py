@@ -35,6 +35,11 @@ TYPED = {"model": "ModelConfig", "data": "DataConfig", "trainer": "TrainerConfig
 GROUPS = {
     "model": "What learns. The other keys of an option are the arguments of the model that `name` names.",
     "data": "What it learns from. The other keys of an option are the arguments of the data set that `name` names.",
+    "preset": (
+        "What a model changes on a source of data, before the recipe. The option `<model>-<source>` is included if it "
+        "exists. Data sets are files, except the built-in worlds, which are drawn (`override /source@_global_.source: "
+        "drawn`): small presets of models train on files for a time, and `iterations=N` or `budget=30min` changes it."
+    ),
     "recipe": (
         "What a model changes on a kind of data. A data set's file names its kind (`override /kind@_global_.kind: "
         "unpaired`), and the files that begin with it inherit the kind. The option `<model>-<kind>` is included if it "

@@ -5,16 +5,20 @@ import shlex
 from pathlib import Path
 
 import pytest
+from omegaconf import DictConfig
 
 from translate.config.compose import compose, load
 from translate.config.experiments import HEADER, header, header_problems
+from translate.config.length import NOMINAL
 from translate.config.schema import experiment_key, to_mapping
 from translate.config.search_path import groups, shipped
 from translate.errors import ConfigError
 from translate.registry.registry import METRICS
 
 SHIPPED = groups()
-CHOICES = [(group, option) for group, options in SHIPPED.items() for option in options if group != "recipe"]
+CHOICES = [
+    (group, option) for group, options in SHIPPED.items() for option in options if group not in ("recipe", "preset")
+]
 PAIRS = [(model, data) for model in SHIPPED.get("model", {}) for data in SHIPPED.get("data", {})]
 EXPERIMENTS = list(SHIPPED["experiments"].items())
 
@@ -72,6 +76,32 @@ def test_data_sets_of_a_kind_share_a_recipe(tmp_path: Path) -> None:
         tree = compose([*words, f"data={data}"], config_dir=str(tmp_path))
         assert tree is not None
         assert tree._get_node("iterations")._value() == iterations
+
+
+SMALL = [model for model in SHIPPED["model"] if model.endswith("_small")]
+
+
+def test_presets_belong_to_small_models() -> None:
+    assert set(SHIPPED["preset"]) == {"small-files", *(f"{model}-files" for model in SMALL)}
+
+
+@pytest.mark.parametrize("data", SHIPPED["data"])
+@pytest.mark.parametrize("model", SMALL)
+def test_small_models_train_on_files_for_a_time(model: str, data: str) -> None:
+    """So that a CPU ends, and shows what it learns from the first minute on."""
+    tree = compose([f"model={model}", f"data={data}"])
+    assert tree is not None
+    timed = (tree.iterations, tree.sample_every) == (None, "doubling") and isinstance(tree.budget, str)
+    assert timed == (not data.startswith("critters"))
+    if timed:
+        assert (tree.data.image_size, tree.checkpoint_every) == (64, 20)
+        lengths = [lr["iterations"] for lr in rates(tree)]
+        assert lengths == [NOMINAL // 2] * len(lengths) != []
+
+
+def rates(tree: DictConfig) -> list[DictConfig]:
+    """Return the learning-rate schedules of all roles."""
+    return [node.lr for node in tree.model.optimizers.values() if isinstance(node.lr, DictConfig)]
 
 
 @pytest.mark.parametrize(("option", "path"), EXPERIMENTS, ids=[option for option, _ in EXPERIMENTS])

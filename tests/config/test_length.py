@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from translate.cli import main
 from translate.config.check import check
 from translate.config.command_line import parse, single_run
 from translate.config.compose import load, prepare
@@ -79,6 +80,24 @@ def test_shares_follow_the_number_once_it_is_known(small: list[str]) -> None:
     assert to_mapping(fixed) | {"budget": None} == to_mapping(
         load([*small, "iterations=60", LR, "checkpoint_every=${share:0.1}"])
     )
+
+
+def test_show_says_how_the_number_is_found(small: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", *small, "budget=1h"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("# budget 1h: the first seconds of a run measure its speed, then iterations is fixed once")
+    assert yaml.safe_load(text)["iterations"] is None
+    assert main(["show", *small]) == 0
+    assert "#" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["benchmark", "sweep"])
+def test_commands_that_need_a_number_refuse_a_budget(
+    command: str, small: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["sweep=stargan_v2_rates"] if command == "sweep" else []
+    assert main([command, *words, "budget=1h"]) == 2
+    assert "budget" in capsys.readouterr().err
 
 
 def test_the_unknown_number_is_null_in_files(small: list[str], tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def configured(words: Sequence[str], total: int) -> "RunConfig":
 
     overrides, config_dir = parsed_words(words)
     for word in overrides:
-        if word.partition("=")[0].lstrip("+") in ("iterations", "folder", "resume"):
+        if word.partition("=")[0].lstrip("+") in ("iterations", "budget", "folder", "resume"):
             raise UserError(
                 "a benchmark keeps nothing",
                 key=word,

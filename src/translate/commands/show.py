@@ -42,9 +42,10 @@ def run(arguments: Arguments) -> int:
 
         config = configuration(list(arguments.overrides))
     if not arguments.memory:
+        from translate.config.length import explanation
         from translate.config.schema import to_yaml
 
-        print(to_yaml(config), end="")
+        print(explanation(config.budget, config.iterations) + to_yaml(config), end="")
         return 0
     from translate.profiling import memory, memory_report  # imports torch, so after the checks
 
@@ -61,5 +62,6 @@ COMMAND = Command(
         ("show model=cyclegan data=horse2zebra", "all keys of a configuration"),
         ("show --memory trainer=gpu data.image_size=512", "the memory of training on a GPU, estimated on any machine"),
     ),
-    notes="For --memory, the model trains iterations on tensors without data. The peak is listed by kind of tensor.",
+    notes="A configuration with a budget has iterations: null, until a run has measured its speed. "
+    "For --memory, the model trains iterations on tensors without data. The peak is listed by kind of tensor.",
 )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from translate.commands.arguments import Command, arg, overrides
+from translate.config.length import UNKNOWN_LENGTH
 from translate.errors import ConfigError, Problem, UserError
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ def run(arguments: Arguments) -> int:
     """Run the search, or what is left of it; return the exit code."""
     settings, words, config_dir = read(arguments)
     config = check(settings, words, config_dir)
+    if config.iterations == UNKNOWN_LENGTH:
+        raise UserError("the trials of a search need equal lengths", key="budget", fix="set iterations=N")
     try:
         from translate.sweeps.optuna_study import StudyRunner
     except ModuleNotFoundError as error:

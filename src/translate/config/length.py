@@ -64,6 +64,16 @@ def settle(tree: "DictConfig", given: Collection[str]) -> Iterator[Problem]:
     )
 
 
+def explanation(budget: str | None, iterations: int) -> str:
+    """Return comment lines for a printed configuration whose budget is not yet converted; "" for any other."""
+    if budget is None or iterations != UNKNOWN_LENGTH:
+        return ""
+    return (
+        f"# budget {budget}: the first seconds of a run measure its speed, then iterations is fixed once and written\n"
+        f"# into the run folder. Values that are shares of the length are printed for {NOMINAL} iterations.\n"
+    )
+
+
 def _value(tree: "DictConfig", key: str) -> Any:
     """Return the value of a key as it is written, with interpolations; None if there is no such key."""
     node = tree._get_node(key) if key in tree else None

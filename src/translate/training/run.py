@@ -14,6 +14,7 @@ from translate.config.compose import OpenDatasets
 from translate.config.length import UNKNOWN_LENGTH, OfLength
 from translate.config.schema import RESULT_NEUTRAL_KEYS, RunConfig, experiment_key, to_mapping, to_yaml
 from translate.console import setup_logging
+from translate.data import advice
 from translate.data.module import DataModule
 from translate.errors import Phrase, UserError
 from translate.evaluation import results
@@ -62,6 +63,9 @@ def train(
                 run.begin(to_yaml(config), overrides, config.seed, command)
             stack.enter_context(run.logging())
         loggers = stack.enter_context(closing_loggers())
+        if first and resume_from is None and datasets is not None:
+            for problem in advice.warnings(datasets.train):
+                log.warning("%s", problem.inside("data"))
         if config.iterations == UNKNOWN_LENGTH:
             assert of_length is not None, config.budget
             try:

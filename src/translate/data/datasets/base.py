@@ -111,6 +111,10 @@ class Dataset:
             return int(np.bincount(self.domain, minlength=len(self.domains)).max())
         return len(self)
 
+    def nested_folders(self) -> dict[str, list[str]]:
+        """Return the folders inside the folder of each domain that has any; {} for a data set without such folders."""
+        return {}
+
     def summary(self) -> str:
         """Return one line for the log: the number of items, in all and of each domain."""
         line = f"{len(self):,} images"

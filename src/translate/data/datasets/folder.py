@@ -56,8 +56,11 @@ class Folder(ImageFiles):
         else:
             folder = os.path.join(home, splits[split])
             self.domains = _common_domains(home, splits, domains)
+        if domains is None and len(self.domains) == 1:
+            _refuse_nested(folder, self.domains[0])
         names: list[str] = []
         labels: list[int] = []
+        self._nested: dict[str, list[str]] = {}
         for label, domain in enumerate(self.domains):
             files = list_images(os.path.join(folder, domain))
             if not files:
@@ -65,11 +68,33 @@ class Folder(ImageFiles):
                 raise UserError(f"domain {domain!r} is empty: {place} has no image file", key="root")
             if splits is None:
                 files = split_domain(files, domain, val_fraction, split, folder)
+            if nested := list(dict.fromkeys(name.partition("/")[0] for name in files if "/" in name)):
+                self._nested[domain] = nested
             prefix = os.path.relpath(os.path.join(folder, domain), home).replace(os.sep, "/")
             names += [f"{prefix}/{name}" for name in files]
             labels += [label] * len(files)
         super().__init__(home, names, crop)
         self.domain = np.array(labels, np.int64)
+
+    def nested_folders(self) -> dict[str, list[str]]:
+        """Return the folders with images inside the folder of each domain that has any."""
+        return self._nested
+
+
+def _refuse_nested(folder: str, name: str) -> None:
+    """Raise UserError if the only class folder holds no image but several folders, which are most likely the domains.
+
+    A caller who names the domain himself means it.
+    """
+    place = os.path.join(folder, name)
+    inside = _sub_folders(place)
+    if len(inside) > 1 and not any(map(is_image, os.listdir(place))):
+        raise UserError(
+            f"{folder} has the only class folder {name}/, which holds no images but folders",
+            key="root",
+            found=Phrase(", ".join(inside)),
+            fix=f"give {place}, or set domains=[{name}] if all of them are one domain",
+        )
 
 
 def _sub_folders(folder: str) -> list[str]:
