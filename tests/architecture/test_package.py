@@ -1,6 +1,7 @@
 """The distribution holds every package and every data file of the source tree."""
 
 import os
+import warnings
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,9 @@ def distributed() -> set[str]:
         command = distribution.get_command_obj("build_py")
         assert isinstance(command, build_py)
         command.ensure_finalized()
-        outputs = command.get_outputs(include_bytecode=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # folders of data files could be imported as packages
+            outputs = command.get_outputs(include_bytecode=False)
         return {Path(os.path.relpath(path, command.build_lib)).as_posix() for path in outputs}
     finally:
         os.chdir(before)
