@@ -120,7 +120,7 @@ def _kind(translator: "Translator", references: "Sources | None") -> Kind:
 
 COMMAND = Command(
     name="grid",
-    summary="draw translations of images as one labelled image",
+    summary="Draw translations of images as one labelled image.",
     arguments=Arguments,
     run=run,
     examples=(

@@ -90,7 +90,7 @@ def _styles(arguments: Arguments) -> Iterator[Any]:
 
 COMMAND = Command(
     name="video",
-    summary="make a film of translations, or of the progress of a run",
+    summary="Make a film of translations, or of the progress of a run.",
     arguments=Arguments,
     run=run,
     examples=(
