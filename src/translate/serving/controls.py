@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from translate.inference.base import Translation
-from translate.inference.translator import Translator
-from translate.registry.registry import MODELS
+from translate.inference.engine import Engine
 
 
 @dataclass(frozen=True)
@@ -44,20 +42,17 @@ class Controls:
         return [(domain, domain) for domain in self.domains]
 
 
-def controls_of(translator: Translator, targets: Sequence[str]) -> Controls:
-    """Return the controls of a model; ``targets`` are the domains to which its networks can translate."""
-    inputs = translator.style_inputs
-    blend = bool(inputs) and type(translator.translation).styles is not Translation.styles
-    groups: tuple[LabelGroup, ...] = ()
-    if takes_labels(translator):
-        sets = translator.about.label_sets
-        groups = tuple(LabelGroup(tuple(each["names"]), each["kind"] == "attributes") for each in sets)
-    return Controls(tuple(targets), translator.domains, groups, "code" in inputs, "reference" in inputs, blend)
-
-
-def takes_labels(translator: Translator) -> bool:
-    """Return whether the target of a model is a set of labels, not a domain."""
-    return bool(MODELS.facts(translator.about.model)["batch"] == "labelled")
+def controls_of(engine: Engine) -> Controls:
+    """Return the controls of a model."""
+    inputs = engine.style_inputs
+    return Controls(
+        domains=tuple(engine.domains[number] for number in engine.reachable) if not engine.label_sets else (),
+        sources=tuple(engine.domains),
+        label_groups=tuple(LabelGroup(tuple(e["names"]), e["kind"] == "attributes") for e in engine.label_sets),
+        code="code" in inputs,
+        reference="reference" in inputs,
+        blend=bool(inputs) and engine.interpolates,
+    )
 
 
 def _other(pair: Sequence[str], domain: str) -> str:

@@ -1,6 +1,7 @@
 """The HTTP interface: named endpoints of Gradio with the inputs of the model at hand."""
 
 import inspect
+import mimetypes
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -29,11 +30,11 @@ def add_endpoints(service: Service, files: Files) -> None:
 
     def translate(**values: Any) -> tuple[FileData, dict[str, Any]]:
         result = service.translate(request_of(files, **values))
-        return _sent(files, result.after, result.name), result.facts
+        return _sent(files.save(result.content, result.name)), result.facts
 
     def styles(image: Any, target: Any, seeds: Any, psi: Any = 1.0) -> list[FileData]:
         images = service.styles(uploaded(files, image), target, seeds, psi)
-        return [_sent(files, each, f"seed_{seed}") for each, seed in zip(images, seeds, strict=True)]
+        return [_sent(files.save_image(each, f"seed_{seed}")) for each, seed in zip(images, seeds, strict=True)]
 
     target = ("target", _target_type(controls), REQUIRED)
     image = ("image", FileData, REQUIRED)
@@ -120,6 +121,6 @@ def _target_type(controls: Controls) -> Any:
     return list[Literal[names]]  # type: ignore[valid-type]
 
 
-def _sent(files: Files, image: Any, name: str) -> FileData:
-    path = files.save(image, name)
-    return FileData(path=str(path), orig_name=path.name, mime_type="image/png", size=path.stat().st_size)
+def _sent(path: Path) -> FileData:
+    kind, _ = mimetypes.guess_type(path.name)
+    return FileData(path=str(path), orig_name=path.name, mime_type=kind, size=path.stat().st_size)

@@ -1,5 +1,6 @@
 """The folder of uploads and results while a server runs."""
 
+import io
 import os
 import secrets
 import shutil
@@ -51,14 +52,20 @@ class Files:
             raise UserError("the file was not uploaded", key=key, fix="upload it first")
         return resolved
 
-    def save(self, image: Image.Image, name: str) -> Path:
-        """Write an image as PNG under a name; return the path."""
+    def save(self, content: bytes, name: str) -> Path:
+        """Write a file with a name; return its path."""
         self._prune(time.time())
         folder = self.folder / secrets.token_hex(16)
         folder.mkdir()
-        path = folder / f"{name}.png"
-        image.save(path, compress_level=1)
+        path = folder / name
+        path.write_bytes(content)
         return path
+
+    def save_image(self, image: Image.Image, name: str) -> Path:
+        """Write an image as PNG; return its path."""
+        content = io.BytesIO()
+        image.save(content, "PNG", compress_level=1)
+        return self.save(content.getvalue(), f"{name}.png")
 
     def _prune(self, now: float) -> None:
         """Remove what Gradio leaves: empty folders of files that it has removed, and parts of broken uploads."""

@@ -3,10 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
-from translate.data.images import ImageError, formats, open_rgb
+from translate.data.images import Crop, ImageError, formats, read_image
 from translate.errors import NOTHING, Phrase, UserError
+from translate.inference import image_files
+from translate.inference.image_files import ImageFile
 
 MEBIBYTE = 2**20
 
@@ -19,31 +22,36 @@ class Limits:
     max_pixels: int = 50_000_000
     queue: int = 64
 
-    def read(self, path: Path, key: str) -> Image.Image:
-        """Return the upright RGB image in an uploaded file; UserError with ``key`` if it is refused.
+    def read(self, path: Path, key: str) -> ImageFile:
+        """Return the image in an uploaded file; UserError with ``key`` if it is refused."""
+        self._check(path, key)
+        try:
+            return image_files.read(path.read_bytes())
+        except ImageError as error:
+            raise UserError(f"this file {error.reason}", key=key) from error
 
-        The size in the header is compared with the limit before any pixel is decoded.
-        """
+    def read_reference(self, path: Path, key: str, size: int, crop: Crop) -> np.ndarray:
+        """Return an uploaded image as training sees it, (size, size, 3) uint8; UserError with ``key``."""
+        self._check(path, key)
+        try:
+            return read_image(path, size, crop)
+        except ImageError as error:
+            raise UserError(f"this file {error.reason}", key=key) from error
+
+    def _check(self, path: Path, key: str) -> None:
+        """Raise UserError for a file that is too large; the header is read, and no pixel is decoded."""
         try:
             size = path.stat().st_size
         except OSError as error:
             raise UserError("the uploaded file is no longer here", key=key, fix="upload the image again") from error
         if size > self.max_bytes:
             raise too_many_bytes(self.max_bytes, size, key)
-        self._check_header(path, key)
-        try:
-            return open_rgb(path)
-        except ImageError as error:
-            raise UserError(f"this file {error.reason}", key=key) from error
-
-    def _check_header(self, path: Path, key: str) -> None:
-        """Raise UserError for more pixels than allowed; a header that cannot be read is left to the decoder."""
         try:
             with Image.open(path, formats=formats()) as image:
                 width, height = image.size
         except Image.DecompressionBombError as error:  # Pillow has a limit of its own, and does not say the size
             raise self._too_many_pixels(key) from error
-        except Exception:  # any decoder can fail in any way; `open_rgb` gives the reason
+        except Exception:  # any decoder can fail in any way; reading gives the reason
             return
         if width * height > self.max_pixels:
             raise self._too_many_pixels(key, Phrase(f"{width} x {height} pixels"))

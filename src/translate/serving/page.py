@@ -72,9 +72,8 @@ class Page:
     # --- components ------------------------------------------------------------------------------------------
 
     def _subtitle(self) -> str:
-        about = self.service.translator.about
-        iteration = f", iteration {about.iteration:,}" if about.iteration else ""
-        return f"{about.model}, {about.image_size} px{iteration}"
+        engine = self.service.engine
+        return f"{engine.model}, {engine.image_size} px"
 
     def _target(self) -> list[Any]:
         """Add the control of the target; several data sets of labels have one each, and a choice among them."""
@@ -204,10 +203,11 @@ class Page:
         """Return the updates of the outputs for the values of the inputs."""
         image, target, style = self._values(values)
         result = self.service.translate(request_of(self.files, image, target, **style))
-        before, after = self.files.save(result.before, "before"), self.files.save(result.after, result.name)
-        facts = {key: value for key, value in result.facts.items() if key != "target"}
+        before, after = (self.files.save_image(each, name) for each, name in ((result.before, "before"), (result.after, "after")))
+        file = self.files.save(result.content, result.name)
+        facts = {key: value for key, value in result.facts.items() if key not in ("target", "weights_sha256", "notes")}
         details = ", ".join([_words(target), *(f"{k.replace('_', ' ')} {_shown(v)}" for k, v in facts.items())])
-        return (str(before), str(after)), details, gr.update(value=str(after), interactive=True)
+        return (str(before), str(after)), details, gr.update(value=str(file), interactive=True)
 
     def styles(self, *values: Any) -> Any:
         """Return the update of the strip: an image and its caption for each of the seeds from ``start``."""
@@ -215,7 +215,7 @@ class Page:
         start, psi = values[-2:]
         seeds = range(int(start), int(start) + NUM_STYLES)
         images = self.service.styles(uploaded(self.files, image), target, seeds, psi)
-        strip = [(str(self.files.save(each, f"seed_{s}")), str(s)) for each, s in zip(images, seeds, strict=True)]
+        strip = [(str(self.files.save_image(each, f"seed_{s}")), str(s)) for each, s in zip(images, seeds, strict=True)]
         return gr.update(value=strip, visible=True)
 
     def _values(self, values: tuple[Any, ...]) -> tuple[Any, Any, dict[str, Any]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from translate.errors import Phrase, UserError
-from translate.inference.translator import Translator
+from translate.inference.engine import Engine
 from translate.serving.files import temporary_files
 from translate.serving.limits import Limits
 from translate.serving.service import Service
@@ -80,7 +80,7 @@ class Server:
 
 
 @contextmanager
-def server(translator: Translator, title: str, settings: Settings) -> Iterator[Server]:
+def server(engine: Engine, title: str, settings: Settings) -> Iterator[Server]:
     """Yield a server of a model's page; its temporary files are removed at the end.
 
     UserError for a port that cannot be used, and for weights that cannot translate.
@@ -88,7 +88,7 @@ def server(translator: Translator, title: str, settings: Settings) -> Iterator[S
     listener = bind(settings.host, settings.port)
     try:
         with temporary_files() as files:
-            service = Service(translator, settings.limits)
+            service = Service(engine, settings.limits)
             from translate.serving.page import build  # Gradio reads its environment when it is imported
 
             page = build(service, files, title)

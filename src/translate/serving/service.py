@@ -1,27 +1,35 @@
-"""Translate requests of a page or an HTTP client: typed values in, Pillow images out, no web framework."""
+"""Translate requests of a page or an HTTP client: typed values in, image files out, no web framework."""
 
 import re
 import threading
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
 from PIL import Image
-from torch import Tensor
 
+from translate.data.images import ImageError
 from translate.errors import Phrase, UserError
+from translate.inference import image_files, tiling
 from translate.inference.codes import draw_codes
-from translate.inference.images import to_images, to_pixels
-from translate.inference.translator import Translator
-from translate.serving.controls import Controls, controls_of, takes_labels
+from translate.inference.engine import Engine
+from translate.inference.image_files import ImageFile
+from translate.inference.targets import domains, labels
+from translate.serving.controls import Controls, controls_of
 from translate.serving.limits import Limits
 
 MAX_SEED = 2**31 - 1
 MAX_PSI = 2.0
 MAX_STYLES = 32
 """Styles in one request."""
+
+PREVIEW, THUMBNAIL = 1024, 256
+"""The longer side of an image on the page, and of one in the strip, in pixels."""
+
+SUFFIXES = {"JPEG": ".jpg", "TIFF": ".tif"}
+"""Of files by format, where the suffix is not the format in small letters."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +53,12 @@ class Request:
 
 @dataclass(frozen=True)
 class Result:
-    """The input as the model sees it, its translation, a name for a file, and the facts that reproduce it."""
+    """A translation: its file in the form of the upload, previews of both, and the facts that reproduce it."""
 
+    content: bytes
+    name: str
     before: Image.Image
     after: Image.Image
-    name: str
     facts: dict[str, Any]
 
 
@@ -60,97 +69,98 @@ class Service:
     a time, since a translation occupies every core.
     """
 
-    def __init__(self, translator: Translator, limits: Limits) -> None:
-        """Translate a grey image to every domain, so that weights which cannot translate are noticed here."""
-        self.translator = translator
+    def __init__(self, engine: Engine, limits: Limits) -> None:
+        self.engine = engine
         self.limits = limits
+        self.controls: Controls = controls_of(engine)
         self._lock = threading.Lock()
-        self.controls: Controls = controls_of(translator, self._targets())
 
     def about(self) -> dict[str, Any]:
         """Return the facts that a client needs: the model, its inputs, and the limits."""
         controls = self.controls
         return {
-            "model": self.translator.about.model,
-            "image_size": self.translator.image_size,
+            "model": self.engine.model,
+            "weights_sha256": self.engine.digest,
+            "image_size": self.engine.image_size,
             "targets": list(controls.domains),
             "labels": [{"names": list(g.names), "attributes": g.attributes} for g in controls.label_groups],
-            "style_inputs": list(self.translator.style_inputs),
+            "style_inputs": list(self.engine.style_inputs),
             **asdict(self.limits),
         }
 
     def translate(self, request: Request) -> Result:
         """Return a translation; UserError for a file, a target or a number that is refused."""
         target = self._target(request.target)
-        source = self.limits.read(request.image, "image")
-        style, facts = self._style(request)
+        style_inputs = self._style_inputs(request)
+        file = self.limits.read(request.image, "image")
+        try:
+            form, losses = image_files.fitted(file.form)
+        except ImageError as error:
+            raise UserError(f"this file {error.reason}", key="image") from error
         with self._lock:
-            x = self._prepared(source)
-            y = self._translated(x, target, style)
-        before, after = (Image.fromarray(to_pixels(each)[0].numpy()) for each in (x, y))
-        return Result(before, after, _name(request), {"target": request.target, **facts})
+            style = self._style(style_inputs, target)
+            pixels = self._translated(file, target, style, form.bits > 8)
+        facts = {"target": request.target, **style_inputs.facts, "weights_sha256": self.engine.digest}
+        return Result(
+            image_files.encode(pixels, file, form),
+            _name(request) + SUFFIXES.get(form.format, f".{form.format.lower()}"),
+            _preview(file.pixels, PREVIEW),
+            _preview(pixels, PREVIEW),
+            facts | {"notes": [*file.notes, *losses]},
+        )
 
     def styles(self, image: Path, target: Any, seeds: Any, psi: Any = 1.0) -> list[Image.Image]:
-        """Return translations of one image with the style of each seed, equal to those of `translate`."""
+        """Return small translations of one image with the style of each seed."""
         if not isinstance(seeds, Sequence) or isinstance(seeds, str) or not 1 <= len(seeds) <= MAX_STYLES:
             found = Phrase(f"{len(seeds)} seeds" if isinstance(seeds, Sequence) else type(seeds).__name__)
             raise UserError(key="seeds", found=found, expected=f"a list of 1 to {MAX_STYLES} seeds")
-        target, psi = self._target(target), _number(psi, "psi", MAX_PSI)
-        codes = torch.cat([self._code(_seed(seed, "seeds")) for seed in seeds])
-        source = self.limits.read(image, "image")
-        with self._lock:
-            x = self._prepared(source)
-            y = self.translator.translate(x.expand(len(codes), *x.shape[1:]), target, code=codes, psi=psi)
-        return [Image.fromarray(pixels.numpy()) for pixels in to_pixels(y)]
+        target = self._target(target)
+        inputs = [self._style_input(seed, None, psi, "") for seed in seeds]
+        file = self.limits.read(image, "image")
+        height, width = file.size
+        scale = min(1, THUMBNAIL / max(height, width))
+        x = tiling.to_input(tiling.reduced(file.pixels, self.engine.image_size))
+        result = []
+        for keywords, _ in inputs:
+            with self._lock:
+                y = self.engine.translate(x[None], target, self.engine.styles(target, **keywords))[0]
+            pixels = tiling.enlarged(tiling.to_pixels(y, deep=True), *(max(1, round(s * scale)) for s in file.size))
+            result.append(_preview(pixels, THUMBNAIL))
+        return result
 
     # --- networks --------------------------------------------------------------------------------------------
 
-    def _prepared(self, image: Image.Image) -> Tensor:
-        return to_images(image, self.translator.image_size, self.translator.crop)
+    def _style(self, inputs: "_StyleInputs", target: np.ndarray) -> np.ndarray | None:
+        """Return the style (1, ...) of a request; None for a model without styles."""
+        if inputs.first is None:
+            return None
+        first = self.engine.styles(target, **inputs.first)
+        if inputs.second is None:
+            return first
+        second = self.engine.styles(target, **inputs.second)
+        return first + np.float32(inputs.blend) * (second - first)
 
-    def _translated(self, x: Tensor, target: Any, style: "_Style | None") -> Tensor:
-        """Return the translation of one image (1, 3, H, W)."""
-        if style is None:
-            return self.translator.translate(x, target)
-        if style.second is None:
-            return self.translator.translate(x, target, **style.first)
-        translation, device = self.translator.translation, self.translator.device
-        domain = torch.tensor([self.translator.domains.index(target)], device=device)
-        pair = [
-            translation.styles(domain, **{k: v.to(device) if isinstance(v, Tensor) else v for k, v in each.items()})
-            for each in (style.first, style.second)
-        ]
-        blended = torch.lerp(pair[0], pair[1], style.blend)
-        return translation(x.to(device), domain, style=blended).float().clamp(-1, 1)
+    def _translated(self, file: ImageFile, target: np.ndarray, style: np.ndarray | None, deep: bool) -> np.ndarray:
+        """Return the translation (H, W, 3) of an image in its own size: uint8, or with ``deep`` float32, 0 to 255."""
 
-    def _targets(self) -> list[str]:
-        """Return the domains to which the networks can translate; UserError if there is none."""
-        size = self.translator.image_size
-        grey = torch.zeros(1, 3, size, size)
-        if takes_labels(self.translator):
-            return []
-        style: dict[str, Any] = {"reference": grey} if self.translator.style_inputs == ("reference",) else {}
-        targets, errors = [], []
-        for domain in self.translator.domains:
-            try:
-                self.translator.translate(grey, domain, **style)
-            except UserError as error:
-                errors.append(error)
-            else:
-                targets.append(domain)
-        if not targets and errors:
-            raise errors[0]
-        return targets
+        def run(x: np.ndarray) -> np.ndarray:
+            return self.engine.translate(x[None], target, style)[0]
+
+        if self.engine.sizes is not None:
+            return tiling.whole(run, file.pixels, self.engine.sizes, deep=deep)
+        y = run(tiling.to_input(tiling.reduced(file.pixels, self.engine.image_size)))
+        pixels = tiling.enlarged(tiling.to_pixels(y, deep=True), *file.size)
+        return pixels if deep else np.rint(pixels.clip(0, 255)).astype(np.uint8)
 
     # --- inputs ----------------------------------------------------------------------------------------------
 
-    def _target(self, value: Any) -> Any:
-        """Return a target as the translator takes it; UserError if the model does not know it."""
+    def _target(self, value: Any) -> np.ndarray:
+        """Return a target as the engine takes it; UserError if the model does not know it."""
         controls = self.controls
         if not controls.label_groups:
             if value not in controls.domains:
                 raise UserError("unknown domain", key="target", found=value, known=controls.domains)
-            return value
+            return domains(value, 1, self.engine.domains)
         names = [value] if isinstance(value, str) else value
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise UserError(key="target", found=value, expected="a list of labels")
@@ -162,46 +172,45 @@ class Service:
         if group is None:
             raise UserError(key="target", found=names, expected="labels of one data set")
         if group.attributes:
-            return {name: name in names for name in group.names}
+            return labels({name: name in names for name in group.names}, 1, self.engine.label_sets)
         if len(names) != 1:
             raise UserError(key="target", found=names, expected=f"one of {', '.join(group.names)}")
-        return names[0]
+        return labels(names[0], 1, self.engine.label_sets)
 
-    def _style(self, request: Request) -> "tuple[_Style | None, dict[str, Any]]":
-        """Return the style of a request, and the facts that reproduce it."""
+    def _style_inputs(self, request: Request) -> "_StyleInputs":
+        """Return the styles of a request, and the facts that reproduce them."""
         if not self.controls.has_style:
-            return None, {}
+            return _StyleInputs()
         first, facts = self._style_input(request.seed, request.reference, request.psi, "")
         blend = _number(request.blend, "blend", 1)
         if not blend or not self.controls.blend:
-            return _Style(first), facts
+            return _StyleInputs(first, facts=facts)
         second, more = self._style_input(request.second_seed, request.second_reference, request.psi, "second_")
-        return _Style(first, second, blend), facts | more | {"blend": blend}
+        return _StyleInputs(first, second, blend, facts | more | {"blend": blend})
 
     def _style_input(
         self, seed: Any, reference: Path | None, psi: Any, prefix: str
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the keywords of the translator for one style, and the facts that reproduce it."""
+        """Return the keywords of the engine for one style, and the facts that reproduce it."""
         if reference is not None and self.controls.reference:
-            image = self._prepared(self.limits.read(reference, f"{prefix}reference"))
-            return {"reference": image}, {f"{prefix}reference": reference.name}
+            pixels = self.limits.read_reference(reference, f"{prefix}reference", self.engine.image_size, self.engine.crop)
+            return {"reference": tiling.to_input(pixels)[None]}, {f"{prefix}reference": reference.name}
         if not self.controls.code:
-            raise UserError("this model needs a reference image", key=f"{prefix}reference", fix="upload one")
+            key = f"{prefix}{'reference' if self.controls.reference else 'seed'}"
+            raise UserError("this model takes no random style", key=key, fix="upload a reference image")
         seed, psi = _seed(seed, f"{prefix}seed"), _number(psi, "psi", MAX_PSI)
-        return {"code": self._code(seed), "psi": psi}, {f"{prefix}seed": seed, "psi": psi}
-
-    def _code(self, seed: int) -> Tensor:
-        """Return the code (1, L) that the translator draws for one image from a seed."""
-        return torch.from_numpy(draw_codes(seed, 1, self.translator.translation.latent_size))
+        code = draw_codes(seed, 1, self.engine.latent_size)
+        return {"code": code, "psi": psi}, {f"{prefix}seed": seed, "psi": psi}
 
 
 @dataclass(frozen=True)
-class _Style:
-    """Keywords of the translator for a style, and for a second one to blend with."""
+class _StyleInputs:
+    """Keywords of the engine for a style, and for a second one to blend with; none for a model without styles."""
 
-    first: dict[str, Any]
+    first: dict[str, Any] | None = None
     second: dict[str, Any] | None = None
     blend: float = 0.0
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 def _seed(value: Any, key: str) -> int:
@@ -215,6 +224,14 @@ def _number(value: Any, key: str, maximum: float) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= maximum:
         raise UserError(key=key, found=value, expected=f"a number from 0 to {maximum:g}")
     return float(value)
+
+
+def _preview(pixels: np.ndarray, side: int) -> Image.Image:
+    """Return 8-bit pixels, or float32 from 0 to 255, as an image whose longer side has at most ``side`` pixels."""
+    eight = pixels if pixels.dtype == np.uint8 else np.rint(pixels.clip(0, 255)).astype(np.uint8)
+    image = Image.fromarray(eight[:, :, 0] if eight.shape[2] == 1 else eight).convert("RGB")
+    image.thumbnail((side, side), Image.Resampling.BILINEAR)
+    return image
 
 
 def _name(request: Request) -> str:
