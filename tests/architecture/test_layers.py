@@ -59,7 +59,7 @@ LIBRARIES = {
     "export": {"torch", "numpy", "onnx"},
     "tables": {"yaml", "matplotlib"},
     "profiling": {"torch", "numpy", "pytorch_lightning"},
-    "serving": {"torch", "PIL", "gradio", "fastapi", "uvicorn"},
+    "serving": {"numpy", "PIL", "gradio", "fastapi", "uvicorn"},
     "sweeps": {"hydra", "hydra_plugins", "omegaconf", "optuna", "yaml", "filelock", "matplotlib"},
     "commands": {"torch", "numpy", "PIL"},
     "cli": set(),

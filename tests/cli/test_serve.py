@@ -15,7 +15,7 @@ from serve.client import Client, encoded, pixels
 from translate.cli import USER_MISTAKE, main
 from translate.commands.serve import credentials
 from translate.errors import UserError
-from translate.weights import format
+from translate.weights.format import write
 
 pytest.importorskip("gradio", reason="the extra demo is not installed")
 
@@ -36,7 +36,7 @@ def refused(out: Out, *words: str) -> str:
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    format.write(models.stargan_v2_weights(), path)
+    write(models.stargan_v2_weights(), path)
     return path
 
 
@@ -52,8 +52,8 @@ def taken() -> Iterator[int]:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ((), "serve: expected either weights=FILE or run=RUN_FOLDER"),
-        (("weights=a", "run=b"), "serve: expected either weights=FILE or run=RUN_FOLDER"),
+        (("weights=a", "run=b"), "run: it is the same as weights"),
+        (("weights=no_such_weights",), "weights: "),
         (("weights=a", "port=x"), "port: found 'x', expected a whole number"),
         (("weights=a", "max_bytes=0"), "max_bytes: found 0, expected at least 1"),
         (("weights=a", "queue=0"), "queue: found 0, expected at least 1"),
@@ -64,11 +64,6 @@ def taken() -> Iterator[int]:
 )
 def test_words(capsys: Out, words: tuple[str, ...], sentence: str) -> None:
     assert refused(capsys, *words).startswith(sentence)
-
-
-def test_a_file_has_no_checkpoints(capsys: Out, weights: Path) -> None:
-    said = refused(capsys, f"weights={weights}", "checkpoint=best")
-    assert said.startswith("checkpoint: only a run folder has checkpoints")
 
 
 def test_passwords_in_a_file(tmp_path: Path) -> None:

@@ -45,11 +45,15 @@ class Client:
             raise Failed(0, str((data or {}).get("error")))
         return data
 
-    def image(self, file: dict[str, Any]) -> np.ndarray:
-        """Return the pixels (H, W, 3) of a file in a result."""
+    def content(self, file: dict[str, Any]) -> bytes:
+        """Return the content of a file in a result."""
         answer = self.http.get(f"/gradio_api/file={file['path']}")
         assert answer.status_code == 200, answer.text
-        return np.asarray(Image.open(io.BytesIO(answer.content)).convert("RGB"))
+        return answer.content
+
+    def image(self, file: dict[str, Any]) -> np.ndarray:
+        """Return the pixels (H, W, 3) of a file in a result."""
+        return np.asarray(Image.open(io.BytesIO(self.content(file))).convert("RGB"))
 
 
 def pixels(seed: int, height: int = 32, width: int = 32) -> np.ndarray:

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from translate.inference.torch_engine import TorchEngine
 from translate.inference.translator import Translator
 from translate.weights.format import Weights, build
 
@@ -13,8 +14,8 @@ CLASSES = ({"kind": "classes", "names": ["angry", "happy"]},)
 DOMAINS = ("cat", "dog", "wild")
 
 
-def stargan_v2(domains: tuple[str, ...] = DOMAINS) -> Translator:
-    return Translator(stargan_v2_weights(domains))
+def stargan_v2(domains: tuple[str, ...] = DOMAINS) -> TorchEngine:
+    return TorchEngine(Translator(stargan_v2_weights(domains)))
 
 
 def stargan_v2_weights(domains: tuple[str, ...] = DOMAINS) -> Weights:
@@ -27,20 +28,22 @@ def stargan_v2_weights(domains: tuple[str, ...] = DOMAINS) -> Weights:
     return random("stargan_v2", shapes, {"latent_size": 5, "ema_decay": 0.9}, domains=domains)
 
 
-def stargan_v1(label_sets: tuple[dict[str, Any], ...] = ATTRIBUTES) -> Translator:
+def stargan_v1(label_sets: tuple[dict[str, Any], ...] = ATTRIBUTES) -> TorchEngine:
     labels = sum(len(each["names"]) for each in label_sets)
     shapes = {"generator": {"num_labels": labels, "num_sets": len(label_sets), "base_width": 4, "num_blocks": 1}}
-    return Translator(random("stargan_v1", shapes, {"label_sets": list(label_sets)}, label_sets=label_sets))
+    return TorchEngine(
+        Translator(random("stargan_v1", shapes, {"label_sets": list(label_sets)}, label_sets=label_sets))
+    )
 
 
-def cyclegan(*roles: str) -> Translator:
+def cyclegan(*roles: str) -> TorchEngine:
     shapes = {role: {"base_width": 4, "num_blocks": 1} for role in roles or ("generator_ab", "generator_ba")}
-    return Translator(random("cyclegan", shapes, domains=("horse", "zebra"), network="resnet_generator"))
+    return TorchEngine(Translator(random("cyclegan", shapes, domains=("horse", "zebra"), network="resnet_generator")))
 
 
-def pix2pix() -> Translator:
+def pix2pix() -> TorchEngine:
     shapes = {"generator": {"base_width": 4, "num_downsamplings": 5}}
-    return Translator(random("pix2pix", shapes, domains=("outline", "drawing"), network="unet_generator"))
+    return TorchEngine(Translator(random("pix2pix", shapes, domains=("outline", "drawing"), network="unet_generator")))
 
 
 def random(

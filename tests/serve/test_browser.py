@@ -13,7 +13,7 @@ from serve import models
 from serve.browser import PROGRAM, Page, browser
 from serve.client import pixels, write
 from translate.inference.images import to_pixels
-from translate.inference.translator import Translator
+from translate.inference.torch_engine import TorchEngine
 
 pytest.importorskip("gradio", reason="the extra demo is not installed")
 if PROGRAM is None:
@@ -24,7 +24,7 @@ from translate.serving.server import Settings, server
 
 DETAILS = "document.querySelector('#details').innerText"
 DESKTOP, PHONE = (1280, 900), (390, 844)
-Opened = Callable[[Translator], AbstractContextManager[str]]
+Opened = Callable[[TorchEngine], AbstractContextManager[str]]
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +38,9 @@ def opened(tab: Page) -> Opened:
     """Return the function that serves a model while a block runs, and opens its page."""
 
     @contextmanager
-    def open_page(translator: Translator, size: tuple[int, int] = DESKTOP) -> Iterator[str]:
+    def open_page(engine: TorchEngine, size: tuple[int, int] = DESKTOP) -> Iterator[str]:
         settings = Settings(port=0, limits=Limits(max_bytes=100_000))
-        with server(translator, "tiny", settings) as running, running.in_background():
+        with server(engine, "tiny", settings) as running, running.in_background():
             tab.requests.clear()
             tab.errors.clear()
             tab.open(running.url, *size, mobile=size == PHONE)
@@ -82,9 +82,9 @@ def slide(tab: Page, label: str, share: float) -> None:
 
 
 def test_from_upload_to_download(tab: Page, opened: Opened, tmp_path: Path) -> None:
-    translator = models.stargan_v2()
+    engine = models.stargan_v2()
     array, reference = pixels(1), pixels(2)
-    with opened(translator):
+    with opened(engine):
         tab.upload("input[type=file]", write(tmp_path / "photo.png", array))
         tab.wait(f"{DETAILS} == 'cat, seed 0, psi 1'")
         tab.wait("document.querySelectorAll('#strip img').length == 8")
@@ -112,7 +112,7 @@ def test_from_upload_to_download(tab: Page, opened: Opened, tmp_path: Path) -> N
         settle(tab)
         tab.click(button("Download"))
         path = tab.downloaded("photo_to_wild.png")
-        wanted = translator.translate(Image.fromarray(array), "wild", seed=int(seed), psi=psi)
+        wanted = engine.translator.translate(Image.fromarray(array), "wild", seed=int(seed), psi=psi)
         assert np.array_equal(np.asarray(Image.open(path)), to_pixels(wanted)[0].numpy())
 
         tab.upload("input[type=file]", write(tmp_path / "style.png", reference), 1)

@@ -26,8 +26,8 @@ ADDRESS = "http://127.0.0.1:7860"
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    translator = models.stargan_v2(("cat", "dog", "rabbit"))
-    with server(translator, "tiny", Settings(port=0)) as running, running.in_background() as address:
+    engine = models.stargan_v2(("cat", "dog", "rabbit"))
+    with server(engine, "tiny", Settings(port=0)) as running, running.in_background() as address:
         yield address
 
 
@@ -38,7 +38,7 @@ def program(language: str, url: str) -> str:
 
 
 def expected() -> np.ndarray:
-    translator = models.stargan_v2(("cat", "dog", "rabbit"))
+    translator = models.stargan_v2(("cat", "dog", "rabbit")).translator
     return to_pixels(translator.translate(Image.fromarray(pixels(1)), "rabbit", seed=5))[0].numpy()
 
 

@@ -1,5 +1,7 @@
 """The server over HTTP: what it answers, what it refuses, and that requests are never mixed."""
 
+import io
+import json
 import struct
 import threading
 import zlib
@@ -10,12 +12,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from serve import models
 from serve.client import Client, Failed, encoded, pixels, write
+from translate.cli import main
 from translate.inference.images import to_pixels
-from translate.inference.translator import Translator
+from translate.inference.torch_engine import TorchEngine
+from translate.weights import format as weights_format
 
 pytest.importorskip("gradio", reason="the extra demo is not installed")
 
@@ -30,7 +35,7 @@ class Running:
     """A server that runs, and the model behind it."""
 
     server: Server
-    translator: Translator
+    engine: TorchEngine
 
     def client(self) -> Client:
         return Client(self.server.url)
@@ -38,9 +43,9 @@ class Running:
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Running]:
-    translator = models.stargan_v2()
-    with server(translator, "tiny", Settings(port=0, limits=LIMITS)) as page, page.in_background():
-        yield Running(page, translator)
+    engine = models.stargan_v2()
+    with server(engine, "tiny", Settings(port=0, limits=LIMITS)) as page, page.in_background():
+        yield Running(page, engine)
 
 
 @pytest.fixture
@@ -48,9 +53,9 @@ def client(running: Running) -> Client:
     return running.client()
 
 
-def expected(translator: Translator, array: np.ndarray, target: str, **style: object) -> np.ndarray:
+def expected(engine: TorchEngine, array: np.ndarray, target: str, **style: object) -> np.ndarray:
     """Return what the model makes of an image, pixels (H, W, 3)."""
-    return to_pixels(translator.translate(Image.fromarray(array), target, **style))[0].numpy()  # type: ignore[arg-type]
+    return to_pixels(engine.translator.translate(Image.fromarray(array), target, **style))[0].numpy()  # type: ignore[arg-type]
 
 
 # --- answers ------------------------------------------------------------------------------------------------
@@ -60,7 +65,7 @@ def test_a_translation_is_that_of_the_model(running: Running, client: Client) ->
     array = pixels(1)
     upload = client.upload(encoded(array))
     image, facts = client.call("translate", image=upload, target="dog", seed=5, psi=0.5)
-    assert np.array_equal(client.image(image), expected(running.translator, array, "dog", seed=5, psi=0.5))
+    assert np.array_equal(client.image(image), expected(running.engine, array, "dog", seed=5, psi=0.5))
     assert (facts["target"], facts["seed"], facts["psi"]) == ("dog", 5, 0.5)
     assert image["orig_name"] == "image_to_dog.png"
 
@@ -69,7 +74,7 @@ def test_a_reference_determines_the_style(running: Running, client: Client) -> N
     array, reference = pixels(1), pixels(2)
     upload, other = client.upload(encoded(array)), client.upload(encoded(reference))
     image, _ = client.call("translate", image=upload, target="cat", reference=other)
-    wanted = expected(running.translator, array, "cat", reference=Image.fromarray(reference))
+    wanted = expected(running.engine, array, "cat", reference=Image.fromarray(reference))
     assert np.array_equal(client.image(image), wanted)
 
 
@@ -82,6 +87,60 @@ def test_styles_are_those_of_single_seeds(running: Running, client: Client) -> N
         assert np.abs(client.image(image).astype(int) - client.image(alone)).max() <= 1  # batches round differently
 
 
+@pytest.mark.parametrize(
+    ("form", "mode"), [("PNG", "RGB"), ("PNG", "L"), ("PNG", "RGBA"), ("JPEG", "RGB"), ("WEBP", "RGB"), ("TIFF", "RGB")]
+)
+def test_a_result_has_the_form_of_its_image(client: Client, form: str, mode: str) -> None:
+    file = io.BytesIO()
+    Image.fromarray(pixels(1, 40, 60)).convert(mode).save(file, form)
+    image, facts = client.call("translate", image=client.upload(file.getvalue(), "a.bin"), target="dog")
+    translation = Image.open(io.BytesIO(client.content(image)))
+    assert (translation.format, translation.mode, translation.size) == (form, mode, (60, 40))
+    assert image["orig_name"] == f"a_to_dog.{'jpg' if form == 'JPEG' else 'tif' if form == 'TIFF' else form.lower()}"
+    assert len(facts["weights_sha256"]) == 64
+
+
+def test_a_result_is_that_of_apply(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is the same to the byte."""
+    monkeypatch.chdir(tmp_path)
+    weights_format.write(models.stargan_v2_weights(), tmp_path / "tiny.safetensors")
+    content = encoded(pixels(7, 50, 40))
+    (tmp_path / "photo.png").write_bytes(content)
+    words = ["weights=tiny.safetensors", "input=photo.png", "output=out", "target=dog", "seed=3", "psi=0.5"]
+    assert main(["apply", *words]) == 0
+    upload = client.upload(content, "photo.png")
+    image, facts = client.call("translate", image=upload, target="dog", seed=3, psi=0.5)
+    assert client.content(image) == (tmp_path / "out" / "photo.png").read_bytes()
+    (line,) = (tmp_path / "out" / "translations.jsonl").read_text().splitlines()
+    assert facts["weights_sha256"] == json.loads(line)["weights_sha256"]
+
+
+def test_two_styles_are_blended(running: Running, client: Client) -> None:
+    upload, reference = client.upload(encoded(pixels(1))), client.upload(encoded(pixels(2)), "b.png")
+    values = {"image": upload, "target": "cat", "seed": 4, "second_reference": reference}
+    image, facts = client.call("translate", **values, blend=0.25)
+    translator = running.engine.translator
+    first = translator.styles("cat", seed=4)
+    second = translator.styles("cat", reference=Image.fromarray(pixels(2)))
+    wanted = expected(running.engine, pixels(1), "cat", style=torch.lerp(first, second, 0.25))
+    assert np.abs(client.image(image).astype(int) - wanted).max() <= 1
+    assert (facts["seed"], facts["second_reference"], facts["blend"]) == (4, "b.png", 0.25)
+    alone, _ = client.call("translate", image=upload, target="cat", seed=4)
+    assert np.array_equal(client.image(client.call("translate", **values, blend=0)[0]), client.image(alone))
+
+
+def test_images_keep_their_size_in_fully_convolutional_networks(tmp_path: Path) -> None:
+    engine = models.cyclegan("generator_ab")
+    with server(engine, "tiny", Settings(port=0)) as page, page.in_background():
+        client = Client(page.url)
+        assert client.call("model")[0]["targets"] == ["zebra"]
+        array = pixels(1, 36, 52)
+        image, _ = client.call("translate", image=client.upload(encoded(array)), target="zebra")
+        x = torch.from_numpy(array).permute(2, 0, 1)[None] / 127.5 - 1
+        wanted = to_pixels(engine.translator.translate(x, "zebra"))[0].numpy()
+        assert np.abs(client.image(image).astype(int) - wanted).max() <= 1
+
+
 def test_gradio_client(running: Running, tmp_path: Path) -> None:
     from gradio_client import Client as GradioClient
     from gradio_client import handle_file
@@ -90,21 +149,21 @@ def test_gradio_client(running: Running, tmp_path: Path) -> None:
     client = GradioClient(running.server.url, verbose=False, download_files=tmp_path)
     file = handle_file(write(tmp_path / "photo.png", array))
     path, facts = client.predict(image=file, target="dog", seed=2, api_name="/translate")
-    assert np.array_equal(np.asarray(Image.open(path)), expected(running.translator, array, "dog", seed=2))
+    assert np.array_equal(np.asarray(Image.open(path)), expected(running.engine, array, "dog", seed=2))
     assert facts["seed"] == 2
 
 
 def test_two_requests_are_never_mixed(running: Running) -> None:
     """Every request has an image, a target and a seed of its own, and waits for the others."""
     wide = Limits(queue=100)
-    with server(running.translator, "tiny", Settings(port=0, limits=wide)) as page, page.in_background():
+    with server(running.engine, "tiny", Settings(port=0, limits=wide)) as page, page.in_background():
 
         def one(number: int) -> bool:
-            client, target = Client(page.url), running.translator.domains[number % 3]
+            client, target = Client(page.url), running.engine.domains[number % 3]
             array = pixels(100 + number)
             upload = client.upload(encoded(array))
             image, facts = client.call("translate", image=upload, target=target, seed=number)
-            wanted = expected(running.translator, array, target, seed=number)
+            wanted = expected(running.engine, array, target, seed=number)
             return facts["seed"] == number and np.array_equal(client.image(image), wanted)
 
         with ThreadPoolExecutor(16) as pool:
@@ -112,7 +171,7 @@ def test_two_requests_are_never_mixed(running: Running) -> None:
 
 
 def test_files_are_removed_at_the_end(running: Running) -> None:
-    with server(running.translator, "tiny", Settings(port=0)) as page, page.in_background():
+    with server(running.engine, "tiny", Settings(port=0)) as page, page.in_background():
         client = Client(page.url)
         upload = client.upload(encoded(pixels(1)))
         client.call("translate", image=upload, target="cat")
@@ -279,11 +338,11 @@ def test_bodies(client: Client, content: bytes, status: int) -> None:
 
 def test_a_full_queue(running: Running) -> None:
     """A request that runs and six that wait are accepted; the next one is refused at once, and later accepted."""
-    service_waits = threading.Event()
-    translator = running.translator
+    may_run = threading.Event()
+    quick = running.engine.translate
     slow = models.stargan_v2()
     with server(slow, "slow", Settings(port=0, limits=LIMITS)) as page, page.in_background():
-        slow.translate = lambda *a, **k: (service_waits.wait(60), translator.translate(*a, **k))[1]  # type: ignore
+        slow.translate = lambda *a, **k: (may_run.wait(60), quick(*a, **k))[1]  # type: ignore
         client = Client(page.url)
         upload = client.upload(encoded(pixels(1)))
         values = {"image": upload, "target": "dog"}
@@ -293,7 +352,7 @@ def test_a_full_queue(running: Running) -> None:
         assert {answer.status_code for answer in refused} == {503}
         sentence = "queue: the queue is full; expected at most 6 waiting requests. Fix: try again in a moment"
         assert refused[-1].json()["detail"] == sentence
-        service_waits.set()
+        may_run.set()
         for answer in statuses[:6]:
             assert client.http.get(f"/gradio_api/call/v2/translate/{answer.json()['event_id']}").status_code == 200
         assert client.call("translate", **values)
@@ -301,7 +360,7 @@ def test_a_full_queue(running: Running) -> None:
 
 def test_passwords(running: Running) -> None:
     settings = Settings(port=0, credentials={"ann": "secret"})
-    with server(running.translator, "tiny", settings) as page, page.in_background():
+    with server(running.engine, "tiny", settings) as page, page.in_background():
         client = Client(page.url)
         with pytest.raises(Failed) as failure:
             client.upload(encoded(pixels(1)))

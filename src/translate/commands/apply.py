@@ -102,7 +102,7 @@ def run(arguments: Arguments) -> int:
     from translate.inference.variants import Wishes, variants_of
     from translate.registry import plugins
 
-    place = _place(arguments)
+    place = place_of(arguments)
     if not arguments.input and place != EXAMPLE_WEIGHTS:
         raise UserError("this argument is missing", key="input", expected="input=FILE, FOLDER or PATTERN")
     sources = sources_of(arguments.input, arguments.output)
@@ -110,7 +110,7 @@ def run(arguments: Arguments) -> int:
         raise UserError("all images are below the output folder", key="input", fix="output=ANOTHER_FOLDER")
     setup_logging()
     plugins.activate(arguments.plugins)
-    engine = _engine(place, arguments)
+    engine = engine_of(place, arguments)
     wishes = Wishes(
         arguments.target,
         arguments.attributes,
@@ -142,14 +142,14 @@ def run(arguments: Arguments) -> int:
     return FAILED if summary.failed else 0
 
 
-def _place(arguments: Arguments) -> str:
+def place_of(arguments: Any) -> str:
     """Return the place of the weights."""
     if arguments.weights is not None and arguments.run is not None:
         raise UserError("it is the same as weights", key="run", fix="remove one of the two")
     return arguments.weights or arguments.run or EXAMPLE_WEIGHTS
 
 
-def _engine(place: str, arguments: Arguments) -> "Engine":
+def engine_of(place: str, arguments: Any) -> "Engine":
     """Return the engine of the weights: ONNX Runtime for an ONNX file, else torch."""
     from translate.inference import onnx_runtime
 

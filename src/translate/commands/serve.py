@@ -8,30 +8,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
 
+from translate.commands.apply import EXAMPLE_WEIGHTS, Label, engine_of, place_of
 from translate.commands.arguments import Command, arg
-from translate.commands.completion import checkpoints, run_folders
+from translate.commands.completion import checkpoints, places_of_weights, run_folders
 from translate.errors import UserError
-from translate.runs.folder import LAST
-
-if TYPE_CHECKING:
-    from translate.inference.translator import Translator
+from translate.registry import plugins
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """The weights, the address, and the limits."""
+    """The model, the address, and the limits."""
 
     weights: str | None = arg(
-        None, metavar="FILE|RUN_FOLDER|hf://OWNER/NAME", help="the model that translates", values=run_folders
+        None,
+        metavar="NAME|FILE|RUN_FOLDER|hf://OWNER/NAME",
+        help=f"the trained model, as of apply; default {EXAMPLE_WEIGHTS}, which ships with the package",
+        values=places_of_weights,
     )
-    run: str | None = arg(None, metavar="RUN_FOLDER", help="the same as weights", values=run_folders)
-    checkpoint: str | None = arg(
-        None, metavar="last|best|N", help=f"a checkpoint of the run; default {LAST}", values=checkpoints
-    )
+    run: str | None = arg(None, metavar="RUN_FOLDER", help="the same as weights=RUN_FOLDER", values=run_folders)
+    checkpoint: str = arg("last", metavar="last|best|N", help="a checkpoint of a run folder", values=checkpoints)
     device: str = arg("auto", metavar="auto|cpu|cuda|cuda:1|mps", help="where the networks run")
     host: str = arg(LOCAL[0], metavar="ADDRESS", help="0.0.0.0: other machines can connect; then auth is needed")
     port: int | None = arg(None, metavar="N", help="default the first free one from 7860", minimum=0)
@@ -42,6 +40,15 @@ class Arguments:
     max_pixels: int = arg(50_000_000, metavar="N", help="the largest image, width times height", minimum=1)
     queue: int = arg(64, metavar="N", help="how many requests may wait; more are refused", minimum=1)
     open: bool | None = arg(None, help="open the page in a browser; default: in a terminal with a display")
+    domains: tuple[str, ...] | None = arg(
+        None, metavar="[cat,dog]", help="for released files: their domains or labels, in the order of their training"
+    )
+    labels: Label | None = arg(None, help="for released files: the kind of labels of StarGAN v1")
+    image_size: int | None = arg(None, metavar="PIXELS", minimum=1, help="for released files: the size of training")
+    w_hpf: float | None = arg(None, metavar="NUMBER", minimum=0, help="for released files of StarGAN v2")
+    model: str | None = arg(None, metavar="cyclegan|pix2pix", help="for released files: the model of one generator")
+    dropout: bool | None = arg(None, help="for released files: whether a U-Net was trained with dropout")
+    plugins: tuple[str, ...] = arg((), metavar="[my_lab]", help="packages with the parts of the model")
 
 
 def run(arguments: Arguments) -> int:
@@ -60,27 +67,21 @@ def run(arguments: Arguments) -> int:
     from translate.serving.server import Settings, check_installed, server
 
     check_installed()
-    translator = _load(place, arguments)
     limits = Limits(arguments.max_bytes, arguments.max_pixels, arguments.queue)
     settings = Settings(arguments.host, arguments.port, users, limits)
+    plugins.activate(arguments.plugins)
+    engine = engine_of(place, arguments)
     signal.signal(signal.SIGTERM, _interrupt)
     name = Path(place).stem or place
     try:
-        with server(translator, name, settings) as running:
-            print(f"{name} ({translator.about.model}) at {running.url}, until Ctrl+C", flush=True)
+        with server(engine, name, settings) as running:
+            print(f"{name} ({engine.model}) at {running.url}, until Ctrl+C", flush=True)
             if _opens(arguments):
                 webbrowser.open(running.url)
             running.run()
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
     return 0
-
-
-def place_of(arguments: Arguments) -> str:
-    """Return where the weights are; UserError for none, and for two places."""
-    if (arguments.weights is None) == (arguments.run is None):
-        raise UserError(key="serve", expected="either weights=FILE or run=RUN_FOLDER")
-    return arguments.weights or arguments.run or ""
 
 
 def credentials(text: str | None) -> Mapping[str, str]:
@@ -94,20 +95,6 @@ def credentials(text: str | None) -> Mapping[str, str]:
         where = f"every line of {path} as user:password" if path.is_file() else "user:password, or a file of such lines"
         raise UserError("a user or a password is missing", key="auth", expected=where)
     return {user: password for user, _, password in pairs}
-
-
-def _load(place: str, arguments: Arguments) -> "Translator":
-    import torch
-
-    from translate.inference.translator import Translator
-    from translate.weights.load import weights_of
-
-    if arguments.checkpoint is not None and not Path(place).expanduser().is_dir():
-        raise UserError("only a run folder has checkpoints", key="checkpoint", fix="leave the argument out")
-    device = arguments.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return Translator(weights_of(place, arguments.checkpoint or LAST), device)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -129,7 +116,8 @@ COMMAND = Command(
     Arguments,
     run,
     examples=(
-        ("serve weights=critters.safetensors", "a page on this machine"),
+        ("serve", "weights that ship with the package, on this machine"),
+        ("serve weights=100000_nets_ema.ckpt domains=[cat,dog,wild]", "released weights of StarGAN v2"),
         ("serve run=runs/stargan_v2/2026-01-31_12-00-00 checkpoint=best", "the best checkpoint of a run"),
         ("serve weights=critters.safetensors host=0.0.0.0 auth=users.txt", "for other machines, with passwords"),
     ),

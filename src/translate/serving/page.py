@@ -203,7 +203,9 @@ class Page:
         """Return the updates of the outputs for the values of the inputs."""
         image, target, style = self._values(values)
         result = self.service.translate(request_of(self.files, image, target, **style))
-        before, after = (self.files.save_image(each, name) for each, name in ((result.before, "before"), (result.after, "after")))
+        before, after = (
+            self.files.save_image(each, name) for each, name in ((result.before, "before"), (result.after, "after"))
+        )
         file = self.files.save(result.content, result.name)
         facts = {key: value for key, value in result.facts.items() if key not in ("target", "weights_sha256", "notes")}
         details = ", ".join([_words(target), *(f"{k.replace('_', ' ')} {_shown(v)}" for k, v in facts.items())])

@@ -193,7 +193,9 @@ class Service:
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the keywords of the engine for one style, and the facts that reproduce it."""
         if reference is not None and self.controls.reference:
-            pixels = self.limits.read_reference(reference, f"{prefix}reference", self.engine.image_size, self.engine.crop)
+            pixels = self.limits.read_reference(
+                reference, f"{prefix}reference", self.engine.image_size, self.engine.crop
+            )
             return {"reference": tiling.to_input(pixels)[None]}, {f"{prefix}reference": reference.name}
         if not self.controls.code:
             key = f"{prefix}{'reference' if self.controls.reference else 'seed'}"
