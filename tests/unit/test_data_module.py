@@ -154,7 +154,8 @@ def test_images_are_those_of_their_domains(batches: list[ReferenceBatch]) -> Non
 
 
 def test_held_out_is_balanced_fixed_and_never_trained_on() -> None:
-    images, domain, _, _, items = module().held_out(6)
+    images, domain, _, _, items, _ = module().held_out(6)
+    assert module().held_out(6).domain_names == tuple(module().domains[int(d)] for d in domain)
     again = module(seed=5, augment="none", batch_size=8, start=2).held_out(6).image
     assert images.shape == (6, 3, 32, 32)
     assert images.equal(again)
@@ -170,13 +171,13 @@ def test_held_out_is_balanced_fixed_and_never_trained_on() -> None:
 
 
 def test_held_out_gives_what_there_is() -> None:
-    images, domain, _, _, items = module().held_out(1_000)
+    images, domain, _, _, items, _ = module().held_out(1_000)
     assert len(images) == len(domain) == len(items) == 12
     assert sorted(items.tolist()) == list(range(12))
 
 
 def test_rows_of_train_come_at_the_image_size() -> None:
-    images, domain, _, _, items = module().rows("train", [20, 3])
+    images, domain, _, _, items, _ = module().rows("train", [20, 3])
     assert images.shape == (2, 3, 32, 32)
     assert domain.tolist() == [2, 0]
     assert items.tolist() == [20, 3]
