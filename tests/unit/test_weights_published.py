@@ -157,7 +157,14 @@ def test_import_then_export_is_the_identity(name: str, tmp_path: Path) -> None:
     found = again(detect.read(put(tmp_path / "in", files), NONE), tmp_path)
     assert found.keys() == files.keys()
     for file, content in files.items():
-        assert differences(found[file], content) == []
+        assert differences(found[file], content) == filters_added(content)
+
+
+def filters_added(content: Content) -> list[str]:
+    """Return the tensor that is written beside those of a file of CelebA-HQ, since the official program needs it."""
+    generator = content.get("generator", {})
+    skips = not isinstance(generator, torch.Tensor) and "decode.3.conv1.weight" in generator  # a block more
+    return ["generator/hpf.filter"] if skips and "hpf.filter" not in generator else []
 
 
 @pytest.mark.parametrize("kind", ["legacy", "safetensors"])
@@ -166,7 +173,7 @@ def test_other_kinds_of_files_hold_the_same(name: str, kind: str, tmp_path: Path
     files = PUBLISHED[name]()
     found = again(detect.read(put(tmp_path / "in", files, kind), NONE), tmp_path)
     for file, content in files.items():
-        assert differences(found[file], content) == []
+        assert differences(found[file], content) == filters_added(content)
 
 
 def test_a_wrapper_s_prefix_is_stripped(tmp_path: Path) -> None:

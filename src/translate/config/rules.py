@@ -189,8 +189,8 @@ def high_pass_has_masks(values: Mapping[str, Any]) -> Iterator[Problem]:
                 "the high-pass skip connections need masks, and no network has the role masks",
                 key=f"model.networks.{role}.w_hpf",
                 found=w_hpf,
-                fix="add '+model.networks.masks={name: landmark_masks, weights: wing.ckpt}', or fixed ovals by "
-                "'+model.networks.masks={name: face_oval}', or set w_hpf to 0",
+                fix="add '++model.networks.masks={name: landmark_masks, weights: wing.ckpt}', or fixed ovals by "
+                "'++model.networks.masks={name: face_oval}', or set w_hpf to 0",
             )
 
 

@@ -1,7 +1,9 @@
 """Import official weights, a weights file or a file on the Hub: to a weights file, or to a run that trains on."""
 
+import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +11,14 @@ from translate.config import check
 from translate.config.compose import load
 from translate.config.schema import RunConfig, to_mapping, to_yaml
 from translate.errors import UserError
+from translate.files import sha256_of
+from translate.networks.layers.pretrained import Pretrained
+from translate.registry.registry import NETWORKS
 from translate.runs import checkpoints
 from translate.runs.checkpoints import NETWORK
 from translate.runs.folder import RunFolder
 from translate.training import build
-from translate.weights import hub
+from translate.weights import hub, pretrained
 from translate.weights.format import Weights
 from translate.weights.load import weights_of
 from translate.weights.published import detect
@@ -47,10 +52,16 @@ def begin_run(weights: Weights, folder: Path, overrides: Sequence[str]) -> Begun
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} already exists and is not empty", key="to", fix="name a new folder")
-    config = _configuration(weights, folder, overrides)
-    model = build.build_model(config)
+    with ExitStack() as on_error:
+        weights = _with_files(weights, RunFolder(folder), on_error)
+        config = _configuration(weights, folder, overrides)
+        model = build.build_model(config)
+        on_error.pop_all()
     imported, initialized = [], []
     for role in model.roles:
+        if isinstance(model.network(role), Pretrained):
+            imported.append(role)
+            continue
         state = weights.group(NETWORK, role) or weights.inference_state(role)
         if model.network(role).state_dict() and not state:
             initialized.append(role)
@@ -63,6 +74,23 @@ def begin_run(weights: Weights, folder: Path, overrides: Sequence[str]) -> Begun
     checkpoint = checkpoints.capture(model, tuple(config.data.domains or ()), to_mapping(config))
     checkpoints.write(checkpoint, RunFolder(folder).checkpoint(0))
     return BegunRun(folder, tuple(imported), tuple(initialized), config.seed)
+
+
+def _with_files(weights: Weights, run: RunFolder, on_error: ExitStack) -> Weights:
+    """Write the tensors of pretrained networks to files of a run folder, since checkpoints do not hold them.
+
+    Returns the weights whose configuration names these files. ``on_error`` removes them.
+    """
+    networks = dict(weights.networks)
+    for role, node in weights.networks.items():
+        state = weights.inference_state(role)
+        if "pretrained" not in NETWORKS.facts(node["name"]) or not state:
+            continue
+        path = run.pretrained(role)
+        on_error.callback(shutil.rmtree, run.path, ignore_errors=True)
+        pretrained.write(state, path)
+        networks[role] = {**node, "weights": str(path), "sha256": sha256_of(path)}
+    return replace(weights, networks=networks)
 
 
 def _configuration(weights: Weights, folder: Path, overrides: Sequence[str]) -> RunConfig:

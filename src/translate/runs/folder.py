@@ -85,6 +85,10 @@ class RunFolder:
         """Return where the checkpoint of an iteration is kept."""
         return self.path / "checkpoints" / f"{iteration:06d}{CHECKPOINT_SUFFIX}"
 
+    def pretrained(self, role: str) -> Path:
+        """Return where the weights of a frozen network are kept that was imported with a run."""
+        return self.path / "pretrained" / f"{role}{CHECKPOINT_SUFFIX}"
+
     @property
     def overrides_file(self) -> Path:
         """Return the overrides that the run was started with, one a line."""

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from safetensors.torch import save
 from torch import Tensor
 
 from translate.errors import Phrase, UserError
-from translate.files import sha256_of
+from translate.files import atomic_write, sha256_of
 from translate.networks.layers.pretrained import Pretrained
 from translate.registry.registry import NETWORKS
 from translate.runs.checkpoints import NETWORK
@@ -39,6 +40,11 @@ def load(network: Pretrained) -> None:
             fix="name the file with this SHA-256 by weights",
         )
     network.load_state_dict(_fitting(read_network(path, network.file_keys), network.state_dict(), path))
+
+
+def write(state: State, path: Path) -> None:
+    """Write the tensors of a frozen network to a safetensors file that `load` reads."""
+    atomic_write(path, save({key: tensor.contiguous() for key, tensor in state.items()}), durable=True)
 
 
 def with_pretrained(weights: Weights) -> Weights:

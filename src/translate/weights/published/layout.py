@@ -72,6 +72,11 @@ class Layout(ABC):
         del node, key
         return False
 
+    def required(self, key: str) -> bool:
+        """Return whether today's official program refuses a file without a tensor that older files may lack."""
+        del key
+        return False
+
     def unused_tensors(self, node: Node, state: State) -> State:
         """Return tensors that the official program loads but never reads."""
         del node, state
@@ -131,7 +136,10 @@ class Layout(ABC):
     # --- writing -----------------------------------------------------------------------------------------------
 
     def write(self, weights: Weights) -> dict[str, dict[str, State]]:
-        """Return the networks of each file by official name; weights read in this layout are written unchanged."""
+        """Return the networks of each file by official name; weights read in this layout are written unchanged.
+
+        Tensors that the file lacked are added only where today's official program requires them.
+        """
         origin = weights.official if weights.official and weights.official["layout"] == self.name else None
         files: dict[str, dict[str, State]] = {}
         for file, group in self.tensor_groups(weights):
@@ -142,7 +150,8 @@ class Layout(ABC):
                 if origin is None:
                     extra = self.unused_tensors(weights.networks[group.role], state)
                 else:
-                    state = {k: t for k, t in state.items() if f"{group.prefix}.{k}" not in origin["absent"]}
+                    absent = {key for key in state if f"{group.prefix}.{key}" in origin["absent"]}
+                    state = {key: t for key, t in state.items() if key not in absent or self.required(key)}
             files.setdefault(file, {})[group.name] = state | extra
         return files
 

@@ -2,13 +2,15 @@
 
 The released files hold the EMA (`100000_nets_ema.ckpt`: generator, mapping_network, style_encoder, and the landmark
 network fan); training also writes `100000_nets.ckpt`, with the discriminator. Sizes follow from shapes. With high-pass
-skip connections the generator has one more block. ``w_hpf`` itself is in a file only as the filter, which the released
-file of CelebA-HQ lacks: then ``w_hpf`` is 1, as in the paper, unless the user gives it.
+skip connections the generator has one more block, and the masks come from fan; otherwise nothing uses fan. ``w_hpf``
+itself is in a file only as the filter, which the released file of CelebA-HQ lacks: then ``w_hpf`` is 1, as in the
+paper, unless the user gives it.
 """
 
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from translate.errors import Phrase, UserError
 from translate.runs.checkpoints import EMA, NETWORK
@@ -25,9 +27,12 @@ ROLES = {
 """Our role of every official network."""
 
 NEEDED = {"generator", "mapping_network", "style_encoder"}
-LANDMARKS = "fan"  # the landmark network, which the files of all data sets hold and we do not use
+LANDMARKS = "fan"  # the landmark network, which the files of all data sets hold
+MASKS, LANDMARK_MASKS = "masks", "landmark_masks"  # our role and name of it, with high-pass skip connections
+LANDMARK_TENSOR = "l0.weight"  # of a landmark network, its last convolution
 DOMAINS = {2: ("female", "male"), 3: ("cat", "dog", "wild")}
 NUM_BOTTLENECK = 2
+FILTER = "hpf.filter"  # of the generator
 FINAL_SIDE = 4  # pixels: of the style encoder's last feature map
 
 
@@ -73,6 +78,8 @@ class StarGANv2Layout(Layout):
                 fix="leave image_size out",
             )
         networks = _networks(states, image_size, len(domains), options.w_hpf)
+        if networks.get(MASKS, {}).get("name") == LANDMARK_MASKS:
+            groups = [(replace(g, role=MASKS) if g.name == LANDMARKS else g, state) for g, state in groups]
         described = Weights(
             {},
             "stargan_v2",
@@ -90,9 +97,13 @@ class StarGANv2Layout(Layout):
         return node.get("w_hpf", 0) > 0 and re.fullmatch(r"decode\.\d+\.conv1x1\.weight", key) is not None
 
     def derived(self, node: Node, key: str) -> bool:
-        """Return whether a tensor is the filter of w_hpf, which the released file of CelebA-HQ lacks."""
+        """Return whether a tensor is the filter of w_hpf, which the released file of CelebA-HQ lacks, or a counter."""
         del node
-        return key == "hpf.filter"
+        return key == FILTER or key.endswith("num_batches_tracked")
+
+    def required(self, key: str) -> bool:
+        """Return whether a tensor is the filter of w_hpf: the official code saves it since 2021."""
+        return key == FILTER
 
     def unused_tensors(self, node: Node, state: State) -> State:
         """Return the shortcuts that the official program loads but never reads, as zeros."""
@@ -114,7 +125,10 @@ class StarGANv2Layout(Layout):
             names = [name for name in present if weights.group(group, ROLES[name])]
             if set(names) >= NEEDED:
                 result += [(file, TensorGroup(name, ROLES[name], group)) for name in names]
-                if weights.group(EXTRA, group, LANDMARKS):
+                if weights.networks.get(MASKS, {}).get("name") == LANDMARK_MASKS:
+                    own = next(g for g in (group, EMA, NETWORK) if weights.group(g, MASKS))
+                    result.append((file, TensorGroup(LANDMARKS, MASKS, own)))
+                elif weights.group(EXTRA, group, LANDMARKS):
                     result.append((file, TensorGroup(LANDMARKS, None, group)))
         return result
 
@@ -154,8 +168,9 @@ def _networks(
             "max_width": _widest(encoder, "shared."),
         },
     }
-    if w_hpf > 0:
-        networks["masks"] = {"name": "face_oval"}  # the official masks come from the landmark network
+    if w_hpf > 0:  # ovals, if the file lacks the landmark network
+        has_landmarks = LANDMARK_TENSOR in states.get(LANDMARKS, {})
+        networks[MASKS] = {"name": LANDMARK_MASKS if has_landmarks else "face_oval"}
     if "discriminator" in states:
         discriminator = states["discriminator"]
         networks["discriminator"] = {
@@ -171,8 +186,8 @@ def _networks(
 def _depth(generator: State, image_size: int, option: float | None) -> tuple[float, int]:
     """Return w_hpf and the number of bottleneck blocks; ``option`` is the user's w_hpf."""
     blocks = len(numbers(generator, "encode.", ".conv1.weight")) - int(math.log2(image_size)) + 4
-    if "hpf.filter" in generator:
-        w_hpf = float(f"{8 / generator['hpf.filter'][1, 1].item():.6g}")
+    if FILTER in generator:
+        w_hpf = float(f"{8 / generator[FILTER][1, 1].item():.6g}")
         if option not in (None, w_hpf):
             raise UserError(key="w_hpf", found=option, expected=f"{w_hpf:g}, the file's filter", fix="leave w_hpf out")
     elif option is not None:
