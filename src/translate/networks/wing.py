@@ -71,7 +71,7 @@ class CoordConv2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the convolution of features (B, C, side, side)."""
-        return self.conv(torch.cat([x, self.coordinates.to(x.dtype).expand(len(x), -1, -1, -1)], dim=1))
+        return self.conv(torch.cat([x, self.coordinates.to(x.dtype).expand(x.shape[0], -1, -1, -1)], dim=1))
 
 
 class MultiScaleBlock(nn.Module):
