@@ -1,6 +1,5 @@
 """`export` and `import` as a user meets them, and every command and program of docs/weights.md."""
 
-import hashlib
 import json
 import re
 import shlex
@@ -20,6 +19,8 @@ from training.tiny import tiny
 from translate.cli import USER_MISTAKE, main
 from translate.config.resume import resumed
 from translate.config.schema import to_mapping, to_yaml
+from translate.inference.torch_engine import TorchEngine
+from translate.inference.translator import load
 from translate.runs import checkpoints
 from translate.runs.folder import RunFolder
 from translate.training import build
@@ -101,10 +102,10 @@ def test_export_of_a_file_again(capsys: Out, run: Path, place: Path) -> None:
 
 
 BAD_EXPORTS: list[tuple[tuple[str, ...], str]] = [
-    ((), "expected either run=RUN_FOLDER or weights=FILE.safetensors"),
-    (("run=RUN", "weights=x"), "expected either run=RUN_FOLDER or weights=FILE.safetensors"),
+    ((), "expected either weights=NAME|FILE|RUN_FOLDER or run=RUN_FOLDER"),
+    (("run=RUN", "weights=x"), "expected either weights=NAME|FILE|RUN_FOLDER or run=RUN_FOLDER"),
     (("rnu=RUN",), "export: unknown argument 'rnu'. Did you mean 'run'?"),
-    (("RUN",), "export: found 'RUN', expected argument=value, for example run=RUN"),
+    (("RUN",), "export: found 'RUN', expected argument=value, for example weights=RUN"),
     (("run=RUN", "run=RUN"), "run: this argument is given twice"),
     (("run=RUN", "to="), "to: the value is missing; expected FILE.safetensors"),
     (("run=nowhere",), "nowhere is not there; expected a run folder"),
@@ -129,8 +130,10 @@ BAD_EXPORTS: list[tuple[tuple[str, ...], str]] = [
     (("run=RUN", "with=some"), "with: unknown value 'some'. Known: needed, all"),
     (("run=RUN", "private=true"), "private: only a repository on the Hub can be private"),
     (("weights=nothing.safetensors", "to=x.safetensors"), "weights: there is no file nothing.safetensors"),
-    (("weights=.", "to=x.safetensors"), "weights: . is a folder; expected a file"),
-    (("weights=config.yaml", "checkpoint=3"), "checkpoint: a weights file has no checkpoints"),
+    (("weights=nothing", "to=x.safetensors"), "weights: there are no weights of this name; found 'nothing'"),
+    (("weights=.", "to=x.safetensors"), ".: the folder holds no weights; expected a run folder"),
+    (("weights=critters", "to=x.safetensors", "checkpoint=3"), "checkpoint: critters is one set of weights; found '3'"),
+    (("weights=critters",), "to: this argument is missing; expected to=FILE.safetensors"),
 ]
 
 
@@ -144,8 +147,7 @@ def test_export_to_onnx(capsys: Out, run: Path) -> None:
     )
     assert lines[1:] == [f"written: {path.parent}"]
     metadata = onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map
-    checkpoint = run / "checkpoints" / "000700.safetensors"
-    assert json.loads(metadata["weights_sha256"]) == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    assert json.loads(metadata["weights_sha256"]) == TorchEngine(load(run)).digest
     assert json.loads(metadata["iteration"]) == 700
 
 

@@ -26,6 +26,7 @@ from translate.inference.codes import draw_codes
 from translate.inference.graph_header import FORMAT, parse
 from translate.inference.onnx_runtime import open_onnx
 from translate.inference.sizes import SizeRule
+from translate.inference.torch_engine import TorchEngine
 from translate.inference.torch_program import is_package, load_package, load_program, open_programs
 from translate.inference.translator import Translator
 from translate.registry.registry import NETWORKS, TRANSLATIONS
@@ -33,7 +34,6 @@ from translate.weights.format import Weights, build
 
 Case = Callable[[str], tuple[Translator, Path]]
 
-SHA = "ab" * 32
 STARGAN_V2 = {
     "generator": {"name": "stargan_v2_generator", "style_size": 6, "base_width": 4, "max_width": 8, "image_size": 32},
     "mapping": {"name": "stargan_v2_mapping", "num_domains": 3, "latent_size": 5, "style_size": 6, "hidden_width": 8},
@@ -125,7 +125,7 @@ def case(place: Path, plugin: None) -> Case:
         make, graphs = CASES[name]
         translator, folder = make(), place / name
         if not folder.exists():
-            results = list(runtimes.export(translator, SHA, runtimes.runtime("onnx"), folder, graphs))
+            results = list(runtimes.export(translator, runtimes.runtime("onnx"), folder, graphs))
             assert {path.name for path in folder.iterdir()} == {f"{graph}.onnx" for graph in graphs}
             assert all(result.difference <= 1e-4 for result in results)
             assert all("ONNX Runtime" in str(result) and result.file in str(result) for result in results)
@@ -198,7 +198,10 @@ def test_files_describe_themselves(case: Case, name: str) -> None:
         assert (header.graph, header.model, header.licence) == (path.stem, about.model, "cc0-1.0")
         assert (header.domains, header.label_sets) == (about.domains, about.label_sets)
         assert (header.image_size, header.crop) == (about.image_size, translator.crop)
-        assert (header.weights_sha256, header.latent_size) == (SHA, translator.translation.latent_size)
+        assert (header.weights_sha256, header.latent_size) == (
+            TorchEngine(translator).digest,
+            translator.translation.latent_size,
+        )
         assert header.whole == (path.stem.startswith("translate") or about.model in ("cyclegan", "pix2pix"))
         sides = [about.image_size] * 2
         if name in DYNAMIC:
@@ -223,7 +226,7 @@ def test_the_engine_of_a_folder_has_styles(case: Case, style_input: str, psi: fl
     assert (engine.model, engine.domains, engine.crop) == ("stargan_v2", ("cat", "dog", "wild"), "none")
     assert (engine.style_inputs, engine.interpolates, engine.latent_size) == (("code", "reference"), True, 5)
     assert (list(engine.reachable), engine.sizes, engine.image_size) == ([0, 1, 2], None, 32)
-    assert (engine.digest, engine.label_sets, engine.on_cpu) == (SHA, (), True)
+    assert (engine.digest, engine.label_sets, engine.on_cpu) == (TorchEngine(translator).digest, (), True)
     assert engine.runtime.startswith("onnxruntime 1.")
     x, target = images(3, 32, 32), torch.tensor([2, 0, 1])
     value = torch.from_numpy(draw_codes(1, 3, 5)) if style_input == "code" else images(3, 32, 32, 9)
@@ -338,7 +341,7 @@ def test_a_graph_that_differs_is_not_left_behind(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(runtimes, "graphs_of", lambda translator: [replace(graph, example=shifted)])
     with pytest.raises(UserError, match=r"'generator' differs from the translation in 'translation', .* batch 1"):
-        list(runtimes.export(translator, SHA, runtimes.runtime("onnx"), tmp_path / "new", ()))
+        list(runtimes.export(translator, runtimes.runtime("onnx"), tmp_path / "new", ()))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -363,7 +366,7 @@ def test_a_network_that_fixes_the_batch_is_refused(monkeypatch: pytest.MonkeyPat
         registry.register("counting")(cls)
     translator = made("counting", {"generator": {"name": "counting"}}, 16, domains=("a", "b"))
     with pytest.raises(UserError, match=r"'generator' cannot be traced by torch.export .*\. Fix: write the network so"):
-        list(runtimes.export(translator, SHA, runtimes.runtime("onnx"), tmp_path / "new", ()))
+        list(runtimes.export(translator, runtimes.runtime("onnx"), tmp_path / "new", ()))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -371,11 +374,11 @@ def test_wrong_choices_of_graphs() -> None:
     translator = CASES["stargan_v2"][0]()
     runtime = runtimes.runtime("onnx")
     with pytest.raises(UserError, match=r"graphs: unknown graph 'encoder'.* Known: generator, mapping"):
-        next(runtimes.export(translator, SHA, runtime, Path("x"), ["encoder"]))
+        next(runtimes.export(translator, runtime, Path("x"), ["encoder"]))
     with pytest.raises(
         UserError, match=r"to: found one file for 2 graphs.* Fix: to=FOLDER, or graphs=translate_latent"
     ):
-        next(runtimes.export(translator, SHA, runtime, Path("x.onnx")))
+        next(runtimes.export(translator, runtime, Path("x.onnx")))
     assert not Path("x").exists()
 
 
@@ -390,7 +393,7 @@ def test_wrong_choices_of_graphs() -> None:
 )
 def test_damaged_headers_are_refused(change: dict[str, str], sentence: str) -> None:
     translator = CASES["pix2pix"][0]()
-    header = runtimes._header(translator, graphs_of(translator)[0], SHA)
+    header = runtimes._header(translator, graphs_of(translator)[0], "ab")
     metadata = header.metadata()
     assert metadata["format"] == FORMAT
     assert parse(metadata, "a.onnx") == header
@@ -409,7 +412,7 @@ def pix2pix() -> Translator:
 def test_a_program_of_torch(tmp_path: Path) -> None:
     """At the size of training, where the innermost features have one pixel, and at another."""
     runtime = runtimes.runtime("torch_export")
-    (result,) = runtimes.export(pix2pix(), SHA, runtime, tmp_path / "a.pt2", ())
+    (result,) = runtimes.export(pix2pix(), runtime, tmp_path / "a.pt2", ())
     assert result.file == "a.pt2"
     assert not is_package(tmp_path / "a.pt2")
     with pytest.raises(UserError, match=r"holds a program of torch, which can run code .* Fix: trust=true"):
@@ -429,7 +432,7 @@ def test_a_program_of_torch(tmp_path: Path) -> None:
 @pytest.mark.skipif(shutil.which("g++") is None, reason="AOTInductor wants a C++ compiler")
 def test_a_compiled_package(tmp_path: Path) -> None:
     translator = CASES["stargan_v2"][0]()
-    (result,) = runtimes.export(translator, SHA, runtimes.runtime("aot"), tmp_path, ["mapping"])
+    (result,) = runtimes.export(translator, runtimes.runtime("aot"), tmp_path, ["mapping"])
     assert result.difference <= 1e-4
     assert is_package(tmp_path / "mapping.pt2")
     with pytest.raises(UserError, match=r"holds native code of AOTInductor\. Fix: trust=true"):

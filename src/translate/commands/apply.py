@@ -23,6 +23,9 @@ SHOWN = 20  # files that could not be translated, in the answer
 OVERVIEW = "overview.png"
 
 Label = Literal["attributes", "domain"]
+PROGRAM = ".pt2"
+"""The suffix of torch's programs, which can hold code."""
+
 FACTS = ("model", "domains", "labels", "image_size", "w_hpf", "dropout")
 
 
@@ -34,7 +37,8 @@ class Arguments:
         None,
         metavar="NAME|FILE|RUN_FOLDER|hf://OWNER/NAME",
         help=f"the trained model; default {EXAMPLE_WEIGHTS}, which ships with the package. Released files of StarGAN, "
-        "StarGAN v2, CycleGAN and pix2pix are read as downloaded: a file or their folder",
+        "StarGAN v2, CycleGAN and pix2pix are read as downloaded: a file or their folder. Exported .onnx files run "
+        "without torch",
         values=places_of_weights,
     )
     run: str | None = arg(None, metavar="RUN_FOLDER", help="the same as weights=RUN_FOLDER", values=run_folders)
@@ -91,6 +95,7 @@ class Arguments:
     w_hpf: float | None = arg(None, metavar="NUMBER", minimum=0, help="for released files of StarGAN v2")
     model: str | None = arg(None, metavar="cyclegan|pix2pix", help="for released files: the model of one generator")
     dropout: bool | None = arg(None, help="for released files: whether a U-Net was trained with dropout")
+    trust: bool = arg(False, help="run a .pt2 file, which can hold code of its maker")
     plugins: tuple[str, ...] = arg((), metavar="[my_lab]", help="packages with the parts of the model")
 
 
@@ -150,12 +155,22 @@ def place_of(arguments: Any) -> str:
 
 
 def engine_of(place: str, arguments: Any) -> "Engine":
-    """Return the engine of the weights: ONNX Runtime for an ONNX file, else torch."""
-    from translate.inference import onnx_runtime
+    """Return the engine of the weights: that of exported files for them, else torch."""
+    from translate.weights.places import exported_suffix
 
-    if onnx_runtime.is_onnx(place):
-        _refuse_for_onnx(arguments)
-        return onnx_runtime.open_onnx(place)
+    suffix = exported_suffix(place)
+    if suffix is not None:
+        _refuse_for_graphs(arguments)
+    if arguments.trust and suffix != PROGRAM:
+        raise UserError(f"only {PROGRAM} files need trust", key="trust", fix="leave the argument out")
+    if suffix == PROGRAM:
+        from translate.inference.torch_program import open_programs
+
+        return open_programs(place, arguments.trust)
+    if suffix is not None:
+        from translate.inference.onnx_runtime import open_onnx
+
+        return open_onnx(place)
     from translate.inference.torch_engine import TorchEngine
     from translate.inference.translator import Translator, chosen_device
     from translate.weights.load import weights_of
@@ -166,14 +181,14 @@ def engine_of(place: str, arguments: Any) -> "Engine":
     return TorchEngine(Translator(weights_of(place, arguments.checkpoint, options), device))
 
 
-def _refuse_for_onnx(arguments: Arguments) -> None:
-    """Raise UserError for arguments that an ONNX file does not take."""
+def _refuse_for_graphs(arguments: Arguments) -> None:
+    """Raise UserError for arguments that exported files do not take."""
     defaults = Arguments()
     for name in ("checkpoint", *FACTS):
         if getattr(arguments, name) != getattr(defaults, name):
-            raise UserError("an ONNX file describes itself", key=name, fix="leave the argument out")
+            raise UserError("an exported file describes itself", key=name, fix="leave the argument out")
     if arguments.device not in ("auto", "cpu"):
-        raise UserError("ONNX files run on the CPU", key="device", found=arguments.device, expected="cpu")
+        raise UserError("exported files run on the CPU", key="device", found=arguments.device, expected="cpu")
 
 
 def _words(arguments: Arguments, place: str) -> list[str]:

@@ -3,12 +3,17 @@
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
-from translate.commands.arguments import Command, arg, existing_file, to_words
-from translate.commands.completion import checkpoints, run_folders
+from translate.commands.apply import FACTS, Label
+from translate.commands.arguments import Command, arg, to_words
+from translate.commands.completion import checkpoints, places_of_weights, run_folders
 from translate.errors import UserError
+from translate.registry import plugins
 from translate.runs.folder import BEST, LAST, RunFolder
+
+if TYPE_CHECKING:
+    from translate.weights.published.layout import ImportOptions
 
 SUFFIX = ".safetensors"
 HUB = "hf://"
@@ -23,10 +28,14 @@ OLD_FORMATS = {"translate": "safetensors", "published": "official"}
 class Arguments:
     """The source of the weights, and their destination."""
 
-    run: Path | None = arg(
-        None, metavar="RUN_FOLDER", help="export a run: the EMA networks, where the model has them", values=run_folders
+    weights: str | None = arg(
+        None,
+        metavar="NAME|FILE|RUN_FOLDER|hf://OWNER/NAME",
+        help="the trained model: a name that ships with the package, a weights file, a run folder, of which the EMA "
+        "networks are taken where the model has them, an address on the Hub, or released weights as downloaded",
+        values=places_of_weights,
     )
-    weights: Path | None = arg(None, metavar=f"FILE{SUFFIX}", help="export a weights file instead of a run")
+    run: Path | None = arg(None, metavar="RUN_FOLDER", help="the same as weights=RUN_FOLDER", values=run_folders)
     checkpoint: str | None = arg(
         None, metavar="last|best|N", help=f"a checkpoint of the run; default {LAST}", values=checkpoints
     )
@@ -61,6 +70,15 @@ class Arguments:
     )
     licence: str | None = arg(None, metavar="TAG", help="the licence of the weights, such as cc-by-4.0")
     private: bool | None = arg(None, help="create a private repository on the Hub")
+    domains: tuple[str, ...] | None = arg(
+        None, metavar="[cat,dog]", help="for released files: their domains or labels, in the order of their training"
+    )
+    labels: Label | None = arg(None, help="for released files: the kind of labels of StarGAN v1")
+    image_size: int | None = arg(None, metavar="PIXELS", minimum=1, help="for released files: the size of training")
+    w_hpf: float | None = arg(None, metavar="NUMBER", minimum=0, help="for released files of StarGAN v2")
+    model: str | None = arg(None, metavar="cyclegan|pix2pix", help="for released files: the model of one generator")
+    dropout: bool | None = arg(None, help="for released files: whether a U-Net was trained with dropout")
+    plugins: tuple[str, ...] = arg((), metavar="[my_lab]", help="packages with the parts of the model")
 
 
 def run(arguments: Arguments) -> int:
@@ -70,22 +88,38 @@ def run(arguments: Arguments) -> int:
         old = f"format={arguments.format}"
         warnings.warn(f"{old} is now format={form}; the old name works in this release", stacklevel=2)
     _check_fit(arguments, form)
-    source = source_of(arguments)
-    to = destination(arguments, source, form)
+    place = place_of(arguments)
+    folder = run_folder_of(place, arguments.checkpoint or LAST)
+    to = destination(arguments, folder, form)
     if arguments.private is not None and not to.startswith(HUB):
         raise UserError("only a repository on the Hub can be private", key="private", expected=f"to={HUB}owner/name")
+    plugins.activate(arguments.plugins)
     if form in RUNTIMES:
-        return _write_programs(arguments, form, source, Path(to).expanduser())
+        return _write_programs(arguments, form, place, Path(to).expanduser())
     from translate.export.weights import export
 
-    everything = (arguments.networks or ("all" if arguments.run is None else "needed")) == "all"
-    words = to_words(COMMAND, arguments)
-    checkpoint, dtype = arguments.checkpoint or LAST, arguments.dtype or "float32"
+    everything = (arguments.networks or ("all" if folder is None else "needed")) == "all"
     lines = export(
-        source, to, checkpoint, arguments.licence, cast(Any, form), everything, arguments.private, words, dtype
+        place,
+        to,
+        arguments.checkpoint or LAST,
+        arguments.licence,
+        cast(Any, form),
+        everything,
+        arguments.private,
+        to_words(COMMAND, arguments),
+        arguments.dtype or "float32",
+        _options(arguments),
     )
     print("\n".join(lines))
     return 0
+
+
+def _options(arguments: Arguments) -> "ImportOptions":
+    """Return the facts that released files do not state."""
+    from translate.weights.published.layout import ImportOptions
+
+    return ImportOptions(licence=arguments.licence, **{name: getattr(arguments, name) for name in FACTS})
 
 
 def _check_fit(arguments: Arguments, form: str) -> None:
@@ -101,43 +135,52 @@ def _check_fit(arguments: Arguments, form: str) -> None:
         raise UserError(f"format={form} is not compiled", key="aot", fix="format=torch_export")
 
 
-def _write_programs(arguments: Arguments, form: str, source: Path, to: Path) -> int:
+def _write_programs(arguments: Arguments, form: str, place: str, to: Path) -> int:
     """Write a model for another runtime and print a line for each file as soon as it is compared; return 0."""
     from translate.export import runtimes
+    from translate.inference.translator import Translator
+    from translate.weights.load import weights_of
 
-    checkpoint = arguments.checkpoint or LAST
+    weights = weights_of(place, arguments.checkpoint or LAST, _options(arguments))
     runtime = runtimes.runtime("aot" if arguments.aot else form)
-    translator, digest = runtimes.translator_of(source, checkpoint, arguments.licence)
-    for exported in runtimes.export(translator, digest, runtime, to, arguments.graphs):
+    for exported in runtimes.export(Translator(weights), runtime, to, arguments.graphs):
         print(exported, flush=True)
     print(f"written: {to}")
     return 0
 
 
-def source_of(arguments: Arguments) -> Path:
-    """Return the run folder or the weights file; UserError if it cannot be exported."""
+def place_of(arguments: Arguments) -> str:
+    """Return the place of the weights; UserError without one, and for a file that is not there."""
     if (arguments.run is None) == (arguments.weights is None):
-        raise UserError(key="export", expected=f"either run=RUN_FOLDER or weights=FILE{SUFFIX}")
-    if arguments.weights is not None:
-        if arguments.checkpoint is not None:
-            raise UserError("a weights file has no checkpoints", key="checkpoint", fix="leave the argument out")
-        return existing_file("weights", arguments.weights)
-    assert arguments.run is not None
-    folder = RunFolder(arguments.run).require_run()
-    folder.choose(arguments.checkpoint or LAST)
-    return folder.path
+        raise UserError(key="export", expected="either weights=NAME|FILE|RUN_FOLDER or run=RUN_FOLDER")
+    if arguments.run is not None:
+        return str(RunFolder(arguments.run).require_run().path)
+    assert arguments.weights is not None
+    path = Path(arguments.weights).expanduser()
+    if path.suffix and not arguments.weights.startswith(HUB) and not path.exists():
+        raise UserError(f"there is no file {arguments.weights}", key="weights")
+    return arguments.weights
 
 
-def destination(arguments: Arguments, source: Path, form: str) -> str:
+def run_folder_of(place: str, checkpoint: str | int) -> RunFolder | None:
+    """Return the run folder at a place; None for other weights. UserError if it lacks the checkpoint."""
+    folder = RunFolder(Path(place).expanduser())
+    if place.startswith(HUB) or not folder.is_run():
+        return None
+    folder.choose(checkpoint)
+    return folder
+
+
+def destination(arguments: Arguments, folder: RunFolder | None, form: str) -> str:
     """Return where the files go; by default into the run folder, named by the checkpoint."""
     to = arguments.to
     if to is None:
-        if form == "official" or not source.is_dir():
+        if form == "official" or folder is None:
             missing = f"to=FILE{SUFFIX}" if form == "safetensors" else "to=FOLDER"
             raise UserError("this argument is missing", key="to", expected=missing)
-        name, path = RunFolder(source).choose(arguments.checkpoint or LAST)
+        name, path = folder.choose(arguments.checkpoint or LAST)
         which = BEST if name == BEST else path.stem
-        return str(source / (f"weights_{which}{SUFFIX}" if form == "safetensors" else f"{form}_{which}"))
+        return str(folder.path / (f"weights_{which}{SUFFIX}" if form == "safetensors" else f"{form}_{which}"))
     if form == "official" and (to.startswith(HUB) or Path(to).suffix or Path(to).is_file()):
         raise UserError(key="to", found=to, expected="a folder, since the official layout has several files")
     if form in RUNTIMES:

@@ -48,6 +48,7 @@ class Arguments:
     w_hpf: float | None = arg(None, metavar="NUMBER", minimum=0, help="for released files of StarGAN v2")
     model: str | None = arg(None, metavar="cyclegan|pix2pix", help="for released files: the model of one generator")
     dropout: bool | None = arg(None, help="for released files: whether a U-Net was trained with dropout")
+    trust: bool = arg(False, help="run a .pt2 file, which can hold code of its maker")
     plugins: tuple[str, ...] = arg((), metavar="[my_lab]", help="packages with the parts of the model")
 
 

@@ -1,12 +1,11 @@
 """Export a model for other runtimes: trace its graphs, write them, run them, and compare before they are in place."""
 
-import hashlib
 import os
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -22,10 +21,8 @@ from translate.export.program import trace
 from translate.inference import onnx_runtime, torch_program
 from translate.inference.graph_engine import Run
 from translate.inference.graph_header import GraphHeader
+from translate.inference.torch_engine import TorchEngine
 from translate.inference.translator import Translator
-from translate.runs.folder import LAST, RunFolder
-from translate.weights.format import read
-from translate.weights.load import of_run
 
 
 class Writer(Protocol):
@@ -80,27 +77,16 @@ class Exported:
         return f"{self.file}, {self.bytes / 1e6:.1f} MB: {arrow}; difference {self.difference:.1e}; {times}"
 
 
-def translator_of(source: Path, checkpoint: str | int = LAST, licence: str | None = None) -> tuple[Translator, str]:
-    """Return the translator of a run folder's checkpoint or of a weights file, and the SHA-256 of the file."""
-    path = RunFolder(source).choose(checkpoint)[1] if source.is_dir() else source
-    weights = of_run(source, checkpoint) if source.is_dir() else read(source)
-    if licence is not None:
-        weights = replace(weights, licence=licence)
-    with open(path, "rb") as file:
-        return Translator(weights), hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def export(
-    translator: Translator, sha256: str, runtime: Runtime, to: Path, only: Sequence[str] = ()
-) -> Iterator[Exported]:
+def export(translator: Translator, runtime: Runtime, to: Path, only: Sequence[str] = ()) -> Iterator[Exported]:
     """Write the graphs of a model; yield each file when it has been compared.
 
     ``to`` is a folder, or a file with the suffix of the runtime for one graph. ``only`` are the names of graphs; the
-    default is all of them in a folder, and the only whole way in a file. ``sha256`` is that of the weights. No file is
-    in place before all have been compared. UserError if a graph cannot be traced, or differs by more than `TOLERANCE`.
+    default is all of them in a folder, and the only whole way in a file. No file is in place before all have been
+    compared. UserError if a graph cannot be traced, or differs by more than `TOLERANCE`.
     """
     to_file = to.suffix == runtime.suffix
     graphs = _chosen(graphs_of(translator), only, to_file)
+    digest = TorchEngine(translator).digest
     folder = to.parent if to_file else to
     existed = folder.is_dir()
     folder.mkdir(parents=True, exist_ok=True)
@@ -109,7 +95,14 @@ def export(
             written = []
             for graph in graphs:
                 path = Path(place) / f"{graph.name}{runtime.suffix}"
-                yield _write(translator, graph, sha256, runtime, path, to.name if to_file else path.name)
+                yield _write(
+                    translator,
+                    graph,
+                    _header(translator, graph, digest),
+                    runtime,
+                    path,
+                    to.name if to_file else path.name,
+                )
                 written.append(path)
             for path in written:
                 os.replace(path, to if to_file else folder / path.name)
@@ -135,7 +128,7 @@ def _chosen(graphs: Sequence[Graph], only: Sequence[str], one: bool) -> list[Gra
     return chosen
 
 
-def _header(translator: Translator, graph: Graph, sha256: str) -> GraphHeader:
+def _header(translator: Translator, graph: Graph, digest: str) -> GraphHeader:
     about = translator.about
     return GraphHeader(
         graph=graph.name,
@@ -148,21 +141,23 @@ def _header(translator: Translator, graph: Graph, sha256: str) -> GraphHeader:
         multiple=None if graph.rule is None else graph.rule.multiple,
         minimum=None if graph.rule is None else graph.rule.minimum,
         domains=about.domains,
-        label_sets=about.label_sets,
+        label_sets=about.label_sets if translator.takes_labels else (),
         latent_size=translator.translation.latent_size,
         style_input=graph.style_input,
         target=graph.target,
         iteration=about.iteration,
         licence=about.licence,
-        weights_sha256=sha256,
+        weights_sha256=digest,
         version=__version__,
     )
 
 
-def _write(translator: Translator, graph: Graph, sha256: str, runtime: Runtime, path: Path, file: str) -> Exported:
+def _write(
+    translator: Translator, graph: Graph, header: GraphHeader, runtime: Runtime, path: Path, file: str
+) -> Exported:
     """Write a graph to a temporary path, load it again, and compare it."""
     size = translator.image_size
-    runtime.write(trace(graph, size), graph, _header(translator, graph, sha256), path)
+    runtime.write(trace(graph, size), graph, header, path)
     run = runtime.load(path, graph)
     difference = compare(graph, run, size)
     example = graph.example(1, size, size, 0).inputs

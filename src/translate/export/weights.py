@@ -1,5 +1,6 @@
 """Write the weights of a run: to a weights file, in the official layout, or to the Hugging Face Hub."""
 
+import os
 import shlex
 import tempfile
 from collections.abc import Sequence
@@ -14,9 +15,10 @@ from translate.registry.registry import TRANSLATIONS
 from translate.runs.checkpoints import EMA, NETWORK
 from translate.runs.folder import LAST
 from translate.weights import hub
-from translate.weights.format import EXTRA, Dtype, Weights, read, write
-from translate.weights.load import of_run
+from translate.weights.format import EXTRA, Dtype, Weights, write
+from translate.weights.load import NO_OPTIONS, weights_of
 from translate.weights.published import detect
+from translate.weights.published.layout import ImportOptions
 
 MEGABYTE = 1e6
 
@@ -24,7 +26,7 @@ Format = Literal["safetensors", "official"]
 
 
 def export(
-    source: Path,
+    source: str | os.PathLike[str],
     to: str,
     checkpoint: str | int = LAST,
     licence: str | None = None,
@@ -33,15 +35,16 @@ def export(
     private: bool | None = None,
     arguments: Sequence[str] = (),
     dtype: Dtype = "float32",
+    options: ImportOptions = NO_OPTIONS,
 ) -> list[str]:
     """Write weights; return one line for each file and page that was written.
 
-    ``source`` is a run folder, of which ``checkpoint`` is taken ("last", "best" or an iteration), or a weights file.
+    ``source`` is a place of weights, see `translate.weights.load.weights_of`; of a run folder, ``checkpoint`` is taken.
     ``to`` is a file, an address on the Hub, or a folder for the format "official". ``all_networks`` includes networks
     that do not translate. ``arguments`` are those of the command line, for the model card. ``dtype`` is how a weights
-    file stores its numbers.
+    file stores its numbers. ``options`` are facts that released files do not state.
     """
-    weights = of_run(source, checkpoint) if source.is_dir() else read(source)
+    weights = weights_of(source, checkpoint, options)
     if licence is not None:
         weights = replace(weights, licence=licence)
     if not all_networks:

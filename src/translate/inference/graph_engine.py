@@ -154,4 +154,4 @@ class GraphEngine:
 
 def _run(graph: LoadedGraph, values: Mapping[str, Any]) -> list[np.ndarray]:
     """Return the outputs of a graph; the values are more than its inputs where several graphs share them."""
-    return list(graph.run({name: np.ascontiguousarray(values[name]) for name in graph.header.inputs}))
+    return list(graph.run({name: np.asarray(values[name], order="C") for name in graph.header.inputs}))

@@ -27,13 +27,13 @@ class GraphHeader:
     multiple: int | None  # height and width are multiples of it; None: they are image_size
     minimum: int | None  # the smallest height and width
     domains: tuple[str, ...]
-    label_sets: tuple[dict[str, Any], ...]  # for a target of labels: {kind, names} of each data set
+    label_sets: tuple[dict[str, Any], ...]  # {kind, names} of each data set, if the target is labels
     latent_size: int  # of a code; 0 without codes
     style_input: str | None  # "code" or "reference"
     target: int | None  # the domain to which the graph translates, if the target is no input
     iteration: int | None
     licence: str | None
-    weights_sha256: str  # of the file from which the graph was made
+    weights_sha256: str  # of the networks that translate and their arguments, see `Engine.digest`
     version: str  # of this package
 
     def metadata(self) -> dict[str, str]:

@@ -18,12 +18,6 @@ if TYPE_CHECKING:
 SUFFIX = ".onnx"
 
 
-def is_onnx(place: str | os.PathLike[str]) -> bool:
-    """Return whether a place is an ONNX file, or a folder with one."""
-    path = Path(place).expanduser()
-    return path.suffix == SUFFIX or (path.is_dir() and any(path.glob(f"*{SUFFIX}")))
-
-
 def open_onnx(place: str | os.PathLike[str], threads: int | None = None) -> GraphEngine:
     """Return the engine of an ONNX file, or of a folder with the files of one model.
 

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from translate.errors import Phrase, UserError
-from translate.runs.folder import BEST, LAST
+from translate.runs.folder import BEST, LAST, RunFolder
 
 SHIPPED = Path(__file__).parent / "shipped"
 """The folder of weights that ship with the package."""
@@ -34,6 +34,16 @@ def shipped_names() -> list[str]:
 def shipped_file(place: str | os.PathLike[str]) -> Path | None:
     """Return the file of weights that ship with the package; None if ``place`` is not such a name."""
     return SHIPPED / f"{place}{SUFFIX}" if isinstance(place, str) and place in shipped_names() else None
+
+
+def exported_suffix(place: str | os.PathLike[str]) -> str | None:
+    """Return the suffix of the graphs at a place, an exported file or a folder of them; None for weights."""
+    path = Path(place).expanduser()
+    if not path.is_dir():
+        return path.suffix if path.suffix in GRAPH_SUFFIXES else None
+    if RunFolder(path).is_run():
+        return None
+    return next((suffix for suffix in GRAPH_SUFFIXES if any(path.glob(f"*{suffix}"))), None)
 
 
 def released_files(folder: Path, checkpoint: str | int = LAST) -> list[Path]:
