@@ -199,7 +199,7 @@ def destination(arguments: Arguments, folder: RunFolder | None, form: str) -> st
 
 COMMAND = Command(
     "export",
-    "Write the weights of a run, to translate with or to share.",
+    "Write a trained model as weights, or as programs for other runtimes.",
     Arguments,
     run,
     examples=(
