@@ -5,8 +5,17 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_LAZY = {"load": "translate.inference.translator", "Translator": "translate.inference.translator"}
-"""What the package offers at its top, and where it is; torch is imported when one of them is first asked for."""
+_LAZY = {
+    "load": "translate.inference.translator",
+    "Translator": "translate.inference.translator",
+    "train": "translate.commands.functions",
+    "evaluate": "translate.commands.functions",
+    "UserError": "translate.errors",
+}
+"""The public names, and where they are; a module is imported when one of its names is first asked for.
+
+``__init__.pyi`` has the same names for type checkers.
+"""
 
 
 def __getattr__(name: str) -> Any:

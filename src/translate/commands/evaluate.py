@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from translate.commands.arguments import Command, arg, overrides
 from translate.commands.completion import checkpoints as checkpoints_of
@@ -15,6 +15,9 @@ from translate.commands.completion import run_folders
 from translate.console import setup_logging
 from translate.errors import ConfigError, Problem, UserError
 from translate.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    from translate.runs.scores import Result
 
 CONFIG_NAME = "evaluate"
 """The root of the configuration of metrics."""
@@ -80,6 +83,21 @@ def _activate_plugins(arguments: Arguments) -> None:
 
 def run(arguments: Arguments) -> int:
     """Evaluate, and print the scores of each protocol as soon as they exist; return 0."""
+    for result, place, is_first in _results(arguments):
+        if is_first:
+            from translate.evaluation import results
+
+            print(f"\n{results.table(result)}\n{place}")
+    return 0
+
+
+def results_of(arguments: Arguments) -> "list[Result]":
+    """Evaluate; return the result of each protocol."""
+    return [result for result, _, _ in _results(arguments)]
+
+
+def _results(arguments: Arguments) -> "Iterator[tuple[Result, Path, bool]]":
+    """Yield the result of each protocol as soon as it exists, its file, and whether this process is the first."""
     _activate_plugins(arguments)
     metrics = metrics_of(arguments)
     name, path = RunFolder(arguments.run).require_run().choose(arguments.checkpoint)
@@ -88,18 +106,15 @@ def run(arguments: Arguments) -> int:
 
         processes = all_processes()
         setup_logging(verbose=processes.is_first)
-        for table in _measure(arguments, metrics, name, path, device, processes):
-            if processes.is_first:
-                print(table)
-    return 0
+        for result, place in _measure(arguments, metrics, name, path, device, processes):
+            yield result, place, processes.is_first
 
 
 def _measure(
     arguments: Arguments, metrics: dict[str, Any], name: str, path: Path, device: Any, processes: Any
-) -> Iterator[str]:
-    """Yield the table of each protocol as soon as it is there."""
+) -> "Iterator[tuple[Result, Path]]":
+    """Yield the result of each protocol as soon as it exists, and its file."""
     from translate.config.check import check
-    from translate.evaluation import results
     from translate.evaluation.evaluator import EvaluatedModel, Evaluator
     from translate.runs import checkpoints, scores
     from translate.training import build
@@ -119,8 +134,7 @@ def _measure(
     for protocol in evaluator.protocols:
         found = evaluator.evaluate(protocol, evaluated)
         assert found is not None  # nobody stops it
-        place = scores.path_of(arguments.run, protocol, name, arguments.seed)
-        yield f"\n{results.table(found)}\n{place}"
+        yield found, scores.path_of(arguments.run, protocol, name, arguments.seed)
 
 
 def _moved(tree: Mapping[str, Any], root: str | None) -> dict[str, Any]:

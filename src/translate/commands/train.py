@@ -1,10 +1,15 @@
 """The command `train`: train the configuration of a command line, or several with -m."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from translate.commands.arguments import Command, Hint, overrides
 from translate.commands.completion import resumable
+
+if TYPE_CHECKING:
+    from translate.config.command_line import SingleRun
 
 
 @dataclass(frozen=True)
@@ -45,14 +50,17 @@ def run(arguments: Arguments) -> int:
         from translate.sweeps.grid import launch
 
         return launch(line)
-    ready = single_run(line)
+    return train_one(single_run(line), arguments.overrides)
+
+
+def train_one(ready: "SingleRun", words: Sequence[str]) -> int:
+    """Train a run that has been checked; ``words`` are the command line as it was typed. Return the exit code."""
     from translate.training import run  # torch is imported now that the configuration is good
 
     # Lightning starts further processes of this run with our command line: they must read the run folder.
     argv = sys.argv
     sys.argv = [argv[0], "join", f"run={ready.folder}", *(["resumed=true"] if ready.resume_from else [])]
     try:
-        words = arguments.overrides
         return run.train(
             ready.config, ready.folder, ready.resume_from, ready.overrides, ready.datasets, words, ready.of_length
         )

@@ -116,6 +116,12 @@ def read(content: bytes) -> ImageFile:
         return _decoded(turned, image, bits, notes)
 
 
+def of_image(image: Image.Image) -> ImageFile:
+    """Return a Pillow image as if it came from a file; ImageError for values whose black and white are not known."""
+    image.load()
+    return _decoded(image, image, _bits(image), _Notes())
+
+
 def _decoded(image: Image.Image, opened: Image.Image, bits: int, notes: _Notes) -> ImageFile:
     """Return a loaded and upright image; ``opened`` has the facts of its header."""
     form = Form(
@@ -274,13 +280,7 @@ def encode(translation: np.ndarray, source: ImageFile, form: Form) -> bytes:
     """
     if form.bits > 8:
         return _encode_deep(translation, source, form)
-    image = Image.fromarray(_eight(translation))
-    # the conversion to grey comes first, so that a grey source has grey translations in every mode
-    image = image.convert("L") if form.is_grey or source.pixels.shape[2] == 1 else image
-    alpha = None if source.alpha is None else Image.fromarray(source.alpha)
-    if alpha is not None and form.mode not in ("LA", "RGBA", "P"):
-        image, alpha = Image.composite(image, Image.new(image.mode, image.size, "white"), alpha), None
-    image = _in_mode(image, alpha, form)
+    image = to_image(translation, source, form)
     options = dict(QUALITY.get(form.format, {}))
     if form.profile is not None and form.format != "BMP":
         options["icc_profile"] = form.profile
@@ -292,6 +292,30 @@ def encode(translation: np.ndarray, source: ImageFile, form: Form) -> bytes:
     with _written(form):
         image.save(buffer, form.format, **options)
     return buffer.getvalue()
+
+
+def to_image(translation: np.ndarray, source: ImageFile, form: Form) -> Image.Image:
+    """Return a translation as a Pillow image in the mode of a form; colours have 8 bits."""
+    if form.bits > 8 and form.is_grey:
+        return _deep_grey_image(translation.astype(np.float32), form)
+    image = Image.fromarray(_eight(translation))
+    # the conversion to grey comes first, so that a grey source has grey translations in every mode
+    image = image.convert("L") if form.is_grey or source.pixels.shape[2] == 1 else image
+    alpha = None if source.alpha is None else Image.fromarray(source.alpha)
+    if alpha is not None and form.mode not in ("LA", "RGBA", "P"):
+        image, alpha = Image.composite(image, Image.new(image.mode, image.size, "white"), alpha), None
+    result = _in_mode(image, alpha, form)
+    if form.profile is not None:
+        result.info["icc_profile"] = form.profile
+    return result
+
+
+def _deep_grey_image(values: np.ndarray, form: Form) -> Image.Image:
+    """Return pixels (H, W, 3) from 0 to 255 as grey of 16 bits, or of floating-point numbers."""
+    grey = values.clip(0, WHITE) @ GREY_WEIGHTS
+    if form.mode == "F":
+        return Image.fromarray((grey * (form.white / WHITE)).astype(np.float32))
+    return Image.fromarray(np.rint(grey * 257).astype(np.uint16))
 
 
 def _in_mode(image: Image.Image, alpha: Image.Image | None, form: Form) -> Image.Image:
@@ -323,23 +347,21 @@ def _from_srgb(image: Image.Image, form: Form, base: str) -> Image.Image:
 
 def _encode_deep(translation: np.ndarray, source: ImageFile, form: Form) -> bytes:
     """Return the bytes of a file of 16 bits, or of grey as floating-point numbers."""
-    values = translation.astype(np.float32)
+    if form.mode == "F":
+        buffer = io.BytesIO()
+        with _written(form):
+            _deep_grey_image(translation.astype(np.float32), form).save(buffer, "TIFF")
+        return buffer.getvalue()
+    values = translation.astype(np.float32).clip(0, WHITE)
     if form.profile is not None and not form.is_grey:
         values = np.asarray(_from_srgb(Image.fromarray(_eight(translation)), form, "RGB")).astype(np.float32)
     if form.is_grey:
         values = (values @ GREY_WEIGHTS)[:, :, None]
-    if form.mode == "F":
-        buffer = io.BytesIO()
-        with _written(form):
-            grey = Image.fromarray((values[:, :, 0] * (form.white / WHITE)).astype(np.float32))
-            grey.save(buffer, "TIFF")
-        return buffer.getvalue()
-    samples = np.rint(values.clip(0, WHITE) * 257).astype(np.uint16)
+    samples = np.rint(values * 257).astype(np.uint16)
     if source.alpha is not None and form.mode in ("LA", "RGBA"):
         samples = np.concatenate([samples, source.alpha[:, :, None].astype(np.uint16) * 257], axis=2)
     with _written(form):
-        write = deep_files.png if form.format == "PNG" else deep_files.tiff
-        return write(samples, form.profile)
+        return (deep_files.png if form.format == "PNG" else deep_files.tiff)(samples, form.profile)
 
 
 def _eight(values: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Convert images from the forms that callers have to float tensors, and back to 8-bit pixels."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ def to_images(source: Any, size: int, crop: Crop, name: str = "images") -> Tenso
 
 def _to_images(source: Any, size: int, crop: Crop) -> Tensor:
     if isinstance(source, Tensor) and source.is_floating_point():
-        return _checked(source)
+        return checked(source)
     if isinstance(source, Tensor | np.ndarray):
         return to_float(torch.from_numpy(np.stack([resize(p, size, crop) for p in _pixels(source)])))
     if isinstance(source, Image.Image):
@@ -58,7 +58,43 @@ def to_pixels(images: Tensor) -> Tensor:
     return torch.stack([to_bytes(image) for image in images.detach().float().cpu()])
 
 
-def _checked(source: Tensor) -> Tensor:
+def elements(source: Any) -> list[Any]:
+    """Return the single images in a source of `to_images`, each in its own form."""
+    if isinstance(source, Tensor | np.ndarray):
+        return list(source) if source.ndim == 4 else [source]
+    if isinstance(source, str | os.PathLike | Image.Image):
+        return [source]
+    return [element for each in source for element in elements(each)]
+
+
+def alike(source: Any, images: Sequence[Any]) -> Any:
+    """Return images, one for each of `elements`, arranged as the source is: one, a batch, or a list."""
+    if isinstance(source, Tensor):
+        return torch.stack(list(images)) if source.ndim == 4 else images[0]
+    if isinstance(source, np.ndarray):
+        return np.stack(images) if source.ndim == 4 else images[0]
+    if isinstance(source, str | os.PathLike | Image.Image):
+        return images[0]
+    result, start = [], 0
+    for each in source:
+        count = len(elements(each))
+        result.append(alike(each, images[start : start + count]))
+        start += count
+    return result
+
+
+def like(source: Any, image: Tensor) -> Any:
+    """Return an image (3, H, W) in [-1, 1] in the form of a single one: a tensor, pixels, or a Pillow image."""
+    if isinstance(source, Tensor) and source.is_floating_point():
+        return image
+    pixels = to_bytes(image.detach().float().cpu())
+    if isinstance(source, Tensor):
+        return pixels
+    return pixels.numpy() if isinstance(source, np.ndarray) else Image.fromarray(pixels.numpy())
+
+
+def checked(source: Tensor) -> Tensor:
+    """Return a float tensor as images (B, 3, H, W); UserError for another shape or range."""
     images = source[None] if source.ndim == 3 else source
     if images.ndim != 4 or images.shape[1] != 3:
         raise UserError(found=Phrase(f"a float tensor of shape {tuple(source.shape)}"), expected="(B, 3, H, W)")

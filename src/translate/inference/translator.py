@@ -1,35 +1,79 @@
 """Load a trained model and translate images with it; neither Lightning nor Hydra is imported."""
 
 import os
-from dataclasses import replace
-from typing import Any, cast
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, cast, get_args, overload
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from translate.data.images import CROPS, Crop
 from translate.errors import Phrase, UserError, first_line
+from translate.inference import original
+from translate.inference.apply import Settings, Summary, apply
 from translate.inference.base import Translation, translation_of
 from translate.inference.codes import draw_codes
-from translate.inference.images import to_images
+from translate.inference.images import alike, elements, like, to_images
+from translate.inference.inputs import sources_of
 from translate.inference.targets import domains, labels
+from translate.inference.tiling import MAX_PIXELS
+from translate.inference.variants import Wishes, variants_of
 from translate.registry import plugins
 from translate.registry.registry import MODELS, TRANSLATIONS
+from translate.runs.checkpoints import NETWORK
 from translate.runs.folder import LAST
 from translate.weights import format
-from translate.weights.format import Weights
+from translate.weights.format import Dtype, Weights
 from translate.weights.load import weights_of
+from translate.weights.places import SUFFIX
+from translate.weights.published.layout import ImportOptions
+
+if TYPE_CHECKING:
+    from translate.inference.torch_engine import TorchEngine
+
+Size = Literal["model", "original"]
+Path = str | os.PathLike[str] | Image.Image
+"""A path of an image file, or an image of Pillow; a translation of either is an image of Pillow."""
+
+
+class StyleArguments(TypedDict, total=False):
+    """The keywords of `Translator.translate`."""
+
+    code: Tensor | None
+    seed: int | None
+    reference: Any
+    style: Tensor | None
+    psi: float | None
+    size: Size
+    batch_size: int
 
 
 def load(
-    path: str | os.PathLike[str], device: str | torch.device = "cpu", checkpoint: str | int = LAST
+    place: str | os.PathLike[str], device: str | torch.device = "cpu", checkpoint: str | int = LAST, **facts: Any
 ) -> "Translator":
-    """Load a trained model from a weights file, a ``checkpoint`` of a run folder, or the Hugging Face Hub.
+    """Load a trained model.
 
-    An address on the Hub is ``hf://owner/name``; ``@REVISION`` and ``/FILE`` follow where they are not the newest and
-    model.safetensors. UserError for a missing or damaged file, and for a file that holds no weights.
+    ``place`` is the name of weights that ship with the package, a weights file, a run folder (of which ``checkpoint``
+    is "last", "best" or an iteration), an address on the Hugging Face Hub, or released weights of StarGAN v1,
+    StarGAN v2, CycleGAN or pix2pix: a file or the folder of files as downloaded. An address is ``hf://owner/name``;
+    ``@REVISION`` and ``/FILE`` follow where they are not the newest and model.safetensors. ``facts`` are those that
+    released files do not state, such as ``domains=("cat", "dog")``, see
+    `translate.weights.published.layout.ImportOptions`. ``device`` "auto" is a GPU if there is one.
+    UserError for a place without weights, and for a damaged file.
+
+    >>> load("critters")
+    Translator(stargan_v2; 32 px; domains bear, cat, rabbit; style of code or reference; iteration 2,000; cpu)
     """
-    return Translator(weights_of(path, checkpoint), device)
+    known = [item.name for item in fields(ImportOptions)]
+    for name in facts:
+        if name not in known:
+            raise UserError("unknown argument", key="load", found=name, known=("device", "checkpoint", *known))
+    options = ImportOptions(**{name: tuple(v) if isinstance(v, list) else v for name, v in facts.items()})
+    return Translator(weights_of(place, checkpoint, options), device, os.fspath(place))
 
 
 def chosen_device(device: str | torch.device) -> torch.device:
@@ -51,8 +95,12 @@ class Translator:
     ``about`` is the header of the file (model, domains, configuration, scores, licence), without the tensors.
     """
 
-    def __init__(self, weights: Weights, device: str | torch.device = "cpu") -> None:
-        """Build the networks; UserError for an unknown model, and for weights that do not fit."""
+    def __init__(self, weights: Weights, device: str | torch.device = "cpu", place: str = "") -> None:
+        """Build the networks; UserError for an unknown model, and for weights that do not fit.
+
+        ``place`` is where the weights come from, for records.
+        """
+        self.place = place
         self.about = replace(weights, tensors={})
         try:
             self.translation = _translation(weights)
@@ -97,6 +145,21 @@ class Translator:
             network.to(self.device)
         return self
 
+    @overload
+    def translate(self, images: Tensor, target: Any, **style: Unpack[StyleArguments]) -> Tensor: ...
+    @overload
+    def translate(self, images: np.ndarray, target: Any, **style: Unpack[StyleArguments]) -> np.ndarray: ...
+    @overload
+    def translate(self, images: Path, target: Any, **style: Unpack[StyleArguments]) -> Image.Image: ...
+    @overload
+    def translate(self, images: Sequence[Tensor], target: Any, **style: Unpack[StyleArguments]) -> list[Tensor]: ...
+    @overload
+    def translate(
+        self, images: Sequence[np.ndarray], target: Any, **style: Unpack[StyleArguments]
+    ) -> list[np.ndarray]: ...
+    @overload
+    def translate(self, images: Iterable[Path], target: Any, **style: Unpack[StyleArguments]) -> list[Image.Image]: ...
+
     @torch.no_grad()
     def translate(
         self,
@@ -108,19 +171,30 @@ class Translator:
         reference: Any = None,
         style: Tensor | None = None,
         psi: float | None = None,
+        size: Size = "model",
         batch_size: int = 16,
-    ) -> Tensor:
-        """Return images translated to ``target``: float (B, 3, H, W) in [-1, 1], on the translator's device.
+    ) -> Any:
+        """Return images translated to ``target``, in the form of ``images``.
 
-        ``images`` and ``reference`` are a float tensor (B, 3, H, W) in [-1, 1], or 8-bit pixels, Pillow images or paths
-        that are resized to the model's size (see `translate.inference.images.to_images`). ``target`` is a domain's
-        name or number, or one for each image; for labels see `translate.inference.targets.labels`.
+        Images are a float tensor (B, 3, H, W) or (3, H, W) in [-1, 1], 8-bit pixels (B, H, W, 3) or (H, W, 3) as an
+        array or tensor, Pillow images, or paths of image files, one or a list. The result has the same form; for a path
+        it is a Pillow image. ``size`` "model" gives translations of the size of training, and a float tensor its own
+        size; "original" gives each translation the size and colour mode of its image, see `translate.inference.tiling`.
 
-        A model with style inputs takes one of ``code`` (B, L) or (L,), ``seed``, which draws a code for each image, and
-        ``reference``, one image or one for each, and ``style``, (B, Z) or (Z,), see `styles`; without any, the seed is
-        0. ``psi`` below 1 moves the styles of codes
-        towards the domain's mean style. ``batch_size`` images are translated at once.
+        ``target`` is a domain's name or number, or one for each image; for labels see
+        `translate.inference.targets.labels`. A model with style inputs takes one of ``code`` (B, L) or (L,), ``seed``,
+        which draws a code for each image, ``reference``, one image or one for each, and ``style``, (B, Z) or (Z,), see
+        `styles`; without any, the seed is 0. ``psi`` below 1 moves the styles of codes towards the domain's mean style.
+        ``batch_size`` images are translated at once. UserError for anything else.
         """
+        if not isinstance(images, Tensor | np.ndarray | str | os.PathLike | Image.Image) and isinstance(
+            images, Iterable
+        ):
+            images = list(images)
+        if size not in get_args(Size):
+            raise UserError("unknown size", key="size", found=size, known=get_args(Size))
+        if size == "original":
+            return self._at_original_size(images, target, (code, seed, reference, style), psi)
         x = to_images(images, self.image_size, self.crop)
         count = len(x)
         targets = self.targets(target, count)
@@ -131,7 +205,126 @@ class Translator:
             chosen = {name: value[rows].to(self.device) for name, value in chosen_style.items()}
             batch = self.translate_batch(x[rows].to(self.device), targets[rows].to(self.device), **chosen, **settings)
             translations.append(batch.float().clamp(-1, 1))
-        return torch.cat(translations) if translations else x.to(self.device)
+        y = torch.cat(translations) if translations else x.to(self.device)
+        if isinstance(images, Tensor) and images.is_floating_point() and images.ndim == 4:
+            return y
+        return alike(images, [like(image, each) for image, each in zip(elements(images), y, strict=True)])
+
+    def _at_original_size(self, images: Any, target: Any, style: tuple[Any, Any, Any, Any], psi: float | None) -> Any:
+        """Return translations of the sizes of their images, which can differ."""
+        singles = elements(images)
+        targets = self.targets(target, len(singles)).numpy()
+        inputs = self._style_inputs(len(singles), *style)
+        settings = {} if psi is None else {"psi": _checked_psi(psi, inputs)}
+        engine, results = self.engine, []
+        for row, image in enumerate(singles):
+            own = targets[row : row + 1]
+            style_row = {name: value[row : row + 1].cpu().numpy() for name, value in inputs.items()}
+            known = style_row.get("style")
+            if known is None and style_row:
+                known = engine.styles(own, **style_row, **settings)
+            results.append(original.translate(engine, image, own, known, self.device))
+        return alike(images, results)
+
+    @property
+    def engine(self) -> "TorchEngine":
+        """Return this translator as an engine of arrays, see `translate.inference.engine`."""
+        from translate.inference.torch_engine import TorchEngine
+
+        return TorchEngine(self)
+
+    def apply(
+        self,
+        input: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        output: str | os.PathLike[str],
+        *,
+        target: str | Sequence[str] | None = None,
+        attributes: Mapping[str, float] | None = None,
+        direction: str | None = None,
+        seed: int | Sequence[int] | None = None,
+        num_styles: int = 1,
+        reference: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
+        psi: float | None = None,
+        steps: int | None = None,
+        resolution: Literal["auto", "model", "full"] = "auto",
+        max_pixels: int = MAX_PIXELS,
+        format: str | None = None,
+        overwrite: bool = False,
+        batch_size: int | None = None,
+    ) -> Summary:
+        """Translate the image files of ``input`` (files, folders or patterns) into the folder ``output``.
+
+        The arguments are those of the command ``python -m translate apply``; the result counts translations, and names
+        files that could not be translated.
+        """
+        targets, seeds = _several(target, str), _several(seed, int)
+        references = tuple(os.fspath(each) for each in _several(reference, str | os.PathLike))
+        wishes = Wishes(targets, attributes, direction, seeds, num_styles, references, psi, steps)
+        folder, engine = FilePath(output).expanduser(), self.engine
+        sources = sources_of(_several(input, str | os.PathLike), folder)
+        settings = Settings(folder, resolution, max_pixels, format, overwrite, batch_size, self.place)
+        return apply(engine, sources, variants_of(engine, wishes), settings)
+
+    @torch.no_grad()
+    def interpolate(
+        self,
+        images: Any,
+        target: Any,
+        *,
+        seeds: tuple[int, int] | None = None,
+        references: tuple[Any, Any] | None = None,
+        styles: tuple[Tensor, Tensor] | None = None,
+        steps: int = 8,
+        psi: float | None = None,
+        size: Size = "model",
+    ) -> list[Any]:
+        """Return ``steps`` translations whose styles lead from one to another, each as `translate` returns it.
+
+        Give one of two ``seeds``, two ``references``, and two ``styles`` (Z,) or (1, Z) that `styles` returned. The
+        styles are interpolated linearly: ``s(t) = s_0 + t (s_1 - s_0)``, t from 0 to 1.
+        """
+        ways = [name for name, pair in (("seeds", seeds), ("references", references), ("styles", styles)) if pair]
+        if len(ways) != 1:
+            raise UserError(
+                key="interpolate", found=Phrase(" and ".join(ways) or "none"), expected="seeds, references or styles"
+            )
+        if steps < 2:
+            raise UserError(key="steps", found=steps, expected="at least 2")
+        if seeds is not None:
+            pair = [self.styles(target, seed=seed, psi=psi) for seed in seeds]
+        elif references is not None:
+            pair = [self.styles(target, reference=reference) for reference in references]
+        else:
+            assert styles is not None
+            pair = [style[None] if style.ndim == 1 else style for style in styles]
+        weights = torch.linspace(0, 1, steps).tolist()
+        return [self.translate(images, target, style=torch.lerp(*pair, weight), size=size) for weight in weights]
+
+    def save(self, path: str | os.PathLike[str], dtype: Dtype = "float32") -> None:
+        """Write the networks and all that translating needs to a weights file, which `load` reads.
+
+        ``dtype`` "float16" halves the file. UserError for a name that does not end in .safetensors.
+        """
+        place = FilePath(path).expanduser()
+        if place.suffix != SUFFIX:
+            raise UserError(key="path", found=str(path), expected=f"a name that ends in {SUFFIX}")
+        networks = self.translation.networks
+        tensors = {
+            f"{NETWORK}.{role}.{name}": tensor
+            for role, network in networks.items()
+            for name, tensor in network.state_dict().items()
+        }
+        nodes = {role: self.about.networks[role] for role in networks}
+        format.write(replace(self.about, tensors=tensors, networks=nodes, official=None), place, dtype)
+
+    def __repr__(self) -> str:
+        targets = ", ".join(self.labels if self.takes_labels else self.domains)
+        parts = [self.about.model, f"{self.image_size} px", f"{'labels' if self.takes_labels else 'domains'} {targets}"]
+        if self.style_inputs:
+            parts.append(f"style of {' or '.join(self.style_inputs)}")
+        if self.about.iteration is not None:
+            parts.append(f"iteration {self.about.iteration:,}")
+        return f"Translator({'; '.join([*parts, str(self.device)])})"
 
     @torch.no_grad()
     def styles(
@@ -238,3 +431,8 @@ def _translation(weights: Weights) -> Translation:
     arguments = {key: value for key, value in weights.arguments.items() if key in parameters}
     cls = translation_of(weights.model)
     return cls(format.networks_of(weights, (*cls.roles, *cls.optional_roles)), **arguments)
+
+
+def _several(value: Any, kind: Any) -> tuple[Any, ...]:
+    """Return a value, several, or None as a tuple."""
+    return () if value is None else (value,) if isinstance(value, kind) else tuple(value)
