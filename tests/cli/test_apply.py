@@ -1,6 +1,8 @@
 """`apply` as a user meets it: a folder of images through every kind of weights, and one sentence for every mistake."""
 
 import json
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -294,3 +296,39 @@ def test_one_file_has_no_blended_styles(capsys: Out, exported: Path) -> None:
     file = exported / "translate_reference.onnx"
     words = ("input=a.png", "target=cat", "reference=a.png", "reference=a.png", "steps=3")
     assert "cannot be blended" in refused(capsys, f"weights={file}", *words)
+
+
+# --- the page -----------------------------------------------------------------------------------------------
+
+PAGE = (Path(__file__).parents[2] / "docs" / "apply.md").read_text(encoding="utf-8")
+
+
+def test_every_command_of_the_page_runs(capsys: Out, place: Path) -> None:
+    """On small weights of the names that the page has."""
+    photo("photos/a.jpg", 24, 32)
+    photo("photos/b.png", 30, 20, seed=1)
+    run = Path("runs/stargan_v2/2026-01-31_12-00-00")
+    train_tiny(run)
+    save(stargan_v2(32, 0.0, 3, width=4, widest=16), place / "100000_nets_ema.ckpt")
+    save(golden_state("stargan_v1_celeba64", "generator"), place / "200000-G.ckpt")
+    save(golden_state("cyclegan_resnet9_64", "G_A", 0.5), place / "latest_net_G.pth")
+    commands = re.findall(r"^    python -m translate ([^\n]*)$", PAGE, re.MULTILINE)
+    assert len(commands) == 10
+    for command in commands:
+        assert main(shlex.split(command)) == 0, (command, capsys.readouterr().err)
+    assert Path("styles/seed_3/a.jpg").is_file()
+    record = lines("styles")["seed_3/a.jpg"]
+    assert record["output_sha256"] == lines("again")["a.jpg"]["output_sha256"]
+    assert lines("faces")["a.jpg"]["target"] == {"Blond_Hair": 1.0, "Young": 1.0}
+    assert sorted(path.name for path in Path("between").iterdir() if path.is_dir()) == [
+        f"step_{number:03d}" for number in range(5)
+    ]
+
+
+def train_tiny(folder: Path) -> None:
+    """Write a run folder with a checkpoint of a tiny model."""
+    config = tiny()
+    data, model = build.build_data(config), build.build_model(config)
+    RunFolder(folder).begin(to_yaml(config), [], 0)
+    checkpoint = checkpoints.capture(model, data.domains, to_mapping(config))
+    checkpoints.write(checkpoint, RunFolder(folder).checkpoint(0))

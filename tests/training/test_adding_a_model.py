@@ -54,6 +54,6 @@ def test_every_command_does_what_the_page_says(place: Path) -> None:
         if wanted == 2:
             assert "expected 2 domains for the model 'gcgan'" in done.stderr
         if "rabbit.py" in line:
-            assert "torch.Size([1, 3, 32, 32])" in done.stdout
+            assert "(32, 32)" in done.stdout
     assert {path.name for path in (place / "runs/first/samples").iterdir()} >= {"000010_translation.png"}
     assert sorted(path.stem for path in (place / "runs/first/checkpoints").glob("*.safetensors"))[-1] == "000030"

@@ -226,7 +226,7 @@ def test_neither_lightning_nor_hydra_is_imported(tmp_path: Path) -> None:
             "print([name for name in heavy if name in sys.modules])\n"
         )
         answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
-        assert answer.stdout.split("\n")[:2] == ["(2, 3, 32, 32)", "[]"], answer.stderr
+        assert answer.stdout.split("\n")[:2] == ["(2, 32, 32, 3)", "[]"], answer.stderr
 
 
 def test_models_that_register_no_translation_are_named(tmp_path: Path) -> None:

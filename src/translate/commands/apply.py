@@ -106,10 +106,12 @@ def run(arguments: Arguments) -> int:
     from translate.inference.inputs import Source, sources_of
     from translate.inference.variants import Wishes, variants_of
     from translate.registry import plugins
+    from translate.weights.places import require_existing
 
     place = place_of(arguments)
     if not arguments.input and place != EXAMPLE_WEIGHTS:
         raise UserError("this argument is missing", key="input", expected="input=FILE, FOLDER or PATTERN")
+    require_existing(place)
     sources = sources_of(arguments.input, arguments.output)
     if arguments.input and not sources:
         raise UserError("all images are below the output folder", key="input", fix="output=ANOTHER_FOLDER")

@@ -1,6 +1,5 @@
 """Commands as functions of Python: the same words, as texts or as keyword arguments."""
 
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -32,14 +31,13 @@ def train(*words: str, **settings: Any) -> Path:
     if not line.is_single_run():
         raise UserError("only a single run can be trained by this function", key="train", fix="python -m translate -m")
     ready = single_run(line)
-    from translate.commands.train import train_one
+    from translate.commands.train import joined_by_others
+    from translate.training import run
 
-    argv = sys.argv
-    sys.argv = [str(PROGRAM)]  # further processes of a run on several devices are started by this program
-    try:
-        code = train_one(ready, line.words)
-    finally:
-        sys.argv = argv
+    with joined_by_others(ready, str(PROGRAM)):
+        code = run.train(
+            ready.config, ready.folder, ready.resume_from, ready.overrides, ready.datasets, line.words, ready.of_length
+        )
     if code == 128 + 2:
         raise KeyboardInterrupt
     if code != 0:

@@ -1,7 +1,8 @@
 """The command `train`: train the configuration of a command line, or several with -m."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -50,20 +51,32 @@ def run(arguments: Arguments) -> int:
         from translate.sweeps.grid import launch
 
         return launch(line)
-    return train_one(single_run(line), arguments.overrides)
-
-
-def train_one(ready: "SingleRun", words: Sequence[str]) -> int:
-    """Train a run that has been checked; ``words`` are the command line as it was typed. Return the exit code."""
+    ready = single_run(line)
     from translate.training import run  # torch is imported now that the configuration is good
 
-    # Lightning starts further processes of this run with our command line: they must read the run folder.
-    argv = sys.argv
-    sys.argv = [argv[0], "join", f"run={ready.folder}", *(["resumed=true"] if ready.resume_from else [])]
-    try:
+    with joined_by_others(ready):
         return run.train(
-            ready.config, ready.folder, ready.resume_from, ready.overrides, ready.datasets, words, ready.of_length
+            ready.config,
+            ready.folder,
+            ready.resume_from,
+            ready.overrides,
+            ready.datasets,
+            arguments.overrides,
+            ready.of_length,
         )
+
+
+@contextmanager
+def joined_by_others(ready: "SingleRun", program: str | None = None) -> Iterator[None]:
+    """Let Lightning start further processes of a run with a command line by which they read the run folder.
+
+    ``program`` is the file that they execute; None: that of this process.
+    """
+    argv = sys.argv
+    resumed = ["resumed=true"] if ready.resume_from else []
+    sys.argv = [program or argv[0], "join", f"run={ready.folder}", *resumed]
+    try:
+        yield
     finally:
         sys.argv = argv
 

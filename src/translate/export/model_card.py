@@ -40,8 +40,8 @@ def _body(weights: Weights, address: Address, command: str) -> Iterator[str]:
         yield f"- Imported from the official layout of {weights.official['layout']}"
     yield f"- Licence: {weights.licence or 'not stated'}"
     yield from ("", "## Use", "", "```python", "import translate", "", f'translator = translate.load("{place}")')
-    yield from (f'images = translator.translate("photo.jpg", target={json.dumps(_example(weights))})', "```", "")
-    yield "The result is a float tensor (1, 3, H, W) in [-1, 1]."
+    yield from (f'image = translator.translate("photo.jpg", target={json.dumps(_example(weights))})', "```", "")
+    yield 'The result is a Pillow image of the size of training; with `size="original"` it has that of the photo.'
     yield from ("Install the package first: `pip install translate-gan[hub]`.", "")
     for tree in weights.metrics:
         if (result := scores.parse(tree)) is not None and result.scores:

@@ -16,7 +16,7 @@ def draw_examples(folder: Path, size: int) -> list[Path]:
     data = Critters(num_val_images=EACH * len(DEFAULT_DOMAINS), split="val")
     paths = []
     for index, pixels in enumerate(data.read_many(range(len(data)), size)):
-        path = folder / f"{data.domains[data.domain[index]]}_{index % EACH}.png"
+        path = folder / f"{DEFAULT_DOMAINS[index // EACH]}_{index % EACH}.png"
         content = io.BytesIO()
         Image.fromarray(pixels).save(content, "PNG")
         if not path.exists() or path.read_bytes() != content.getvalue():  # an unchanged file keeps its time

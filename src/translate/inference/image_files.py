@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -281,7 +282,7 @@ def encode(translation: np.ndarray, source: ImageFile, form: Form) -> bytes:
     if form.bits > 8:
         return _encode_deep(translation, source, form)
     image = to_image(translation, source, form)
-    options = dict(QUALITY.get(form.format, {}))
+    options: dict[str, Any] = dict(QUALITY.get(form.format, {}))
     if form.profile is not None and form.format != "BMP":
         options["icc_profile"] = form.profile
     if form.dpi is not None:

@@ -72,7 +72,8 @@ def load(
     for name in facts:
         if name not in known:
             raise UserError("unknown argument", key="load", found=name, known=("device", "checkpoint", *known))
-    options = ImportOptions(**{name: tuple(v) if isinstance(v, list) else v for name, v in facts.items()})
+    given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()}
+    options = ImportOptions(**given)
     return Translator(weights_of(place, checkpoint, options), device, os.fspath(place))
 
 
@@ -146,19 +147,28 @@ class Translator:
         return self
 
     @overload
-    def translate(self, images: Tensor, target: Any, **style: Unpack[StyleArguments]) -> Tensor: ...
+    def translate(self, images: Tensor, target: Any, **style: Unpack[StyleArguments]) -> Tensor:
+        """Return a float tensor, or 8-bit pixels, for one."""
+
     @overload
-    def translate(self, images: np.ndarray, target: Any, **style: Unpack[StyleArguments]) -> np.ndarray: ...
+    def translate(self, images: np.ndarray, target: Any, **style: Unpack[StyleArguments]) -> np.ndarray:
+        """Return 8-bit pixels for 8-bit pixels."""
+
     @overload
-    def translate(self, images: Path, target: Any, **style: Unpack[StyleArguments]) -> Image.Image: ...
+    def translate(self, images: Path, target: Any, **style: Unpack[StyleArguments]) -> Image.Image:
+        """Return a Pillow image for one, or for a path."""
+
     @overload
-    def translate(self, images: Sequence[Tensor], target: Any, **style: Unpack[StyleArguments]) -> list[Tensor]: ...
+    def translate(self, images: Sequence[Tensor], target: Any, **style: Unpack[StyleArguments]) -> list[Tensor]:
+        """Return a list of tensors."""
+
     @overload
     def translate(
         self, images: Sequence[np.ndarray], target: Any, **style: Unpack[StyleArguments]
     ) -> list[np.ndarray]: ...
     @overload
-    def translate(self, images: Iterable[Path], target: Any, **style: Unpack[StyleArguments]) -> list[Image.Image]: ...
+    def translate(self, images: Iterable[Path], target: Any, **style: Unpack[StyleArguments]) -> list[Image.Image]:
+        """Return a list of Pillow images."""
 
     @torch.no_grad()
     def translate(
@@ -215,14 +225,14 @@ class Translator:
         singles = elements(images)
         targets = self.targets(target, len(singles)).numpy()
         inputs = self._style_inputs(len(singles), *style)
-        settings = {} if psi is None else {"psi": _checked_psi(psi, inputs)}
+        amount = None if psi is None else _checked_psi(psi, inputs)
         engine, results = self.engine, []
         for row, image in enumerate(singles):
             own = targets[row : row + 1]
             style_row = {name: value[row : row + 1].cpu().numpy() for name, value in inputs.items()}
             known = style_row.get("style")
             if known is None and style_row:
-                known = engine.styles(own, **style_row, **settings)
+                known = engine.styles(own, style_row.get("code"), style_row.get("reference"), amount)
             results.append(original.translate(engine, image, own, known, self.device))
         return alike(images, results)
 
@@ -291,14 +301,14 @@ class Translator:
         if steps < 2:
             raise UserError(key="steps", found=steps, expected="at least 2")
         if seeds is not None:
-            pair = [self.styles(target, seed=seed, psi=psi) for seed in seeds]
+            start, end = (self.styles(target, seed=seed, psi=psi) for seed in seeds)
         elif references is not None:
-            pair = [self.styles(target, reference=reference) for reference in references]
+            start, end = (self.styles(target, reference=reference) for reference in references)
         else:
             assert styles is not None
-            pair = [style[None] if style.ndim == 1 else style for style in styles]
+            start, end = (style[None] if style.ndim == 1 else style for style in styles)
         weights = torch.linspace(0, 1, steps).tolist()
-        return [self.translate(images, target, style=torch.lerp(*pair, weight), size=size) for weight in weights]
+        return [self.translate(images, target, style=torch.lerp(start, end, weight), size=size) for weight in weights]
 
     def save(self, path: str | os.PathLike[str], dtype: Dtype = "float32") -> None:
         """Write the networks and all that translating needs to a weights file, which `load` reads.

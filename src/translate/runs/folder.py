@@ -27,7 +27,8 @@ LOCK_FILE = ".lock"
 CHECKPOINT_SUFFIX = ".safetensors"
 SWEEP_FILE = "sweep.json"  # in the folder of a sweep, above its run folders
 TRIALS_FOLDER = "trials"  # in the folder of a study, beside its run folders
-LAST, BEST = "last", "best"
+LAST: str = "last"
+BEST: str = "best"
 """Names of checkpoints on the command line, beside the number of an iteration."""
 
 FIRST_FILES = frozenset({LOCK_FILE, CONFIG_FILE + UNFINISHED})

@@ -10,7 +10,7 @@ from translate.runs import checkpoints, scores
 from translate.runs.folder import LAST, RunFolder
 from translate.weights import format, hub
 from translate.weights.format import Weights
-from translate.weights.places import GRAPH_SUFFIXES, SUFFIX, released_files, shipped_file, shipped_names
+from translate.weights.places import GRAPH_SUFFIXES, SUFFIX, released_files, require_existing, shipped_file
 from translate.weights.pretrained import with_pretrained
 from translate.weights.published import detect
 from translate.weights.published.layout import ImportOptions
@@ -36,21 +36,13 @@ def weights_of(
     if (shipped := shipped_file(place)) is not None:
         _require_last(checkpoint, place)
         return of_file(shipped, options)
+    require_existing(place)
     path = Path(place).expanduser()
     if path.is_dir():
         if not RunFolder(path).is_run() and not RunFolder(path).checkpoints():
             return detect.read(released_files(path, checkpoint), options)
         return _described(of_run(path, checkpoint), path, options)
     _require_last(checkpoint, place)
-    if not path.exists() and path.suffix:
-        raise UserError(f"there is no file {place}", key="weights")
-    if not path.exists():
-        raise UserError(
-            "there are no weights of this name",
-            key="weights",
-            found=str(place),
-            expected=f"one of {', '.join(shipped_names())}, a file, a run folder, or hf://owner/name",
-        )
     return of_file(path, options)
 
 

@@ -18,6 +18,7 @@ SUFFIX = ".safetensors"
 RELEASED_SUFFIXES = (".ckpt", ".pth", ".pt", ".bin", ".pkl")
 """The suffixes of files that torch has written."""
 
+HUB = "hf://"
 GRAPH_SUFFIXES = (".onnx", ".pt2")
 """The suffixes of graphs for other runtimes, see `translate.export`."""
 
@@ -44,6 +45,20 @@ def exported_suffix(place: str | os.PathLike[str]) -> str | None:
     if RunFolder(path).is_run():
         return None
     return next((suffix for suffix in GRAPH_SUFFIXES if any(path.glob(f"*{suffix}"))), None)
+
+
+def require_existing(place: str | os.PathLike[str]) -> None:
+    """Raise UserError for a place that is neither a name, nor a file or folder, nor an address."""
+    if str(place).startswith(HUB) or shipped_file(place) is not None or Path(place).expanduser().exists():
+        return
+    if Path(place).suffix:
+        raise UserError(f"there is no file {place}", key="weights")
+    raise UserError(
+        "there are no weights of this name",
+        key="weights",
+        found=str(place),
+        expected=f"one of {', '.join(shipped_names())}, a file, a run folder, or {HUB}owner/name",
+    )
 
 
 def released_files(folder: Path, checkpoint: str | int = LAST) -> list[Path]:
