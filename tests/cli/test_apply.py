@@ -11,8 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from numerics.published import save, stargan_v2
+from numerics.published import golden_state, save, stargan_v2
+from training.tiny import tiny
 from translate.cli import USER_MISTAKE, main
+from translate.config.schema import to_mapping, to_yaml
+from translate.runs import checkpoints
+from translate.runs.folder import RunFolder
+from translate.training import build
 
 Out = pytest.CaptureFixture[str]
 SIZE = 32

@@ -163,9 +163,9 @@ class Translator:
         """Return a list of tensors."""
 
     @overload
-    def translate(
-        self, images: Sequence[np.ndarray], target: Any, **style: Unpack[StyleArguments]
-    ) -> list[np.ndarray]: ...
+    def translate(self, images: Sequence[np.ndarray], target: Any, **style: Unpack[StyleArguments]) -> list[np.ndarray]:
+        """Return a list of pixels."""
+
     @overload
     def translate(self, images: Iterable[Path], target: Any, **style: Unpack[StyleArguments]) -> list[Image.Image]:
         """Return a list of Pillow images."""
