@@ -38,6 +38,7 @@ MODULES = {
     "export": "export",
     "import": "import_weights",
     "download": "download",
+    "align": "align",
     "join": "join",
 }
 """Every command with its module in `commands`, in the order of the overview."""

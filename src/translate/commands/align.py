@@ -1,0 +1,152 @@
+"""The command `align`: turn, scale and crop photographs of faces as those of CelebA-HQ."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from translate.commands.arguments import Command, arg, existing_file
+from translate.errors import UserError
+
+if TYPE_CHECKING:
+    from translate.inference.faces import FaceAligner
+    from translate.inference.inputs import Source
+
+FAILED = 1
+"""The exit code if files could not be aligned."""
+
+SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP", ".tif": "TIFF"}
+SOURCE = "github.com/clovaai/stargan-v2, where 'bash download.sh wing' fetches it"
+SHOWN = 20  # files that could not be aligned, in the answer
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The photographs, the files of the method, and the size."""
+
+    input: tuple[str, ...] = arg(
+        metavar="FILE|FOLDER|PATTERN", repeat=True, help="photographs, each with one face that fills much of it"
+    )
+    output: Path = arg(metavar="FOLDER", help="where the aligned faces are written")
+    weights: Path = arg(metavar="wing.ckpt", help=f"the landmark network, from {SOURCE}")
+    mean: Path = arg(
+        metavar="celeba_lm_mean.npz|FOLDER", help="the mean landmarks, or a folder of aligned faces to take them from"
+    )
+    image_size: int = arg(256, metavar="PIXELS", minimum=64, help="the side of the aligned faces")
+    crop: Literal["none", "square"] = arg(
+        "none", help="first squeeze the photograph to a square, as the official code does, or cut out the middle square"
+    )
+    sha256: str | None = arg(None, metavar="DIGEST", help="refuse another file of weights than that with this digest")
+    overwrite: bool = arg(False, help="replace files in the output folder")
+    device: str = arg("auto", metavar="auto|cpu|cuda", help="where the network runs")
+
+
+def run(arguments: Arguments) -> int:
+    """Align, print where the faces are, and return 0, or 1 if files could not be aligned."""
+    if not arguments.weights.is_file():
+        fix = f"get wing.ckpt from {SOURCE}, and write weights=PATH"
+        raise UserError("there is no such file", key="weights", found=str(arguments.weights), fix=fix)
+    from translate.inference.inputs import image_paths, sources_of
+
+    aligned_faces = image_paths(arguments.mean, key="mean") if arguments.mean.is_dir() else []
+    if not aligned_faces:
+        existing_file("mean", arguments.mean)
+    sources = sources_of(arguments.input, arguments.output)
+    targets = _targets(sources, arguments.output)
+
+    from translate.inference import faces
+    from translate.inference.translator import chosen_device
+    from translate.networks.wing import FaceLandmarks
+    from translate.weights import pretrained
+
+    device = chosen_device(arguments.device)
+    network = FaceLandmarks(str(arguments.weights), arguments.sha256)
+    pretrained.load(network)
+    network.to(device)
+    if aligned_faces:
+        mean = faces.mean_landmarks(network, aligned_faces, device)
+    else:
+        mean = faces.read_mean_landmarks(arguments.mean)
+    aligner = faces.FaceAligner(network, mean, arguments.image_size)
+    written, existing, failed = _align(aligner, sources, targets, arguments)
+    print(_answer(arguments.output, written, existing, failed))
+    return FAILED if failed else 0
+
+
+def _targets(sources: "Sequence[Source]", output: Path) -> list[Path]:
+    """Return the file of each aligned face; UserError if two are the same, or one is a photograph."""
+    targets = []
+    for source in sources:
+        target = output / source.name
+        targets.append(target if target.suffix.lower() in SUFFIXES else target.with_suffix(".png"))
+    originals = {source.path.resolve() for source in sources}
+    for target in targets:
+        if target.resolve() in originals:
+            raise UserError(f"{target} is a photograph of the input", key="output", fix="name another folder")
+    if len(set(targets)) < len(targets):
+        name = next(target for target in targets if targets.count(target) > 1)
+        raise UserError(f"two photographs would be written to {name}", key="input", fix="align the folders one by one")
+    if not targets:
+        raise UserError("all images are below the output folder", key="input", fix="output=ANOTHER_FOLDER")
+    return targets
+
+
+def _align(
+    aligner: "FaceAligner", sources: "Sequence[Source]", targets: Sequence[Path], arguments: Arguments
+) -> tuple[int, int, list[tuple[Path, str]]]:
+    """Write the aligned faces; return how many, how many existed already, and the files that failed with reasons."""
+    import io
+
+    from PIL import Image
+    from tqdm import tqdm
+
+    from translate.console import is_interactive
+    from translate.data.images import ImageError
+    from translate.files import atomic_write
+    from translate.inference.faces import read_face
+    from translate.inference.images import to_pixels
+
+    device = next(aligner.network.parameters()).device
+    written, existing, failed = 0, 0, []
+    pairs = list(zip(sources, targets, strict=True))
+    for source, target in tqdm(pairs, unit="face", disable=not is_interactive()):
+        if target.exists() and not arguments.overwrite:
+            existing += 1
+            continue
+        try:
+            aligned = aligner(read_face(source.path, arguments.image_size, arguments.crop).to(device))
+        except ImageError as error:
+            failed.append((source.path, error.reason))
+            continue
+        buffer = io.BytesIO()
+        image = Image.fromarray(to_pixels(aligned)[0].numpy())
+        image.save(buffer, SUFFIXES[target.suffix.lower()], quality=95)
+        atomic_write(target, buffer.getvalue())
+        written += 1
+    return written, existing, failed
+
+
+def _answer(output: Path, written: int, existing: int, failed: Sequence[tuple[Path, str]]) -> str:
+    lines = [f"{written:,} aligned face{'s' * (written != 1)} in {output}"]
+    if existing:
+        lines.append(f"{existing:,} were there already; overwrite=true replaces them")
+    if failed:
+        lines.append(f"{len(failed):,} not aligned:")
+        lines += [f"  {path} {reason}" for path, reason in failed[:SHOWN]]
+        if len(failed) > SHOWN:
+            lines.append(f"  and {len(failed) - SHOWN:,} more")
+    return "\n".join(lines)
+
+
+COMMAND = Command(
+    "align",
+    "Align photographs of faces as those of CelebA-HQ.",
+    Arguments,
+    run,
+    examples=(
+        ("align input=photos output=aligned weights=wing.ckpt mean=celeba_lm_mean.npz", "photographs of a folder"),
+        ("align input=me.jpg output=aligned weights=wing.ckpt mean=datasets/celeba_hq/val", "the mean of other faces"),
+    ),
+    notes="Each photograph should show one face, roughly cut out. The same command again aligns only what is missing. "
+    "Exit code: 1 if files were not aligned.",
+)
