@@ -9,13 +9,12 @@ from translate.commands.arguments import Command, arg, existing_file
 from translate.errors import UserError
 
 if TYPE_CHECKING:
-    from translate.inference.faces import FaceAligner
+    from translate.inference.faces import Summary
     from translate.inference.inputs import Source
 
 FAILED = 1
 """The exit code if files could not be aligned."""
 
-SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP", ".tif": "TIFF"}
 SOURCE = "github.com/clovaai/stargan-v2, where 'bash download.sh wing' fetches it"
 SHOWN = 20  # files that could not be aligned, in the answer
 
@@ -68,17 +67,20 @@ def run(arguments: Arguments) -> int:
     else:
         mean = faces.read_mean_landmarks(arguments.mean)
     aligner = faces.FaceAligner(network, mean, arguments.image_size)
-    written, existing, failed = _align(aligner, sources, targets, arguments)
-    print(_answer(arguments.output, written, existing, failed))
-    return FAILED if failed else 0
+    pairs = [(source.path, target) for source, target in zip(sources, targets, strict=True)]
+    summary = faces.align_files(aligner, pairs, arguments.crop, arguments.overwrite)
+    print(_answer(arguments.output, summary))
+    return FAILED if summary.failed else 0
 
 
 def _targets(sources: "Sequence[Source]", output: Path) -> list[Path]:
     """Return the file of each aligned face; UserError if two are the same, or one is a photograph."""
+    from translate.data.images import is_image
+
     targets = []
     for source in sources:
         target = output / source.name
-        targets.append(target if target.suffix.lower() in SUFFIXES else target.with_suffix(".png"))
+        targets.append(target if is_image(target.name) else target.with_name(f"{target.name}.png"))
     originals = {source.path.resolve() for source in sources}
     for target in targets:
         if target.resolve() in originals:
@@ -91,45 +93,12 @@ def _targets(sources: "Sequence[Source]", output: Path) -> list[Path]:
     return targets
 
 
-def _align(
-    aligner: "FaceAligner", sources: "Sequence[Source]", targets: Sequence[Path], arguments: Arguments
-) -> tuple[int, int, list[tuple[Path, str]]]:
-    """Write the aligned faces; return how many, how many existed already, and the files that failed with reasons."""
-    import io
-
-    from PIL import Image
-    from tqdm import tqdm
-
-    from translate.console import is_interactive
-    from translate.data.images import ImageError
-    from translate.files import atomic_write
-    from translate.inference.faces import read_face
-    from translate.inference.images import to_pixels
-
-    device = next(aligner.network.parameters()).device
-    written, existing, failed = 0, 0, []
-    pairs = list(zip(sources, targets, strict=True))
-    for source, target in tqdm(pairs, unit="face", disable=not is_interactive()):
-        if target.exists() and not arguments.overwrite:
-            existing += 1
-            continue
-        try:
-            aligned = aligner(read_face(source.path, arguments.image_size, arguments.crop).to(device))
-        except ImageError as error:
-            failed.append((source.path, error.reason))
-            continue
-        buffer = io.BytesIO()
-        image = Image.fromarray(to_pixels(aligned)[0].numpy())
-        image.save(buffer, SUFFIXES[target.suffix.lower()], quality=95)
-        atomic_write(target, buffer.getvalue())
-        written += 1
-    return written, existing, failed
-
-
-def _answer(output: Path, written: int, existing: int, failed: Sequence[tuple[Path, str]]) -> str:
-    lines = [f"{written:,} aligned face{'s' * (written != 1)} in {output}"]
-    if existing:
-        lines.append(f"{existing:,} were there already; overwrite=true replaces them")
+def _answer(output: Path, summary: "Summary") -> str:
+    """Return what is printed in the end."""
+    failed = summary.failed
+    lines = [f"{summary.written:,} aligned face{'s' * (summary.written != 1)} in {output}"]
+    if summary.existing:
+        lines.append(f"{summary.existing:,} were there already; overwrite=true replaces them")
     if failed:
         lines.append(f"{len(failed):,} not aligned:")
         lines += [f"  {path} {reason}" for path, reason in failed[:SHOWN]]

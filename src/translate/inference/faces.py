@@ -9,19 +9,26 @@ Differences from the official code: the warped image is not rounded to 8 bits be
 interpolation uses the exact place instead of the nearest 1/32 pixel. An image without a face is refused.
 """
 
+import io
 import math
 import zipfile
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
+from tqdm import tqdm
 
+from translate.console import is_interactive
 from translate.data.images import Crop, ImageError, read_image
 from translate.data.transforms import to_float
 from translate.errors import Phrase, UserError
+from translate.files import atomic_write
+from translate.inference.images import to_pixels
 from translate.networks.wing import IMAGE_SIDE, NUM_LANDMARKS, FaceLandmarks
 
 LEFT_EYE, RIGHT_EYE = (*range(60, 68), 96), (*range(68, 76), 97)
@@ -30,6 +37,7 @@ LEFT_EYE, RIGHT_EYE = (*range(60, 68), 96), (*range(68, 76), 97)
 LEFT_MOUTH, RIGHT_MOUTH = 76, 82  # corners
 SCALED = (96, 97, LEFT_MOUTH, RIGHT_MOUTH)  # landmarks whose distances from the centre give the scale
 LOBES = 4  # of the Lanczos kernel on each side
+QUALITY = 95  # of JPEG and WebP files
 KEY = "mean"  # of the file of mean landmarks
 
 
@@ -167,6 +175,7 @@ class FaceAligner:
 
     def __init__(self, network: FaceLandmarks, mean: Tensor, image_size: int = IMAGE_SIDE) -> None:
         self.network = network
+        self.image_size = image_size
         self.reference = mean * (image_size / IMAGE_SIDE)
         if not math.isfinite(face_axis(self.reference).sum().item()):
             raise UserError("the mean landmarks do not make a face", key="mean")
@@ -174,3 +183,39 @@ class FaceAligner:
     def __call__(self, x: Tensor) -> Tensor:
         """Return an image (1, 3, S, S) in [-1, 1] aligned; ImageError for an image without a face."""
         return align(x[0], self.network.landmarks(x)[0], self.reference)[None]
+
+
+@dataclass
+class Summary:
+    """The outcome: the number of new files, of those that existed, and the files that failed, with reasons."""
+
+    written: int = 0
+    existing: int = 0
+    failed: list[tuple[Path, str]] = field(default_factory=list)
+
+
+def align_files(
+    aligner: FaceAligner, files: Sequence[tuple[Path, Path]], crop: Crop = "none", overwrite: bool = False
+) -> Summary:
+    """Align photographs, each to a file whose suffix gives its format; ``files`` are pairs of both paths.
+
+    ``crop`` is how a photograph becomes square, see `translate.data.images.resize`. Files that exist are kept unless
+    ``overwrite``.
+    """
+    device = next(aligner.network.parameters()).device
+    summary = Summary()
+    for photograph, target in tqdm(files, unit="face", disable=not is_interactive()):
+        if target.exists() and not overwrite:
+            summary.existing += 1
+            continue
+        try:
+            aligned = aligner(read_face(photograph, aligner.image_size, crop).to(device))
+        except ImageError as error:
+            summary.failed.append((photograph, error.reason))
+            continue
+        buffer = io.BytesIO()
+        image = Image.fromarray(to_pixels(aligned)[0].numpy())
+        image.save(buffer, Image.registered_extensions()[target.suffix.lower()], quality=QUALITY)
+        atomic_write(target, buffer.getvalue())
+        summary.written += 1
+    return summary
