@@ -28,7 +28,8 @@ HINT = "Drop an image, or click to choose one. The translation appears here."
 CSS = """
 #strip .grid-container { grid-template-columns: repeat(8, minmax(0, 1fr)); padding: 0 }
 #strip .grid-wrap { max-height: none; min-height: 0; overflow: visible }
-#details { color: var(--body-text-color-subdued); min-height: 1.5em }
+#details, #details *, #model p { color: var(--neutral-500) }
+#details { min-height: 1.5em }
 @media (max-width: 700px) { #strip .grid-container { grid-template-columns: repeat(4, minmax(0, 1fr)) } }
 """
 
@@ -53,7 +54,7 @@ class Page:
         self.service, self.files, self.controls = service, files, service.controls
         self.style: dict[str, Any] = {}
         self.dice: dict[str, gr.Button] = {}
-        gr.Markdown(f"# {title}\n{self._subtitle()}")
+        gr.Markdown(f"# {title}\n{service.engine.model}, {service.engine.image_size} px", elem_id="model")
         with gr.Row(equal_height=False):
             with gr.Column(min_width=300):
                 self.image = _image("Image", HEIGHT)
@@ -70,10 +71,6 @@ class Page:
         self._events()
 
     # --- components ------------------------------------------------------------------------------------------
-
-    def _subtitle(self) -> str:
-        engine = self.service.engine
-        return f"{engine.model}, {engine.image_size} px"
 
     def _target(self) -> list[Any]:
         """Add the control of the target; several data sets of labels have one each, and a choice among them."""
@@ -104,9 +101,10 @@ class Page:
     def _styles(self) -> None:
         """Add the strip of styles, and the controls of one style and of a second one to blend with."""
         with gr.Row():
-            gr.Markdown(f"### Style\n{self._hint()}")
+            gr.Markdown("### Style")
             if self.controls.code:
                 self.more = gr.Button("Other styles", size="sm", scale=0, min_width=140)
+        gr.Markdown(self._hint())
         if self.controls.code:
             self.start = gr.Number(0, visible=False, precision=0)
             self.strip = gr.Gallery(
@@ -123,7 +121,7 @@ class Page:
             self._style("", "")
         if self.controls.blend:
             with gr.Accordion("Blend with a second style", open=False):
-                with gr.Row(equal_height=True):
+                with gr.Row(equal_height=False):
                     self._style("second_", "Second ")
                 self.style["blend"] = gr.Slider(
                     0, 1, 0, step=0.05, label="Blend", info="0: the first style, 1: the second style"
@@ -154,43 +152,55 @@ class Page:
     # --- events ----------------------------------------------------------------------------------------------
 
     def _events(self) -> None:
-        queued = {"concurrency_id": QUEUE, "concurrency_limit": 1, "api_visibility": "private", "preprocess": False}
+        queued: dict[str, Any] = {
+            "trigger_mode": "always_last",
+            "concurrency_id": QUEUE,
+            "concurrency_limit": 1,
+            "api_visibility": "private",
+            "preprocess": False,
+        }
         outputs = [self.result, self.details, self.download]
         translate: dict[str, Any] = {
             "fn": shown(self.translate),
             "inputs": [self.image, *self.target, *self.style.values()],
             "outputs": outputs,
-            "trigger_mode": "always_last",
+            "show_progress_on": self.result,
             **queued,
         }
         changes = [self.button.click, self.image.upload, *(each.input for each in self.target)]
-        gr.on([*changes, *self._style_events()], **translate)
+        if self.controls.code:
+            changes.append(self.style["psi"].release)
+            self._strip_events(gr.on(changes, **translate), translate, queued)
+        else:
+            gr.on(changes, **translate)
+        if self.style:
+            gr.on(self._style_events(), **translate)
         self.image.clear(
             lambda: ((None, None), HINT, gr.update(value=None, interactive=False)), None, outputs, queue=False
         )
-        if self.controls.code:
-            self._strip_events(changes, translate, queued)
 
     def _style_events(self) -> list[Any]:
-        """Return the events after which a style is another one."""
+        """Return the events after which the style is another one, but those in the strip are not."""
         events: list[Any] = []
-        for component in self.style.values():
+        for name, component in self.style.items():
+            if name == "psi":
+                continue
             if isinstance(component, gr.Image):
                 events += [component.upload, component.clear]
             else:
                 events.append(component.release if isinstance(component, gr.Slider) else component.submit)
         return events
 
-    def _strip_events(self, changes: list[Any], translate: dict[str, Any], queued: dict[str, Any]) -> None:
+    def _strip_events(self, translated: Any, translate: dict[str, Any], queued: dict[str, Any]) -> None:
+        """Add the events of the strip, which follows a translation, and of the dice."""
         local: dict[str, Any] = {"queue": False, "api_visibility": "private"}
         strip: dict[str, Any] = {
             "fn": shown(self.styles),
             "inputs": [self.image, *self.target, self.start, self.style["psi"]],
             "outputs": self.strip,
-            "trigger_mode": "always_last",
             **queued,
         }
-        gr.on([*changes, self.style["psi"].release], **strip)
+        translated.success(**strip)
         starts = MAX_DRAWN // NUM_STYLES
         self.more.click(lambda: NUM_STYLES * secrets.randbelow(starts), None, self.start, **local).then(**strip)
         for name, button in self.dice.items():
