@@ -7,7 +7,7 @@ sentences on stderr with exit code 2; every other error keeps its traceback.
 import os
 import sys
 from collections.abc import Sequence
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import Any
 
 from translate import __version__
@@ -15,13 +15,11 @@ from translate.commands import completion
 from translate.commands import help as texts
 from translate.commands.arguments import Command, parse
 from translate.errors import UserError
+from translate.runs.environment import shared_package
 
 USER_MISTAKE = 2
 INTERRUPTED = 130
 HELP = ("-h", "--help")
-
-SHARERS = ("translate", "translate-toolkit")
-"""Distributions on the package index whose import name is `translate` as well."""
 
 MODULES = {
     "train": "train",
@@ -39,6 +37,7 @@ MODULES = {
     "import": "import_weights",
     "download": "download",
     "align": "align",
+    "doctor": "doctor",
     "join": "join",
 }
 """Every command with its module in `commands`, in the order of the overview."""
@@ -57,8 +56,8 @@ def commands() -> list[Command[Any]]:
 
 def main(words: Sequence[str]) -> int:
     """Run the command line of these words; return the exit code."""
-    if warning := shared_package():
-        print(warning, file=sys.stderr)
+    if problem := shared_package():
+        print(f"warning: {problem}", file=sys.stderr)
     try:
         if answer := _answer(words):
             print(answer)
@@ -77,21 +76,6 @@ def main(words: Sequence[str]) -> int:
     except BrokenPipeError:  # the reader of `... list | head` has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-
-
-def shared_package() -> str:
-    """Return a warning if another distribution has put files into the package `translate`; "" if none has."""
-    for name in SHARERS:
-        try:
-            files = metadata.distribution(name).files or ()
-        except metadata.PackageNotFoundError:
-            continue
-        if any(path.parts[:1] == ("translate",) for path in files):
-            return (
-                f"warning: the distribution {name!r} has put files into the package 'translate' too, so one of them "
-                f"is damaged. Fix: pip uninstall {name}, then install translate-gan again in an environment of its own"
-            )
-    return ""
 
 
 def _answer(words: Sequence[str]) -> str:

@@ -4,9 +4,8 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytorch_lightning as pl
@@ -14,6 +13,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from translate.config.compose import OpenDatasets
 from translate.config.schema import RunConfig, to_mapping
 from translate.console import setup_logging
 from translate.errors import UserError
@@ -63,15 +63,24 @@ class Operations(TorchDispatchMode):
 class Stopwatch(pl.Callback):
     """Time iterations and the wait for data before each; then time the parts of some, then count operations."""
 
-    def __init__(self, length: Length, settle: Callable[[], None]) -> None:
-        self.length, self.settle = length, settle
-        self.spans = Spans(settle)
+    def __init__(self, length: Length) -> None:
+        self.length = length
+        self.device = torch.device("cpu")
+        self.spans = Spans(self.settle)
         self.operations = Operations()
         self.seconds: list[float] = []
         self.waits: list[float] = []
         self._stack = ExitStack()
         self._done = 0
         self._began = self._ended = 0.0
+
+    def settle(self) -> None:
+        """Wait for the operations that the device has begun."""
+        _settle(self.device)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take the device."""
+        self.device = trainer.strategy.root_device
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -101,8 +110,28 @@ class Stopwatch(pl.Callback):
         self._ended = now
 
 
-def measure(config: RunConfig, length: Length) -> dict[str, Any]:
-    """Return the speed, memory and operations of a configuration's iterations, with the facts to reproduce them."""
+@dataclass(frozen=True)
+class Speed:
+    """The measured cost of an iteration: its median seconds, the peak of memory in bytes, and the device in words."""
+
+    seconds: float
+    peak_bytes: int
+    device: str
+
+
+def measure_speed(config: RunConfig, length: Length, datasets: OpenDatasets | None = None) -> Speed:
+    """Return the speed of a configuration alone, without the phases and operations; ``datasets`` are open or None."""
+    stopwatch = Stopwatch(length)
+    timed = replace(config, iterations=length.warmup + length.iterations)
+    _, device, peak = _run(timed, stopwatch, datasets)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    return Speed(statistics.median(stopwatch.seconds), peak, name)
+
+
+def _run(
+    config: RunConfig, stopwatch: Stopwatch, datasets: OpenDatasets | None = None
+) -> tuple[TranslationModel, torch.device, int]:
+    """Train with a stopwatch; return the model, its device and the peak of memory in bytes."""
     if build.count_processes(config.trainer) > 1:
         raise UserError(
             "a benchmark is of one process on one device",
@@ -115,20 +144,20 @@ def measure(config: RunConfig, length: Length) -> dict[str, Any]:
     before = _resident()
     model = build.build_model(config)
     build.compile_model(model, config.trainer)
-    data = build.build_data(config)
-    cuda = torch.device("cpu")
-
-    def settle() -> None:
-        if cuda.type == "cuda":
-            torch.cuda.synchronize(cuda)
-
-    stopwatch = Stopwatch(length, settle)
+    data = build.build_data(config, datasets=datasets)
     trainer = build.build_trainer(config, [stopwatch], [])
-    cuda = trainer.strategy.root_device
-    if cuda.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(cuda)
+    device = trainer.strategy.root_device
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
     trainer.fit(model, datamodule=data)
-    peak = torch.cuda.max_memory_allocated(cuda) if cuda.type == "cuda" else _resident() - before
+    peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _resident() - before
+    return model, device, peak
+
+
+def measure(config: RunConfig, length: Length) -> dict[str, Any]:
+    """Return the speed, memory and operations of a configuration's iterations, with the facts to reproduce them."""
+    stopwatch = Stopwatch(length)
+    model, cuda, peak = _run(config, stopwatch)
     seconds = statistics.median(stopwatch.seconds)
     operations = stopwatch.operations.count
     rates = machine_rates(cuda, config.trainer.precision)

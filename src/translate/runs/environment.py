@@ -10,8 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from translate import __version__
+from translate.errors import Problem
 
 LOGGED_PACKAGES = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "omegaconf", "numpy", "pillow")
+
+SHARERS = ("translate", "translate-toolkit")
+"""Distributions on the package index whose import name is `translate` as well."""
 
 
 def environment(seed: int, command: Sequence[str] | None = None) -> dict[str, Any]:
@@ -33,7 +37,7 @@ def environment(seed: int, command: Sequence[str] | None = None) -> dict[str, An
         "processor": platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(),
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if cuda else [],
-        "packages": {name: _version(name) for name in LOGGED_PACKAGES},
+        "packages": {name: version(name) for name in LOGGED_PACKAGES},
     }
 
 
@@ -51,7 +55,23 @@ def commit() -> str | None:
     return revision.stdout.strip() + ("+" if status.stdout.strip() else "")
 
 
-def _version(package: str) -> str | None:
+def shared_package() -> Problem | None:
+    """Return the problem that another distribution has put files into the package `translate`; None if none has."""
+    for name in SHARERS:
+        try:
+            files = metadata.distribution(name).files or ()
+        except metadata.PackageNotFoundError:
+            continue
+        if any(path.parts[:1] == ("translate",) for path in files):
+            return Problem(
+                f"the distribution {name!r} has put files into the package 'translate' too, so one of them is damaged",
+                fix=f"pip uninstall {name}, then install translate-gan again in an environment of its own",
+            )
+    return None
+
+
+def version(package: str) -> str | None:
+    """Return the installed version of a distribution, None if it is missing."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

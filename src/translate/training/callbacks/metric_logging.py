@@ -12,6 +12,9 @@ from translate.distributed.collectives import all_reduce_mean, process_rank
 from translate.models.base import TranslationModel
 from translate.runs.folder import RunFolder
 
+NOT_FINITE = "became NaN or infinite"
+"""Part of the message of `NonFiniteError`; a report on a run looks for it in the log."""
+
 
 class NonFiniteError(RuntimeError):
     """A term of an iteration is NaN or infinite."""
@@ -60,7 +63,7 @@ class MetricLogging(pl.Callback):
             if wrong := [name for name, value in terms.items() if not math.isfinite(value)]:
                 self._pending.clear()
                 raise NonFiniteError(
-                    f"iteration {iteration}: {', '.join(wrong[:4])} became NaN or infinite; the last checkpoint was "
+                    f"iteration {iteration}: {', '.join(wrong[:4])} {NOT_FINITE}; the last checkpoint was "
                     "written before. Fix: lower the learning rates, or set model.gradient_clip=1"
                 )
         self._window += [fetched.get(iteration, {}) for iteration, _ in self._pending]
