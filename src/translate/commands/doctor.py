@@ -142,21 +142,20 @@ def _advise(
     from translate.doctor import advice, cost
 
     if any(word.startswith("model=") for word in own):
-        words, reasons = tuple(own), ("the model and the settings are yours",)
+        advised: advice.Advice | None = advice.Advice(tuple(own), ("the model and the settings are yours",))
     else:
         gpu = torch.cuda.get_device_properties(0).total_memory if torch.cuda.is_available() else None
         advised = advice.advise(advice.of_dataset(datasets.train, kind, own, side), gpu)
-        if advised is None:
-            return
-        words, reasons = advised.words, advised.reasons
+    if advised is None:
+        return
     section = report.section("Cost of training")
     try:
-        config = load(words, config_dir)
+        config = load(advised.words, config_dir)
     except UserError as error:
         for problem in error.problems:
             section.problem(f"training refuses this configuration: {problem}")
         return
-    report.command, report.reasons = advice.Advice(words, reasons).command, list(reasons)
+    report.command, report.reasons = advised.command, list(advised.reasons)
     if config.data.cache is not None:
         count = len(datasets.train) + len(datasets.val)
         section.fact(

@@ -97,7 +97,8 @@ def _bits(image: Image.Image) -> int:
         return 1
     if image.mode in ("I", "F"):
         return 16 if image.format == "PNG" else 32
-    arguments = image.tile[0][3] if image.tile else ""
+    tiles = getattr(image, "tile", [])
+    arguments = tiles[0][3] if tiles else ""
     return 16 if image.mode.startswith("I;16") or ("16" in str(arguments) and image.format in ("PNG", "TIFF")) else 8
 
 
@@ -219,7 +220,7 @@ def near_duplicates(inspection: Inspection) -> tuple[list[list[int]], bool]:
     order = np.argsort(brightness, kind="stable")
     rows, brightness = rows[order], brightness[order]
     hashes = inspection.hash[rows]
-    parents = {}
+    parents: dict[int, int] = {}
     compared, complete = 0, True
     for offset in range(1, len(rows)):
         near = brightness[offset:] - brightness[:-offset] <= ALIKE_MEAN
