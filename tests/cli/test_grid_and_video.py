@@ -176,13 +176,24 @@ def test_a_film_that_breaks_off_leaves_the_old_file(tmp_path: Path) -> None:
         video.write(tmp_path / "a.avi", [], 24)
 
 
+def test_without_words_drawn_images_are_translated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Out
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["grid", "seeds=[0]"]) == 0
+    assert main(["video", "seeds=[0,1]", "target=[cat]", "steps=2"]) == 0
+    assert "video.mp4: 4 frames" in capsys.readouterr().out
+    assert {path.name for path in tmp_path.iterdir()} == {"grid.png", "video.mp4"}
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["weights=cyclegan.safetensors", "input=cat"], "cyclegan has no styles"),
         (["weights=v2.safetensors", "input=cat", "kind=training"], "the film of a run has no sources"),
         (["weights=v2.safetensors", "kind=latent"], "input: this argument is missing"),
-        (["weights=v2.safetensors"], "weights: "),
+        (["weights=v2.safetensors"], "input: this argument is missing"),
+        (["weights=v2.safetensors", "kind=training"], "weights: "),
     ],
 )
 def test_mistakes_in_films_get_a_sentence(words: list[str], message: str, capsys: Out) -> None:

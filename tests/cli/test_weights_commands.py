@@ -102,8 +102,8 @@ def test_export_of_a_file_again(capsys: Out, run: Path, place: Path) -> None:
 
 
 BAD_EXPORTS: list[tuple[tuple[str, ...], str]] = [
-    ((), "expected either weights=NAME|FILE|RUN_FOLDER or run=RUN_FOLDER"),
-    (("run=RUN", "weights=x"), "expected either weights=NAME|FILE|RUN_FOLDER or run=RUN_FOLDER"),
+    ((), "weights: this argument is missing; expected NAME, FILE, RUN_FOLDER or hf://OWNER/NAME"),
+    (("run=RUN", "weights=x"), "run: it is the same as weights"),
     (("rnu=RUN",), "export: unknown argument 'rnu'. Did you mean 'run'?"),
     (("RUN",), "export: found 'RUN', expected argument=value, for example weights=RUN"),
     (("run=RUN", "run=RUN"), "run: this argument is given twice"),
@@ -175,7 +175,7 @@ def test_import_then_export_is_the_identity(capsys: Out, place: Path) -> None:
     assert format.read(place / "faces.safetensors").licence == "cc-by-nc-4.0"
     done(capsys, "export", "weights=faces.safetensors", "format=official", "to=out")
     written = torch.load(place / "out" / "100000_nets_ema.ckpt", weights_only=True)
-    assert differences(written, content) == []
+    assert differences(written, content) == ["generator/hpf.filter"]  # which the released file lacks
 
 
 def test_import_makes_a_run_that_resumes(capsys: Out, run: Path, place: Path) -> None:

@@ -6,43 +6,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from translate.commands.arguments import Command, arg, to_words
-from translate.commands.completion import checkpoints, places_of_weights, run_folders
+from translate.commands.weights import EXAMPLE_WEIGHTS, FACTS, EngineArguments, engine_of, place_of
 from translate.console import setup_logging
 from translate.errors import UserError
 
 if TYPE_CHECKING:
     from translate.inference.apply import Summary
-    from translate.inference.engine import Engine
     from translate.inference.inputs import Source
 
-EXAMPLE_WEIGHTS = "critters"
 FAILED = 1
 """The exit code if files could not be translated."""
 
 SHOWN = 20  # files that could not be translated, in the answer
 OVERVIEW = "overview.png"
 
-Label = Literal["attributes", "domain"]
-PROGRAM = ".pt2"
-"""The suffix of torch's programs, which can hold code."""
-
-FACTS = ("model", "domains", "labels", "image_size", "w_hpf", "dropout")
-
 
 @dataclass(frozen=True)
-class Arguments:
+class Arguments(EngineArguments):
     """The model, the images, the translations, and how they are computed."""
 
-    weights: str | None = arg(
-        None,
-        metavar="NAME|FILE|RUN_FOLDER|hf://OWNER/NAME",
-        help=f"the trained model; default {EXAMPLE_WEIGHTS}, which ships with the package. Released files of StarGAN, "
-        "StarGAN v2, CycleGAN and pix2pix are read as downloaded: a file or their folder. Exported .onnx files run "
-        "without torch",
-        values=places_of_weights,
-    )
-    run: str | None = arg(None, metavar="RUN_FOLDER", help="the same as weights=RUN_FOLDER", values=run_folders)
-    checkpoint: str = arg("last", metavar="last|best|N", help="a checkpoint of a run folder", values=checkpoints)
     input: tuple[str, ...] = arg(
         (),
         metavar="FILE|FOLDER|PATTERN",
@@ -83,20 +65,9 @@ class Arguments:
     )
     format: Literal["png", "jpg", "webp", "tiff"] | None = arg(None, help="of the translations; default as the image")
     overwrite: bool = arg(False, help="replace files in the output folder")
-    device: str = arg("auto", metavar="auto|cpu|cuda|cuda:1|mps", help="where the networks run")
     batch_size: int | None = arg(
         None, metavar="N", minimum=1, help="images that are translated at once; default 1 on a CPU, 16 on a GPU"
     )
-    domains: tuple[str, ...] | None = arg(
-        None, metavar="[cat,dog]", help="for released files: their domains or labels, in the order of their training"
-    )
-    labels: Label | None = arg(None, help="for released files: the kind of labels of StarGAN v1")
-    image_size: int | None = arg(None, metavar="PIXELS", minimum=1, help="for released files: the size of training")
-    w_hpf: float | None = arg(None, metavar="NUMBER", minimum=0, help="for released files of StarGAN v2")
-    model: str | None = arg(None, metavar="cyclegan|pix2pix", help="for released files: the model of one generator")
-    dropout: bool | None = arg(None, help="for released files: whether a U-Net was trained with dropout")
-    trust: bool = arg(False, help="run a .pt2 file, which can hold code of its maker")
-    plugins: tuple[str, ...] = arg((), metavar="[my_lab]", help="packages with the parts of the model")
 
 
 def run(arguments: Arguments) -> int:
@@ -105,19 +76,15 @@ def run(arguments: Arguments) -> int:
     from translate.inference.examples import draw_examples
     from translate.inference.inputs import Source, sources_of
     from translate.inference.variants import Wishes, variants_of
-    from translate.registry import plugins
-    from translate.weights.places import require_existing
 
     place = place_of(arguments)
     if not arguments.input and place != EXAMPLE_WEIGHTS:
         raise UserError("this argument is missing", key="input", expected="input=FILE, FOLDER or PATTERN")
-    require_existing(place)
     sources = sources_of(arguments.input, arguments.output)
     if arguments.input and not sources:
         raise UserError("all images are below the output folder", key="input", fix="output=ANOTHER_FOLDER")
     setup_logging()
-    plugins.activate(arguments.plugins)
-    engine = engine_of(place, arguments)
+    engine = engine_of(arguments)
     wishes = Wishes(
         arguments.target,
         arguments.attributes,
@@ -147,50 +114,6 @@ def run(arguments: Arguments) -> int:
         _draw_overview(sources, variants, arguments.output)
     print(answer(summary, not arguments.input))
     return FAILED if summary.failed else 0
-
-
-def place_of(arguments: Any) -> str:
-    """Return the place of the weights."""
-    if arguments.weights is not None and arguments.run is not None:
-        raise UserError("it is the same as weights", key="run", fix="remove one of the two")
-    return arguments.weights or arguments.run or EXAMPLE_WEIGHTS
-
-
-def engine_of(place: str, arguments: Any) -> "Engine":
-    """Return the engine of the weights: that of exported files for them, else torch."""
-    from translate.weights.places import exported_suffix
-
-    suffix = exported_suffix(place)
-    if suffix is not None:
-        _refuse_for_graphs(arguments)
-    if arguments.trust and suffix != PROGRAM:
-        raise UserError(f"only {PROGRAM} files need trust", key="trust", fix="leave the argument out")
-    if suffix == PROGRAM:
-        from translate.inference.torch_program import open_programs
-
-        return open_programs(place, arguments.trust)
-    if suffix is not None:
-        from translate.inference.onnx_runtime import open_onnx
-
-        return open_onnx(place)
-    from translate.inference.torch_engine import TorchEngine
-    from translate.inference.translator import Translator, chosen_device
-    from translate.weights.load import weights_of
-    from translate.weights.published.layout import ImportOptions
-
-    options = ImportOptions(**{name: getattr(arguments, name) for name in FACTS})
-    device = chosen_device(arguments.device)
-    return TorchEngine(Translator(weights_of(place, arguments.checkpoint, options), device))
-
-
-def _refuse_for_graphs(arguments: Arguments) -> None:
-    """Raise UserError for arguments that exported files do not take."""
-    defaults = Arguments()
-    for name in ("checkpoint", *FACTS):
-        if getattr(arguments, name) != getattr(defaults, name):
-            raise UserError("an exported file describes itself", key=name, fix="leave the argument out")
-    if arguments.device not in ("auto", "cpu"):
-        raise UserError("exported files run on the CPU", key="device", found=arguments.device, expected="cpu")
 
 
 def _words(arguments: Arguments, place: str) -> list[str]:

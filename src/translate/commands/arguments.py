@@ -60,6 +60,7 @@ class Argument:
     listed: bool = False  # whether help lists the values
     repeat: bool = False  # whether the argument can be given several times
     minimum: float | None = None
+    section: str = ""  # a heading of help, below which the argument stands
     keys: tuple[str, ...] | None = None  # of overrides: the first parts of accepted keys; None: all
     hints: tuple[Hint, ...] = ()
     field: str = ""
@@ -116,13 +117,14 @@ def arg(
     listed: bool = False,
     repeat: bool = False,
     minimum: float | None = None,
+    section: str = "",
     factory: Callable[[], Any] | None = None,
 ) -> Any:
     """Declare an argument; without a default it is required. ``name`` is that of the field unless given.
 
     ``factory`` makes the default when the command is called.
     """
-    argument = Argument(help, metavar, name, kind, values, exact, listed, repeat, minimum, factory=factory)
+    argument = Argument(help, metavar, name, kind, values, exact, listed, repeat, minimum, section, factory=factory)
     if factory is not None:
         return field(default_factory=factory, metadata={_METADATA: argument})
     return field(default=dataclasses.MISSING if default is NOTHING else default, metadata={_METADATA: argument})

@@ -3,17 +3,13 @@
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any, Literal, cast
 
-from translate.commands.apply import FACTS, Label
 from translate.commands.arguments import Command, arg, to_words
-from translate.commands.completion import checkpoints, places_of_weights, run_folders
+from translate.commands.weights import WeightsArguments, options_of, place_of
 from translate.errors import UserError
 from translate.registry import plugins
-from translate.runs.folder import BEST, LAST, RunFolder
-
-if TYPE_CHECKING:
-    from translate.weights.published.layout import ImportOptions
+from translate.runs.folder import BEST, RunFolder
 
 SUFFIX = ".safetensors"
 HUB = "hf://"
@@ -25,20 +21,9 @@ OLD_FORMATS = {"translate": "safetensors", "published": "official"}
 
 
 @dataclass(frozen=True)
-class Arguments:
+class Arguments(WeightsArguments):
     """The source of the weights, and their destination."""
 
-    weights: str | None = arg(
-        None,
-        metavar="NAME|FILE|RUN_FOLDER|hf://OWNER/NAME",
-        help="the trained model: a name that ships with the package, a weights file, a run folder, of which the EMA "
-        "networks are taken where the model has them, an address on the Hub, or released weights as downloaded",
-        values=places_of_weights,
-    )
-    run: Path | None = arg(None, metavar="RUN_FOLDER", help="the same as weights=RUN_FOLDER", values=run_folders)
-    checkpoint: str | None = arg(
-        None, metavar="last|best|N", help=f"a checkpoint of the run; default {LAST}", values=checkpoints
-    )
     to: str | None = arg(
         None,
         metavar=f"FILE{SUFFIX}|FOLDER|{HUB}OWNER/NAME",
@@ -70,15 +55,6 @@ class Arguments:
     )
     licence: str | None = arg(None, metavar="TAG", help="the licence of the weights, such as cc-by-4.0")
     private: bool | None = arg(None, help="create a private repository on the Hub")
-    domains: tuple[str, ...] | None = arg(
-        None, metavar="[cat,dog]", help="for released files: their domains or labels, in the order of their training"
-    )
-    labels: Label | None = arg(None, help="for released files: the kind of labels of StarGAN v1")
-    image_size: int | None = arg(None, metavar="PIXELS", minimum=1, help="for released files: the size of training")
-    w_hpf: float | None = arg(None, metavar="NUMBER", minimum=0, help="for released files of StarGAN v2")
-    model: str | None = arg(None, metavar="cyclegan|pix2pix", help="for released files: the model of one generator")
-    dropout: bool | None = arg(None, help="for released files: whether a U-Net was trained with dropout")
-    plugins: tuple[str, ...] = arg((), metavar="[my_lab]", help="packages with the parts of the model")
 
 
 def run(arguments: Arguments) -> int:
@@ -88,8 +64,8 @@ def run(arguments: Arguments) -> int:
         old = f"format={arguments.format}"
         warnings.warn(f"{old} is now format={form}; the old name works in this release", stacklevel=2)
     _check_fit(arguments, form)
-    place = place_of(arguments)
-    folder = run_folder_of(place, arguments.checkpoint or LAST)
+    place = existing_place(arguments)
+    folder = run_folder_of(place, arguments.checkpoint)
     to = destination(arguments, folder, form)
     if arguments.private is not None and not to.startswith(HUB):
         raise UserError("only a repository on the Hub can be private", key="private", expected=f"to={HUB}owner/name")
@@ -102,24 +78,17 @@ def run(arguments: Arguments) -> int:
     lines = export(
         place,
         to,
-        arguments.checkpoint or LAST,
+        arguments.checkpoint,
         arguments.licence,
         cast(Any, form),
         everything,
         arguments.private,
         to_words(COMMAND, arguments),
         arguments.dtype or "float32",
-        _options(arguments),
+        options_of(arguments, arguments.licence),
     )
     print("\n".join(lines))
     return 0
-
-
-def _options(arguments: Arguments) -> "ImportOptions":
-    """Return the facts that released files do not state."""
-    from translate.weights.published.layout import ImportOptions
-
-    return ImportOptions(licence=arguments.licence, **{name: getattr(arguments, name) for name in FACTS})
 
 
 def _check_fit(arguments: Arguments, form: str) -> None:
@@ -141,7 +110,7 @@ def _write_programs(arguments: Arguments, form: str, place: str, to: Path) -> in
     from translate.inference.translator import Translator
     from translate.weights.load import weights_of
 
-    weights = weights_of(place, arguments.checkpoint or LAST, _options(arguments))
+    weights = weights_of(place, arguments.checkpoint, options_of(arguments, arguments.licence))
     runtime = runtimes.runtime("aot" if arguments.aot else form)
     for exported in runtimes.export(Translator(weights), runtime, to, arguments.graphs):
         print(exported, flush=True)
@@ -149,17 +118,13 @@ def _write_programs(arguments: Arguments, form: str, place: str, to: Path) -> in
     return 0
 
 
-def place_of(arguments: Arguments) -> str:
-    """Return the place of the weights; UserError without one, and for a file that is not there."""
-    if (arguments.run is None) == (arguments.weights is None):
-        raise UserError(key="export", expected="either weights=NAME|FILE|RUN_FOLDER or run=RUN_FOLDER")
-    if arguments.run is not None:
-        return str(RunFolder(arguments.run).require_run().path)
-    assert arguments.weights is not None
-    path = Path(arguments.weights).expanduser()
-    if path.suffix and not arguments.weights.startswith(HUB) and not path.exists():
-        raise UserError(f"there is no file {arguments.weights}", key="weights")
-    return arguments.weights
+def existing_place(arguments: Arguments) -> str:
+    """Return the place of the weights; UserError if none is named, and for one that is not there."""
+    if arguments.weights is None and arguments.run is None:
+        raise UserError("this argument is missing", key="weights", expected="NAME, FILE, RUN_FOLDER or hf://OWNER/NAME")
+    if arguments.run is not None and arguments.weights is None:
+        RunFolder(Path(arguments.run)).require_run()
+    return place_of(arguments)
 
 
 def run_folder_of(place: str, checkpoint: str | int) -> RunFolder | None:
@@ -178,7 +143,7 @@ def destination(arguments: Arguments, folder: RunFolder | None, form: str) -> st
         if form == "official" or folder is None:
             missing = f"to=FILE{SUFFIX}" if form == "safetensors" else "to=FOLDER"
             raise UserError("this argument is missing", key="to", expected=missing)
-        name, path = folder.choose(arguments.checkpoint or LAST)
+        name, path = folder.choose(arguments.checkpoint)
         which = BEST if name == BEST else path.stem
         return str(folder.path / (f"weights_{which}{SUFFIX}" if form == "safetensors" else f"{form}_{which}"))
     if form == "official" and (to.startswith(HUB) or Path(to).suffix or Path(to).is_file()):

@@ -1,11 +1,13 @@
 """The command `grid`: draw translations of images as one labelled image."""
 
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from translate.commands.arguments import Command, arg
-from translate.commands.completion import checkpoints, run_folders
+from translate.commands.weights import EXAMPLE_WEIGHTS, WeightsArguments, place_of, translator_of
 from translate.errors import Phrase, UserError
 
 if TYPE_CHECKING:
@@ -15,6 +17,18 @@ if TYPE_CHECKING:
 
 Kind = Literal["latent", "reference", "labels", "cycle"]
 MAX_SOURCES = 100
+
+
+@dataclass(frozen=True)
+class InputArguments(WeightsArguments):
+    """The model and the images."""
+
+    input: tuple[str, ...] = arg(
+        (),
+        metavar="FILE|FOLDER|PATTERN",
+        repeat=True,
+        help=f"the sources, side by side; repeatable; without it images are drawn for {EXAMPLE_WEIGHTS}",
+    )
 
 
 class StyleArguments(Protocol):
@@ -34,13 +48,9 @@ class StyleArguments(Protocol):
 
 
 @dataclass(frozen=True)
-class Arguments:
+class Arguments(InputArguments):
     """The model, the images, the styles, and the file of the grid."""
 
-    weights: str = arg(metavar="FILE|RUN_FOLDER|hf://OWNER/NAME", help="the trained model", values=run_folders)
-    input: tuple[str, ...] = arg(
-        metavar="FILE|FOLDER|PATTERN", repeat=True, help="the sources, a column each; repeatable"
-    )
     output: Path = arg(Path("grid.png"), metavar="FILE.png", help="the file of the grid")
     kind: Kind | None = arg(
         None,
@@ -56,8 +66,7 @@ class Arguments:
     seeds: tuple[int, ...] = arg((0, 1, 2), metavar="[N,...]", help="the seeds of latent codes, a row each")
     psi: float | None = arg(None, metavar="NUMBER", help="below 1: styles of codes nearer to the mean style")
     side: int = arg(900, metavar="PIXELS", minimum=32, help="the longer side, at least; small images are enlarged")
-    checkpoint: str = arg("last", metavar="last|best|N", help="a checkpoint of a run folder", values=checkpoints)
-    device: str = arg("cpu", metavar="cpu|cuda", help="the device that translates")
+    device: str = arg("auto", metavar="auto|cpu|cuda|cuda:1|mps", help="where the networks run")
 
 
 def run(arguments: Arguments) -> int:
@@ -65,15 +74,12 @@ def run(arguments: Arguments) -> int:
     from translate.inference.compositions import Sources
     from translate.inference.grids import check_suffix, save
     from translate.inference.inputs import image_paths
-    from translate.inference.translator import load
 
     check_suffix(arguments.output)
-    paths = [path for place in arguments.input for path in image_paths(place)]
-    if len(paths) > MAX_SOURCES:
-        raise UserError(key="input", found=Phrase(f"{len(paths)} images"), expected=f"at most {MAX_SOURCES}")
+    paths = source_paths(arguments, MAX_SOURCES)
     references = [path for place in arguments.reference for path in image_paths(place, "reference")]
-    translator = load(arguments.weights, arguments.device, arguments.checkpoint)
-    sources = Sources.read(paths, translator)
+    translator = translator_of(arguments, arguments.device)
+    sources = read_sources(paths, translator)
     grid = draw(
         arguments, translator, sources, Sources.read(references, translator, "reference") if references else None
     )
@@ -81,6 +87,29 @@ def run(arguments: Arguments) -> int:
     save(pixels, arguments.output)
     print(f"{arguments.output}: {pixels.shape[1]} x {pixels.shape[0]} pixels")
     return 0
+
+
+def source_paths(arguments: "InputArguments", most: int) -> list[Path]:
+    """Return the image files of ``input``; [] for drawn images, which the weights that ship can translate."""
+    from translate.inference.inputs import image_paths
+
+    if not arguments.input and place_of(arguments) != EXAMPLE_WEIGHTS:
+        raise UserError("this argument is missing", key="input", expected="input=FILE, FOLDER or PATTERN")
+    paths = [path for place in arguments.input for path in image_paths(place)]
+    if len(paths) > most:
+        raise UserError(key="input", found=Phrase(f"{len(paths)} images"), expected=f"at most {most}")
+    return paths
+
+
+def read_sources(paths: Sequence[Path], translator: "Translator") -> "Sources":
+    """Return the images of files at the model's size; drawn images without a file."""
+    from translate.inference.compositions import Sources
+    from translate.inference.examples import draw_examples
+
+    if paths:
+        return Sources.read(paths, translator)
+    with tempfile.TemporaryDirectory() as folder:
+        return Sources.read(draw_examples(Path(folder), translator.image_size), translator)
 
 
 def draw(arguments: Arguments, translator: "Translator", sources: "Sources", references: "Sources | None") -> "Grid":

@@ -32,10 +32,12 @@ def usage(command: Command[Any]) -> str:
 def help_text(command: Command[Any]) -> str:
     """Return the text of ``COMMAND -h``."""
     lines = [wrapped("usage: ", usage(command)), "", command.summary]
-    declared = arguments_of(command)
-    if declared:
-        lines += ["", "arguments"]
+    declared = sorted(arguments_of(command), key=lambda argument: bool(argument.section))
+    section: str | None = None
     for argument in declared:
+        if argument.section != section:
+            section = argument.section
+            lines += ["", f"arguments for {section}" if section else "arguments"]
         lines.append(_entry(argument.form, f"{argument.help}{_default(argument)}{_known(argument)}"))
         lines += [_entry(f"{hint.word}{hint.metavar}", hint.help) for hint in argument.hints]
     if any(argument.kind == "overrides" and argument.listed for argument in declared):

@@ -9,28 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from translate.commands.apply import EXAMPLE_WEIGHTS, Label, engine_of, place_of
 from translate.commands.arguments import Command, arg
-from translate.commands.completion import checkpoints, places_of_weights, run_folders
+from translate.commands.weights import EngineArguments, engine_of, place_of
 from translate.errors import UserError
-from translate.registry import plugins
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True)
-class Arguments:
+class Arguments(EngineArguments):
     """The model, the address, and the limits."""
 
-    weights: str | None = arg(
-        None,
-        metavar="NAME|FILE|RUN_FOLDER|hf://OWNER/NAME",
-        help=f"the trained model, as of apply; default {EXAMPLE_WEIGHTS}, which ships with the package",
-        values=places_of_weights,
-    )
-    run: str | None = arg(None, metavar="RUN_FOLDER", help="the same as weights=RUN_FOLDER", values=run_folders)
-    checkpoint: str = arg("last", metavar="last|best|N", help="a checkpoint of a run folder", values=checkpoints)
-    device: str = arg("auto", metavar="auto|cpu|cuda|cuda:1|mps", help="where the networks run")
     host: str = arg(LOCAL[0], metavar="ADDRESS", help="0.0.0.0: other machines can connect; then auth is needed")
     port: int | None = arg(None, metavar="N", help="default the first free one from 7860", minimum=0)
     auth: str | None = arg(
@@ -40,16 +29,6 @@ class Arguments:
     max_pixels: int = arg(50_000_000, metavar="N", help="the largest image, width times height", minimum=1)
     queue: int = arg(64, metavar="N", help="how many requests may wait; more are refused", minimum=1)
     open: bool | None = arg(None, help="open the page in a browser; default: in a terminal with a display")
-    domains: tuple[str, ...] | None = arg(
-        None, metavar="[cat,dog]", help="for released files: their domains or labels, in the order of their training"
-    )
-    labels: Label | None = arg(None, help="for released files: the kind of labels of StarGAN v1")
-    image_size: int | None = arg(None, metavar="PIXELS", minimum=1, help="for released files: the size of training")
-    w_hpf: float | None = arg(None, metavar="NUMBER", minimum=0, help="for released files of StarGAN v2")
-    model: str | None = arg(None, metavar="cyclegan|pix2pix", help="for released files: the model of one generator")
-    dropout: bool | None = arg(None, help="for released files: whether a U-Net was trained with dropout")
-    trust: bool = arg(False, help="run a .pt2 file, which can hold code of its maker")
-    plugins: tuple[str, ...] = arg((), metavar="[my_lab]", help="packages with the parts of the model")
 
 
 def run(arguments: Arguments) -> int:
@@ -70,8 +49,7 @@ def run(arguments: Arguments) -> int:
     check_installed()
     limits = Limits(arguments.max_bytes, arguments.max_pixels, arguments.queue)
     settings = Settings(arguments.host, arguments.port, users, limits)
-    plugins.activate(arguments.plugins)
-    engine = engine_of(place, arguments)
+    engine = engine_of(arguments)
     signal.signal(signal.SIGTERM, _interrupt)
     name = Path(place).stem or place
     try:

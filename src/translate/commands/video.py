@@ -6,21 +6,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 from translate.commands.arguments import Command, arg
-from translate.commands.completion import checkpoints, run_folders
-from translate.errors import Phrase, UserError
+from translate.commands.grid import InputArguments, chosen_styles, read_sources, source_paths
+from translate.commands.weights import place_of, translator_of
+from translate.errors import UserError
+from translate.runs.folder import RunFolder
 
 Kind = Literal["latent", "reference", "labels", "training"]
 MAX_SOURCES = 16
 
 
 @dataclass(frozen=True)
-class Arguments:
+class Arguments(InputArguments):
     """The model, the images, the styles, and the film."""
 
-    weights: str = arg(metavar="FILE|RUN_FOLDER|hf://OWNER/NAME", help="the trained model", values=run_folders)
-    input: tuple[str, ...] = arg(
-        (), metavar="FILE|FOLDER|PATTERN", repeat=True, help="the sources, side by side; repeatable"
-    )
     output: Path = arg(Path("video.mp4"), metavar="FILE.mp4|webm|gif", help="the file of the film")
     kind: Kind | None = arg(
         None,
@@ -40,47 +38,35 @@ class Arguments:
         None, metavar="NUMBER", minimum=0.1, help="frames per second; default 24, or 4 for the sample grids of a run"
     )
     loop: bool = arg(True, help="lead from the last key frame back to the first")
-    checkpoint: str = arg("last", metavar="last|best|N", help="a checkpoint of a run folder", values=checkpoints)
-    device: str = arg("cpu", metavar="cpu|cuda", help="the device that translates")
+    device: str = arg("auto", metavar="auto|cpu|cuda|cuda:1|mps", help="where the networks run")
 
 
 def run(arguments: Arguments) -> int:
     """Write the film frame by frame and print its path; return 0."""
-    kind = arguments.kind or ("training" if not arguments.input else None)
-    if kind == "training" and arguments.input:
+    folder = RunFolder(Path(place_of(arguments)).expanduser())
+    training = arguments.kind == "training" or (arguments.kind is None and not arguments.input and folder.is_run())
+    if training and arguments.input:
         raise UserError("the film of a run has no sources", key="input", fix="leave the argument out")
-    if kind != "training" and not arguments.input:
-        raise UserError("this argument is missing", key="input", expected="input=FILE, FOLDER or PATTERN")
     from translate.inference import video
+    from translate.inference.compositions import training_frames
 
-    fps = arguments.fps or (4.0 if kind == "training" else 24.0)
-    count = video.write(arguments.output, _training(arguments) if kind == "training" else _styles(arguments), fps)
+    fps = arguments.fps or (4.0 if training else 24.0)
+    frames = training_frames(folder.require_run("weights").samples, arguments.grid) if training else _styles(arguments)
+    count = video.write(arguments.output, frames, fps)
     print(f"{arguments.output}: {count} frames, {count / fps:.1f} s")
     return 0
 
 
-def _training(arguments: Arguments) -> Iterator[Any]:
-    from translate.inference.compositions import training_frames
-    from translate.runs.folder import RunFolder
-
-    folder = RunFolder(Path(arguments.weights)).require_run("weights")
-    return training_frames(folder.samples, arguments.grid)
-
-
 def _styles(arguments: Arguments) -> Iterator[Any]:
-    from translate.commands.grid import chosen_styles
     from translate.inference.compositions import Sources, label_frames, style_frames
     from translate.inference.inputs import image_paths
-    from translate.inference.translator import load
 
-    paths = [path for place in arguments.input for path in image_paths(place)]
-    if len(paths) > MAX_SOURCES:
-        raise UserError(key="input", found=Phrase(f"{len(paths)} images"), expected=f"at most {MAX_SOURCES}")
+    paths = source_paths(arguments, MAX_SOURCES)
     references = [path for place in arguments.reference for path in image_paths(place, "reference")]
     if arguments.kind == "reference" and not references:
         raise UserError("this argument is missing", key="reference", expected="reference=FILE, FOLDER or PATTERN")
-    translator = load(arguments.weights, arguments.device, arguments.checkpoint)
-    sources = Sources.read(paths, translator)
+    translator = translator_of(arguments, arguments.device)
+    sources = read_sources(paths, translator)
     if arguments.kind == "labels" or (arguments.kind is None and translator.takes_labels):
         return label_frames(translator, sources, arguments.attributes, arguments.steps, arguments.loop)
     shown = Sources.read(references, translator, "reference") if references and arguments.kind != "latent" else None

@@ -1,0 +1,121 @@
+"""The arguments that name a trained model, which several commands share, and the model that they name."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from translate.commands.arguments import arg
+from translate.commands.completion import checkpoints, places_of_weights, run_folders
+from translate.errors import UserError
+from translate.registry import plugins
+
+if TYPE_CHECKING:
+    from translate.inference.engine import Engine
+    from translate.inference.translator import Translator
+    from translate.weights.published.layout import ImportOptions
+
+EXAMPLE_WEIGHTS = "critters"
+PROGRAM = ".pt2"
+"""The suffix of torch's programs, which can hold code."""
+
+RELEASED = "released files, which do not state these facts"
+FACTS = ("model", "domains", "labels", "image_size", "w_hpf", "dropout")
+
+
+@dataclass(frozen=True)
+class WeightsArguments:
+    """The trained model."""
+
+    weights: str | None = arg(
+        None,
+        metavar="NAME|FILE|RUN_FOLDER|hf://OWNER/NAME",
+        help=f"the trained model: a name that ships with the package (default {EXAMPLE_WEIGHTS}), a weights file, a "
+        "run folder, an address on the Hub, or released weights of StarGAN, StarGAN v2, CycleGAN or pix2pix as "
+        "downloaded, a file or their folder",
+        values=places_of_weights,
+    )
+    run: str | None = arg(None, metavar="RUN_FOLDER", help="the same as weights=RUN_FOLDER", values=run_folders)
+    checkpoint: str = arg("last", metavar="last|best|N", help="a checkpoint of a run folder", values=checkpoints)
+    plugins: tuple[str, ...] = arg((), metavar="[my_lab]", help="packages with the parts of the model")
+    domains: tuple[str, ...] | None = arg(
+        None, metavar="[cat,dog]", help="the domains or labels, in the order of training", section=RELEASED
+    )
+    labels: Literal["attributes", "domain"] | None = arg(
+        None, help="the kind of labels of StarGAN v1", section=RELEASED
+    )
+    image_size: int | None = arg(None, metavar="PIXELS", minimum=1, help="the image size of training", section=RELEASED)
+    w_hpf: float | None = arg(
+        None, metavar="NUMBER", minimum=0, help="StarGAN v2: the weight of the high-pass skips", section=RELEASED
+    )
+    model: Literal["cyclegan", "pix2pix"] | None = arg(
+        None, help="the model of a file with one generator", section=RELEASED
+    )
+    dropout: bool | None = arg(None, help="whether a U-Net was trained with dropout", section=RELEASED)
+
+
+@dataclass(frozen=True)
+class EngineArguments(WeightsArguments):
+    """The trained model, the device, and trust in files that can hold code."""
+
+    device: str = arg("auto", metavar="auto|cpu|cuda|cuda:1|mps", help="where the networks run")
+    trust: bool = arg(False, help="run a .pt2 file, which can hold code of its maker")
+
+
+def place_of(arguments: WeightsArguments) -> str:
+    """Return the place of the weights, by default those that ship with the package; UserError if it is not there."""
+    from translate.weights.places import require_existing
+
+    if arguments.weights is not None and arguments.run is not None:
+        raise UserError("it is the same as weights", key="run", fix="remove one of the two")
+    place = arguments.weights or arguments.run or EXAMPLE_WEIGHTS
+    require_existing(place)
+    return place
+
+
+def options_of(arguments: WeightsArguments, licence: str | None = None) -> "ImportOptions":
+    """Return the facts that released files do not state."""
+    from translate.weights.published.layout import ImportOptions
+
+    return ImportOptions(licence=licence, **{name: getattr(arguments, name) for name in FACTS})
+
+
+def translator_of(arguments: WeightsArguments, device: str) -> "Translator":
+    """Return the translator of the weights, after the plug-ins are active."""
+    from translate.inference.translator import Translator, chosen_device
+    from translate.weights.load import weights_of
+
+    plugins.activate(arguments.plugins)
+    weights = weights_of(place_of(arguments), arguments.checkpoint, options_of(arguments))
+    return Translator(weights, chosen_device(device))
+
+
+def engine_of(arguments: EngineArguments) -> "Engine":
+    """Return the engine of the weights: that of exported files for them, else torch."""
+    from translate.weights.places import exported_suffix
+
+    place = place_of(arguments)
+    suffix = exported_suffix(place)
+    if suffix is not None:
+        _refuse_for_exported_files(arguments)
+    if arguments.trust and suffix != PROGRAM:
+        raise UserError(f"only {PROGRAM} files need trust", key="trust", fix="leave the argument out")
+    if suffix == PROGRAM:
+        from translate.inference.torch_program import open_programs
+
+        return open_programs(place, arguments.trust)
+    if suffix is not None:
+        from translate.inference.onnx_runtime import open_onnx
+
+        return open_onnx(place)
+    from translate.inference.torch_engine import TorchEngine
+
+    return TorchEngine(translator_of(arguments, arguments.device))
+
+
+def _refuse_for_exported_files(arguments: EngineArguments) -> None:
+    """Raise UserError for arguments that exported files do not take."""
+    defaults = EngineArguments()
+    for name in ("checkpoint", *FACTS):
+        if getattr(arguments, name) != getattr(defaults, name):
+            raise UserError("an exported file describes itself", key=name, fix="leave the argument out")
+    if arguments.device not in ("auto", "cpu"):
+        raise UserError("exported files run on the CPU", key="device", found=arguments.device, expected="cpu")
