@@ -71,6 +71,22 @@ class Page:
 
     def click(self, element: str, share: float = 0.5) -> None:
         """Click an element, given as a JavaScript expression, at a share of its width, as soon as it stands still."""
+        x, y = self._place(element, share)
+        for kind in ("mousePressed", "mouseReleased"):
+            self._mouse(kind, x, y)
+
+    def drag(self, element: str, distance: float) -> None:
+        """Drag an element to the right by a number of pixels."""
+        x, y = self._place(element, 0.5)
+        self._mouse("mousePressed", x, y)
+        for step in range(1, 5):
+            self._mouse("mouseMoved", x + distance * step / 4, y)
+        self._mouse("mouseReleased", x + distance, y)
+
+    def _mouse(self, kind: str, x: float, y: float) -> None:
+        self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1)
+
+    def _place(self, element: str, share: float) -> tuple[float, float]:
         self.wait(f"!!({element})")
         where = (
             f"(() => {{ const e = {element}; e.scrollIntoView({{block: 'center'}});"
@@ -80,8 +96,7 @@ class Page:
         while place != (place := self.run(f"new Promise(done => setTimeout(() => done({where}), 60))")):
             pass
         x, y = place
-        for kind in ("mousePressed", "mouseReleased"):
-            self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+        return x, y
 
     def upload(self, selector: str, path: Path, number: int = 0) -> None:
         """Choose a file in the input of a number among those of a selector."""

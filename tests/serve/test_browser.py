@@ -12,7 +12,6 @@ from PIL import Image
 from serve import models
 from serve.browser import PROGRAM, Page, browser
 from serve.client import pixels, write
-from translate.inference.images import to_pixels
 from translate.inference.torch_engine import TorchEngine
 
 pytest.importorskip("gradio", reason="the extra demo is not installed")
@@ -106,6 +105,10 @@ def test_from_upload_to_download(tab: Page, opened: Opened, tmp_path: Path) -> N
         psi = float(tab.wait(f"{DETAILS}.match(/psi (0\\.\\d+)/)?.[1]"))
         assert 0.4 <= psi <= 0.6
 
+        tab.drag("document.querySelector('[data-testid=slider] .icon-wrap')", -80)
+        clip = "document.querySelectorAll('[data-testid=imageslider-image]')[1].style.clipPath"
+        tab.wait(f"{clip}.match(/([0-9.]+)%/)[1] < 40")  # the translation covers more than a half
+
         first = tab.run("document.querySelector('#strip img').alt")
         tab.click(button("Other styles"))
         tab.wait(f"document.querySelector('#strip img').alt != '{first}'")
@@ -114,7 +117,7 @@ def test_from_upload_to_download(tab: Page, opened: Opened, tmp_path: Path) -> N
         tab.click(button("Download"))
         path = tab.downloaded("photo_to_wild.png")
         wanted = engine.translator.translate(Image.fromarray(array), "wild", seed=int(seed), psi=psi)
-        assert np.array_equal(np.asarray(Image.open(path)), to_pixels(wanted)[0].numpy())
+        assert np.array_equal(np.asarray(Image.open(path)), np.asarray(wanted))
 
         tab.upload("input[type=file]", write(tmp_path / "style.png", reference), 1)
         tab.wait(f"{DETAILS} == 'wild, reference style.png'")

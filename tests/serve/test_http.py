@@ -55,7 +55,7 @@ def client(running: Running) -> Client:
 
 def expected(engine: TorchEngine, array: np.ndarray, target: str, **style: object) -> np.ndarray:
     """Return what the model makes of an image, pixels (H, W, 3)."""
-    return to_pixels(engine.translator.translate(Image.fromarray(array), target, **style))[0].numpy()  # type: ignore[arg-type]
+    return np.asarray(engine.translator.translate(Image.fromarray(array), target, **style))
 
 
 # --- answers ------------------------------------------------------------------------------------------------
