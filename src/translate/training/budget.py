@@ -33,7 +33,7 @@ log = logging.getLogger("translate")
 
 WARM_UP = 2  # iterations that are not timed: the first ones allocate memory and choose algorithms
 FEWEST = 3  # timed iterations
-FRACTION, LONGEST = 0.02, 20.0  # of the budget, in seconds: how long iterations are timed
+FRACTION, LONGEST = 0.02, 10.0  # of the budget, in seconds: how long iterations are timed
 LIMIT = 10**6  # iterations of the trial, which ends long before
 EVALUATION_FRACTION = 0.25  # of the budget; more is warned of
 
