@@ -16,7 +16,7 @@ from translate.weights import format, load
 
 PLACE = Path(__file__).parents[1] / "src" / "translate" / "weights" / "shipped"
 NAME = "critters"
-WORDS: tuple[str, ...] = ()
+WORDS: tuple[str, ...] = ("experiments=shipped/critters",)
 """The settings of the training, as on the command line."""
 
 LICENCE = "apache-2.0"
