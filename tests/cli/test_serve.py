@@ -57,8 +57,8 @@ def taken() -> Iterator[int]:
         (("weights=a", "port=x"), "port: found 'x', expected a whole number"),
         (("weights=a", "max_bytes=0"), "max_bytes: found 0, expected at least 1"),
         (("weights=a", "queue=0"), "queue: found 0, expected at least 1"),
-        (("weights=a", "host=0.0.0.0"), "auth: everybody who can reach this machine could use the page"),
-        (("weights=a", "auth=ann"), "auth: a user or a password is missing"),
+        (("weights=critters", "host=0.0.0.0"), "auth: everybody who can reach this machine could use the page"),
+        (("weights=critters", "auth=ann"), "auth: a user or a password is missing"),
         (("weights=a", "share=true"), "serve: unknown argument 'share'"),
     ],
 )
@@ -102,7 +102,7 @@ def test_an_address_of_another_machine() -> None:
 
 def test_a_library_that_is_missing(capsys: Out, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gradio", None)
-    said = refused(capsys, "weights=a")
+    said = refused(capsys, "weights=critters")
     assert said == "serve: the page needs gradio. Fix: pip install 'translate-gan[demo]'\n"
 
 

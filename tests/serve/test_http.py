@@ -141,6 +141,26 @@ def test_images_keep_their_size_in_fully_convolutional_networks(tmp_path: Path) 
         assert np.abs(client.image(image).astype(int) - wanted).max() <= 1
 
 
+def test_an_onnx_file_is_served(tmp_path: Path) -> None:
+    """It has the controls of its inputs: random styles, but no references and no blending."""
+    pytest.importorskip("onnxscript", reason="the extra onnx is not installed")
+    from translate.export import runtimes
+    from translate.inference.onnx_runtime import open_onnx
+
+    translator = models.stargan_v2().translator
+    list(runtimes.export(translator, runtimes.runtime("onnx"), tmp_path, ("translate_latent",)))
+    engine = open_onnx(tmp_path / "translate_latent.onnx")
+    with server(engine, "tiny", Settings(port=0)) as page, page.in_background():
+        client = Client(page.url)
+        assert client.call("model")[0]["style_inputs"] == ["code"]
+        parameters = client.http.get("/gradio_api/info").json()["named_endpoints"]["/translate"]["parameters"]
+        assert [each["parameter_name"] for each in parameters] == ["image", "target", "seed", "psi"]
+        upload = client.upload(encoded(pixels(1)))
+        image, _ = client.call("translate", image=upload, target="dog", seed=5)
+        wanted = expected(models.stargan_v2(), pixels(1), "dog", seed=5)
+        assert np.abs(client.image(image).astype(int) - wanted).max() <= 1
+
+
 def test_gradio_client(running: Running, tmp_path: Path) -> None:
     from gradio_client import Client as GradioClient
     from gradio_client import handle_file
