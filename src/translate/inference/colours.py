@@ -4,10 +4,14 @@ import functools
 import io
 from typing import Any
 
+import numpy as np
 from PIL import Image, ImageCms
 
 SAME = "same"
 """Stands for the transform of a profile that is sRGB already."""
+
+ROUNDING = 2
+"""The largest change of a level by a profile that is sRGB in other words."""
 
 _FLAGS = ImageCms.Flags.BLACKPOINTCOMPENSATION
 _INTENT = ImageCms.Intent.RELATIVE_COLORIMETRIC
@@ -28,14 +32,21 @@ def transforms(profile: bytes, mode: str) -> tuple[Any, Any]:
     """
     try:
         own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        description = ImageCms.getProfileDescription(own)
     except (OSError, ImageCms.PyCMSError, ValueError):
         return None, None
-    if mode == "RGB" and "srgb" in description.lower():
-        return SAME, SAME
     standard = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
     there = _built(own, standard, mode, "RGB")
+    if there is not None and mode == "RGB" and _changes_nothing(there):
+        return SAME, SAME
     return there, None if there is None else _built(standard, own, "RGB", mode)
+
+
+def _changes_nothing(transform: Any) -> bool:
+    """Return whether a transform keeps colours but for rounding: there are many profiles of sRGB, by many names."""
+    levels = np.linspace(0, 255, 9).astype(np.uint8)
+    cube = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(1, -1, 3)
+    changed = np.asarray(apply(transform, Image.fromarray(cube)))
+    return bool(np.abs(changed.astype(int) - cube).max() <= ROUNDING)
 
 
 def _built(source: Any, destination: Any, source_mode: str, destination_mode: str) -> Any:
