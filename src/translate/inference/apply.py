@@ -7,6 +7,7 @@ bounded number of pixels. What a folder of translations holds is recorded in ``t
 import logging
 import os
 import time
+import warnings
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,6 +18,7 @@ from threading import Condition
 from typing import Any, Literal
 
 import numpy as np
+from PIL import Image
 from tqdm import tqdm
 
 from translate.console import is_interactive
@@ -105,7 +107,9 @@ def apply(engine: Engine, sources: Sequence[Source], variants: Sequence[Variant]
     jobs = _plan(engine, sources, variants, settings, records, summary)
     worker = _Worker(engine, settings, records, summary)
     try:
-        worker.run(jobs)
+        with warnings.catch_warnings():  # Pillow warns of images that are large; far larger ones it refuses
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            worker.run(jobs)
     finally:
         records.close()
     summary.seconds = time.perf_counter() - begin
