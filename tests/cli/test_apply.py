@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -199,7 +200,7 @@ def test_released_weights_of_stargan_v2(capsys: Out) -> None:
 
 
 MISTAKES = [
-    (("weights=faces.ckpt",), "input: this argument is missing"),
+    (("weights=a.png",), "input: this argument is missing"),
     (("weights=faces.ckpt", "input=a.png"), "weights: there is no file faces.ckpt"),
     (
         ("weights=nothing", "input=a.png"),
@@ -337,3 +338,24 @@ def train_tiny(folder: Path) -> None:
     RunFolder(folder).begin(to_yaml(config), [], 0)
     checkpoint = checkpoints.capture(model, data.domains, to_mapping(config))
     checkpoints.write(checkpoint, RunFolder(folder).checkpoint(0))
+
+
+def test_a_record_makes_the_image_again_to_the_bit(capsys: Out) -> None:
+    """Alone what was made among others: a reference of a folder, blended styles, a palette, full resolution."""
+    for number, name in enumerate(("a.png", "b.jpg", "c.png")):
+        photo(f"photos/{name}", 40 + number, 50, number)
+    Image.open("photos/c.png").quantize(32).save("photos/c.png")
+    save(golden_state("cyclegan_resnet9_64", "G_A", 0.5), Path("latest_net_G.pth"))
+    for words in (
+        ("weights=critters", "reference=photos", "target=[cat,bear]"),
+        ("weights=critters", "seed=[2,9]", "steps=3", "target=cat", "psi=0.5"),
+        ("weights=latest_net_G.pth", "domains=[a,b]", "direction=AtoB", "format=png"),
+    ):
+        done(capsys, *words, "input=photos", "output=out", "overwrite=true")
+        for name, record in lines("out").items():
+            assert main([*record["words"], "output=again", "overwrite=true"]) == 0
+            remade = {each["output_sha256"] for each in lines("again").values()}
+            assert record["output_sha256"] in remade, (words, name)
+            shutil.rmtree("again")
+        shutil.rmtree("out")
+        capsys.readouterr()
