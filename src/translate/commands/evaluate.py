@@ -34,7 +34,13 @@ def default_cache() -> Path:
 class Arguments:
     """The run, its checkpoint, and the settings of the evaluation."""
 
-    run: Path = arg(metavar="RUN_FOLDER", help="the run to evaluate", values=run_folders)
+    run: Path | None = arg(None, metavar="RUN_FOLDER", help="the run to evaluate", values=run_folders)
+    weights: Path | None = arg(
+        None,
+        metavar="RUN_FOLDER",
+        help="the same as run; other weights have no data to be scored on: import them to a run first",
+        values=run_folders,
+    )
     checkpoint: str = arg("last", metavar="last|best|N", help="the checkpoint", values=checkpoints_of)
     batch_size: int = arg(32, metavar="N", minimum=1, help="images per batch, in each process")
     seed: int = arg(0, metavar="N", minimum=0, help="seed of latent codes, references and samples")
@@ -51,6 +57,23 @@ class Arguments:
         "'~metrics.prdc_clean' removes a metric; the command 'list metrics' lists all",
         keys=("metrics",),
     )
+
+
+def run_of(arguments: Arguments) -> Path:
+    """Return the run folder; UserError for none, two, and for weights without a run."""
+    if (arguments.run is None) == (arguments.weights is None):
+        raise UserError("this argument is missing", key="run", expected="run=RUN_FOLDER")
+    run = arguments.run or arguments.weights
+    assert run is not None
+    if arguments.weights is not None and not RunFolder(run).is_run():
+        raise UserError(
+            "scores need the data of a run",
+            key="weights",
+            found=str(run),
+            expected="a run folder",
+            fix=f"python -m translate import weights={run} to=RUN_FOLDER data=NAME data.root=FOLDER",
+        )
+    return run
 
 
 def metrics_of(arguments: Arguments) -> dict[str, Any]:
@@ -77,8 +100,8 @@ def _activate_plugins(arguments: Arguments) -> None:
     from translate.registry import plugins
 
     plugins.activate(arguments.plugins)
-    if RunFolder(arguments.run).is_run():
-        plugins.activate(read_yaml(RunFolder(arguments.run).config_file).get("plugins") or [])
+    if RunFolder(run_of(arguments)).is_run():
+        plugins.activate(read_yaml(RunFolder(run_of(arguments)).config_file).get("plugins") or [])
 
 
 def run(arguments: Arguments) -> int:
@@ -100,7 +123,7 @@ def _results(arguments: Arguments) -> "Iterator[tuple[Result, Path, bool]]":
     """Yield the result of each protocol as soon as it exists, its file, and whether this process is the first."""
     _activate_plugins(arguments)
     metrics = metrics_of(arguments)
-    name, path = RunFolder(arguments.run).require_run().choose(arguments.checkpoint)
+    name, path = RunFolder(run_of(arguments)).require_run().choose(arguments.checkpoint)
     with _processes(arguments.device) as device:
         from translate.evaluation.processes import all_processes
 
@@ -129,12 +152,12 @@ def _measure(
     model.iteration = checkpoint.iteration
     model.to(device)
     evaluator = Evaluator(metrics, data, arguments.cache, device, processes, arguments.batch_size, arguments.seed)
-    log.info("%s, iteration %d of %s, on %s", made.model.name, checkpoint.iteration, arguments.run, device)
-    evaluated = EvaluatedModel(model, name, arguments.run, untrained=lambda: build.build_model(made))
+    log.info("%s, iteration %d of %s, on %s", made.model.name, checkpoint.iteration, run_of(arguments), device)
+    evaluated = EvaluatedModel(model, name, run_of(arguments), untrained=lambda: build.build_model(made))
     for protocol in evaluator.protocols:
         found = evaluator.evaluate(protocol, evaluated)
         assert found is not None  # nobody stops it
-        yield found, scores.path_of(arguments.run, protocol, name, arguments.seed)
+        yield found, scores.path_of(run_of(arguments), protocol, name, arguments.seed)
 
 
 def _moved(tree: Mapping[str, Any], root: str | None) -> dict[str, Any]:
