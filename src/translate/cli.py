@@ -38,6 +38,7 @@ MODULES = {
     "download": "download",
     "align": "align",
     "doctor": "doctor",
+    "migrate": "migrate",
     "join": "join",
 }
 """Every command with its module in `commands`, in the order of the overview."""

@@ -27,7 +27,7 @@ class Arguments:
     """The subject of the examination, and where the report goes."""
 
     folder: tuple[str, ...] = arg(
-        (), kind="positional", metavar="[FOLDER]", help="a folder of images: its layout is recognized"
+        (), kind="positional", metavar="FOLDER", help="a folder of images: its layout is recognized"
     )
     run: Path | None = arg(None, metavar="RUN_FOLDER", help="examine a run", values=run_folders)
     measure: bool = arg(

@@ -18,10 +18,7 @@ MANY = 300
 BIG_GPU = 10e9  # bytes; the full models need 6 to 9 GB at 256 px
 CPU_SIZE = 64  # the largest that a CPU trains within hours
 
-CPU_BATCH = 8  # images; the recipes of cyclegan and pix2pix have one, which a CPU does not use well
-
-CPU_LENGTH = ("iterations=3000", "sample_every=300", "checkpoint_every=300")
-"""The length of a run on a CPU: some hours."""
+CPU_LENGTH = ("budget=2h",)
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,8 @@ def advise(data: Data, gpu_bytes: int | None) -> Advice | None:
         reasons.append(
             f"{model}_small at {size} px, since this machine has no GPU: the full model would take weeks here"
         )
-        words += [f"data.batch_size={CPU_BATCH}", *CPU_LENGTH]
+        reasons.append("two hours; budget=1d, or iterations=N, is another length")
+        words += CPU_LENGTH
     else:
         reasons.append(f"{size} px, since the images have {data.side:.0f} px; the GPU trains the full model")
         words += _full_network(model, size)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import statistics
@@ -182,7 +181,7 @@ def _losses(run: Run, section: Section) -> None:
             )
     kept = [name for name in losses if name.endswith(("/cycle", "/reconstruction", "/l1", "/cycle_a", "/cycle_b"))]
     for name in kept:
-        if len(run.records) >= 2 * PART and trend(run.series(name)) == "rising":
+        if len(run.records) >= PART and trend(run.series(name)) == "rising":
             section.warning(
                 f"{name} rises: translations keep less and less of their input", fix=" or ".join(_doubled(run, name))
             )
@@ -429,4 +428,4 @@ def _doubled(run: Run, term: str, names: Sequence[str] = ()) -> list[str]:
 
 
 def _rounded(value: float) -> str:
-    return f"{value:.2g}" if value < 100 else json.dumps(round(value))
+    return f"{value:.3g}"
