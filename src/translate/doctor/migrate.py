@@ -551,8 +551,8 @@ def _networks(build: Builder, pairs: bool, generators: Sequence[str], discrimina
     generator, discriminator = (f"model.networks.{roles[0]}" for roles in (generators, discriminators))
     form = build.value("--netG")
     if "--netG" in build.given:
-        words, remark = tables.GENERATORS[pairs].get(form, ((), "needs another network, in a file of your own"))
-        build.say("--netG", [word.format(generator) for word in words], remark)
+        layers, remark = tables.GENERATORS[pairs].get(form, ((), "needs another network, in a file of your own"))
+        build.say("--netG", [word.format(generator) for word in layers], remark)
     if "--netD" in build.given:
         known = build.value("--netD") in ("basic", "n_layers")
         build.say(
@@ -579,7 +579,7 @@ def _networks(build: Builder, pairs: bool, generators: Sequence[str], discrimina
         words = [f"model.losses.adversarial.name={tables.LOSSES[mode]}"] if mode in tables.LOSSES else []
         if mode == "wgangp" and not pairs:
             words.append("model.weights.discriminator.gradient_penalty=10")
-        build.say("--gan_mode", words)
+        build.say("--gan_mode", words, "" if words else "has no counterpart")
 
 
 def _images(build: Builder) -> None:
