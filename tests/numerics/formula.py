@@ -1,5 +1,6 @@
 """Weights and inputs by formula, as the golden figures were made with (no random state, no weight files)."""
 
+import math
 import zlib
 
 import numpy as np
@@ -17,8 +18,9 @@ def parameter(tag: str, network: str, key: str, shape: tuple[int, ...], scale: f
     """Return the value of a parameter of a network; `scale` is for those of two or more dimensions."""
     values = draw(f"{tag}/{network}/{key}", shape)
     if len(shape) >= 2:
-        return torch.from_numpy(values * np.sqrt(2 / np.prod(shape[1:]), dtype=np.float32) * np.float32(scale))
-    return torch.from_numpy(1 + 0.1 * values if key.endswith("weight") else 0.1 * values)
+        # the root in float64, then rounded: that of a rounded quotient may differ in the last digit
+        return torch.from_numpy(values * np.float32(math.sqrt(2 / math.prod(shape[1:]))) * np.float32(scale))
+    return torch.from_numpy(1 + 0.1 * values if key.endswith(("weight", "gamma")) else 0.1 * values)
 
 
 def fill(module: nn.Module, tag: str, network: str, scale: float = 1.0) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.tiny import Case, tiny, tiny_cyclegan, tiny_pix2pix, tiny_stargan_v1
+from training.tiny import Case, tiny, tiny_cyclegan, tiny_pix2pix, tiny_stargan_v1, tiny_unit
 from translate.models.base import TranslationModel
 from translate.registry.registry import MODELS, VIEWS
 from translate.runs import checkpoints
@@ -20,10 +20,17 @@ CASES: dict[str, Case] = {
     "pix2pix": tiny_pix2pix,
     "stargan_v1": tiny_stargan_v1,
     "stargan_v2": tiny,
+    "unit": tiny_unit,
 }
 """A small configuration of every model; `Case.on` puts the same small model on other data."""
 
-OVERFITS = {"cyclegan": "cycle", "pix2pix": "l1", "stargan_v1": "reconstruction", "stargan_v2": "cycle"}
+OVERFITS = {
+    "cyclegan": "cycle",
+    "pix2pix": "l1",
+    "stargan_v1": "reconstruction",
+    "stargan_v2": "cycle",
+    "unit": "reconstruction",
+}
 """The term that says how well each model reproduces the images of a batch."""
 
 HURRY = {
@@ -35,6 +42,7 @@ HURRY = {
         "model.weights.generator.reconstruction=30",
     ],
     "stargan_v2": ["model.optimizers.generator.lr=4e-3", "model.weights.generator.cycle=10"],
+    "unit": ["model.optimizers.encoder_a.lr=1e-2", "model.networks.encoder_a.base_width=8"],
 }
 """Overrides with which a model overfits a batch soon."""
 

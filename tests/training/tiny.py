@@ -101,6 +101,40 @@ tiny_pix2pix = Case(
 )
 """pix2pix from outlines to drawings."""
 
+tiny_unit = Case(
+    model=[
+        "model=unit_small",
+        "model.networks.encoder_a.base_width=4",
+        "model.networks.encoder_a.num_blocks=1",
+        "model.networks.decoder_a.num_blocks=1",
+        "model.networks.discriminator_a.base_width=4",
+        "model.optimizers.encoder_a.lr={schedule: step, start: 1e-3, factor: 0.5, every: 2, offset: 1}",
+        "model.optimizers.discriminator_a.lr=5e-4",
+    ],
+    data=[*tiny.data, "data.domains=[cat,rabbit]"],
+)
+"""UNIT of 2018; the rates fall within the run, and every iteration draws noise, six maps an image."""
+
+tiny_unit_paper = Case(
+    model=[
+        "model=unit_paper",
+        "model.ema_decay=0.98",
+        "model.networks.encoder_a.base_width=4",
+        "model.networks.encoder_a.num_blocks=1",
+        "model.networks.encoder_shared.width=16",
+        "model.networks.decoder_a.num_blocks=1",
+        "model.networks.discriminator_a.base_width=4",
+        "model.networks.discriminator_shared={in_channels: 8, num_layers: 2}",
+        "model.optimizers.encoder_a.lr=1e-3",
+        "+model.networks.code_discriminator={name: unit_shared_discriminator, in_channels: 16, num_layers: 1}",
+        "+model.optimizers.code_discriminator={_target_: torch.optim.Adam, lr: 1e-3}",
+        "model.weights.code_discriminator.code=1",
+        "model.weights.generator.code=0.1",
+    ],
+    data=[*tiny.data, "data.domains=[cat,rabbit]"],
+)
+"""UNIT of the paper, with shared layers and a discriminator of codes."""
+
 TINY = [*tiny.model, *tiny.data, *RUN]
 
 

@@ -47,6 +47,25 @@ class PlainInstanceNorm(nn.Module):
         return instance_norm(x)
 
 
+class UnbiasedLayerNorm(nn.Module):
+    """Layer normalisation by the unbiased deviation, with a learned scale and shift for each channel (UNIT, MUNIT).
+
+    ``gamma (x - mean) / (deviation + 1e-5) + beta``, with statistics over channels and pixels of an image. Epsilon is
+    added to the deviation and not to the variance. ``gamma`` starts uniform on [0, 1), ``beta`` at 0.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.rand(width))
+        self.beta = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the normalised features, shape (B, C, S, S)."""
+        deviation, mean = torch.std_mean(x, dim=(1, 2, 3), keepdim=True)
+        scale, shift = self.gamma[:, None, None], self.beta[:, None, None]
+        return (x - mean) / (deviation + EPSILON) * scale + shift
+
+
 def normalization(norm: Literal["instance", "batch"], width: int) -> nn.Module:
     """Return a normalisation of features (B, width, S, S): instance norm without parameters, or batch norm."""
     if norm not in ("instance", "batch"):
