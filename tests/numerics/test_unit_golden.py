@@ -23,9 +23,10 @@ from translate.inference.unit import UNITTranslation
 from translate.losses.adversarial import Multiscale, NonSaturating
 from translate.models.unit import UNIT
 from translate.networks import unit
+from translate.networks.vgg import VGG16Features
 
 FOLDER = Path(__file__).parent / "golden"
-TAGS = ("unit_64", "unit_shared_64")
+TAGS = ("unit_64", "unit_shared_64", "unit_vgg64")
 GOLDEN: dict[str, dict[str, Any]] = {tag: json.loads((FOLDER / f"{tag}.json").read_text()) for tag in TAGS}
 OUTPUTS = {tag: dict(np.load(FOLDER / f"{tag}.npz")) for tag in TAGS}
 
@@ -48,20 +49,21 @@ PAPER = {
     "discriminator_b": ("dis", "model_B."),
     "discriminator_shared": ("dis", "model_S."),
 }
-ROLES = {"unit_64": TODAY, "unit_shared_64": PAPER}
+ROLES = {"unit_64": TODAY, "unit_shared_64": PAPER, "unit_vgg64": TODAY}
 """The official network and prefix of the parameters of each role."""
 
-NOISE = {
+NOISE: dict[str, list[Any]] = {
     "unit_64": ["noise_dis_a", "noise_dis_b", "noise_a", "noise_b", "noise_ba", "noise_ab"],
     "unit_shared_64": [("noise_dis", 0), ("noise_dis", 1), ("noise", 0), ("noise", 1), "noise_bab", "noise_aba"],
 }
+NOISE["unit_vgg64"] = NOISE["unit_64"]
 """The field of every draw of an iteration; with a number, the half of a batch of both domains."""
 
 
 def official_key(tag: str, role: str, key: str) -> tuple[str, str]:
     """Return the official network and name of a parameter."""
     network, prefix = ROLES[tag][role]
-    return network, prefix + (key if tag == "unit_64" else key.removeprefix("model."))
+    return network, prefix + (key.removeprefix("model.") if tag == "unit_shared_64" else key)
 
 
 def filled(tag: str, networks: dict[str, nn.Module]) -> dict[str, nn.Module]:
@@ -76,7 +78,7 @@ def filled(tag: str, networks: dict[str, nn.Module]) -> dict[str, nn.Module]:
 
 
 def networks_of(tag: str) -> dict[str, nn.Module]:
-    if tag == "unit_64":
+    if tag != "unit_shared_64":
         sizes, layers = GOLDEN[tag]["gen"], GOLDEN[tag]["dis"]
         coder = {"base_width": sizes["dim"], "num_downsamplings": sizes["n_downsample"], "num_blocks": sizes["n_res"]}
         made: dict[str, nn.Module] = {f"encoder_{side}": unit.Encoder(**coder) for side in "ab"}
@@ -94,6 +96,16 @@ def networks_of(tag: str) -> dict[str, nn.Module]:
     made |= {f"discriminator_{side}": unit.PaperDiscriminator(layers["ch"], 2) for side in "ab"}
     made |= {"discriminator_shared": unit.SharedDiscriminator(2 * layers["ch"], layers["n_shared_layer"])}
     return filled(tag, made)
+
+
+def vgg() -> VGG16Features:
+    """Return the frozen VGG16 of the official code, filled by formula; its parameters are numbered by stage there."""
+    network = VGG16Features(preprocessing="caffe")
+    names = iter(key for key, _ in GOLDEN["unit_vgg64"]["layout"]["vgg"])
+    for value in network.parameters():
+        value.copy_(parameter("unit_vgg64", "vgg", next(names), tuple(value.shape)))
+    assert next(names, None) is None
+    return network
 
 
 def batch_of(tag: str, k: int) -> UnpairedBatch:
@@ -114,18 +126,21 @@ def official_noise(tag: str) -> Callable[[UNIT, Tensor, int], Tensor]:
     return noise
 
 
-def make_model(tag: str, networks: dict[str, nn.Module], perceptual: float = 0.0) -> UNIT:
+def make_model(tag: str) -> UNIT:
     """Return the model in float64 with the official weights of terms."""
+    networks = networks_of(tag)
+    if tag == "unit_vgg64":
+        networks["perceptual"] = vgg()
     adam = GOLDEN[tag]["adam"]
     make = partial(torch.optim.Adam, lr=adam["lr"], betas=tuple(adam["betas"]), weight_decay=adam["weight_decay"])
     if tag == "unit_shared_64":
         h = GOLDEN[tag]["hyperparameters"]
         gan, direct, kl = h["gan_w"], h["ll_direct_link_w"], h["kl_direct_link_w"]
-        cycle, cycle_kl = h["ll_cycle_link_w"], h["kl_cycle_link_w"]
+        cycle, cycle_kl, perceptual = h["ll_cycle_link_w"], h["kl_cycle_link_w"], 0.0
     else:
         w = GOLDEN[tag]["weights"]
         gan, direct, kl = w["gan_w"], w["recon_x_w"], w["recon_kl_w"]
-        cycle, cycle_kl = w["recon_x_cyc_w"], w["recon_kl_cyc_w"]
+        cycle, cycle_kl, perceptual = w["recon_x_cyc_w"], w["recon_kl_cyc_w"], w["vgg_w"]
     weights = {"adversarial_ab": gan, "adversarial_ba": gan, "code": 0.0}
     for side in "ab":
         weights |= {f"reconstruction_{side}": direct, f"kl_{side}": kl, f"cycle_{side}": cycle}
@@ -206,7 +221,8 @@ def test_layouts_equal_the_official_ones(tag: str) -> None:
         for role, network in networks_of(tag).items()
         for key, value in network.state_dict().items()
     )
-    official = [(name, key, shape) for name, keys in GOLDEN[tag]["layout"].items() for key, shape in keys]
+    layout = {name: keys for name, keys in GOLDEN[tag]["layout"].items() if name != "vgg"}
+    official = [(name, key, shape) for name, keys in layout.items() for key, shape in keys]
     assert own == sorted(official)
 
 
@@ -219,9 +235,11 @@ def test_outputs_equal_the_official_ones(tag: str) -> None:
         code_a, code_b = translation.encode(a, "a"), translation.encode(b, "b")
         found = {f"x_a{side}": translation.decode(code_a, side) for side in "ab"}
         found |= {f"x_b{side}": translation.decode(code_b, side) for side in "ab"}
-        if tag == "unit_64":
+        if tag != "unit_shared_64":
             maps = networks["discriminator_a"](a)
             found |= {"h_a": code_a, "dis_a_0": maps[0], "dis_a_1": maps[1]}
+            if tag == "unit_vgg64":
+                found["vgg_xa"] = vgg()(a)
         else:
             shared = networks["discriminator_shared"]
             for side, x in (("a", a), ("b", b)):
@@ -238,20 +256,25 @@ def test_outputs_equal_the_official_ones(tag: str) -> None:
 
 @pytest.mark.parametrize("tag", TAGS)
 def test_three_iterations_equal_the_official_ones(tag: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    check_iterations(tag, make_model(tag, networks_of(tag)), monkeypatch)
+    differences = differences_of_iterations(tag, monkeypatch)
+    bounds = {"term": 1e-10, "gradient": 1e-9, "weight": 1e-8}
+    assert differences.keys() == bounds.keys()
+    for kind, (difference, name) in differences.items():
+        assert difference < bounds[kind], (kind, name)
 
 
-def check_iterations(
-    tag: str, model: UNIT, monkeypatch: pytest.MonkeyPatch, worst: dict[str, float] | None = None
-) -> None:
-    """Compare terms, first gradients and final weights in float64 with those of the official code."""
-    official, worst = GOLDEN[tag]["double"], {} if worst is None else worst
+def differences_of_iterations(tag: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[float, str]]:
+    """Return the greatest difference, relative, of each kind in three iterations in float64, and where it is.
 
-    def compare(kind: str, name: Any, own: float, wanted: float, rel: float, scale: float = 0.0) -> None:
-        error = abs(own - wanted) / max(abs(wanted), scale, 1e-300)
-        worst[kind] = max(worst.get(kind, 0.0), error)
-        assert error < rel, (kind, name, own, wanted)
+    Differences of small numbers are relative to a thousandth (terms) or a hundredth (mean, rms, projection of weights).
+    """
+    official, worst = GOLDEN[tag]["double"], {}
 
+    def compare(kind: str, name: str, own: float, wanted: float, least: float) -> None:
+        difference = abs(own - wanted) / max(abs(wanted), least)
+        worst[kind] = max(worst.get(kind, (0.0, "")), (difference, name))
+
+    model = make_model(tag)
     monkeypatch.setattr(UNIT, "normal_noise", official_noise(tag))
     monkeypatch.setattr(UNIT, "record", record_in_float64)
     gradients = of_first_iteration(monkeypatch)
@@ -260,16 +283,17 @@ def check_iterations(
         own = official_terms(tag, model)
         assert own.keys() == wanted.keys()
         for name, value in wanted.items():
-            compare("term", (k, name), own[name], value, 1e-10, scale=1e-3)
+            compare("term", f"{name} of iteration {k}", own[name], value, 1e-3)
     for role in model.trained:
         for key, value in model.network(role).named_parameters():
             if is_rounding(tag, role, key):
                 continue
             network, name = official_key(tag, role, key)
             rms = gradients[role][key].square().mean().sqrt().item()
-            compare("gradient", name, rms, official["grad_rms_step0"][network][name], 1e-9)
+            compare("gradient", name, rms, official["grad_rms_step0"][network][name], 1e-6)
             for own_value, wanted_value in zip(summary(value), official["weights_after"][network][name], strict=True):
-                compare("weight", name, own_value, wanted_value, 1e-8, scale=1e-2)
+                compare("weight", name, own_value, wanted_value, 1e-2)
+    return worst
 
 
 def record_in_float64(self: UNIT, name: str, value: Tensor) -> None:

@@ -51,6 +51,13 @@ SETS = ({"kind": "attributes", "names": ["old", "smiling"]}, {"kind": "classes",
 STARGAN_V1 = {"name": "stargan_v1_generator", "num_labels": 4, "num_sets": 2, "base_width": 4, "num_blocks": 1}
 RESNET = {"name": "resnet_generator", "base_width": 4, "num_blocks": 1, "norm": "batch", "dropout": True}
 UNET = {"name": "unet_generator", "base_width": 2}
+UNIT = {
+    f"{part}_{side}": {"name": f"unit_{part}", "base_width": 4, "num_blocks": 1}
+    for part in ("encoder", "decoder")
+    for side in "ab"
+}
+UNIT_SHARED = {role: {**node, "name": node["name"].replace("unit_", "unit_paper_")} for role, node in UNIT.items()}
+UNIT_SHARED |= {f"{part}_shared": {"name": "unit_shared_blocks", "width": 16} for part in ("encoder", "decoder")}
 
 
 def made(model: str, networks: dict[str, dict[str, Any]], size: int, **more: Any) -> Translator:
@@ -88,6 +95,11 @@ CASES: dict[str, tuple[Callable[[], Translator], tuple[str, ...]]] = {
         lambda: made("pix2pix", {"generator": {**UNET, "num_downsamplings": 6}}, 64, domains=("a", "b")),
         ("generator",),
     ),
+    "unit": (lambda: made("unit", UNIT, 16, domains=("a", "b")), ("encoder_a", "translate")),
+    "unit_shared": (
+        lambda: made("unit", UNIT_SHARED, 16, domains=("a", "b")),
+        ("encoder_shared", "decoder_b", "translate"),
+    ),
     "my_lab_painter_gan": (
         lambda: made("my_lab_painter_gan", {"generator": {"name": "my_lab_painter", "num_domains": 2}}, 16),
         ("translate",),
@@ -96,7 +108,7 @@ CASES: dict[str, tuple[Callable[[], Translator], tuple[str, ...]]] = {
 }
 """Translators of every registered model, and the graphs to export; the other graphs are those of a case beside it."""
 
-DYNAMIC = {"stargan_v1", "cyclegan", "pix2pix"}
+DYNAMIC = {"stargan_v1", "cyclegan", "pix2pix", "unit", "unit_shared"}
 """Cases with dynamic height and width."""
 
 PATHS = {
@@ -106,6 +118,8 @@ PATHS = {
     "cyclegan": "generator_ba",
     "pix2pix": "generator",
     "pix2pix_dropout": "generator",
+    "unit": "translate",
+    "unit_shared": "translate",
     "my_lab_painter_gan": "translate",
     "my_lab_darkener": "translate",
 }
@@ -165,7 +179,9 @@ def inputs_of(name: str, count: int, height: int, width: int) -> tuple[dict[str,
         words["target"] = torch.zeros(count, dtype=torch.int64)
     elif name == "my_lab_darkener":
         words["target"] = torch.linspace(0, 0.9, count)
-    if name.startswith("my_lab"):
+    elif name.startswith("unit"):
+        words["target"] = torch.arange(count) % 2
+    if name.startswith(("my_lab", "unit")):
         inputs["target"] = words["target"].numpy()
     return inputs, words
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from training.tiny import Case, tiny, tiny_cyclegan, tiny_pix2pix, tiny_stargan_v1
+from training.tiny import Case, tiny, tiny_cyclegan, tiny_pix2pix, tiny_stargan_v1, tiny_unit, tiny_unit_paper
 from translate.acceleration import cpu_convolutions
 from translate.acceleration.activation_checkpointing import (
     CheckpointedModule,
@@ -28,7 +28,14 @@ from translate.profiling import memory, memory_report
 from translate.training import build
 
 RECOMPUTED = "trainer.activation_checkpointing=true"
-CASES = {"stargan_v2": tiny, "stargan_v1": tiny_stargan_v1, "cyclegan": tiny_cyclegan, "pix2pix": tiny_pix2pix}
+CASES = {
+    "stargan_v2": tiny,
+    "stargan_v1": tiny_stargan_v1,
+    "cyclegan": tiny_cyclegan,
+    "pix2pix": tiny_pix2pix,
+    "unit": tiny_unit,
+    "unit with shared layers": tiny_unit_paper,
+}
 BATCH_NORM = Case(["model=cyclegan_small_conv"], tiny_cyclegan.data)
 DROPOUT = ["data.image_size=128", "model.networks.generator.num_downsamplings=7"]
 PENALTY = ["model.weights.discriminator.gradient_penalty=1.0"]

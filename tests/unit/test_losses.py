@@ -12,7 +12,9 @@ from translate.errors import UserError
 from translate.losses.adversarial import LeastSquares, Multiscale, NonSaturating, Wasserstein
 from translate.losses.classification import attribute_cross_entropy, class_cross_entropy
 from translate.losses.penalties import gradient_penalty, r1
+from translate.losses.perceptual import normalized_feature_distance
 from translate.losses.reconstruction import l1
+from translate.losses.regularization import code_energy
 from translate.registry.registry import LOSSES
 
 LOGITS = [-80.0, -21.0, -3.0, -0.5, 0.0, 1e-3, 0.7, 4.0, 19.0, 60.0]
@@ -133,7 +135,25 @@ def check_multiscale() -> None:
     assert Multiscale("wasserstein").fake(logits[0]).item() == pytest.approx(maps[0].mean(), rel=1e-12)
 
 
+def check_code_energy() -> None:
+    code = np.random.default_rng(4).normal(size=(2, 3, 4, 4))
+    assert code_energy(torch.from_numpy(code)).item() == pytest.approx((code**2).mean(), rel=1e-12)
+
+
+def check_normalized_feature_distance() -> None:
+    draws = np.random.default_rng(5)
+    maps = [draws.normal(size=(2, 3, 4, 5)) * scale for scale in (1.0, 30.0)]
+    normalized = [
+        (each - each.mean((2, 3), keepdims=True)) / np.sqrt(each.var((2, 3), keepdims=True) + 1e-5) for each in maps
+    ]
+    found = normalized_feature_distance(*map(torch.from_numpy, maps))
+    assert found.shape == ()
+    assert found.item() == pytest.approx(((normalized[0] - normalized[1]) ** 2).mean(), rel=1e-12)
+
+
 CASES: dict[str, Callable[[], None]] = {
+    "code_energy": check_code_energy,
+    "normalized_feature_distance": check_normalized_feature_distance,
     "multiscale": check_multiscale,
     "non_saturating": check_non_saturating,
     "least_squares": check_least_squares,

@@ -56,6 +56,10 @@ def vectors(length: int) -> Tensor:
     return torch.randn(B, length, generator=torch.Generator().manual_seed(1))
 
 
+def maps(width: int, size: int) -> Tensor:
+    return torch.randn(B, width, size, size, generator=torch.Generator().manual_seed(1))
+
+
 def masks(size: int) -> tuple[Tensor, Tensor]:
     draws = torch.Generator().manual_seed(2)
     return torch.rand(B, 1, size, size, generator=draws), torch.rand(B, 1, size, size, generator=draws)
@@ -100,6 +104,23 @@ CASES: dict[str, list[Case]] = {
     "stargan_v2_discriminator": [({}, lambda s: (images(s), DOMAIN), lambda s: [(B,)])],
     "landmark_masks": [({}, lambda s: (images(s),), lambda s: [(B, 1, 256, 256)] * 2)],
     "face_oval": [({}, lambda s: (images(s),), lambda s: [(B, 1, s, s)] * 2)],
+    "unit_encoder": [({"num_downsamplings": 2}, lambda s: (images(s),), lambda s: [(B, 16, s // 4, s // 4)])],
+    "unit_decoder": [({"num_downsamplings": 2}, lambda s: (maps(16, s // 4),), lambda s: [(B, 3, s, s)])],
+    "unit_discriminator": [
+        ({"num_layers": 3}, lambda s: (images(s),), lambda s: [(B, 1, s // k, s // k) for k in (8, 16, 32)]),
+        ({"num_layers": 4, "num_scales": 1}, lambda s: (images(s),), lambda s: [(B, 1, s // 16, s // 16)]),
+    ],
+    "unit_paper_encoder": [({"num_downsamplings": 3}, lambda s: (images(s),), lambda s: [(B, 32, s // 8, s // 8)])],
+    "unit_paper_decoder": [({"num_downsamplings": 3}, lambda s: (maps(32, s // 8),), lambda s: [(B, 3, s, s)])],
+    "unit_shared_blocks": [({"width": 16}, lambda s: (maps(16, s // 4),), lambda s: [(B, 16, s // 4, s // 4)])],
+    "unit_paper_discriminator": [({"num_layers": 2}, lambda s: (images(s),), lambda s: [(B, 8, s // 4, s // 4)])],
+    "unit_shared_discriminator": [
+        ({"in_channels": 8, "num_layers": 2}, lambda s: (maps(8, s // 4),), lambda s: [(B, 1, s // 16, s // 16)]),
+    ],
+    "vgg16_features": [
+        ({}, lambda s: (images(s),), lambda s: [(B, 32, s // 8, s // 8)]),
+        ({"preprocessing": "caffe"}, lambda s: (images(s),), lambda s: [(B, 32, s // 8, s // 8)]),
+    ],
     "unet_generator": [  # dropout, off here, has its own test
         ({"num_downsamplings": 5, "dropout": False}, lambda s: (images(s),), lambda s: [(B, 3, s, s)]),
         (

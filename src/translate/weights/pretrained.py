@@ -50,11 +50,13 @@ def write(state: State, path: Path) -> None:
 def with_pretrained(weights: Weights) -> Weights:
     """Return weights with the tensors of frozen networks that only a file on this machine holds.
 
-    The result does not depend on these files any more.
+    The result does not depend on these files any more. Networks that only losses read (the fact `loss_only`) are left
+    to their files: no translation needs them.
     """
     tensors, networks = dict(weights.tensors), dict(weights.networks)
     for role, node in weights.networks.items():
-        if "pretrained" not in NETWORKS.facts(node["name"]) or weights.inference_state(role):
+        facts = NETWORKS.facts(node["name"])
+        if "pretrained" not in facts or facts.get("loss_only") or weights.inference_state(role):
             continue
         network = build(node)
         assert isinstance(network, Pretrained), node
