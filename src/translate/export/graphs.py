@@ -189,6 +189,9 @@ def _networks_alone(translator: Translator) -> Iterable[Graph]:
         fixed = role in translation.fixed_targets
         network = translation.network(role)
         rule = size_rule(nodes[role])
+        maps = [tensor for tensor in call.inputs().values() if tensor.ndim == 4]
+        if any(tensor.shape[2] != translator.image_size for tensor in maps):  # features; the rule is for images
+            rule = None
         if any(isinstance(module, FixedDropout) for module in network.modules()):  # its factors have one size
             rule, network = None, with_constant_dropout(network, call.inputs()["image"])
 
@@ -210,8 +213,9 @@ def _call_of(
     size = translator.image_size
     inputs = _draw(translator, batch, height or size, width or size, seed)
     translation = translator.translation
-    if role in translation.fixed_targets:
-        inputs["target"] = torch.full((batch,), translation.fixed_targets[role])
+    targets = {**translation.role_targets, **translation.fixed_targets}
+    if role in targets:
+        inputs["target"] = torch.full((batch,), targets[role])
     calls: dict[str, _Call] = {}
 
     def noting(other: str) -> Callable[..., None]:
@@ -236,7 +240,9 @@ def _call_of(
     assert role in calls, f"the translation by {translator.about.model} does not call {role}"
     outputs = _named("translation", calls[role].output)
     read_as = {id(value): name for call in calls.values() for name, value in call.inputs().items()}
-    return calls[role], tuple(read_as.get(id(value), name) for name, value in outputs.items())
+    names = (read_as.get(id(value), name) for name, value in outputs.items())
+    own = calls[role].inputs()  # a file has no two tensors of one name
+    return calls[role], tuple(f"{name}_out" if name in own else name for name in names)
 
 
 # --- shapes -------------------------------------------------------------------------------------------------

@@ -28,6 +28,9 @@ class Translation:
     fixed_targets: ClassVar[Mapping[str, int]] = {}
     """Roles of networks that translate on their own, images alone being their input, and their target domains."""
 
+    role_targets: ClassVar[Mapping[str, int]] = {}
+    """Roles that a translation does not use for all images of a batch alike, and a target domain at which it does."""
+
     latent_size: int = 0
     """The length L of a code (B, L); 0 without codes."""
 

@@ -1,5 +1,8 @@
 """Translation by UNIT: the encoder of the source's domain, then the decoder of the target's, without noise."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -18,6 +21,14 @@ class UNITTranslation(Translation):
 
     roles = ("encoder_a", "encoder_b", "decoder_a", "decoder_b")
     optional_roles = ("encoder_shared", "decoder_shared")
+    role_targets: ClassVar[Mapping[str, int]] = {
+        "encoder_a": 1,
+        "encoder_b": 0,
+        "encoder_shared": 1,
+        "decoder_shared": 1,
+        "decoder_a": 0,
+        "decoder_b": 1,
+    }
 
     def shared(self, role: str, features: Tensor) -> Tensor:
         """Return the output of shared layers, or the features themselves if the model has none."""
