@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from translate.config.compose import OpenDatasets
+from translate.config.length import seconds_of
 from translate.config.schema import RunConfig
 from translate.data.datasets.base import Dataset
 from translate.data.images import ImageError
@@ -83,15 +84,15 @@ def measure(config: RunConfig, datasets: OpenDatasets, section: Section) -> None
     trainer = replace(config.trainer, devices=1, num_nodes=1)
     data = replace(config.data, cache=None, num_workers=0)
     speed = measure_speed(replace(config, trainer=trainer, data=data), LENGTH, datasets)
-    total = speed.seconds * config.iterations
+    budget = None if config.iterations or config.budget is None else seconds_of(config.budget)
+    iterations = config.iterations if budget is None else round(budget / speed.seconds)
+    total = speed.seconds * iterations
     section.fact(
         "configuration", f"{config.model.name}, {config.data.image_size} px, batches of {config.data.batch_size}"
     )
     section.fact("device", speed.device)
     section.fact("an iteration", f"{speed.seconds:.3g} s, median of {LENGTH.iterations}")
-    section.fact(
-        "the run", f"{number(config.iterations, 'iteration')} in {duration(total)} (h:mm:ss), without evaluations"
-    )
+    section.fact("the run", f"{number(iterations, 'iteration')} in {duration(total)}, without evaluations")
     section.fact("memory", f"{speed.peak_bytes / 1e9:.2f} GB at the peak of these iterations")
     if total > LONG:
         section.warning(
