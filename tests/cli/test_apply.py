@@ -4,8 +4,6 @@ import json
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -224,84 +222,6 @@ def test_mistakes_are_refused(capsys: Out, words: tuple[str, ...], sentence: str
     photo("a.png")
     assert sentence in refused(capsys, *words)
     assert not Path("translations").exists()
-
-
-# --- exported files -----------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with the shipped model as ONNX, and a program of torch in a folder below."""
-    folder = tmp_path_factory.mktemp("exported")
-    graphs = "graphs=[generator,style_latent,style_encoder,translate_reference]"
-    assert main(["export", "weights=critters", "format=onnx", f"to={folder}", graphs]) == 0
-    program = folder / "program"
-    assert main(["export", "weights=critters", "format=torch_export", "graphs=translate_latent", f"to={program}"]) == 0
-    return folder
-
-
-def test_onnx_files_translate_as_the_weights_do(capsys: Out, exported: Path) -> None:
-    """Codes of seeds, a reference and blended styles; images of any size."""
-    photo("photos/a.png")
-    photo("photos/b.png", 30, 30, 1)
-    for words in (("seed=[3,4]", "steps=3"), ("reference=photos/a.png", "num_styles=1")):
-        for weights, output in ((str(exported), "onnx"), ("critters", "torch")):
-            done(capsys, f"weights={weights}", "input=photos", "target=cat", *words, f"output={output}")
-    names = [name for name in files("onnx") if name.endswith(".png")]
-    assert len(names) == 8
-    assert names == [name for name in files("torch") if name.endswith(".png")]
-    for name in names:
-        images = [np.asarray(Image.open(Path(folder, name))).astype(int) for folder in ("onnx", "torch")]
-        assert np.abs(images[0] - images[1]).max() <= 1
-        records = [lines(folder)[name] for folder in ("onnx", "torch")]
-        assert records[0]["weights_sha256"] == records[1]["weights_sha256"]
-        assert records[0]["runtime"].startswith("onnxruntime")
-
-
-def test_onnx_files_are_applied_without_torch(exported: Path) -> None:
-    photo("a.png")
-    words = ["apply", f"weights={exported}", "input=a.png", "target=cat", "seed=1"]
-    code = (
-        "import sys\n"
-        "from translate.cli import main\n"
-        f"assert main({words!r}) == 0\n"
-        "print([name for name in ('torch', 'onnx', 'hydra', 'safetensors') if name in sys.modules])\n"
-    )
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert answer.stdout.splitlines()[-1] == "[]", answer.stderr
-    assert "a.png" in files()
-
-
-def test_programs_of_torch_are_applied_if_they_are_trusted(capsys: Out, exported: Path) -> None:
-    photo("a.png")
-    place = exported / "program" / "translate_latent.pt2"
-    words = (f"weights={place}", "input=a.png", "target=cat", "seed=1")
-    assert "holds a program of torch, which can run code as it loads. Fix: trust=true" in refused(capsys, *words)
-    done(capsys, *words, "trust=true")
-    done(capsys, "weights=critters", *words[1:], "output=torch")
-    images = [np.asarray(Image.open(Path(folder, "a.png"))).astype(int) for folder in ("translations", "torch")]
-    assert np.abs(images[0] - images[1]).max() <= 1
-
-
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        (("domains=[a,b]",), "domains: an exported file describes itself. Fix: leave the argument out"),
-        (("device=cuda",), "device: exported files run on the CPU; found 'cuda', expected cpu"),
-        (("trust=true",), "trust: only .pt2 files need trust. Fix: leave the argument out"),
-        (("target=lion",), "target: unknown domain 'lion'."),
-    ],
-)
-def test_what_exported_files_do_not_take(capsys: Out, exported: Path, words: tuple[str, ...], sentence: str) -> None:
-    photo("a.png")
-    assert sentence in refused(capsys, f"weights={exported}", "input=a.png", *words)
-
-
-def test_one_file_has_no_blended_styles(capsys: Out, exported: Path) -> None:
-    photo("a.png")
-    file = exported / "translate_reference.onnx"
-    words = ("input=a.png", "target=cat", "reference=a.png", "reference=a.png", "steps=3")
-    assert "cannot be blended" in refused(capsys, f"weights={file}", *words)
 
 
 # --- the page -----------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from cli.hub_server import TOKEN, Hub, Repository, serving
 from numerics.published import save, stargan_v2
@@ -190,6 +191,18 @@ def test_the_library_s_login_opens_what_is_private(hub: Hub, call: Call, run: Pa
     assert "log in: hf auth login" in said
     (tmp_path / "token").write_text(TOKEN)
     assert fetched(call, token="").code == 0
+
+
+def test_an_exported_graph_comes_from_the_hub(hub: Hub, call: Call, run: Path, tmp_path: Path) -> None:
+    words = ("export", f"run={run}", "format=onnx", "graphs=[translate_latent]", f"to={tmp_path / 'a.onnx'}")
+    assert call(*words).code == 0
+    hub.repositories["you/graph"] = Repository(files={"a.onnx": (tmp_path / "a.onnx").read_bytes()})
+    (tmp_path / "a.onnx").unlink()
+    Image.new("RGB", (40, 30)).save(tmp_path / "photo.png")
+    answer = call("apply", "weights=hf://you/graph/a.onnx", "input=photo.png", "target=bear")
+    assert answer.code == 0, answer.err
+    with Image.open(tmp_path / "translations" / "photo.png") as translation:
+        assert translation.size == (40, 30)
 
 
 def test_published_files_come_from_the_hub(hub: Hub, call: Call, tmp_path: Path) -> None:

@@ -90,12 +90,14 @@ def translator_of(arguments: WeightsArguments, device: str) -> "Translator":
 
 def engine_of(arguments: EngineArguments) -> "Engine":
     """Return the engine of the weights: that of exported files for them, else torch."""
+    from translate.weights import hub
     from translate.weights.places import exported_suffix
 
     place = place_of(arguments)
     suffix = exported_suffix(place)
     if suffix is not None:
         _refuse_for_exported_files(arguments)
+        place = str(hub.fetch(place)) if hub.is_address(place) else place
     if arguments.trust and suffix != PROGRAM:
         raise UserError(f"only {PROGRAM} files need trust", key="trust", fix="leave the argument out")
     if suffix == PROGRAM:

@@ -81,6 +81,11 @@ def _whole_paths(translator: Translator) -> Iterable[Graph]:
     rules = [size_rule(node) for role, node in translator.about.networks.items() if role in translation.roles]
     for style_input in translation.style_inputs or (None,):
         module = translation.path(style_input, num_domains(translator))
+        size = translator.image_size
+        called = _calls_of(translator, style_input, _draw(translator, 2, size, size, 0))
+        # a file holds no weights that it does not read; without style inputs the target may choose the networks
+        for role in set(module.networks) - set(called) if style_input is not None else ():
+            del module.networks[role]
 
         def example(batch: int, height: int, width: int, seed: int, module: TranslationPath = module) -> Example:
             return _whole_example(translator, module.inputs, batch, height, width, seed)
@@ -217,32 +222,36 @@ def _call_of(
     if role in targets:
         inputs["target"] = torch.full((batch,), targets[role])
     calls: dict[str, _Call] = {}
-
-    def noting(other: str) -> Callable[..., None]:
-        def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-            calls[other] = _Call(inspect.signature(module.forward).bind(*args, **kwargs), output)
-
-        return note
-
-    hooks = [
-        network.register_forward_hook(noting(other), with_kwargs=True)
-        for other, network in translation.networks.items()
-    ]
-    try:
-        for style_input in translation.style_inputs or (None,):
-            if role not in calls:
-                calls.clear()
-                keywords = {} if style_input is None else {style_input: inputs[style_input]}
-                translation(inputs["image"], inputs["target"], **keywords)
-    finally:
-        for registered in hooks:
-            registered.remove()
+    for style_input in translation.style_inputs or (None,):
+        if role not in calls:
+            calls = _calls_of(translator, style_input, inputs)
     assert role in calls, f"the translation by {translator.about.model} does not call {role}"
     outputs = _named("translation", calls[role].output)
     read_as = {id(value): name for call in calls.values() for name, value in call.inputs().items()}
     names = (read_as.get(id(value), name) for name, value in outputs.items())
     own = calls[role].inputs()  # a file has no two tensors of one name
     return calls[role], tuple(f"{name}_out" if name in own else name for name in names)
+
+
+def _calls_of(translator: Translator, style_input: str | None, inputs: Tensors) -> dict[str, _Call]:
+    """Return the calls of networks in a translation, by role."""
+    calls: dict[str, _Call] = {}
+
+    def noting(role: str) -> Callable[..., None]:
+        def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+            calls[role] = _Call(inspect.signature(module.forward).bind(*args, **kwargs), output)
+
+        return note
+
+    networks = translator.translation.networks
+    hooks = [network.register_forward_hook(noting(role), with_kwargs=True) for role, network in networks.items()]
+    keywords = {} if style_input is None else {style_input: inputs[style_input]}
+    try:
+        translator.translation(inputs["image"], inputs["target"], **keywords)
+    finally:
+        for registered in hooks:
+            registered.remove()
+    return calls
 
 
 # --- shapes -------------------------------------------------------------------------------------------------
