@@ -225,19 +225,14 @@ def test_what_an_installation_lacks(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 # --- the command ---------------------------------------------------------------------------------------------
 
 
-def test_the_cost_is_measured(capsys: Out) -> None:
-    words = [
-        "model=stargan_v2_small",
-        "data=critters",
-        "data.num_images=40",
-        "data.num_val_images=30",
-        "iterations=500",
-    ]
+@pytest.mark.parametrize(("length", "shown"), [("iterations=500", "500 iterations in"), ("budget=2h", "in 2:00:00")])
+def test_the_cost_is_measured(length: str, shown: str, capsys: Out) -> None:
+    words = ["model=stargan_v2_small", "data=critters", "data.num_images=40", "data.num_val_images=30", length]
     small = ["data.image_size=32", "data.batch_size=2", "model.networks.generator.base_width=4", "trainer=cpu"]
     main(["doctor", *words, *small])
     said = capsys.readouterr().out
     assert "an iteration" in said
-    assert "500 iterations in" in said
+    assert shown in said
     assert "GB at the peak" in said
 
 
