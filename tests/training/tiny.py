@@ -67,8 +67,8 @@ tiny_stargan_v1 = Case(
         "model.networks.generator.num_blocks=1",
         "model.networks.discriminator.base_width=6",
         "model.networks.discriminator.num_layers=3",
-        "model.optimizers.generator.lr={schedule: linear, start: 1e-3, end: 0, iterations: 8}",
-        "model.optimizers.discriminator.lr={schedule: linear, start: 1e-3, end: 0, iterations: 8}",
+        "model.optimizers.generator.lr={schedule: linear, start: 1e-3, end: 0, iterations: 8, after: 0}",
+        "model.optimizers.discriminator.lr={schedule: linear, start: 1e-3, end: 0, iterations: 8, after: 0}",
     ],
     data=[*tiny.data, "data.labels=domain"],
 )
@@ -95,7 +95,7 @@ tiny_pix2pix = Case(
         "model.networks.generator.base_width=4",
         "model.networks.generator.num_downsamplings=5",
         "model.networks.discriminator.base_width=4",
-        "model.optimizers.generator.lr={schedule: linear, start: 1e-3, end: 0, iterations: 8}",
+        "model.optimizers.generator.lr={schedule: linear, start: 1e-3, end: 0, iterations: 8, after: 0}",
     ],
     data=["data=critters_outlines", *tiny.data[1:]],
 )
@@ -108,7 +108,7 @@ tiny_unit = Case(
         "model.networks.encoder_a.num_blocks=1",
         "model.networks.decoder_a.num_blocks=1",
         "model.networks.discriminator_a.base_width=4",
-        "model.optimizers.encoder_a.lr={schedule: step, start: 1e-3, factor: 0.5, every: 2, offset: 1}",
+        "model.optimizers.encoder_a.lr={schedule: linear, start: 1e-3, end: 0, iterations: 8, after: 0}",
         "model.optimizers.discriminator_a.lr=5e-4",
     ],
     data=[*tiny.data, "data.domains=[cat,rabbit]"],
