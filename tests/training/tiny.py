@@ -108,12 +108,12 @@ tiny_unit = Case(
         "model.networks.encoder_a.num_blocks=1",
         "model.networks.decoder_a.num_blocks=1",
         "model.networks.discriminator_a.base_width=4",
-        "model.optimizers.encoder_a.lr={schedule: linear, start: 1e-3, end: 0, iterations: 8, after: 0}",
+        "model.optimizers.encoder_a.lr=1e-3",
         "model.optimizers.discriminator_a.lr=5e-4",
     ],
     data=[*tiny.data, "data.domains=[cat,rabbit]"],
 )
-"""UNIT of 2018; the rates fall within the run, and every iteration draws noise, six maps an image."""
+"""UNIT of 2018; every iteration draws noise, six maps an image."""
 
 tiny_unit_paper = Case(
     model=[
