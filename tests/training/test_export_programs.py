@@ -30,7 +30,7 @@ from translate.inference.sizes import SizeRule
 from translate.inference.torch_engine import TorchEngine
 from translate.inference.torch_program import is_package, load_package, load_program, open_programs
 from translate.inference.translator import Translator
-from translate.registry.registry import NETWORKS, TRANSLATIONS
+from translate.registry.registry import MODELS, NETWORKS, TRANSLATIONS
 from translate.weights.format import Weights, build
 
 Case = Callable[[str], tuple[Translator, Path]]
@@ -409,10 +409,15 @@ class CountingTranslation(Translation):
 
 
 def test_a_network_that_fixes_the_batch_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for registry, cls in ((NETWORKS, Counting), (TRANSLATIONS, CountingTranslation)):
+    facts = {"batch": "unpaired"}
+    for registry, cls, own in (
+        (NETWORKS, Counting, {}),
+        (TRANSLATIONS, CountingTranslation, {}),
+        (MODELS, object, facts),
+    ):
         monkeypatch.setattr(registry, "_objects", dict(registry._objects))
         monkeypatch.setattr(registry, "_facts", dict(registry._facts))
-        registry.register("counting")(cls)
+        registry.register("counting", **own)(cls)
     translator = made("counting", {"generator": {"name": "counting"}}, 16, domains=("a", "b"))
     with pytest.raises(UserError, match=r"'generator' cannot be traced by torch.export .*\. Fix: write the network so"):
         list(runtimes.export(translator, runtimes.runtime("onnx"), tmp_path / "new", ()))
