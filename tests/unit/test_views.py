@@ -128,6 +128,7 @@ def test_streams_keep_their_numbers() -> None:
         ("AUGMENT_B", 12),
         ("INTERPOLATION", 13),
         ("POOL", 14),
+        ("NOISE", 15),
     ]
 
 

@@ -63,9 +63,6 @@ def train(
                 run.begin(to_yaml(config), overrides, config.seed, command)
             stack.enter_context(run.logging())
         loggers = stack.enter_context(closing_loggers())
-        if first and resume_from is None and datasets is not None:
-            for problem in advice.warnings(datasets.train):
-                log.warning("%s", problem.inside("data"))
         if config.iterations == UNKNOWN_LENGTH:
             assert of_length is not None, config.budget
             try:
@@ -75,6 +72,9 @@ def train(
         model = _model(config, run, resume_from, first)
         data = build.build_data(config, start=model.iteration, datasets=datasets)
         if first:
+            if resume_from is None:
+                for problem in advice.warnings(data.train):
+                    log.warning("%s", problem.inside("data"))
             _note_data(run, data, resumed=resume_from is not None)
             _warn_of_zero_rates(model, config.iterations)
         callbacks, checkpointing = build.build_callbacks(config, data, run if first else None)
