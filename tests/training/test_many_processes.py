@@ -30,6 +30,9 @@ MAKE = {**{name: CASES[name] for name in COVERED}, **FURTHER}
 RATES = {"unit": 1e-2, "unit with shared layers": 1e-2}
 """Of float32, where it is not 1e-3: the encoders of UNIT have a small share of the clipped gradients."""
 
+FLOAT64_ALONE = ("unit with shared layers",)
+"""Cases with a layer whose share of the clipped gradients is too small for a comparison in float32."""
+
 ITERATIONS = 5
 SPEEDS = ("iterations_per_second", "images_per_second")
 
@@ -123,7 +126,10 @@ def test_several_processes_equal_one(one: Path, count: int, name: str, precision
 @pytest.mark.parametrize("name", MAKE)
 def test_there_was_something_to_compare(one: Path, name: str) -> None:
     """Everything that is trained has moved by far more than what is taken for equal."""
-    for precision, least in (("32-true", 1e-4), ("64-true", 1e-6)):
+    precisions = {"32-true": 1e-4, "64-true": 1e-6}
+    if name in FLOAT64_ALONE:
+        del precisions["32-true"]
+    for precision, least in precisions.items():
         model = build.build_model(configuration(name, precision))
         ended = checkpoints.newest(folder(one, 1, name, precision)).tensors
         for role in model.trained:
