@@ -66,7 +66,7 @@ def load(
     UserError for a place without weights, and for a damaged file.
 
     >>> load("critters")
-    Translator(stargan_v2; 32 px; domains bear, cat, rabbit; style of code or reference; iteration 2,000; cpu)
+    Translator(stargan_v2; 32 px; domains bear, cat, rabbit; style of code or reference; iteration 2,500; cpu)
     """
     known = [item.name for item in fields(ImportOptions)]
     for name in facts:
