@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 from translate.commands.arguments import Command, arg
 from translate.commands.weights import EXAMPLE_WEIGHTS, WeightsArguments, place_of, translator_of
@@ -20,8 +20,8 @@ MAX_SOURCES = 100
 
 
 @dataclass(frozen=True)
-class InputArguments(WeightsArguments):
-    """The model and the images."""
+class StyleArguments(WeightsArguments):
+    """The model, the images and the styles, which `grid` and `video` share."""
 
     input: tuple[str, ...] = arg(
         (),
@@ -29,27 +29,19 @@ class InputArguments(WeightsArguments):
         repeat=True,
         help=f"the sources, side by side; repeatable; without it images are drawn for {EXAMPLE_WEIGHTS}",
     )
-
-
-class StyleArguments(Protocol):
-    """The words that choose styles, which `grid` and `video` share."""
-
-    @property
-    def target(self) -> tuple[str, ...] | None:
-        """Return the target domains."""
-
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        """Return the seeds of latent codes."""
-
-    @property
-    def psi(self) -> float | None:
-        """Return the truncation of the styles of codes."""
+    reference: tuple[str, ...] = arg(
+        (), metavar="FILE|FOLDER|PATTERN", repeat=True, help="images whose styles are taken in turn; repeatable"
+    )
+    target: tuple[str, ...] | None = arg(None, metavar="[DOMAIN,...]", help="the target domains in turn; default all")
+    attributes: tuple[str, ...] = arg((), metavar="[NAME,...]", help="labels that every translation has")
+    seeds: tuple[int, ...] = arg((0, 1, 2), metavar="[N,...]", help="the seeds of latent codes, in turn")
+    psi: float | None = arg(None, metavar="NUMBER", help="below 1: styles of codes nearer to the mean style")
+    device: str = arg("auto", metavar="auto|cpu|cuda|cuda:1|mps", help="where the networks run")
 
 
 @dataclass(frozen=True)
-class Arguments(InputArguments):
-    """The model, the images, the styles, and the file of the grid."""
+class Arguments(StyleArguments):
+    """The kind of the grid and its file."""
 
     output: Path = arg(Path("grid.png"), metavar="FILE.png", help="the file of the grid")
     kind: Kind | None = arg(
@@ -57,16 +49,8 @@ class Arguments(InputArguments):
         help="latent: styles of seeds; reference: styles of images; labels: a column for each label; cycle: there and "
         "back; default: the first of them that the other arguments and the model allow",
     )
-    reference: tuple[str, ...] = arg(
-        (), metavar="FILE|FOLDER|PATTERN", repeat=True, help="images whose styles the rows have; repeatable"
-    )
-    target: tuple[str, ...] | None = arg(None, metavar="[DOMAIN,...]", help="the target domains; default all")
-    attributes: tuple[str, ...] = arg((), metavar="[NAME,...]", help="labels that every column has beside its own")
     source: str | None = arg(None, metavar="DOMAIN", help="the domain of the sources, for the way back")
-    seeds: tuple[int, ...] = arg((0, 1, 2), metavar="[N,...]", help="the seeds of latent codes, a row each")
-    psi: float | None = arg(None, metavar="NUMBER", help="below 1: styles of codes nearer to the mean style")
     side: int = arg(900, metavar="PIXELS", minimum=32, help="the longer side, at least; small images are enlarged")
-    device: str = arg("auto", metavar="auto|cpu|cuda|cuda:1|mps", help="where the networks run")
 
 
 def run(arguments: Arguments) -> int:
@@ -89,7 +73,7 @@ def run(arguments: Arguments) -> int:
     return 0
 
 
-def source_paths(arguments: "InputArguments", most: int) -> list[Path]:
+def source_paths(arguments: StyleArguments, most: int) -> list[Path]:
     """Return the image files of ``input``; [] for drawn images, which the weights that ship can translate."""
     from translate.inference.inputs import image_paths
 
@@ -127,7 +111,7 @@ def draw(arguments: Arguments, translator: "Translator", sources: "Sources", ref
     return compositions.style_grid(translator, sources, styles)
 
 
-def chosen_styles(arguments: "StyleArguments", translator: "Translator", references: "Sources | None") -> "list[Style]":
+def chosen_styles(arguments: StyleArguments, translator: "Translator", references: "Sources | None") -> "list[Style]":
     """Return the styles of the references, or of the seeds in each target."""
     from translate.inference import compositions
 

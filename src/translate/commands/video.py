@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from translate.commands.arguments import Command, arg
-from translate.commands.grid import InputArguments, chosen_styles, read_sources, source_paths
+from translate.commands.grid import StyleArguments, chosen_styles, read_sources, source_paths
 from translate.commands.weights import place_of, translator_of
 from translate.errors import UserError
 from translate.runs.folder import RunFolder
@@ -16,8 +16,8 @@ MAX_SOURCES = 16
 
 
 @dataclass(frozen=True)
-class Arguments(InputArguments):
-    """The model, the images, the styles, and the film."""
+class Arguments(StyleArguments):
+    """The kind of the film and its file."""
 
     output: Path = arg(Path("video.mp4"), metavar="FILE.mp4|webm|gif", help="the file of the film")
     kind: Kind | None = arg(
@@ -25,20 +25,13 @@ class Arguments(InputArguments):
         help="latent: from seed to seed; reference: from the style of an image to the next; labels: label after "
         "label fades in; training: the sample grids of a run; default: the first that other arguments allow",
     )
-    reference: tuple[str, ...] = arg(
-        (), metavar="FILE|FOLDER|PATTERN", repeat=True, help="images with the styles of the key frames; repeatable"
-    )
-    target: tuple[str, ...] | None = arg(None, metavar="[DOMAIN,...]", help="the target domains in turn; default all")
-    attributes: tuple[str, ...] = arg((), metavar="[NAME,...]", help="labels that every frame has")
     seeds: tuple[int, ...] = arg((0, 1, 2, 3), metavar="[N,...]", help="the seeds of latent codes, a key frame each")
-    psi: float | None = arg(None, metavar="NUMBER", help="below 1: styles of codes nearer to the mean style")
     grid: str | None = arg(None, metavar="NAME", help="which sample grids of a run, such as latent or cycle")
     steps: int = arg(24, metavar="N", minimum=1, help="frames from one key frame to the next")
     fps: float | None = arg(
         None, metavar="NUMBER", minimum=0.1, help="frames per second; default 24, or 4 for the sample grids of a run"
     )
     loop: bool = arg(True, help="lead from the last key frame back to the first")
-    device: str = arg("auto", metavar="auto|cpu|cuda|cuda:1|mps", help="where the networks run")
 
 
 def run(arguments: Arguments) -> int:
