@@ -161,7 +161,7 @@ def _with_label(translator: Translator, base: Sequence[str], name: str) -> Any:
 def style_frames(
     translator: Translator, sources: Sources, styles: Sequence[Style], steps: int, loop: bool
 ) -> Iterator[np.ndarray]:
-    """Yield frames in which the translations of the sources lead from style to style, see `video.interpolated`.
+    """Yield frames in which the translations of the sources lead from style to style, see `video.path_of_weights`.
 
     The interpolation is linear in the space of styles; a way from one domain to another crosses between the two. A
     domain changes where the weight passes 1/2.

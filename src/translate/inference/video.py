@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from translate.errors import UserError
 from translate.files import atomic_path
@@ -98,12 +96,6 @@ def path_of_weights(num_keys: int, steps: int, loop: bool) -> Iterator[tuple[int
             yield first, (first + 1) % num_keys, (1 - math.cos(math.pi * step / steps)) / 2
     if not loop or num_keys == 1:
         yield num_keys - 1, num_keys - 1, 0.0
-
-
-def interpolated(keys: Sequence[Tensor], steps: int, loop: bool) -> Iterator[Tensor]:
-    """Yield styles, or labels, that lead from key to key by linear interpolation, see `path_of_weights`."""
-    for first, second, weight in path_of_weights(len(keys), steps, loop):
-        yield torch.lerp(keys[first], keys[second], weight)
 
 
 def training_frames(paths: Sequence[Path]) -> Iterator[tuple[str, np.ndarray]]:
