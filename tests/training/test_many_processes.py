@@ -47,17 +47,11 @@ def smooth(optimizer: Mapping[str, Any], precision: str, rate: float) -> dict[st
     return {**optimizer, "eps": 1e-2} if "Adam" in optimizer["_target_"] else dict(optimizer)
 
 
-def without_batch_norm(networks: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the networks with instance norm where there was batch norm, which several CPU processes are refused."""
-    return {role: {**node, "norm": "instance"} if "norm" in node else node for role, node in networks.items()}
-
-
 def configuration(name: str, precision: str) -> RunConfig:
     """Return a configuration whose batch divides by 2 and 3, with averages, and with optimizers that are smooth."""
     config = MAKE[name]("data.batch_size=6", f"iterations={ITERATIONS}", f"trainer.precision={precision}")
     model = replace(
         config.model,
-        networks=without_batch_norm(config.model.networks),
         optimizers={
             role: smooth(node, precision, RATES.get(name, 1e-3)) for role, node in config.model.optimizers.items()
         },

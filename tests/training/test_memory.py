@@ -373,6 +373,6 @@ def test_microbatches_come_last_and_a_card_may_be_too_small() -> None:
     assert hopeless.needed > 1e6
 
 
-def test_batch_norm_is_not_split_into_microbatches() -> None:
+def test_batch_norm_over_microbatches_is_not_tried_with_activation_checkpointing() -> None:
     config = BATCH_NORM("trainer=gpu", "data.batch_size=4")
     assert {fit.overrides for fit in memory_report.fits(config, memory.estimate(config), [0.001, 1000])} == {None, ()}

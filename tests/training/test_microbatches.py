@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from training.test_models import CASES, COVERED
-from training.tiny import Case, tiny_cyclegan, tiny_unit_paper
+from training.tiny import Case, tiny_pix2pix, tiny_unit_paper
 from translate.errors import ConfigError, UserError
 from translate.models.base import TranslationModel
 from translate.training import build
@@ -13,11 +13,7 @@ from translate.training import build
 FURTHER = {
     "stargan_v2": ["model.weights.discriminator.gradient_penalty=1"],
     "stargan_v1": ["model.num_critic=2"],
-    "pix2pix": [  # batch norm is refused, and dropout draws for each microbatch anew
-        "model.networks.generator.norm=instance",
-        "model.networks.generator.dropout=false",
-        "model.networks.discriminator.norm=instance",
-    ],
+    "pix2pix": ["model.networks.generator.dropout=false"],  # dropout draws for each microbatch anew
 }
 MADE: dict[str, Case] = {**{name: CASES[name] for name in COVERED}, "unit with shared layers": tiny_unit_paper}
 
@@ -69,8 +65,8 @@ def test_a_batch_that_does_not_divide_is_refused() -> None:
         CASES["stargan_v2"]("trainer.accumulate=3")
 
 
-def test_batch_norm_is_refused() -> None:
-    config = tiny_cyclegan("model.networks.discriminator_a.norm=batch", "trainer.accumulate=2")
-    sentence = r"discriminator_a: batch norm cannot share its statistics between the 2 microbatches"
+def test_batch_norm_with_activation_checkpointing_is_refused() -> None:
+    config = tiny_pix2pix("trainer.accumulate=2", "trainer.activation_checkpointing=true")
+    sentence = r"model.networks.generator: batch norm over microbatches cannot recompute its statistics"
     with pytest.raises(UserError, match=sentence):
         build.build_model(config)

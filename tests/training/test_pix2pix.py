@@ -11,7 +11,7 @@ from translate.config.compose import load
 from translate.config.resume import resumed
 from translate.data.module import DataModule
 from translate.data.views.paired import PairedBatch
-from translate.errors import UserError
+from translate.distributed.batch_norm import GlobalBatchNorm
 from translate.models.base import TranslationModel
 from translate.models.pix2pix import Pix2Pix
 from translate.runs import checkpoints
@@ -204,28 +204,16 @@ def test_published_rate_of_both_networks() -> None:
 # --- batch norm and several processes -----------------------------------------------------------------------
 
 
-def test_batch_norm_in_several_processes_without_gpus_is_refused() -> None:
-    config = tiny_pix2pix("trainer=ddp_cpu")
-    with pytest.raises(UserError) as caught:
-        build.build_model(config)
-    sentence = str(caught.value)
-    assert sentence.startswith(
-        "model.networks.generator: 2 processes without GPUs cannot share the statistics of batch norm"
-    )
-    assert "trainer.devices=1" in sentence
-    assert "model.networks.generator.norm=instance" in sentence
-    networks = ["model.networks.generator.norm=instance", "model.networks.discriminator.norm=instance"]
-    build.build_model(tiny_pix2pix("trainer=ddp_cpu", *networks))
-
-
-def test_batch_norm_on_several_gpus_sees_the_whole_batch() -> None:
-    config = tiny_pix2pix("trainer=gpu", "trainer.devices=2", "trainer.strategy=ddp")
-    model, plain = build.build_model(config), build.build_model(tiny_pix2pix())
+@pytest.mark.parametrize(
+    "overrides", [["trainer=ddp_cpu"], ["trainer.accumulate=2"]], ids=["processes", "microbatches"]
+)
+def test_batch_norm_in_several_shards_sees_the_whole_batch(overrides: list[str]) -> None:
+    model, plain = build.build_model(tiny_pix2pix(*overrides)), build.build_model(tiny_pix2pix())
     for role in model.roles:
         found, wanted = (list(m.network(role).modules()) for m in (model, plain))
         norms = [m for m in found if isinstance(m, nn.modules.batchnorm._BatchNorm)]
         assert norms
-        assert all(isinstance(m, nn.SyncBatchNorm) for m in norms)
+        assert all(isinstance(m, GlobalBatchNorm) for m in norms)
         assert len(norms) == sum(isinstance(m, nn.BatchNorm2d) for m in wanted)
         states = model.network(role).state_dict(), plain.network(role).state_dict()
         assert states[0].keys() == states[1].keys()
@@ -234,4 +222,4 @@ def test_batch_norm_on_several_gpus_sees_the_whole_batch() -> None:
 
 def test_one_process_keeps_its_batch_norms() -> None:
     model = build.build_model(tiny_pix2pix("trainer=gpu"))
-    assert not any(isinstance(m, nn.SyncBatchNorm) for m in model.modules())
+    assert not any(isinstance(m, GlobalBatchNorm) for m in model.modules())

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from translate.distributed.batch_norm import synchronize
 from translate.inference.deterministic import FixedDropout, ImageNorm, deterministic
 from translate.networks.pix2pix import UnetGenerator
 
@@ -110,5 +111,7 @@ def test_synchronized_batch_norms_are_batch_norms() -> None:
     with torch.no_grad():
         for statistics in ("image", "running"):
             wanted = deterministic(network, statistics)(x)
-            found = deterministic(nn.SyncBatchNorm.convert_sync_batchnorm(trained()), statistics)(x)
+            synchronized = trained()
+            assert synchronize(synchronized)
+            found = deterministic(synchronized, statistics)(x)
             torch.testing.assert_close(found, wanted)

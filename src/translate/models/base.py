@@ -21,6 +21,7 @@ from translate.data.batches import HeldOut
 from translate.data.noise import normal_on
 from translate.data.philox import uniform
 from translate.data.streams import Stream, stream_of_set
+from translate.distributed.batch_norm import is_synchronized
 from translate.distributed.collectives import all_reduce_mean, gather, process_rank, shard_count, shard_rank
 from translate.distributed.microbatches import current_microbatch, rendezvous, run_microbatches, split
 from translate.errors import Phrase, UserError
@@ -147,13 +148,21 @@ class TranslationModel(pl.LightningModule):
     def _minimize(self, loss: Tensor, roles: tuple[str, ...]) -> None:
         """Differentiate ``loss``, average gradients over microbatches and processes, clip, record the norm, step."""
         count = current_microbatch().count
+        loss = loss / count if count > 1 else loss
+        joined = count > 1 and any(is_synchronized(self.network(role)) for role in self.roles)
         with self.observer("minimize", roles):
-            (loss / count if count > 1 else loss).backward()
-            norm = rendezvous(None, lambda _: self._step_optimizers(roles))
+            if not joined:
+                loss.backward()
+            norm = rendezvous(loss, lambda losses: self._step_optimizers(roles, losses if joined else ()))
             self.record(f"gradient_norm/{'+'.join(roles)}", norm)
 
-    def _step_optimizers(self, roles: tuple[str, ...]) -> Tensor:
-        """Clip the accumulated gradients, step the optimizers, and return the gradient norm before clipping."""
+    def _step_optimizers(self, roles: tuple[str, ...], joined: Sequence[Tensor]) -> Tensor:
+        """Clip the accumulated gradients, step the optimizers, and return the gradient norm before clipping.
+
+        ``joined`` are losses of microbatches whose graphs batch norms join; they are differentiated first, together.
+        """
+        if joined:
+            torch.autograd.backward(joined)
         gradients = [p.grad for role in roles for p in self.network(role).parameters() if p.grad is not None]
         all_reduce_mean(gradients)
         norm = torch.nn.utils.get_total_norm(gradients)

@@ -49,7 +49,7 @@ def _variants(config: RunConfig, batch_size: int) -> Iterator[tuple[tuple[str, .
             changed = replace(config, trainer=replace(trainer, accumulate=accumulate))
             try:
                 needed = estimate(changed).needed
-            except UserError:  # batch norm cannot share its statistics between microbatches
+            except UserError:  # batch norm over microbatches has to keep its activations
                 return
             yield (*overrides, f"trainer.accumulate={accumulate}"), needed
 

@@ -15,7 +15,6 @@ from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from pytorch_lightning.loggers import Logger
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
 from translate.acceleration.activation_checkpointing import checkpoint_activations
 from translate.acceleration.compile import compile_networks
@@ -23,6 +22,7 @@ from translate.acceleration.cpu_convolutions import use_fast_convolutions
 from translate.config.compose import OpenDatasets
 from translate.config.schema import RunConfig, TrainerConfig, to_mapping
 from translate.data.module import DataModule
+from translate.distributed.batch_norm import synchronize
 from translate.distributed.ddp import ExplicitDDP
 from translate.errors import UserError
 from translate.evaluation.evaluator import Evaluator
@@ -76,7 +76,8 @@ def build_model(config: RunConfig) -> TranslationModel:
             network = _named(NETWORKS, arguments)
             if isinstance(network, Pretrained):
                 pretrained.load(network)
-        networks[role] = _seeing_the_whole_batch(role, network, config.trainer)
+        _share_statistics(role, network, config.trainer)
+        networks[role] = network
     optimizers: dict[str, Callable[..., Any]] = {}
     rates: dict[str, Schedule] = {}
     for role, arguments in node.optimizers.items():
@@ -126,26 +127,16 @@ def compile_model(model: TranslationModel, trainer: TrainerConfig) -> None:
         compile_networks(networks, [model.network(role) for role in model.double_backward_roles])
 
 
-def _seeing_the_whole_batch(role: str, network: nn.Module, trainer: TrainerConfig) -> nn.Module:
-    """Return a network whose batch norms, if it has any, see the whole batch; UserError where they cannot."""
-    if isinstance(network, Pretrained) or not any(isinstance(module, BatchNorm) for module in network.modules()):
-        return network
-    if trainer.accumulate > 1:
-        raise UserError(
-            f"batch norm cannot share its statistics between the {trainer.accumulate} microbatches of a batch",
-            key=f"model.networks.{role}",
-            fix=f"set trainer.accumulate=1, or use a network without batch norm (model.networks.{role}.norm=instance)",
-        )
-    if count_processes(trainer) == 1:
-        return network
-    if trains_on_gpu(trainer):
-        synchronized: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)
-        return synchronized
-    raise UserError(
-        f"{count_processes(trainer)} processes without GPUs cannot share the statistics of batch norm",
-        key=f"model.networks.{role}",
-        fix=f"set trainer.devices=1, or use a network without batch norm (model.networks.{role}.norm=instance)",
-    )
+def _share_statistics(role: str, network: nn.Module, trainer: TrainerConfig) -> None:
+    """Let the batch norms of a trained network see the global batch, if it has shards; UserError where they cannot."""
+    if isinstance(network, Pretrained) or (trainer.accumulate == 1 and count_processes(trainer) == 1):
+        return
+    with errors_inside(f"model.networks.{role}"):
+        if synchronize(network) and trainer.accumulate > 1 and trainer.activation_checkpointing:
+            raise UserError(
+                "batch norm over microbatches cannot recompute its statistics",
+                fix="set trainer.activation_checkpointing=false or trainer.accumulate=1",
+            )
 
 
 def build_data(config: RunConfig, start: int = 0, datasets: OpenDatasets | None = None) -> DataModule:
