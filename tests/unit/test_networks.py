@@ -102,6 +102,13 @@ CASES: dict[str, list[Case]] = {
     "stargan_v2_mapping": [({}, lambda s: (vectors(L), DOMAIN), lambda s: [(B, Z)])],
     "stargan_v2_style_encoder": [({}, lambda s: (images(s), DOMAIN), lambda s: [(B, Z)])],
     "stargan_v2_discriminator": [({}, lambda s: (images(s), DOMAIN), lambda s: [(B,)])],
+    "frozen": [
+        (
+            {"role": "generator", "network": {"name": "small_conv_generator", "base_width": 4}},
+            lambda s: (images(s),),
+            lambda s: [(B, 3, s, s)],
+        ),
+    ],
     "landmark_masks": [({}, lambda s: (images(s),), lambda s: [(B, 1, 256, 256)] * 2)],
     "face_oval": [({}, lambda s: (images(s),), lambda s: [(B, 1, s, s)] * 2)],
     "unit_encoder": [({"num_downsamplings": 2}, lambda s: (images(s),), lambda s: [(B, 16, s // 4, s // 4)])],
@@ -268,7 +275,7 @@ def test_images_of_a_batch_do_not_see_each_other(name: str, case: Case, size: in
 
 @pytest.mark.parametrize("name", NAMES)
 def test_construction_is_a_function_of_the_seed(name: str) -> None:
-    first, second = build(name, 32), build(name, 32)
+    first, second = (build(name, 32, **CASES[name][0][0]) for _ in range(2))
     for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True):
         assert a.equal(b)
 

@@ -14,7 +14,7 @@ from translate.config.binding import Problems, bind_entry, bind_fields, coerced,
 from translate.config.length import UNKNOWN_LENGTH
 from translate.config.renamed import rename_saved
 from translate.config.rules import RULES
-from translate.config.schema import INJECTED_INTO_MODEL, DataConfig, ModelConfig, RunConfig, TrainerConfig
+from translate.config.schema import INJECTED_INTO_MODEL, DataConfig, ModelConfig, RunConfig, StartConfig, TrainerConfig
 from translate.config.types import MISSING, UNKNOWN, holds_unknown
 from translate.errors import ConfigError, Problem, UserError
 from translate.registry import plugins
@@ -56,6 +56,7 @@ def parse(tree: Mapping[str, Any], problems: Problems) -> RunConfig | None:
     data = parse_data(tree.get("data"), problems)
     model = parse_model(tree.get("model"), data, problems)
     trainer = parse_group(TrainerConfig, tree.get("trainer"), "trainer", problems)
+    start = parse_group(StartConfig, tree.get("start_from"), "start_from", problems)
     _check_loggers(values.get("logger"), problems)
     check_metrics(values.get("metrics"), problems)
     for rule in RULES:
@@ -68,6 +69,7 @@ def parse(tree: Mapping[str, Any], problems: Problems) -> RunConfig | None:
             "model": ModelConfig(**model),
             "data": DataConfig(**data),
             "trainer": TrainerConfig(**trainer),
+            "start_from": StartConfig(**start) if start else None,
         }
     )
 

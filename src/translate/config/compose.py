@@ -19,6 +19,7 @@ from omegaconf import DictConfig, ListConfig, Node, OmegaConf, open_dict
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
 from translate.config import check as checks
+from translate.config import sources
 from translate.config.hydra_search import TranslateSearchPath, join_search_path
 from translate.config.length import NOMINAL, UNKNOWN_LENGTH, OfLength, settle
 from translate.config.overrides import (
@@ -295,8 +296,9 @@ def _check_with(facts: Mapping[str, Any], tree: DictConfig, problems: Problems) 
     filled = tree.copy()
     for key, value in facts.items():
         OmegaConf.update(filled, f"data.{key}", value, force_add=True)
-    config = checks.parse(plain(filled, problems), problems)
-    return None if config is None else _with_digests(config)
+    before = len(problems)
+    config = checks.parse(sources.resolved(plain(filled, problems), problems), problems)
+    return None if config is None or len(problems) > before else _with_digests(config)
 
 
 def _with_digests(config: RunConfig) -> RunConfig:

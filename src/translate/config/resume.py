@@ -45,6 +45,9 @@ def prepare_resumed(folder: Path, overrides: Sequence[str], config_dir: str | No
         if group == "budget":
             fix = f"set iterations=N, at present {tree.iterations}"
             problems.append(Problem("a resumed run keeps its length", key=override.input_line or "", fix=fix))
+        elif group.partition(".")[0] == "start_from":
+            fix = "leave it out: the checkpoint has all weights"
+            problems.append(Problem("a resumed run has begun already", key=override.input_line or "", fix=fix))
         elif not is_choice(override, known):
             if problem := apply(tree, override, known):
                 problems.append(problem)

@@ -197,7 +197,8 @@ def high_pass_has_masks(values: Mapping[str, Any]) -> Iterator[Problem]:
 def pretrained_files_exist(values: Mapping[str, Any]) -> Iterator[Problem]:
     """The file of each frozen network is there; without it nothing can be trained or evaluated."""
     for role, node in ((values.get("model") or {}).get("networks") or {}).items():
-        source = NETWORKS.facts(node["name"]).get("pretrained")
+        facts = NETWORKS.facts(node["name"])
+        source, is_there = facts.get("pretrained"), Path.exists if facts.get("of_role") else Path.is_file
         weights = node.get("weights")
         if source is None or (weights is not None and not isinstance(weights, str)):
             continue
@@ -205,7 +206,7 @@ def pretrained_files_exist(values: Mapping[str, Any]) -> Iterator[Problem]:
         if weights is None:
             fix = f"get {source}, and set {key} to its path"
             yield Problem(f"the network {node['name']!r} needs a file of weights", key=key, fix=fix)
-        elif not Path(weights).expanduser().is_file():
+        elif not is_there(Path(weights).expanduser()):
             yield Problem("there is no such file", key=key, found=weights, fix=f"get {source}, or set its path here")
 
 

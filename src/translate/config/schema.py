@@ -73,6 +73,15 @@ class TrainerConfig:
 
 
 @dataclass(frozen=True)
+class StartConfig:
+    """Where trained networks begin: with the weights of another run, instead of random ones."""
+
+    weights: str  # a run folder, a checkpoint or a weights file; a file once it is resolved
+    roles: dict[str, str]  # role -> role of the source; a list, or null for all roles that both have, is resolved
+    sha256: str | None = None  # of the file; filled in
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """The configuration of a run. Intervals are in iterations; null switches the event off.
 
@@ -98,6 +107,7 @@ class RunConfig:
     plugins: list[str]
     name: str | None  # null: the experiment, else the model; filled in
     folder: str | None  # null: runs/<name>/<time>
+    start_from: StartConfig | None = None  # weights with which trained networks begin; null: random ones
 
 
 RESULT_NEUTRAL_KEYS = frozenset(
@@ -129,6 +139,7 @@ RESULT_NEUTRAL_KEYS = frozenset(
         "plugins",
         "name",
         "folder",
+        "start_from.weights",
     }
 )
 """Keys that do not change the result: two runs that differ only in these keys are the same experiment."""
@@ -139,7 +150,7 @@ def to_mapping(config: RunConfig) -> dict[str, Any]:
     tree: dict[str, Any] = {}
     for item in fields(config):
         value = getattr(config, item.name)
-        if isinstance(value, ModelConfig | DataConfig | TrainerConfig):
+        if isinstance(value, ModelConfig | DataConfig | TrainerConfig | StartConfig):
             node = {f.name: getattr(value, f.name) for f in fields(value)}
             node.update(node.pop("arguments", {}))
             value = node
@@ -189,7 +200,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def _with_defaults(tree: Mapping[str, Any]) -> dict[str, Any]:
     """Return a configuration with the defaults of model and networks that it omits."""
-    config = rename_saved(tree)
+    config = {"start_from": None} | rename_saved(tree)
     if isinstance(model := config.get("model"), dict):
         config["model"] = _defaults(MODELS, model, INJECTED_INTO_MODEL) | model
         if isinstance(networks := model.get("networks"), dict):

@@ -85,6 +85,9 @@ class TranslationModel(pl.LightningModule):
         self.roles = tuple(networks)
         self.trained = tuple(role for role in networks if role in optimizers)
         check_roles_share_no_parameter({role: networks[role] for role in self.trained})
+        for role in self.roles:
+            if role not in self.trained:
+                networks[role].requires_grad_(False)
         self.losses = dict(losses)
         self.weights: dict[str, dict[str, Schedule]] = {
             phase: {term: parse(value) for term, value in terms.items()} for phase, terms in weights.items()
@@ -111,6 +114,14 @@ class TranslationModel(pl.LightningModule):
     def network(self, role: str) -> nn.Module:
         """Return the trained network of a role."""
         return self.get_submodule(role)
+
+    def train(self, mode: bool = True) -> "TranslationModel":
+        """Set the mode of the trained networks; the others stay in eval mode, so that their batch norms stand still."""
+        super().train(mode)
+        for role in self.roles:
+            if role not in self.trained:
+                self.network(role).eval()
+        return self
 
     def step(self, batch: Any) -> None:
         """Do one iteration, the model's complete round of updates, on a batch of its type."""

@@ -25,6 +25,7 @@ from translate.models.base import TranslationModel
 from translate.runs import checkpoints
 from translate.runs.folder import LAST, RunFolder
 from translate.training import budget, build, cpu_process, failures
+from translate.training import start as starts
 from translate.training.callbacks.evaluating import Evaluating
 from translate.training.callbacks.metric_logging import NonFiniteError
 from translate.training.loggers import build_loggers, closing_loggers, log_scores
@@ -121,8 +122,10 @@ def _failed(error: RuntimeError, run: RunFolder) -> int:
 
 
 def _model(config: RunConfig, run: RunFolder, resume_from: Path | None, first: bool) -> TranslationModel:
-    """Return the model, with the state of the newest checkpoint if the run is resumed."""
+    """Return the model, with the state of the newest checkpoint if resumed, else with the weights it starts from."""
     model = build.build_model(config)
+    if resume_from is None and config.start_from is not None:
+        starts.start(model, config.start_from)
     if resume_from is not None:
         checkpoint = checkpoints.newest(resume_from)
         _check_fits(config, checkpoint)

@@ -190,6 +190,13 @@ def read(path: Path) -> Weights:
     return _from_format_1(weights) if is_old else weights
 
 
+def read_any(path: Path) -> Weights:
+    """Return the weights in a checkpoint or in a weights file; UserError for any other file."""
+    if header_of(path).get("format") in (checkpoints.FORMAT, checkpoints.FORMAT_1):
+        return of_checkpoint(checkpoints.read(path, (NETWORK, EMA)))
+    return read(path)
+
+
 def _require_format(found: str | None, path: Path) -> None:
     """Raise UserError, with the way out, unless a header's format is that of a weights file."""
     if found in (FORMAT, FORMAT_1):

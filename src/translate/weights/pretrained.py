@@ -9,10 +9,12 @@ from torch import Tensor
 
 from translate.errors import Phrase, UserError
 from translate.files import atomic_write, sha256_of
+from translate.networks.frozen import Frozen
 from translate.networks.layers.pretrained import Pretrained
 from translate.registry.registry import NETWORKS
+from translate.runs import headers
 from translate.runs.checkpoints import NETWORK
-from translate.weights.format import Weights, build
+from translate.weights.format import Weights, build, read_any
 from translate.weights.published.files import State, read_network
 
 NUM_BATCHES = "num_batches_tracked"
@@ -39,7 +41,15 @@ def load(network: Pretrained) -> None:
             expected=str(network.sha256),
             fix="name the file with this SHA-256 by weights",
         )
-    network.load_state_dict(_fitting(read_network(path, network.file_keys), network.state_dict(), path))
+    network.load_state_dict(_fitting(_state_of(network, path), network.state_dict(), path))
+
+
+def _state_of(network: Pretrained, path: Path) -> State:
+    """Return the tensors of a frozen network in its file, by the names that the network has for them."""
+    if not isinstance(network, Frozen) or not headers.read(path).is_ours:
+        return read_network(path, network.file_keys)
+    state = read_any(path).inference_state(network.role)
+    return {f"network.{key}": tensor for key, tensor in state.items()}
 
 
 def write(state: State, path: Path) -> None:
