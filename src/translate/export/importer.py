@@ -15,9 +15,9 @@ from translate.files import sha256_of
 from translate.networks.layers.pretrained import Pretrained
 from translate.registry.registry import NETWORKS
 from translate.runs import checkpoints
-from translate.runs.checkpoints import NETWORK
 from translate.runs.folder import RunFolder
 from translate.training import build
+from translate.training.start import take
 from translate.weights import hub, pretrained
 from translate.weights.format import Weights
 from translate.weights.load import weights_of
@@ -62,14 +62,11 @@ def begin_run(weights: Weights, folder: Path, overrides: Sequence[str]) -> Begun
         if isinstance(model.network(role), Pretrained):
             imported.append(role)
             continue
-        state = weights.group(NETWORK, role) or weights.inference_state(role)
-        if model.network(role).state_dict() and not state:
+        if model.network(role).state_dict() and not weights.inference_state(role):
             initialized.append(role)
             continue
-        model.network(role).load_state_dict(state)
+        take(model, role, weights, role)
         imported.append(role)
-        if role in model.ema:
-            model.ema[role].load_state_dict(weights.inference_state(role))
     RunFolder(folder).begin(to_yaml(config), [*overrides], config.seed)
     checkpoint = checkpoints.capture(model, tuple(config.data.domains or ()), to_mapping(config))
     checkpoints.write(checkpoint, RunFolder(folder).checkpoint(0))
