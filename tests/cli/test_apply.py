@@ -144,11 +144,24 @@ def test_unreadable_files_are_named_and_counted(capsys: Out) -> None:
 def test_inputs_are_never_replaced(capsys: Out) -> None:
     content = photo("photos/a.png").read_bytes()
     said = refused(capsys, "weights=critters", "input=photos/a.png", "output=photos", "target=cat", "overwrite=true")
-    assert "output: translations would be written over their sources; found a.png" in said
+    assert "output: translations would be written over their inputs; found a.png" in said
     said = refused(capsys, "weights=critters", "input=photos/a.png", "output=photos", "target=cat")
     assert "these files are there and have other settings or another origin; found a.png" in said
     assert Path("photos/a.png").read_bytes() == content
     assert files("photos") == ["a.png"]
+
+
+def test_references_are_never_replaced(capsys: Out) -> None:
+    photo("photos/a.png")
+    content = photo("styles/a.png", seed=1).read_bytes()
+    words = ("weights=critters", "input=photos", "output=styles", "target=cat", "overwrite=true")
+    said = refused(capsys, *words, "reference=styles/a.png")
+    assert "output: translations would be written over their inputs; found a.png" in said
+    (Path("styles") / "step_000").mkdir()
+    Path("styles/step_000/a.png").symlink_to("../a.png")
+    blend = ("reference=styles/a.png", "reference=photos/a.png", "steps=2")
+    assert "found step_000/a.png" in refused(capsys, *words, *blend)
+    assert Path("styles/a.png").read_bytes() == content
 
 
 def test_translations_are_not_inputs_of_the_next_call(capsys: Out) -> None:

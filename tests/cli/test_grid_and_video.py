@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
 from training.tiny import tiny, tiny_cyclegan, tiny_stargan_v1
 from translate.cli import USER_MISTAKE, main
 from translate.config.schema import to_mapping
 from translate.errors import UserError
-from translate.inference import video
+from translate.inference import compositions, video
+from translate.inference.grids import Grid
 from translate.runs import checkpoints
 from translate.training import build
 from translate.weights import format
@@ -86,6 +88,62 @@ def test_rows_and_seeds_are_those_of_the_words() -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "shape"),
+    [
+        (["weights=v2.safetensors", "target=[cat]", "seeds=[0,1,2]"], (3, 4)),
+        (["weights=v2.safetensors", "kind=cycle", "target=[rabbit]", "seeds=[0,1]"], (2, 4)),
+        (["weights=v2.safetensors", "reference=rabbit", "target=[cat]"], (2, 4)),
+        (["weights=v1.safetensors"], (4, 3)),
+    ],
+)
+def test_many_images_make_several_grids(
+    words: list[str], shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Out
+) -> None:
+    """Their images are those of one large grid, each once, and each grid is small."""
+    (tmp_path / "cat").mkdir()
+    draws = np.random.default_rng(1)
+    for name in "abcd":
+        Image.fromarray(draws.integers(0, 256, (32, 32, 3), np.uint8)).save(tmp_path / "cat" / f"{name}.png")
+    drawn: list[Grid] = []
+    pixels = Grid.pixels
+    monkeypatch.setattr(Grid, "pixels", lambda grid, side: drawn.append(grid) or pixels(grid, side))
+    words = [*words, f"input={tmp_path}/cat", f"output={tmp_path}/grid.png", "side=32"]
+    assert main(["grid", *words]) == 0
+    ((grid,), rows) = drawn, 2 if "kind=cycle" in words else 1
+    assert (len(grid.rows), len(grid.rows[0])) == (shape[0] * rows, shape[1])
+    whole = images_of(drawn)
+    drawn.clear()
+    monkeypatch.setattr(compositions, "GRID_PIXELS", 3 * 32 * 32)
+    assert main(["grid", *words]) == 0
+    names = [line.partition(":")[0] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert names == [f"{tmp_path}/grid_{number}.png" for number in range(1, len(drawn) + 1)]
+    assert len(names) > 1
+    assert all(Path(name).is_file() for name in names)
+    assert all(len(grid.rows) * len(grid.rows[0]) <= 4 for grid in drawn)
+    parts = images_of(drawn)
+    assert parts.keys() == whole.keys()
+    for place, images in whole.items():
+        torch.testing.assert_close(parts[place], images, atol=1e-4, rtol=0)
+
+
+def images_of(grids: list[Grid]) -> dict[tuple[str, str], Tensor]:
+    """Return the images of grids by their labels, those of one pair of labels one above the other."""
+    images: dict[tuple[str, str], list[Tensor]] = {}
+    for grid in grids:
+        for row, row_images in zip(grid.row_labels, grid.rows, strict=True):
+            for column, image in zip(grid.column_labels, row_images, strict=True):
+                assert image is not None
+                images.setdefault((row, column), []).append(image)
+    return {labels: torch.stack(each) for labels, each in images.items()}
+
+
+def test_the_number_of_columns_can_be_chosen(tmp_path: Path, capsys: Out) -> None:
+    words = ["weights=v2.safetensors", "target=[cat]", "seeds=[0]", f"output={tmp_path}/a.png", "side=32"]
+    assert main(["grid", *words, "input=cat", "input=rabbit", "columns=3"]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a_1.png", "a_2.png"]
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
         (["input=cat", "weights=v2.safetensors", "kind=labels"], "stargan_v2 translates to domains"),
@@ -136,6 +194,31 @@ def test_a_film_of_every_format_has_its_frames(suffix: str, capsys: Out) -> None
 def test_films_of_references_and_labels(words: list[str], count: int) -> None:
     assert main(["video", *words, "input=cat/0.png", "steps=4", "output=film.mp4"]) == 0
     assert frames_of("film.mp4")[1] == count
+
+
+def test_films_of_many_sources_have_several_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether sources are kept in memory or read for every frame; frames have a largest side."""
+    for number in range(11):
+        Image.new("RGB", (32, 32), (20 * number, 0, 0)).save(tmp_path / f"{number:02d}.png")
+    words = ["weights=v2.safetensors", f"input={tmp_path}", "target=[cat]", "seeds=[0,1]", "steps=1", "loop=false"]
+    films = []
+    for kept, largest in ((256, 4096), (5, 4096), (256, 64)):
+        monkeypatch.setattr(compositions, "KEPT", kept)
+        monkeypatch.setattr(compositions, "MAX_FRAME_SIDE", largest)
+        with monkeypatch.context() as patch:
+            frames: list[np.ndarray] = []
+            patch.setattr(video, "write", lambda path, made, fps, frames=frames: frames.extend(made) or len(frames))
+            assert main(["video", *words]) == 0
+        films.append(frames)
+    whole, again, small = films
+    assert len(whole) == 2
+    assert all(np.array_equal(one, other) for one, other in zip(whole, again, strict=True))
+    columns = compositions.frame_columns(11)
+    assert columns == 7
+    scale = -(-480 // (columns * 34 - 2))
+    assert whole[0].shape[1] == scale * (columns * 34 - 2)
+    assert not np.array_equal(small[0], whole[0])
+    assert np.array_equal(whole[0][: 32 * scale, : 32 * scale], np.zeros((32 * scale, 32 * scale, 3)))  # the first
 
 
 def test_a_film_of_training_shows_the_sample_grids_in_order(folder: Path, capsys: Out) -> None:

@@ -269,5 +269,9 @@ def test_maps_without_their_weights_and_other_losses_are_refused() -> None:
             Multiscale(name)
     with pytest.raises(UserError, match=r"unknown loss 'least_square'\. Did you mean 'least_squares'"):
         Multiscale("least_square")
+    for loss in (NonSaturating(), LeastSquares(), Wasserstein()):
+        for side in (loss.real, loss.fake, loss.generator):
+            with pytest.raises(UserError, match=r"one map of logits; found 2 maps, .* Fix: the loss 'multiscale'"):
+                side([torch.zeros(1, 1)] * 2)  # type: ignore[operator]
     with pytest.raises(UserError, match="reduction: found 'max'"):
         Multiscale(reduction="max")  # type: ignore[arg-type]

@@ -54,7 +54,7 @@ def run(arguments: Arguments) -> int:
     targets = _targets(sources, arguments.output)
 
     from translate.inference import faces
-    from translate.inference.translator import chosen_device
+    from translate.inference.devices import chosen_device
     from translate.networks.wing import FaceLandmarks
     from translate.weights import pretrained
 

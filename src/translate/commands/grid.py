@@ -1,7 +1,8 @@
 """The command `grid`: draw translations of images as one labelled image."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -11,12 +12,10 @@ from translate.commands.weights import EXAMPLE_WEIGHTS, WeightsArguments, place_
 from translate.errors import Phrase, UserError
 
 if TYPE_CHECKING:
-    from translate.inference.compositions import Sources, Style
-    from translate.inference.grids import Grid
+    from translate.inference.compositions import Grids, SourceFiles, Style
     from translate.inference.translator import Translator
 
 Kind = Literal["latent", "reference", "labels", "cycle"]
-MAX_SOURCES = 100
 
 
 @dataclass(frozen=True)
@@ -50,72 +49,91 @@ class Arguments(StyleArguments):
         "back; default: the first of them that the other arguments and the model allow",
     )
     source: str | None = arg(None, metavar="DOMAIN", help="the domain of the sources, for the way back")
+    columns: int | None = arg(
+        None, metavar="N", minimum=1, help="sources in one file, of kinds without labels; default as many as fit"
+    )
     side: int = arg(900, metavar="PIXELS", minimum=32, help="the longer side, at least; small images are enlarged")
 
 
 def run(arguments: Arguments) -> int:
-    """Draw the grid, write it, and print its path; return 0."""
-    from translate.inference.compositions import Sources
+    """Draw the grids, write them, and print their paths; return 0."""
     from translate.inference.grids import check_suffix, save
-    from translate.inference.inputs import image_paths
 
     check_suffix(arguments.output)
-    paths = source_paths(arguments, MAX_SOURCES)
-    references = [path for place in arguments.reference for path in image_paths(place, "reference")]
+    require_input(arguments)
+    references = reference_paths(arguments)
     translator = translator_of(arguments, arguments.device)
-    sources = read_sources(paths, translator)
-    grid = draw(
-        arguments, translator, sources, Sources.read(references, translator, "reference") if references else None
-    )
-    pixels = grid.pixels(arguments.side)
-    save(pixels, arguments.output)
-    print(f"{arguments.output}: {pixels.shape[1]} x {pixels.shape[0]} pixels")
+    with source_files(arguments, translator) as sources:
+        grids = draw(arguments, translator, sources, references)
+        for number, grid in enumerate(grids, start=1):
+            pixels = grid().pixels(arguments.side)
+            output = numbered(arguments.output, number, len(grids))
+            save(pixels, output)
+            print(f"{output}: {pixels.shape[1]} x {pixels.shape[0]} pixels", flush=True)
     return 0
 
 
-def source_paths(arguments: StyleArguments, most: int) -> list[Path]:
-    """Return the image files of ``input``; [] for drawn images, which the weights that ship can translate."""
-    from translate.inference.inputs import image_paths
+def numbered(path: Path, number: int, count: int) -> Path:
+    """Return the path of one of several files.
 
+    >>> numbered(Path("grid.png"), 1, 1).name, numbered(Path("grid.png"), 3, 12).name
+    ('grid.png', 'grid_03.png')
+    """
+    return path if count == 1 else path.with_stem(f"{path.stem}_{number:0{len(str(count))}d}")
+
+
+def require_input(arguments: StyleArguments) -> None:
+    """Raise UserError if no images are named, and other weights than those that can translate drawn images."""
     if not arguments.input and place_of(arguments) != EXAMPLE_WEIGHTS:
         raise UserError("this argument is missing", key="input", expected="input=FILE, FOLDER or PATTERN")
-    paths = [path for place in arguments.input for path in image_paths(place)]
-    if len(paths) > most:
-        raise UserError(key="input", found=Phrase(f"{len(paths)} images"), expected=f"at most {most}")
-    return paths
+    source_paths(arguments)
 
 
-def read_sources(paths: Sequence[Path], translator: "Translator") -> "Sources":
-    """Return the images of files at the model's size; drawn images without a file."""
-    from translate.inference.compositions import Sources
+def source_paths(arguments: StyleArguments) -> list[Path]:
+    """Return the image files of ``input``."""
+    from translate.inference.inputs import image_paths
+
+    return [path for place in arguments.input for path in image_paths(place)]
+
+
+def reference_paths(arguments: StyleArguments) -> list[Path]:
+    """Return the image files of ``reference``."""
+    from translate.inference.inputs import image_paths
+
+    return [path for place in arguments.reference for path in image_paths(place, "reference")]
+
+
+@contextmanager
+def source_files(arguments: StyleArguments, translator: "Translator") -> Iterator["SourceFiles"]:
+    """Yield the images of ``input``, or drawn images without it, which are there until the block ends."""
+    from translate.inference.compositions import SourceFiles
     from translate.inference.examples import draw_examples
 
-    if paths:
-        return Sources.read(paths, translator)
     with tempfile.TemporaryDirectory() as folder:
-        return Sources.read(draw_examples(Path(folder), translator.image_size), translator)
+        paths = source_paths(arguments) or draw_examples(Path(folder), translator.image_size)
+        yield SourceFiles(paths, translator)
 
 
-def draw(arguments: Arguments, translator: "Translator", sources: "Sources", references: "Sources | None") -> "Grid":
-    """Return the grid of the kind that the words name, or of the first one that they and the model allow."""
+def draw(arguments: Arguments, translator: "Translator", sources: "SourceFiles", references: list[Path]) -> "Grids":
+    """Return the grids of the kind that the words name, or of the first one that they and the model allow."""
     from translate.inference import compositions
 
     kind = arguments.kind or _kind(translator, references)
     if kind == "labels":
-        return compositions.label_grid(translator, sources, arguments.attributes)
-    if kind == "reference" and references is None:
+        return compositions.label_grids(translator, sources, arguments.attributes)
+    if kind == "reference" and not references:
         raise UserError("this argument is missing", key="reference", expected="reference=FILE, FOLDER or PATTERN")
-    styles = chosen_styles(arguments, translator, references if kind != "latent" else None)
+    styles = chosen_styles(arguments, translator, references if kind != "latent" else [])
     if kind == "cycle":
-        return compositions.cycle_grid(translator, sources, styles, arguments.source)
-    return compositions.style_grid(translator, sources, styles)
+        return compositions.cycle_grids(translator, sources, styles, arguments.source, arguments.columns)
+    return compositions.style_grids(translator, sources, styles, arguments.columns)
 
 
-def chosen_styles(arguments: StyleArguments, translator: "Translator", references: "Sources | None") -> "list[Style]":
+def chosen_styles(arguments: StyleArguments, translator: "Translator", references: list[Path]) -> "list[Style]":
     """Return the styles of the references, or of the seeds in each target."""
     from translate.inference import compositions
 
-    if references is None:
+    if not references:
         targets = arguments.target or translator.domains or translator.labels
         return compositions.styles_of_seeds(translator, targets, arguments.seeds, arguments.psi)
     if arguments.psi is not None:
@@ -125,8 +143,8 @@ def chosen_styles(arguments: StyleArguments, translator: "Translator", reference
     return compositions.styles_of_references(translator, references, (arguments.target or (None,))[0])
 
 
-def _kind(translator: "Translator", references: "Sources | None") -> Kind:
-    if references is not None:
+def _kind(translator: "Translator", references: list[Path]) -> Kind:
+    if references:
         return "reference"
     return "labels" if translator.takes_labels else "latent"
 

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from translate.commands.arguments import Command, arg
-from translate.commands.grid import StyleArguments, chosen_styles, read_sources, source_paths
+from translate.commands.grid import StyleArguments, chosen_styles, reference_paths, require_input, source_files
 from translate.commands.weights import place_of, translator_of
 from translate.errors import UserError
 from translate.runs.folder import RunFolder
 
 Kind = Literal["latent", "reference", "labels", "training"]
-MAX_SOURCES = 16
 
 
 @dataclass(frozen=True)
@@ -51,20 +50,19 @@ def run(arguments: Arguments) -> int:
 
 
 def _styles(arguments: Arguments) -> Iterator[Any]:
-    from translate.inference.compositions import Sources, label_frames, style_frames
-    from translate.inference.inputs import image_paths
+    from translate.inference.compositions import label_frames, style_frames
 
-    paths = source_paths(arguments, MAX_SOURCES)
-    references = [path for place in arguments.reference for path in image_paths(place, "reference")]
+    require_input(arguments)
+    references = reference_paths(arguments)
     if arguments.kind == "reference" and not references:
         raise UserError("this argument is missing", key="reference", expected="reference=FILE, FOLDER or PATTERN")
     translator = translator_of(arguments, arguments.device)
-    sources = read_sources(paths, translator)
-    if arguments.kind == "labels" or (arguments.kind is None and translator.takes_labels):
-        return label_frames(translator, sources, arguments.attributes, arguments.steps, arguments.loop)
-    shown = Sources.read(references, translator, "reference") if references and arguments.kind != "latent" else None
-    styles = chosen_styles(arguments, translator, shown)
-    return style_frames(translator, sources, styles, arguments.steps, arguments.loop)
+    with source_files(arguments, translator) as sources:
+        if arguments.kind == "labels" or (arguments.kind is None and translator.takes_labels):
+            yield from label_frames(translator, sources, arguments.attributes, arguments.steps, arguments.loop)
+            return
+        styles = chosen_styles(arguments, translator, references if arguments.kind != "latent" else [])
+        yield from style_frames(translator, sources, styles, arguments.steps, arguments.loop)
 
 
 COMMAND = Command(

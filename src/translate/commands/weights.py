@@ -80,7 +80,8 @@ def options_of(arguments: WeightsArguments, licence: str | None = None) -> "Impo
 
 def translator_of(arguments: WeightsArguments, device: str) -> "Translator":
     """Return the translator of the weights, after the plug-ins are active."""
-    from translate.inference.translator import Translator, chosen_device
+    from translate.inference.devices import chosen_device
+    from translate.inference.translator import Translator
     from translate.weights.load import weights_of
 
     plugins.activate(arguments.plugins)

@@ -14,8 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from threading import Condition
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -23,18 +22,20 @@ from tqdm import tqdm
 
 from translate.console import is_interactive
 from translate.data.images import ImageError
-from translate.errors import Phrase, UserError
+from translate.errors import UserError
 from translate.files import atomic_write
-from translate.inference import image_files, tiling
+from translate.inference import image_encoding, image_files, image_forms, tiling
+from translate.inference.apply_plan import Job, facts_of, plan
+from translate.inference.apply_plan import Settings as Settings
 from translate.inference.engine import Engine
-from translate.inference.image_files import Form, ImageFile
+from translate.inference.image_files import ImageFile
+from translate.inference.image_forms import Form
 from translate.inference.inputs import Source
-from translate.inference.records import Records, same_settings
+from translate.inference.pixel_budget import PixelBudget
+from translate.inference.records import Records
 from translate.inference.variants import Variant, sha256_of
 
 log = logging.getLogger("translate")
-
-Resolution = Literal["auto", "model", "full"]
 
 PIXELS_AHEAD = 24_000_000
 """Pixels of images that are decoded ahead, and of translations that wait to be written; one image may have more."""
@@ -42,22 +43,6 @@ PIXELS_AHEAD = 24_000_000
 GPU_BATCH = 16
 MAX_THREADS = 8
 LOG_EVERY = 15.0  # seconds between lines of progress where no bar can be drawn
-SHOWN = 10
-"""How many names of files a message lists."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How files are translated, see the words of the command ``apply``; ``weights`` is their name for the record."""
-
-    output: Path
-    resolution: Resolution = "auto"
-    max_pixels: int = tiling.MAX_PIXELS
-    format: str | None = None  # a suffix of `image_files.SUFFIXES`; None: as the source
-    overwrite: bool = False
-    batch_size: int | None = None  # images that are translated at once; None: 1 on a CPU, GPU_BATCH elsewhere
-    weights: str = ""
-    words: tuple[str, ...] = ()  # of the command line that would do the same, without input, output and variant
 
 
 @dataclass
@@ -73,18 +58,10 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class _Job:
-    """A source, and those of its translations that are not there yet: variants and names of their files."""
-
-    source: Source
-    outputs: tuple[tuple[Variant, str], ...]
-
-
-@dataclass(frozen=True)
 class _Decoded:
     """A source that has been read. ``x`` is its input (3, S, S) if it is resized; then the file has no pixels."""
 
-    job: _Job
+    job: Job
     file: ImageFile
     form: Form
     size: tuple[int, int]
@@ -98,17 +75,17 @@ def apply(engine: Engine, sources: Sequence[Source], variants: Sequence[Variant]
 
     A translation has the path of its source below the folder; where there are several targets or styles, below folders
     of their names. Translations that are there already with the same settings are kept. UserError, before anything is
-    written, if two translations have the same path, and for a path that is a source or was not made by `apply`.
+    written, if two translations have the same path, and for a path that is an input or was not made by `apply`.
     """
     begin = time.perf_counter()
-    _check_resolution(engine, settings)
     records = Records(settings.output)
-    summary = Summary(settings.output)
-    jobs = _plan(engine, sources, variants, settings, records, summary)
+    jobs, existing = plan(engine, sources, variants, settings, records)
+    summary = Summary(settings.output, existing=existing)
     worker = _Worker(engine, settings, records, summary)
     try:
         with warnings.catch_warnings():  # Pillow warns of images that are large; far larger ones it refuses
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # and of damaged metadata
             worker.run(jobs)
     finally:
         records.close()
@@ -116,165 +93,8 @@ def apply(engine: Engine, sources: Sequence[Source], variants: Sequence[Variant]
     return summary
 
 
-def _check_resolution(engine: Engine, settings: Settings) -> None:
-    if settings.resolution == "full" and engine.sizes is None:
-        raise UserError(
-            f"the networks of {engine.model} take images of {engine.image_size} x {engine.image_size} pixels",
-            key="resolution",
-            found="full",
-            expected="model or auto",
-        )
-
-
-# --- plan ---------------------------------------------------------------------------------------------------
-
-
-def _plan(
-    engine: Engine,
-    sources: Sequence[Source],
-    variants: Sequence[Variant],
-    settings: Settings,
-    records: Records,
-    summary: Summary,
-) -> list[_Job]:
-    """Return the translations to make, after a check of every path."""
-    owners: dict[str, tuple[Source, Variant]] = {}
-    twice, foreign, jobs = [], [], []
-    for source in sources:
-        outputs = []
-        for variant in variants:
-            name = "/".join((*map(_safe, variant.names), _renamed(source.name, settings.format)))
-            first, _ = owner = owners.setdefault(name.casefold(), (source, variant))
-            if owner[0] is not source or owner[1] is not variant:
-                twice.append(f"{first.path} and {source.path}")
-            status = _status(records, name, source, facts_of(engine, variant, settings), settings)
-            if status == "foreign":
-                foreign.append(name)
-            if status == "new":
-                outputs.append((variant, name))
-            summary.existing += status == "done"
-        if outputs:
-            jobs.append(_Job(source, tuple(outputs)))
-    if twice:
-        raise UserError(
-            "two images would have translations of the same name",
-            key="input",
-            found=Phrase(_few(list(dict.fromkeys(twice)))),
-            fix="translate them into two folders",
-        )
-    if foreign:
-        raise UserError(
-            "these files are there and have other settings or another origin",
-            key="output",
-            found=Phrase(_few(foreign)),
-            fix="overwrite=true, or another folder",
-        )
-    _protect_sources(sources, jobs, settings.output)
-    return jobs
-
-
-def _status(
-    records: Records, name: str, source: Source, facts: Mapping[str, Any], settings: Settings
-) -> Literal["new", "done", "foreign"]:
-    """Return whether a translation has to be made, is there, or a file of another origin is in its place."""
-    path = settings.output / name
-    if settings.overwrite or not path.exists():
-        return "new"
-    line = records.lines.get(name)
-    if line is None or not same_settings(line, facts):
-        return "foreign"
-    try:
-        status = source.path.stat()
-    except OSError:  # it is reported when it is read
-        return "new"
-    same = line.get("source_bytes") == status.st_size and line.get("source_modified") == status.st_mtime_ns
-    return "done" if same else "new"
-
-
-def _protect_sources(sources: Sequence[Source], jobs: Sequence[_Job], output: Path) -> None:
-    """Raise UserError if a translation would take the place of a source, under whatever name."""
-    protected = {_identity(source.path) for source in sources}
-    hit = [
-        name
-        for job in jobs
-        for _, name in job.outputs
-        if (output / name).exists() and _identity(output / name) in protected
-    ]
-    if hit:
-        raise UserError(
-            "translations would be written over their sources",
-            key="output",
-            found=Phrase(_few(hit)),
-            fix="another folder",
-        )
-
-
-def _identity(path: Path) -> Any:
-    try:
-        status = path.stat()
-    except OSError:
-        return path.absolute()
-    return (status.st_dev, status.st_ino) if status.st_ino else path.resolve()
-
-
-def _renamed(name: str, suffix: str | None) -> str:
-    return name if suffix is None else str(Path(name).with_suffix(f".{suffix}").as_posix())
-
-
-def _safe(name: str) -> str:
-    """Return a name of a target or style as the name of a folder."""
-    plain = "".join(sign if sign.isalnum() or sign in "-_+. " else "_" for sign in name).strip(". ")
-    return plain or "_"
-
-
-def _few(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
-
-
-def facts_of(engine: Engine, variant: Variant, settings: Settings) -> dict[str, Any]:
-    """Return the facts that determine the translations of a variant."""
-    full = engine.sizes is not None and settings.resolution != "model"
-    return {
-        **variant.facts,
-        "model": engine.model,
-        "weights": settings.weights,
-        "weights_sha256": engine.digest,
-        "resolution": "full" if full else "model",
-        "max_pixels": settings.max_pixels if full else None,
-        "format": settings.format,
-    }
-
-
-# --- work ---------------------------------------------------------------------------------------------------
-
-
 _Written = Path | tuple[Path, str]
 """A translation that was written, or the source of one that could not be, and the reason."""
-
-
-class _Budget:
-    """A number of pixels that may be in memory; one image may have more if it is alone."""
-
-    def __init__(self, pixels: int) -> None:
-        self.free = self.pixels = pixels
-        self._changed = Condition()
-
-    def take(self, pixels: int) -> None:
-        """Wait until there is room."""
-        with self._changed:
-            self._changed.wait_for(lambda: self.has_room(pixels))
-            self.free -= pixels
-
-    def has_room(self, pixels: int) -> bool:
-        """Return whether there is room now."""
-        return self.free >= pixels or self.free == self.pixels
-
-    def give(self, pixels: int) -> None:
-        """Return room."""
-        with self._changed:
-            self.free += pixels
-            self._changed.notify_all()
 
 
 class _Worker:
@@ -285,10 +105,10 @@ class _Worker:
         self.full = engine.sizes is not None and settings.resolution != "model"
         self.batch_size = settings.batch_size or (1 if engine.on_cpu else GPU_BATCH)
         self.threads = max(1, min(MAX_THREADS, os.cpu_count() or 1))
-        self.ahead, self.waiting = _Budget(PIXELS_AHEAD), _Budget(PIXELS_AHEAD)
+        self.ahead, self.waiting = PixelBudget(PIXELS_AHEAD), PixelBudget(PIXELS_AHEAD)
         self.writes: deque[Future[_Written]] = deque()
 
-    def run(self, jobs: Sequence[_Job]) -> None:
+    def run(self, jobs: Sequence[Job]) -> None:
         """Do all jobs."""
         with ExitStack() as stack:
             readers, self.writers = (
@@ -317,11 +137,9 @@ class _Worker:
             while self.writes:
                 self._collect()
 
-    def _decoded(
-        self, jobs: Sequence[_Job], pool: ThreadPoolExecutor
-    ) -> Iterator[tuple[_Job, "_Decoded | ImageError"]]:
+    def _decoded(self, jobs: Sequence[Job], pool: ThreadPoolExecutor) -> Iterator[tuple[Job, "_Decoded | ImageError"]]:
         """Yield jobs in order with their images, or with the reason why there is none."""
-        pending: deque[tuple[_Job, int, Future[_Decoded | ImageError]]] = deque()
+        pending: deque[tuple[Job, int, Future[_Decoded | ImageError]]] = deque()
         for job in jobs:
             pixels = _pixels_of(job.source.path)
             while pending and (len(pending) > 2 * self.threads or not self.ahead.has_room(pixels)):
@@ -331,14 +149,14 @@ class _Worker:
         while pending:
             yield self._next(pending)
 
-    def _next(self, pending: "deque[tuple[_Job, int, Future[_Decoded | ImageError]]]") -> Any:
+    def _next(self, pending: "deque[tuple[Job, int, Future[_Decoded | ImageError]]]") -> Any:
         job, pixels, future = pending.popleft()
         try:
             return job, future.result()
         finally:
             self.ahead.give(pixels)
 
-    def _decode(self, job: _Job) -> "_Decoded | ImageError":
+    def _decode(self, job: Job) -> "_Decoded | ImageError":
         """Read a source; in a thread."""
         try:
             status = job.source.path.stat()
@@ -347,8 +165,8 @@ class _Worker:
             return ImageError(f"cannot be read: {error.strerror or error}")
         try:
             file = image_files.read(content)
-            form = file.form if self.settings.format is None else image_files.as_format(file.form, self.settings.format)
-            form, losses = image_files.fitted(form)
+            form = file.form if self.settings.format is None else image_forms.as_format(file.form, self.settings.format)
+            form, losses = image_forms.fitted(form)
         except ImageError as error:
             return error
         facts = {
@@ -410,7 +228,7 @@ class _Worker:
             translation = stretched if deep else np.rint(stretched.clip(0, 255)).astype(np.uint8)
         path = self.settings.output / name
         try:
-            content = image_files.encode(translation, decoded.file, decoded.form)
+            content = image_encoding.encode(translation, decoded.file, decoded.form)
             atomic_write(path, content)
         except ImageError as error:
             return decoded.job.source.path, error.reason

@@ -1,7 +1,7 @@
 """Arrange many images into one, with labels at the rows and columns."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +40,10 @@ class Grid:
 
     def arranged(self) -> Tensor:
         """Return the images without labels as one image (3, H, W) in [-1, 1]."""
-        return self._arranged(1)
+        canvas = torch.ones(3, *self._extent(1))
+        for image, y, x in self._placed(1):
+            canvas[:, y : y + image.shape[1], x : x + image.shape[2]] = image.detach().float().cpu().clamp(-1, 1)
+        return canvas
 
     def pixels(self, min_side: int = MIN_SIDE) -> np.ndarray:
         """Return the labelled grid, (H, W, 3) uint8; small images are enlarged by repeated pixels.
@@ -48,15 +51,18 @@ class Grid:
         Without labels, the longer side has at least ``min_side`` pixels.
         """
         scale = math.ceil(min_side / max(self._extent(1)))
-        canvas = to_bytes(self._arranged(scale)).numpy()
+        canvas = np.full((*self._extent(scale), 3), 255, np.uint8)
+        for image, y, x in self._placed(scale):
+            shown = to_bytes(image.detach().float().cpu()).numpy().repeat(scale, axis=0).repeat(scale, axis=1)
+            canvas[y : y + shown.shape[0], x : x + shown.shape[1]] = shown
         return self._labelled(canvas, scale) if self.row_labels or self.column_labels else canvas
 
     # --- images ----------------------------------------------------------------------------------------------
 
     def _cell(self) -> tuple[int, int]:
         """Return the height and width of an image."""
-        images = [image for row in (*self.rows, self.top, self.left) for image in row if image is not None]
-        return images[0].shape[-2], images[0].shape[-1]
+        image = next(image for row in (*self.rows, self.top, self.left) for image in row if image is not None)
+        return image.shape[-2], image.shape[-1]
 
     def _offset(self, scale: int) -> tuple[int, int]:
         """Return the place (y, x) of the first image of the first row."""
@@ -77,25 +83,13 @@ class Grid:
         y, x = self._place(len(self.rows), max(len(row) for row in (*self.rows, self.top)), scale)
         return y - scale * GAP, x - scale * GAP
 
-    def _arranged(self, scale: int) -> Tensor:
-        height, width = self._cell()
-        canvas = torch.ones(3, *self._extent(scale))
-
-        def put(image: Tensor | None, row: int, column: int) -> None:
+    def _placed(self, scale: int) -> Iterator[tuple[Tensor, int, int]]:
+        """Yield every image with its place (y, x)."""
+        left = [(number, -1, image) for number, image in enumerate(self.left)]
+        rows = [(number, column, image) for number, row in enumerate(self.rows) for column, image in enumerate(row)]
+        for row, column, image in (*((-1, column, image) for column, image in enumerate(self.top)), *left, *rows):
             if image is not None:
-                y, x = self._place(row, column, scale)
-                shown = image.detach().float().cpu().clamp(-1, 1)
-                shown = shown.repeat_interleave(scale, dim=1).repeat_interleave(scale, dim=2)
-                canvas[:, y : y + scale * height, x : x + scale * width] = shown
-
-        for column, image in enumerate(self.top):
-            put(image, -1, column)
-        for number, row in enumerate(self.rows):
-            if self.left:
-                put(self.left[number], number, -1)
-            for column, image in enumerate(row):
-                put(image, number, column)
-        return canvas
+                yield (image, *self._place(row, column, scale))
 
     # --- labels ----------------------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """Translate one image of any form at its own size."""
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,33 @@ from torch import Tensor
 
 from translate.data.images import ImageError
 from translate.errors import Phrase, UserError
-from translate.inference import image_files, tiling
+from translate.inference import image_encoding, image_files, tiling
 from translate.inference.engine import Engine
 from translate.inference.image_files import ImageFile
 from translate.inference.images import EXPECTED, checked
+
+
+def translate_each(
+    engine: Engine,
+    images: Sequence[Any],
+    target: np.ndarray,
+    style_inputs: Mapping[str, np.ndarray],
+    psi: float | None,
+    device: torch.device,
+) -> list[Any]:
+    """Return the translations of images, each in its own form and size, see `translate`.
+
+    ``target`` has a row for each image, and so has the one style input: "code", "reference" or "style".
+    """
+    results = []
+    for row, image in enumerate(images):
+        own = target[row : row + 1]
+        inputs = {name: value[row : row + 1] for name, value in style_inputs.items()}
+        style = inputs.get("style")
+        if style is None and inputs:
+            style = engine.styles(own, inputs.get("code"), inputs.get("reference"), psi)
+        results.append(translate(engine, image, own, style, device))
+    return results
 
 
 def translate(engine: Engine, image: Any, target: np.ndarray, style: np.ndarray | None, device: torch.device) -> Any:
@@ -33,7 +57,7 @@ def translate(engine: Engine, image: Any, target: np.ndarray, style: np.ndarray 
         return torch.from_numpy(translation) if isinstance(image, Tensor) else translation
     file = _opened(image)
     translation = at_size(engine, file.pixels, target, style, deep=file.form.bits > 8)
-    return image_files.to_image(translation, file, file.form)
+    return image_encoding.to_image(translation, file, file.form)
 
 
 def at_size(

@@ -12,13 +12,14 @@ from PIL import Image
 from torch import Tensor
 
 from translate.data.images import CROPS, Crop
-from translate.errors import Phrase, UserError, first_line
+from translate.errors import Phrase, UserError
 from translate.inference import original
 from translate.inference.apply import Settings, Summary, apply
 from translate.inference.base import Translation, translation_of
-from translate.inference.codes import draw_codes
+from translate.inference.devices import chosen_device
 from translate.inference.images import alike, elements, like, to_images
 from translate.inference.inputs import sources_of
+from translate.inference.style_inputs import StyleReader, checked_psi
 from translate.inference.targets import domains, labels
 from translate.inference.tiling import MAX_PIXELS
 from translate.inference.variants import Wishes, variants_of
@@ -77,19 +78,6 @@ def load(
     return Translator(weights_of(place, checkpoint, options), device, os.fspath(place))
 
 
-def chosen_device(device: str | torch.device) -> torch.device:
-    """Return a device by name; "auto" is a GPU if there is one. UserError for a device that cannot be used here."""
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        chosen = torch.device(device)
-        torch.zeros(1, device=chosen)
-    except (RuntimeError, AssertionError) as error:
-        reason = first_line(error)
-        raise UserError(f"this device cannot be used here ({reason})", key="device", found=str(device)) from error
-    return chosen
-
-
 class Translator:
     """A trained model that translates images. `load` creates one.
 
@@ -112,6 +100,7 @@ class Translator:
                 raise
             fix = f"activate the plug-ins of the training run: translate.registry.plugins.activate({inactive})"
             raise UserError.of(replace(error.problem, fix=fix)) from error
+        self.style_reader = StyleReader(weights.model, self.translation, weights.image_size, self.crop)
         self.to(device)
 
     @property
@@ -208,8 +197,8 @@ class Translator:
         x = to_images(images, self.image_size, self.crop)
         count = len(x)
         targets = self.targets(target, count)
-        chosen_style = self._style_inputs(count, code, seed, reference, style)
-        settings = {} if psi is None else {"psi": _checked_psi(psi, chosen_style)}
+        chosen_style = self.style_reader.read(count, code, seed, reference, style)
+        settings = {} if psi is None else {"psi": checked_psi(psi, chosen_style)}
         translations = []
         for rows in torch.arange(count).split(batch_size):
             chosen = {name: value[rows].to(self.device) for name, value in chosen_style.items()}
@@ -224,17 +213,10 @@ class Translator:
         """Return translations of the sizes of their images, which can differ."""
         singles = elements(images)
         targets = self.targets(target, len(singles)).numpy()
-        inputs = self._style_inputs(len(singles), *style)
-        amount = None if psi is None else _checked_psi(psi, inputs)
-        engine, results = self.engine, []
-        for row, image in enumerate(singles):
-            own = targets[row : row + 1]
-            style_row = {name: value[row : row + 1].cpu().numpy() for name, value in inputs.items()}
-            known = style_row.get("style")
-            if known is None and style_row:
-                known = engine.styles(own, style_row.get("code"), style_row.get("reference"), amount)
-            results.append(original.translate(engine, image, own, known, self.device))
-        return alike(images, results)
+        inputs = self.style_reader.read(len(singles), *style)
+        amount = None if psi is None else checked_psi(psi, inputs)
+        arrays = {name: value.cpu().numpy() for name, value in inputs.items()}
+        return alike(images, original.translate_each(self.engine, singles, targets, arrays, amount, self.device))
 
     @property
     def engine(self) -> "TorchEngine":
@@ -352,12 +334,12 @@ class Translator:
         The arguments are those of `translate`. B is the number of codes or references, or ``count`` with a seed.
         """
         if reference is not None:
-            reference = to_images(reference, self.image_size, self.crop, "reference")
+            reference = self.style_reader.references(reference)
             count = len(reference)
         elif code is not None:
             count = 1 if code.ndim == 1 else len(code)
-        inputs = self._style_inputs(count, code, seed, reference, None)
-        settings = {} if psi is None else {"psi": _checked_psi(psi, inputs)}
+        inputs = self.style_reader.read(count, code, seed, reference, None)
+        settings = {} if psi is None else {"psi": checked_psi(psi, inputs)}
         moved = {name: value.to(self.device) for name, value in inputs.items()}
         return self.translation.styles(self.targets(target, count).to(self.device), **moved, **settings)
 
@@ -391,46 +373,6 @@ class Translator:
         if self.takes_labels:
             return torch.from_numpy(labels(target, count, self.about.label_sets))
         return torch.from_numpy(domains(target, count, self.domains))
-
-    def _style_inputs(
-        self, count: int, code: Tensor | None, seed: int | None, reference: Any, style: Tensor | None
-    ) -> dict[str, Tensor]:
-        """Return the style input of each image, by keyword: codes (count, L), references (count, 3, H, W) or styles."""
-        given = (("code", code), ("seed", seed), ("reference", reference), ("style", style))
-        names = [name for name, value in given if value is not None]
-        for name in names:
-            if ("code" if name in ("seed", "style") else name) not in self.style_inputs:
-                known = ", ".join(self.style_inputs) or "no style input, the target alone"
-                raise UserError(f"{self.about.model} does not take this argument", key=name, expected=known)
-        if len(names) > 1:
-            raise UserError(key="translate", found=Phrase(" and ".join(names)), expected="one of them")
-        if style is not None:
-            return {"style": _for_each(style[None] if style.ndim == 1 else style, count, "style", "styles")}
-        if reference is not None:
-            images = to_images(reference, self.image_size, self.crop, "reference")
-            return {"reference": _for_each(images, count, "reference", "references")}
-        if "code" not in self.style_inputs:
-            return {}
-        length = self.translation.latent_size
-        if code is None:
-            return {"code": torch.from_numpy(draw_codes(seed or 0, count, length))}
-        codes = code[None] if code.ndim == 1 else code
-        if codes.ndim != 2 or codes.shape[1] != length:
-            raise UserError(key="code", found=Phrase(f"shape {tuple(code.shape)}"), expected=f"(B, {length})")
-        return {"code": _for_each(codes.float(), count, "code", "codes")}
-
-
-def _checked_psi(psi: float, style: dict[str, Tensor]) -> float:
-    if "code" not in style:
-        raise UserError("it moves the styles of codes towards the mean style", key="psi", expected="a code or a seed")
-    return float(psi)
-
-
-def _for_each(values: Tensor, count: int, key: str, plural: str) -> Tensor:
-    if len(values) not in (1, count):
-        found = Phrase(f"{len(values)} {plural} for {count} images")
-        raise UserError(key=key, found=found, expected="one, or one for each image")
-    return values.expand(count, *values.shape[1:])
 
 
 def _translation(weights: Weights) -> Translation:

@@ -49,6 +49,12 @@ class Variant:
     words: tuple[str, ...]
     facts: Mapping[str, Any]
 
+    @property
+    def references(self) -> tuple[Path, ...]:
+        """Return the reference files of its style."""
+        parts = (self.facts, self.facts.get("from", {}), self.facts.get("to", {}))
+        return tuple(Path(reference["path"]) for part in parts for reference in part.get("references", ()))
+
 
 @dataclass(frozen=True)
 class _Target:

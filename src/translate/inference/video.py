@@ -6,6 +6,8 @@ A film is written by ffmpeg as its frames come, so that its length costs no memo
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,14 @@ FORMATS: dict[str, tuple[str, ...]] = {
 """The arguments of ffmpeg for the suffix of a film's file."""
 
 
+def check(path: Path) -> None:
+    """Raise UserError if films cannot be written under this name, or not without another package."""
+    if path.suffix.lower() not in FORMATS:
+        raise UserError("unknown kind of film", key="output", found=path.suffix, known=tuple(FORMATS))
+    if find_spec("imageio_ffmpeg") is None:
+        raise UserError("the package imageio-ffmpeg is not installed", key="output", fix=EXTRA)
+
+
 @contextmanager
 def film(path: Path, fps: float) -> Iterator[Callable[[np.ndarray], None]]:
     """Yield a function that appends a frame (H, W, 3) uint8 to the film at ``path``; all frames have one size.
@@ -32,12 +42,9 @@ def film(path: Path, fps: float) -> Iterator[Callable[[np.ndarray], None]]:
     An odd height or width is padded by white, since codecs need even ones. UserError for an unknown suffix, without
     the package imageio-ffmpeg, and for a film that ffmpeg refuses.
     """
-    if path.suffix.lower() not in FORMATS:
-        raise UserError("unknown kind of film", key="output", found=path.suffix, known=tuple(FORMATS))
-    try:
-        import imageio_ffmpeg
-    except ModuleNotFoundError as error:
-        raise UserError("the package imageio-ffmpeg is not installed", key="output", fix=EXTRA) from error
+    check(path)
+    import imageio_ffmpeg
+
     writer: Any = None
     with atomic_path(path) as unfinished:
 
@@ -60,8 +67,6 @@ def film(path: Path, fps: float) -> Iterator[Callable[[np.ndarray], None]]:
 
         try:
             yield append
-            if writer is None:
-                raise UserError("the film has no frames", key="output")
         except OSError as error:  # the pipe to ffmpeg is broken
             raise UserError(f"ffmpeg cannot write the film: {error}", key=str(path)) from error
         finally:
@@ -70,10 +75,18 @@ def film(path: Path, fps: float) -> Iterator[Callable[[np.ndarray], None]]:
 
 
 def write(path: Path, frames: Iterable[np.ndarray], fps: float) -> int:
-    """Write frames (H, W, 3) uint8 of one size as a film; return their number."""
+    """Write frames (H, W, 3) uint8 of one size as a film; return their number.
+
+    The first frame is computed before anything is written.
+    """
+    check(path)
+    frames = iter(frames)
+    first = next(frames, None)
+    if first is None:
+        raise UserError("the film has no frames", key="output")
     count = 0
     with film(path, fps) as append:
-        for frame in frames:
+        for frame in chain([first], frames):
             append(frame)
             count += 1
     return count

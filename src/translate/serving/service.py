@@ -12,7 +12,7 @@ from PIL import Image
 
 from translate.data.images import ImageError
 from translate.errors import Phrase, UserError
-from translate.inference import image_files, tiling
+from translate.inference import image_encoding, image_forms, tiling
 from translate.inference.codes import draw_codes
 from translate.inference.engine import Engine
 from translate.inference.image_files import ImageFile
@@ -94,7 +94,7 @@ class Service:
         style_inputs = self._style_inputs(request)
         file = self.limits.read(request.image, "image")
         try:
-            form, losses = image_files.fitted(file.form)
+            form, losses = image_forms.fitted(file.form)
         except ImageError as error:
             raise UserError(f"this file {error.reason}", key="image") from error
         with self._lock:
@@ -102,7 +102,7 @@ class Service:
             pixels = self._translated(file, target, style, form.bits > 8)
         facts = {"target": request.target, **style_inputs.facts, "weights_sha256": self.engine.digest}
         return Result(
-            image_files.encode(pixels, file, form),
+            image_encoding.encode(pixels, file, form),
             _name(request) + SUFFIXES.get(form.format, f".{form.format.lower()}"),
             _preview(file.pixels, PREVIEW),
             _preview(pixels, PREVIEW),

@@ -1,0 +1,168 @@
+"""What `apply` has to do: the path of every translation, and whether it exists, before anything is written."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from translate.errors import Phrase, UserError
+from translate.inference import tiling
+from translate.inference.engine import Engine
+from translate.inference.inputs import Source
+from translate.inference.records import Records, same_settings
+from translate.inference.variants import Variant
+
+Resolution = Literal["auto", "model", "full"]
+
+SHOWN = 10
+"""How many names of files a message lists."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How files are translated, see the words of the command ``apply``; ``weights`` is their name for the record."""
+
+    output: Path
+    resolution: Resolution = "auto"
+    max_pixels: int = tiling.MAX_PIXELS
+    format: str | None = None  # a suffix of `image_files.SUFFIXES`; None: as the source
+    overwrite: bool = False
+    batch_size: int | None = None  # images that are translated at once; None: 1 on a CPU, GPU_BATCH elsewhere
+    weights: str = ""
+    words: tuple[str, ...] = ()  # of the command line that would do the same, without input, output and variant
+
+
+@dataclass(frozen=True)
+class Job:
+    """A source, and those of its translations that are not there yet: variants and names of their files."""
+
+    source: Source
+    outputs: tuple[tuple[Variant, str], ...]
+
+
+def plan(
+    engine: Engine, sources: Sequence[Source], variants: Sequence[Variant], settings: Settings, records: Records
+) -> tuple[list[Job], int]:
+    """Return the translations to make, and the number of those that exist, after a check of every path.
+
+    UserError for a resolution that the networks do not have, if two translations have the same path, and for a path
+    that is an input, or a file of another origin.
+    """
+    _check_resolution(engine, settings)
+    existing = 0
+    owners: dict[str, tuple[Source, Variant]] = {}
+    twice, foreign, jobs = [], [], []
+    for source in sources:
+        outputs = []
+        for variant in variants:
+            name = "/".join((*map(_safe, variant.names), _renamed(source.name, settings.format)))
+            first, _ = owner = owners.setdefault(name.casefold(), (source, variant))
+            if owner[0] is not source or owner[1] is not variant:
+                twice.append(f"{first.path} and {source.path}")
+            status = _status(records, name, source, facts_of(engine, variant, settings), settings)
+            if status == "foreign":
+                foreign.append(name)
+            if status == "new":
+                outputs.append((variant, name))
+            existing += status == "done"
+        if outputs:
+            jobs.append(Job(source, tuple(outputs)))
+    if twice:
+        raise UserError(
+            "two images would have translations of the same name",
+            key="input",
+            found=Phrase(_few(list(dict.fromkeys(twice)))),
+            fix="translate them into two folders",
+        )
+    if foreign:
+        raise UserError(
+            "these files are there and have other settings or another origin",
+            key="output",
+            found=Phrase(_few(foreign)),
+            fix="overwrite=true, or another folder",
+        )
+    _protect_inputs([source.path for source in sources], variants, jobs, settings.output)
+    return jobs, existing
+
+
+def _status(
+    records: Records, name: str, source: Source, facts: Mapping[str, Any], settings: Settings
+) -> Literal["new", "done", "foreign"]:
+    """Return whether a translation has to be made, is there, or a file of another origin is in its place."""
+    path = settings.output / name
+    if settings.overwrite or not path.exists():
+        return "new"
+    line = records.lines.get(name)
+    if line is None or not same_settings(line, facts):
+        return "foreign"
+    try:
+        status = source.path.stat()
+    except OSError:  # it is reported when it is read
+        return "new"
+    same = line.get("source_bytes") == status.st_size and line.get("source_modified") == status.st_mtime_ns
+    return "done" if same else "new"
+
+
+def _protect_inputs(paths: Sequence[Path], variants: Sequence[Variant], jobs: Sequence[Job], output: Path) -> None:
+    """Raise UserError if a translation would take the place of a source or reference, under whatever name."""
+    protected = {_identity(path) for path in (*paths, *(path for each in variants for path in each.references))}
+    hit = [
+        name
+        for job in jobs
+        for _, name in job.outputs
+        if (output / name).exists() and _identity(output / name) in protected
+    ]
+    if hit:
+        raise UserError(
+            "translations would be written over their inputs",
+            key="output",
+            found=Phrase(_few(hit)),
+            fix="another folder",
+        )
+
+
+def _identity(path: Path) -> Any:
+    try:
+        status = path.stat()
+    except OSError:
+        return path.absolute()
+    return (status.st_dev, status.st_ino) if status.st_ino else path.resolve()
+
+
+def _renamed(name: str, suffix: str | None) -> str:
+    return name if suffix is None else str(Path(name).with_suffix(f".{suffix}").as_posix())
+
+
+def _safe(name: str) -> str:
+    """Return a name of a target or style as the name of a folder."""
+    plain = "".join(sign if sign.isalnum() or sign in "-_+. " else "_" for sign in name).strip(". ")
+    return plain or "_"
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
+
+
+def facts_of(engine: Engine, variant: Variant, settings: Settings) -> dict[str, Any]:
+    """Return the facts that determine the translations of a variant."""
+    full = engine.sizes is not None and settings.resolution != "model"
+    return {
+        **variant.facts,
+        "model": engine.model,
+        "weights": settings.weights,
+        "weights_sha256": engine.digest,
+        "resolution": "full" if full else "model",
+        "max_pixels": settings.max_pixels if full else None,
+        "format": settings.format,
+    }
+
+
+def _check_resolution(engine: Engine, settings: Settings) -> None:
+    if settings.resolution == "full" and engine.sizes is None:
+        raise UserError(
+            f"the networks of {engine.model} take images of {engine.image_size} x {engine.image_size} pixels",
+            key="resolution",
+            found="full",
+            expected="model or auto",
+        )
