@@ -9,7 +9,7 @@ import pytest
 from architecture.sources import MODULES, Module
 
 FLOORS = (
-    *("errors", "files", "console", "schedules"),
+    *("errors", "files", "console", "schedules", "sizes"),
     "registry",
     "distributed",
     "networks",
@@ -42,6 +42,7 @@ LIBRARIES = {
     "files": set(),
     "console": set(),
     "schedules": set(),
+    "sizes": set(),
     "registry": set(),
     "distributed": {"torch", "pytorch_lightning", "greenlet"},
     "networks": {"torch"},

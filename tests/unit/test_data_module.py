@@ -11,11 +11,11 @@ from torch import Tensor
 from translate.data.batches import RawImages
 from translate.data.datasets.critters import Critters
 from translate.data.module import DataModule, Shard
-from translate.data.transforms import AUGMENTATIONS, stored_side
+from translate.data.transforms import AUGMENTATIONS, stored_size
 from translate.data.views.reference import ReferenceBatch
 
 DOMAINS = ["cat", "dog", "fox"]
-SIDE = stored_side("crop_flip", 32)
+SIDE = stored_size("crop_flip", 32).height
 
 
 def module(**changes: Any) -> DataModule:

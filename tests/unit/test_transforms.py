@@ -24,7 +24,7 @@ from translate.data.transforms import (
     identity,
     resize_crop_flip,
     sample_box,
-    stored_side,
+    stored_size,
     to_float,
 )
 
@@ -208,7 +208,7 @@ def test_an_image_is_augmented_by_its_own_chances_alone() -> None:
 
 
 @pytest.mark.parametrize("augmentation", [identity, flip])
-def test_a_wrong_stored_side_is_our_mistake(augmentation) -> None:
+def test_a_wrong_stored_size_is_our_mistake(augmentation) -> None:
     with pytest.raises(AssertionError):
         augmentation(RawImages(noise(1, 40), uniforms(1)), 32)
 
@@ -218,7 +218,7 @@ def test_a_wrong_stored_side_is_our_mistake(augmentation) -> None:
 
 @pytest.mark.parametrize(("size", "side"), [(256, 286), (128, 143), (64, 72), (512, 572)])
 def test_a_larger_picture_is_stored_as_published(size: int, side: int) -> None:
-    assert stored_side("resize_crop_flip", size) == side
+    assert stored_size("resize_crop_flip", size) == (side, side)
 
 
 def test_a_crop_is_a_part_of_the_picture_to_the_pixel() -> None:
@@ -262,8 +262,8 @@ def test_a_picture_that_is_too_small_is_our_mistake() -> None:
 
 
 @pytest.mark.parametrize("size", [32, 64, 128, 256, 512])
-def test_stored_side_enlarges_no_crop(size: int) -> None:
-    side = stored_side("crop_flip", size)
+def test_stored_size_enlarges_no_crop(size: int) -> None:
+    side = stored_size("crop_flip", size).height
     uniform = uniforms(20_000, seed=size)
     uniform[:, 0] = 0
     uniform[:200, 1] = 0  # the smallest area
@@ -271,4 +271,46 @@ def test_stored_side_enlarges_no_crop(size: int) -> None:
     smallest = (crop_box(uniform)[:, 2:] * side).min().item()
     assert smallest >= size - 1e-3, (side, smallest)
     assert side <= 1.3 * size + 8  # nor is much stored that nobody looks at
-    assert stored_side("none", size) == stored_side("flip", size) == size
+    assert stored_size("none", size) == stored_size("flip", size) == (size, size)
+
+
+# Images that are not square
+
+
+def upright(count: int, height: int, width: int) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(0).integers(0, 256, (count, height, width, 3), np.uint8))
+
+
+def test_sides_are_stored_each_by_its_own_rule() -> None:
+    assert stored_size("resize_crop_flip", [256, 128]) == (286, 143)
+    assert stored_size("resize_crop_flip", [256, 128], [288, 144]) == (288, 144)
+    assert stored_size("flip", [256, 128]) == stored_size("none", (256, 128)) == (256, 128)
+    height, width = stored_size("crop_flip", [64, 32])
+    assert (height, width) == (stored_size("crop_flip", 64).height, stored_size("crop_flip", 32).width)
+
+
+def test_a_crop_that_is_not_square_is_a_part_of_the_image_to_the_pixel() -> None:
+    pixels, uniform = upright(40, 36, 18), uniforms(40)
+    crops, images = resize_crop_flip(RawImages(pixels, uniform), [32, 16]), to_float(pixels)
+    assert crops.shape == (40, 3, 32, 16)
+    for image, numbers, crop in zip(images, uniform.tolist(), crops, strict=True):
+        left, top = int(numbers[3] * 3), int(numbers[4] * 5)
+        wanted = image[:, top : top + 32, left : left + 16]
+        assert crop.equal(wanted.flip(2) if numbers[5] < 0.5 else wanted)
+
+
+@pytest.mark.parametrize("augmentation", [identity, flip])
+def test_images_that_are_not_square_are_mirrored_left_to_right(augmentation) -> None:
+    pixels, uniform = upright(10, 32, 16), uniforms(10)
+    images, wanted = augmentation(RawImages(pixels, uniform), [32, 16]), to_float(pixels)
+    mirrored = (uniform[:, 5] < 0.5) & (augmentation is flip)
+    assert images.equal(torch.where(mirrored[:, None, None, None], wanted.flip(3), wanted))
+    with pytest.raises(AssertionError):
+        augmentation(RawImages(upright(1, 16, 32), uniforms(1)), [32, 16])
+
+
+def test_a_box_is_a_box_of_the_image_in_both_directions() -> None:
+    """A quarter of an image, taken as it is stored, is the same pixels."""
+    images = to_float(upright(1, 32, 16))
+    corner = sample_box(images, torch.tensor([[0.5, 0.5, 0.5, 0.5]]), torch.tensor([False]), [16, 8])
+    torch.testing.assert_close(corner, images[:, :, 16:, 8:], rtol=1e-5, atol=1e-5)

@@ -13,6 +13,7 @@ from translate.commands.completion import run_folders
 from translate.commands.evaluate import default_cache
 from translate.errors import ConfigError, Problem, UserError
 from translate.runs.folder import RunFolder
+from translate.sizes import ImageSize
 
 if TYPE_CHECKING:
     from translate.config.compose import OpenDatasets
@@ -96,6 +97,7 @@ def _plain_or_quoted(text: str, quote: Any) -> str:
 
 def _data(words: Sequence[str], measure: bool) -> Report:
     """Return the report on the data of a command line."""
+    from translate.config.binding import coerced
     from translate.config.command_line import parsed_words
     from translate.config.compose import compose, open_datasets, plain
     from translate.doctor import dataset
@@ -108,6 +110,10 @@ def _data(words: Sequence[str], measure: bool) -> Report:
     node = {} if tree is None else plain(tree, [], only="data").get("data") or {}
     if tree is None or problems:
         raise ConfigError(problems)
+    sides = coerced(node.get("image_size"), "SizeLike", "data.image_size", problems)
+    if problems:
+        raise ConfigError(problems)
+    size = ImageSize.of(sides)
     folder = dataset.folder_of(node)
     if folder is not None and not Path(folder).is_dir():
         open_datasets(tree, problems)  # says it best
@@ -117,11 +123,11 @@ def _data(words: Sequence[str], measure: bool) -> Report:
     found = None if folder is None else scan(folder)
     report = Report(folder or kind)
     chosen = any(word.lstrip("+").startswith(("data.image_size=", "model=")) for word in own)
-    size, bad = int(node["image_size"]) if chosen else None, float(node["max_bad_fraction"])
+    bad = float(node["max_bad_fraction"])
     mistakes = list(map(str, problems))
-    result = dataset.examine(report, found, kind, datasets, size, bad, mistakes)
+    result = dataset.examine(report, found, kind, datasets, size if chosen else None, bad, mistakes)
     if datasets is not None:
-        side = float(node["image_size"]) if result is None else dataset.median_side(result)
+        side = float(min(size)) if result is None else dataset.median_side(result)
         _advise(report, own, config_dir, kind, datasets, side, measure)
     return report
 

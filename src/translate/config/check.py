@@ -20,6 +20,7 @@ from translate.errors import ConfigError, Problem, UserError
 from translate.registry import plugins
 from translate.registry.registry import DATASETS, LOSSES, METRICS, MODELS, NETWORKS
 from translate.registry.signatures import Entry, described, misses
+from translate.sizes import ImageSize
 
 # Arguments that the program gives to a constructor, so no configuration may.
 INJECTED_INTO_DATASET = ("split", "domains")
@@ -175,7 +176,7 @@ def _parse_networks(
         parsed[role] = {"name": entry.name, **arguments}
         for key in SHARED:
             owned, own = data.get(key), arguments.get(key)
-            if isinstance(owned, int) and isinstance(own, int) and owned != own:
+            if isinstance(owned, int | list) and isinstance(own, int | list) and owned != own:
                 expected = f"{owned}, the value of data.{key}"
                 fix = f"write ${{data.{key}}}"
                 problems.append(Problem(key=f"{where}.{key}", found=own, expected=expected, fix=fix))
@@ -196,33 +197,46 @@ def _size_needed(entry: Entry, arguments: Mapping[str, Any]) -> dict[str, Any]:
     return need
 
 
-def _check_image_size(size: Any, needs: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:
-    if not isinstance(size, int) or size <= 0:
+def _check_image_size(plain: Any, needs: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:
+    if not isinstance(plain, int | list) or min(size := ImageSize.of(plain)) <= 0:
         return
     unsuited: dict[str, list[str]] = {}
     for role, need in needs.items():
-        if not _suits(size, need):
-            unsuited.setdefault(_size_in_words(need), []).append(role)
+        if not (all(_suits(side, need) for side in size) and (size.is_square or not need.get("square"))):
+            unsuited.setdefault(_size_in_words(need, size.is_square), []).append(role)
     for words, roles in unsuited.items():
-        need = needs[roles[0]]
-        below = next((s for s in range(min(size, 8192), 0, -1) if _suits(s, need)), None)
-        above = next((s for s in range(size, 8193) if _suits(s, need)), None)
-        near = " or ".join(str(s) for s in (below, above) if s is not None)
         of_roles = f"for the network{'s' if len(roles) > 1 else ''} {', '.join(roles)}"
-        yield Problem(key="data.image_size", found=size, expected=f"{words} {of_roles}", fix=f"use {near}")
+        fix = f"use {_near_sizes(size, needs[roles[0]])}"
+        yield Problem(key="data.image_size", found=plain, expected=f"{words} {of_roles}", fix=fix)
 
 
-def _suits(size: int, need: Mapping[str, Any]) -> bool:
+def _near_sizes(size: ImageSize, need: Mapping[str, Any]) -> str:
+    """Return the nearest sizes that a network takes: below and above a square, above both sides of another size."""
+    if size.is_square or need.get("square"):
+        below = next((s for s in range(min(*size, 8192), 0, -1) if _suits(s, need)), None)
+        above = next((s for s in range(max(size), 8193) if _suits(s, need)), None)
+        return " or ".join(str(s) for s in dict.fromkeys((below, above)) if s is not None)
+    sides = [next((s for s in range(min(side, 8192), 8193) if _suits(s, need)), 0) for side in size]
+    return str(sides)
+
+
+def _suits(side: int, need: Mapping[str, Any]) -> bool:
     return (
-        size >= need.get("minimum", 1)
-        and size <= need.get("maximum", size)
-        and size % need.get("multiple_of", 1) == 0
-        and (not need.get("power_of_two") or size & (size - 1) == 0)
+        side >= need.get("minimum", 1)
+        and side <= need.get("maximum", side)
+        and side % need.get("multiple_of", 1) == 0
+        and (not need.get("power_of_two") or side & (side - 1) == 0)
     )
 
 
-def _size_in_words(need: Mapping[str, Any]) -> str:
-    words = "a power of two" if need.get("power_of_two") else "a size"
+def _size_in_words(need: Mapping[str, Any], is_square: bool) -> str:
+    """Return the size that a network takes in words; of a size that is not square, the words are about both sides."""
+    if need.get("square") and not is_square:
+        return "one number, for squares,"
+    if need.get("power_of_two"):
+        words = "a power of two" if is_square else "powers of two"
+    else:
+        words = "a size" if is_square else "sides"
     if "multiple_of" in need:
         words += f" divisible by {need['multiple_of']}"
     if "minimum" in need:

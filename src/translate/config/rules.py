@@ -7,6 +7,7 @@ from typing import Any
 from translate.config.length import UNKNOWN_LENGTH, seconds_of
 from translate.errors import Phrase, Problem, UserError
 from translate.registry.registry import DATASETS, MODELS, NETWORKS, VIEWS
+from translate.sizes import ImageSize
 
 OPTIONAL = ("sample_every", "evaluate_every", "threads", "hang_timeout")
 """Counts that may be null."""
@@ -19,7 +20,7 @@ def counts_are_positive(values: Mapping[str, Any]) -> Iterator[Problem]:
     if values.get("budget") is not None:
         least["iterations"] = UNKNOWN_LENGTH
     nested = {
-        "data": {"image_size": 1, "batch_size": 1, "num_workers": 0},
+        "data": {"image_size": 1, "load_size": 1, "batch_size": 1, "num_workers": 0},
         "trainer": {"num_nodes": 1, "threads": 1, "accumulate": 1, "hang_timeout": 5},
     }
     for node, prefix, bounds in (
@@ -28,9 +29,23 @@ def counts_are_positive(values: Mapping[str, Any]) -> Iterator[Problem]:
     ):
         for key, minimum in bounds.items():
             found = node.get(key)
-            if isinstance(found, int | float) and found < minimum:
+            numbers = found if isinstance(found, list) else [found]
+            if any(isinstance(number, int | float) and number < minimum for number in numbers):
                 off = ", or null to switch it off" if key in OPTIONAL else ""
                 yield Problem(key=f"{prefix}{key}", found=found, expected=f"at least {minimum}{off}")
+
+
+def load_size_holds_the_crop(values: Mapping[str, Any]) -> Iterator[Problem]:
+    """Images are resized to at least the size of the crop, where they are cropped."""
+    data = values.get("data") or {}
+    loaded, size = data.get("load_size"), data.get("image_size")
+    if not isinstance(loaded, int | list) or not isinstance(size, int | list):
+        return
+    if data.get("augment") in ("crop_flip", "flip", "none"):
+        statement = f"the augmentation {data['augment']!r} does not crop a resized image"
+        yield Problem(statement, key="data.load_size", found=loaded, fix="data.augment=resize_crop_flip, or null here")
+    elif any(a < b for a, b in zip(ImageSize.of(loaded), ImageSize.of(size), strict=True)):
+        yield Problem(key="data.load_size", found=loaded, expected=f"at least data.image_size, {size}")
 
 
 def budget_is_a_duration(values: Mapping[str, Any]) -> Iterator[Problem]:
@@ -219,6 +234,7 @@ def name_is_a_path(values: Mapping[str, Any]) -> Iterator[Problem]:
 
 RULES: tuple[Callable[[Mapping[str, Any]], Iterator[Problem]], ...] = (
     counts_are_positive,
+    load_size_holds_the_crop,
     budget_is_a_duration,
     seed_fits,
     bad_fraction_is_a_fraction,

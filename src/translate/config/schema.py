@@ -13,6 +13,7 @@ from typing import Any, Literal
 from translate.config.length import UNKNOWN_LENGTH
 from translate.config.renamed import rename_saved
 from translate.registry.registry import MODELS, NETWORKS, Registry
+from translate.sizes import SizeLike
 
 INJECTED_INTO_MODEL = ("networks", "optimizers", "losses", "weights", "seed")
 """Arguments of every model that do not come from keys of the same name."""
@@ -35,7 +36,7 @@ class DataConfig:
     """The data set and its loader."""
 
     name: str  # key of DATASETS
-    image_size: int  # height and width in pixels
+    image_size: "SizeLike"  # in pixels: a number for squares, or [height, width]
     domains: list[str] | None  # null: all domains of the data set; filled in before a run starts
     labels: (
         Literal["attributes", "domain"] | None
@@ -45,6 +46,7 @@ class DataConfig:
     augment: Literal["crop_flip", "resize_crop_flip", "flip", "none"]  # of training images
     cache: str | None  # folder of decoded images; null: decode at every use
     max_bad_fraction: float  # largest tolerated fraction of unreadable files
+    load_size: "SizeLike | None" = None  # of resize_crop_flip: the size before the crop; null: 286/256 of image_size
     num_domains: int | None = None  # read from the data
     label_sets: list[dict[str, Any]] | None = None  # read from the data: {kind: attributes or classes, names} per set
     num_labels: int | None = None  # read from the data: the number of names in all label sets

@@ -9,6 +9,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from translate.sizes import EXPECTED, ImageSize
+
 UNKNOWN = object()
 """Stands for a value with a problem that is reported already; it fits every annotation."""
 
@@ -25,6 +27,7 @@ _WORDS = {
     "str": "a text",
     "None": "null",
     "Path": "a path",
+    "SizeLike": EXPECTED,
 }
 
 
@@ -166,6 +169,14 @@ def _float(value: Any, convert: bool) -> float | None:
     return float(value) if convert and isinstance(value, int) and not isinstance(value, bool) else None
 
 
+def _size(value: Any, convert: bool) -> int | list[int] | None:
+    """Return a side or two; two equal ones are the side of a square, so that a size has one form."""
+    sides = [_int(side, convert) for side in (value if isinstance(value, list | tuple) else [value, value])]
+    if len(sides) != 2 or any(side is None for side in sides):
+        return None
+    return ImageSize.of([side for side in sides if side is not None]).plain
+
+
 def _none(value: Any, convert: bool) -> None:
     if value is not None:
         raise CoercionError
@@ -177,6 +188,7 @@ _SCALARS: dict[str, Callable[[Any, bool], Any]] = {
     "bool": lambda value, convert: value if isinstance(value, bool) else None,
     "str": lambda value, convert: value if isinstance(value, str) else None,
     "Path": lambda value, convert: value if isinstance(value, str) else None,
+    "SizeLike": _size,
     "None": _none,
 }
 

@@ -1,7 +1,7 @@
 """Decoded images of a data set at one size, in a memory-mapped file or decoded on demand.
 
-A cache is two files in one folder. `<key>.u8` has N x size x size x 3 bytes. `<key>.json` is written last and makes the
-cache valid. The key is a digest of the data set's fingerprint (names, sizes, times of the files), the size and the
+A cache is two files in one folder. `<key>.u8` has N x height x width x 3 bytes. `<key>.json` is written last and makes
+the cache valid. The key is a digest of the data set's fingerprint (names, sizes, times of the files), the size and the
 layout, so data that changed has another key and gets a new cache. A lock file lets one process build while others wait.
 Both files are written under temporary names and then renamed, so a process that dies leaves no invalid cache. A cache
 can be deleted at any time.
@@ -29,6 +29,7 @@ from translate.data.decoding import Decoder, Unreadable, check_unreadable, log_u
 from translate.data.images import ImageError
 from translate.errors import UserError
 from translate.files import atomic_write
+from translate.sizes import ImageSize, SizeLike
 
 LAYOUT = 1  # change it when the bytes of a cache, or the decoding, change
 
@@ -43,10 +44,10 @@ class StoredImages:
     themselves.
     """
 
-    def __init__(self, dataset: Dataset, size: int, unreadable: list[Unreadable], path: Path | None) -> None:
+    def __init__(self, dataset: Dataset, size: SizeLike, unreadable: list[Unreadable], path: Path | None) -> None:
         """Open; ``path`` is a valid cache of the data set at this size."""
         self.dataset = dataset
-        self.size = size
+        self.size = ImageSize.of(size)
         self.path = path
         self.bad = [(dataset.describe(item), reason) for item, reason in unreadable]
         self.indices = np.delete(np.arange(len(dataset)), [item for item, _ in unreadable])
@@ -57,7 +58,7 @@ class StoredImages:
         return len(self.indices)
 
     def take(self, rows: np.ndarray) -> np.ndarray:
-        """Return a copy (n, size, size, 3) uint8 of the images at rows (n,) of ``indices``."""
+        """Return a copy (n, height, width, 3) uint8 of the images at rows (n,) of ``indices``."""
         items = self.indices[np.asarray(rows)]
         if self.path is None:
             return self._read(items)
@@ -71,11 +72,11 @@ class StoredImages:
         return self._map[items]
 
     def _mapped(self, path: Path) -> np.ndarray:
-        return np.asarray(np.memmap(path, np.uint8, "r", shape=(len(self.dataset), self.size, self.size, 3)))
+        return np.asarray(np.memmap(path, np.uint8, "r", shape=(len(self.dataset), *self.size, 3)))
 
     def _read(self, items: np.ndarray) -> np.ndarray:
         try:
-            return self.dataset.read_many(items, self.size)
+            return self.dataset.read_many(items, self.size.plain)
         except ImageError as error:
             name = self.dataset.describe(int(items[0])) if len(items) == 1 else "an image"
             description, reason = self._first_failure(items) or (name, error.reason)
@@ -87,7 +88,7 @@ class StoredImages:
     def _first_failure(self, items: np.ndarray) -> tuple[str, str] | None:
         for item in map(int, items):
             try:
-                self.dataset.read(item, self.size)
+                self.dataset.read(item, self.size.plain)
             except ImageError as error:
                 return self.dataset.describe(item), error.reason
         return None
@@ -99,7 +100,7 @@ class StoredImages:
 
 def open_images(
     dataset: Dataset,
-    size: int,
+    size: SizeLike,
     folder: Path | None,
     *,
     max_bad_fraction: float = 0.01,
@@ -139,9 +140,10 @@ class _NoCacheError(Exception):
         self.unreadable = unreadable
 
 
-def cache_key(dataset: Dataset, size: int) -> str:
+def cache_key(dataset: Dataset, size: SizeLike) -> str:
     """Return the name of a data set's cache at a size, without a suffix."""
-    return hashlib.sha256(f"{LAYOUT} {size} {len(dataset)} {dataset.fingerprint()}".encode()).hexdigest()[:24]
+    content = f"{LAYOUT} {ImageSize.of(size).plain} {len(dataset)} {dataset.fingerprint()}"
+    return hashlib.sha256(content.encode()).hexdigest()[:24]
 
 
 def _cached(decoder: Decoder, folder: Path, max_bad_fraction: float) -> tuple[Path, list[Unreadable]]:
@@ -181,7 +183,7 @@ def _unreadable_of_valid(decoder: Decoder, path: Path) -> list[Unreadable] | Non
     try:
         notes = json.loads(path.with_suffix(".json").read_text("utf-8"))
         unreadable = [(int(item), str(reason)) for item, reason in notes["bad"]]
-        fits = [notes["layout"], notes["size"], notes["items"]] == [LAYOUT, decoder.size, num_items]
+        fits = [notes["layout"], notes["size"], notes["items"]] == [LAYOUT, decoder.size.plain, num_items]
         numbers_fit = all(0 <= item < num_items for item, _ in unreadable)
         if not fits or not numbers_fit or path.stat().st_size != decoder.num_bytes:
             return None
@@ -216,7 +218,7 @@ def _build(decoder: Decoder, path: Path, max_bad_fraction: float) -> list[Unread
             check_unreadable(decoder.dataset, unreadable, max_bad_fraction)  # a refused data set gets no cache
             os.fsync(file.fileno())
         os.replace(part, path)
-        notes = {"layout": LAYOUT, "size": decoder.size, "items": len(decoder.dataset), "bad": unreadable}
+        notes = {"layout": LAYOUT, "size": decoder.size.plain, "items": len(decoder.dataset), "bad": unreadable}
         atomic_write(path.with_suffix(".json"), json.dumps(notes))
         _log.info("data: cache %s, %.1f MB", path, decoder.num_bytes / 1e6)
         return unreadable

@@ -17,6 +17,7 @@ from translate.console import is_interactive
 from translate.data.datasets.base import Dataset
 from translate.data.images import ImageError
 from translate.errors import Phrase, UserError
+from translate.sizes import ImageSize, SizeLike
 
 _log = logging.getLogger("translate")
 _CHUNK_BYTES = 4 << 20
@@ -31,26 +32,26 @@ class Writer(Protocol):
     """A destination of decoded images."""
 
     def append(self, images: np.ndarray) -> None:
-        """Take the next images (n, size, size, 3) uint8, in the order of the items."""
+        """Take the next images (n, height, width, 3) uint8, in the order of the items."""
 
 
 class Decoder:
     """Decodes all items in order, a few chunks ahead of the writer, so memory does not grow with the data set."""
 
-    def __init__(self, dataset: Dataset, size: int, num_threads: int | None, progress: bool) -> None:
-        """Take the side of the decoded images; ``num_threads`` None is one a CPU of this process."""
+    def __init__(self, dataset: Dataset, size: SizeLike, num_threads: int | None, progress: bool) -> None:
+        """Take the size of the decoded images; ``num_threads`` None is one a CPU of this process."""
         self.dataset = dataset
-        self.size = size
+        self.size = ImageSize.of(size)
         self.num_threads = num_threads or _available_cpus()
         self.progress = progress
-        self.num_bytes = len(dataset) * size * size * 3
+        self.num_bytes = len(dataset) * self.size.area * 3
 
     def run(self, writer: Writer | None) -> list[Unreadable]:
         """Decode every item, hand the images to the writer, and return the items that do not decode."""
         total = len(self.dataset)
         terminal = self.progress and is_interactive()
         if not terminal:
-            _log.info("data: decoding %s images to %d px with %d threads", f"{total:,}", self.size, self.num_threads)
+            _log.info("data: decoding %s images to %s px with %d threads", f"{total:,}", self.size, self.num_threads)
         begin = time.perf_counter()
         unreadable: list[Unreadable] = []
         with tqdm(total=total, desc=f"decoding to {self.size} px", unit=" images", disable=not terminal) as bar:
@@ -69,13 +70,13 @@ class Decoder:
     def failure(self, item: int) -> str | None:
         """Return the reason why an item does not decode, or None if it does."""
         try:
-            self.dataset.read(item, self.size)
+            self.dataset.read(item, self.size.plain)
         except ImageError as error:
             return error.reason
         return None
 
     def _chunks(self) -> Iterator[tuple[np.ndarray, list[Unreadable]]]:
-        length = max(1, min(_CHUNK_ITEMS, _CHUNK_BYTES // (self.size * self.size * 3)))
+        length = max(1, min(_CHUNK_ITEMS, _CHUNK_BYTES // (self.size.area * 3)))
         starts = range(0, len(self.dataset), length)
         waiting: deque[Future[tuple[np.ndarray, list[Unreadable]]]] = deque()
         pool = ThreadPoolExecutor(self.num_threads, thread_name_prefix="decode")
@@ -91,9 +92,9 @@ class Decoder:
 
     def _chunk(self, start: int, stop: int) -> tuple[np.ndarray, list[Unreadable]]:
         """Decode items start ... stop - 1; an unreadable one is black in the images and in the list."""
-        shape = (stop - start, self.size, self.size, 3)
+        shape = (stop - start, *self.size, 3)
         try:
-            images = self.dataset.read_many(np.arange(start, stop), self.size)
+            images = self.dataset.read_many(np.arange(start, stop), self.size.plain)
             assert images.dtype == np.uint8 and images.shape == shape, (images.dtype, images.shape)
             return images, []
         except ImageError:
@@ -102,7 +103,7 @@ class Decoder:
         unreadable: list[Unreadable] = []
         for item in range(start, stop):
             try:
-                images[item - start] = self.dataset.read(item, self.size)
+                images[item - start] = self.dataset.read(item, self.size.plain)
             except ImageError as error:
                 unreadable.append((item, error.reason))
         return images, unreadable

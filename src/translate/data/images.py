@@ -15,6 +15,8 @@ from typing import BinaryIO, Literal
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from translate.sizes import ImageSize, SizeLike
+
 Crop = Literal["square", "none"] | int
 Half = Literal["left", "right"]
 
@@ -84,8 +86,8 @@ def list_images(folder: str | os.PathLike[str]) -> list[str]:
     return sorted(names, key=os.fsencode)
 
 
-def read_image(source: str | os.PathLike[str] | BinaryIO, size: int, crop: Crop = "square") -> np.ndarray:
-    """Return an image (size, size, 3) uint8 RGB from a path or an open file: `open_rgb`, then `resize`."""
+def read_image(source: str | os.PathLike[str] | BinaryIO, size: SizeLike, crop: Crop = "square") -> np.ndarray:
+    """Return an image (height, width, 3) uint8 RGB from a path or an open file: `open_rgb`, then `resize`."""
     return resize(open_rgb(source), size, crop)
 
 
@@ -131,23 +133,41 @@ def cut_half(image: Image.Image, half: Half) -> Image.Image:
     return image.crop((0, 0, middle, image.height) if half == "left" else (middle, 0, image.width, image.height))
 
 
-def resize(image: Image.Image, size: int, crop: Crop = "square") -> np.ndarray:
-    """Return an RGB image as (size, size, 3) uint8.
+def resize(image: Image.Image, size: SizeLike, crop: Crop = "square") -> np.ndarray:
+    """Return an RGB image as (height, width, 3) uint8.
 
-    ``crop`` "square" takes the largest centre square, a number the centre square of that side (at most the image's),
-    "none" squeezes the whole image into a square as the official StarGAN v2 loader does. The resize is Pillow's
-    bilinear filter, which is antialiased (its support grows with the scale).
+    ``crop`` "square" takes the largest box about the centre that has the aspect ratio of ``size``: a square for a
+    number. A number limits the longer side of that box. "none" squeezes the whole image into the size, as the official
+    StarGAN v2 loader does. The resize is Pillow's bilinear filter, which is antialiased (its support grows with the
+    scale).
     """
     assert crop in CROPS or (isinstance(crop, int) and crop > 0), crop
+    height, width = ImageSize.of(size)
     if crop != "none":
-        side = min(image.size) if crop == "square" else min(*image.size, crop)
+        box_height, box_width = _centre_box(image.height, image.width, ImageSize(height, width), crop)
         # Half-way offsets round to even, as in torchvision's CenterCrop, so crops equal those of the official code.
-        left, top = round((image.width - side) / 2), round((image.height - side) / 2)
-        if image.size != (side, side):
-            image = image.crop((left, top, left + side, top + side))
-    if image.size != (size, size):
-        image = image.resize((size, size), Image.Resampling.BILINEAR)
+        left, top = round((image.width - box_width) / 2), round((image.height - box_height) / 2)
+        if image.size != (box_width, box_height):
+            image = image.crop((left, top, left + box_width, top + box_height))
+    if image.size != (width, height):
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
     return np.array(image)
+
+
+def _centre_box(height: int, width: int, size: ImageSize, crop: Literal["square"] | int) -> tuple[int, int]:
+    """Return the height and width of the largest box of an aspect ratio in an image; ``crop`` may limit its sides.
+
+    >>> _centre_box(218, 178, ImageSize(64, 64), "square"), _centre_box(100, 100, ImageSize(256, 128), "square")
+    ((178, 178), (100, 50))
+    """
+    if height * size.width <= width * size.height:  # the box is as high as the image
+        box_height, box_width = height, round(height * size.width / size.height)
+    else:
+        box_height, box_width = round(width * size.height / size.width), width
+    if crop != "square" and crop < max(box_height, box_width):
+        scale = crop / max(size)
+        box_height, box_width = round(size.height * scale), round(size.width * scale)
+    return max(box_height, 1), max(box_width, 1)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -20,11 +20,12 @@ from translate.data.consistency import check_consistency, digest
 from translate.data.datasets.base import Dataset, LabelSet
 from translate.data.philox import uniform
 from translate.data.streams import stream_of_set
-from translate.data.transforms import AUGMENTATIONS, NUM_UNIFORMS, stored_side, to_float
+from translate.data.transforms import AUGMENTATIONS, NUM_UNIFORMS, stored_size, to_float
 from translate.data.views.base import View, ViewInputs, image_streams
 from translate.distributed.collectives import alone
 from translate.errors import UserError
 from translate.registry.registry import VIEWS
+from translate.sizes import ImageSize, SizeLike
 
 SPLITS = ("train", "val")
 
@@ -133,20 +134,21 @@ class DataModule(pl.LightningDataModule):
 
     ``train`` and ``val`` are data sets with the same domains. ``view`` is a name of `VIEWS`; ``labels`` chooses the
     labels of the view "labelled", see `Dataset.label_sets`. ``batch_size`` is that of all processes together.
-    ``augment`` is a name of `AUGMENTATIONS`. ``cache`` is a folder for decoded images or None. ``max_bad_fraction`` in
-    [0, 1] bounds the images that cannot be read.
+    ``augment`` is a name of `AUGMENTATIONS`, ``load_size`` a setting of it, see `stored_size`. ``cache`` is a folder
+    for decoded images or None. ``max_bad_fraction`` in [0, 1] bounds the images that cannot be read.
     """
 
     def __init__(
         self,
         train: Dataset,
         val: Dataset,
-        image_size: int,
+        image_size: SizeLike,
         batch_size: int,
         view: str = "reference",
         latent_size: int = 0,
         labels: str | None = None,
         augment: str = "crop_flip",
+        load_size: SizeLike | None = None,
         num_workers: int = 0,
         cache: Path | None = None,
         max_bad_fraction: float = 0.01,
@@ -156,14 +158,14 @@ class DataModule(pl.LightningDataModule):
     ) -> None:
         super().__init__()
         self.train, self.val = train, val
-        self.image_size, self.batch_size, self.latent_size = image_size, batch_size, latent_size
+        self.image_size, self.batch_size, self.latent_size = ImageSize.of(image_size), batch_size, latent_size
         self.view, self.labels = view, labels
         self.num_workers, self.seed = num_workers, seed
         self.start, self.stop = start, stop
         self._augmentation = AUGMENTATIONS[augment]
         read = partial(open_images, folder=cache, max_bad_fraction=max_bad_fraction)
         self._open = {
-            "train": partial(read, train, stored_side(augment, image_size)),
+            "train": partial(read, train, stored_size(augment, image_size, load_size)),
             "val": partial(read, val, image_size),
         }
         self._opened: dict[str, StoredImages] = {}
@@ -234,7 +236,7 @@ class DataModule(pl.LightningDataModule):
         return self.trainer.precision_plugin.convert_input(self.augment(batch))
 
     def augment(self, batch: Any) -> Any:
-        """Return a batch with augmented float images (B, 3, S, S) in [-1, 1] in place of its `RawImages`."""
+        """Return a batch with augmented float images (B, 3, H, W) in [-1, 1] in place of its `RawImages`."""
         if isinstance(batch, RawImages):
             return self._augmentation(batch, self.image_size)
         if isinstance(batch, tuple | list):  # a loader makes lists of plain tuples
@@ -280,7 +282,7 @@ class DataModule(pl.LightningDataModule):
 
     def _float_images(self, stored: StoredImages, rows: np.ndarray) -> Tensor:
         images = to_float(torch.from_numpy(stored.take(rows)))
-        if images.shape[2] != self.image_size:
+        if images.shape[2:] != self.image_size:
             images = torch.nn.functional.interpolate(images, size=self.image_size, mode="bilinear", antialias=True)
         return images
 

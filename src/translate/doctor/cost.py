@@ -11,9 +11,10 @@ from translate.config.length import seconds_of
 from translate.config.schema import RunConfig
 from translate.data.datasets.base import Dataset
 from translate.data.images import ImageError
-from translate.data.transforms import stored_side
+from translate.data.transforms import stored_size
 from translate.doctor.report import Section, number
 from translate.profiling.timing import Length, measure_speed
+from translate.sizes import ImageSize, SizeLike
 from translate.training.callbacks.progress import duration
 
 LENGTH = Length(warmup=1, iterations=3)
@@ -24,7 +25,7 @@ LONG = 7 * 24 * 3600.0  # seconds
 class Few(Dataset):
     """The first readable images of each domain of a data set, pairs kept together."""
 
-    def __init__(self, dataset: Dataset, size: int) -> None:
+    def __init__(self, dataset: Dataset, size: SizeLike) -> None:
         self._dataset = dataset
         self._rows = rows = np.array(_readable(dataset, _candidates(dataset), size), np.int64)
         self.domains, self.attribute_names = dataset.domains, dataset.attribute_names
@@ -35,7 +36,7 @@ class Few(Dataset):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def read(self, index: int, size: int) -> np.ndarray:
+    def read(self, index: int, size: SizeLike) -> np.ndarray:
         """Read the image from the data set."""
         return self._dataset.read(int(self._rows[index]), size)
 
@@ -58,7 +59,7 @@ def _candidates(dataset: Dataset) -> list[list[int]]:
     return [np.flatnonzero(dataset.domain == d)[: 4 * EACH].tolist() for d in range(len(dataset.domains))]
 
 
-def _readable(dataset: Dataset, groups: list[list[int]], size: int) -> list[int]:
+def _readable(dataset: Dataset, groups: list[list[int]], size: SizeLike) -> list[int]:
     rows: list[int] = []
     step = 1 if dataset.partner is None else 2
     for group in groups:
@@ -78,9 +79,9 @@ def _readable(dataset: Dataset, groups: list[list[int]], size: int) -> list[int]
 
 def measure(config: RunConfig, datasets: OpenDatasets, section: Section) -> None:
     """Add the measured speed, and the time, memory and disk that the whole run needs."""
-    side = stored_side(config.data.augment, config.data.image_size)
+    size = _stored(config)
     if type(datasets.train).label_sets is Dataset.label_sets:  # a joint set has labels of its own, and is taken whole
-        datasets = OpenDatasets(*(Few(each, side) for each in datasets))
+        datasets = OpenDatasets(*(Few(each, size.plain) for each in datasets))
     trainer = replace(config.trainer, devices=1, num_nodes=1)
     data = replace(config.data, cache=None, num_workers=0)
     speed = measure_speed(replace(config, trainer=trainer, data=data), LENGTH, datasets)
@@ -88,7 +89,7 @@ def measure(config: RunConfig, datasets: OpenDatasets, section: Section) -> None
     iterations = config.iterations if budget is None else round(budget / speed.seconds)
     total = speed.seconds * iterations
     section.fact(
-        "configuration", f"{config.model.name}, {config.data.image_size} px, batches of {config.data.batch_size}"
+        "configuration", f"{config.model.name}, {ImageSize.of(data.image_size)} px, batches of {data.batch_size}"
     )
     section.fact("device", speed.device)
     section.fact("an iteration", f"{speed.seconds:.3g} s, median of {LENGTH.iterations}")
@@ -103,4 +104,9 @@ def measure(config: RunConfig, datasets: OpenDatasets, section: Section) -> None
 
 def disk_of_cache(count: int, config: RunConfig) -> int:
     """Return the bytes of the decoded images of a data set of so many images."""
-    return count * stored_side(config.data.augment, config.data.image_size) ** 2 * 3
+    return count * _stored(config).area * 3
+
+
+def _stored(config: RunConfig) -> ImageSize:
+    """Return the size of decoded training images."""
+    return stored_size(config.data.augment, config.data.image_size, config.data.load_size)

@@ -15,6 +15,7 @@ from translate.doctor import inspection, layout
 from translate.doctor.inspection import Inspection
 from translate.doctor.report import Report, Section, number
 from translate.doctor.scan import Scan
+from translate.sizes import ImageSize
 
 FEW, SOME = 20, 100
 """Training images of a domain below which a model learns the images by heart, and below which results are poor."""
@@ -44,7 +45,7 @@ class Items:
         return len(self.names)
 
 
-def items_of(datasets: OpenDatasets, size: int) -> Items:
+def items_of(datasets: OpenDatasets, size: ImageSize) -> Items:
     """Return the images of both splits of an open data set; a file of two items is one image."""
     train, val = datasets
     if isinstance(train, ImageFiles) and isinstance(val, ImageFiles) and train.home == val.home:
@@ -162,7 +163,7 @@ def _check_attributes(train: Dataset, section: Section) -> None:
 # --- images --------------------------------------------------------------------------------------------------
 
 
-def check_images(items: Items, result: Inspection, size: int, max_bad_fraction: float, section: Section) -> None:
+def check_images(items: Items, result: Inspection, size: ImageSize, max_bad_fraction: float, section: Section) -> None:
     """Add findings about images that do not decode, their kinds and their sizes; training is at ``size`` pixels."""
     named = items.names
     _check_unreadable(items, result, max_bad_fraction, section)
@@ -170,7 +171,7 @@ def check_images(items: Items, result: Inspection, size: int, max_bad_fraction: 
     if not len(rows):
         return
     width, height = result.width[rows], result.height[rows]
-    short, long = np.minimum(width, height), np.maximum(width, height)
+    short = np.minimum(width, height)
     section.fact("sizes", _sizes(width, height))
     section.fact("smaller side", f"{short.min()} to {short.max()} px, median {int(np.median(short))}")
     section.fact("colour modes", _shares(result.modes))
@@ -179,17 +180,20 @@ def check_images(items: Items, result: Inspection, size: int, max_bad_fraction: 
     tiny = rows[short < TINY]
     if len(tiny):
         section.problem(f"{number(len(tiny), 'image')} below {TINY} pixels", _named(named, tiny), "remove them")
-    enlarged = rows[(short < size / 2) & (short >= TINY)]
+    enlarged = rows[((height < size.height / 2) | (width < size.width / 2)) & (short >= TINY)]
     if len(enlarged):
         section.warning(
             f"{number(len(enlarged), 'image')} of less than half the training size of {size} px become blurred",
             _named(named, enlarged),
-            f"train at a smaller size: data.image_size={training_size(float(np.median(short)))}",
+            f"train at a smaller size: data.image_size={_smaller(size, float(np.median(short)))}",
         )
-    flat = rows[long > FLAT * short]
+    relative = height / width * (size.width / size.height)
+    flat = rows[np.maximum(relative, 1 / relative) > FLAT]
     if len(flat):
+        place = "a square" if size.is_square else f"{size} px"
+        words = f"sides of a ratio above {FLAT:g}" if size.is_square else f"sides of a ratio {FLAT:g} times another"
         section.warning(
-            f"{number(len(flat), 'image')} with sides of a ratio above {FLAT:g} are squeezed to a square",
+            f"{number(len(flat), 'image')} with {words} are squeezed to {place}",
             _named(named, flat),
             "data.crop=square cuts the middle out instead",
         )
@@ -236,6 +240,12 @@ def _sizes(width: np.ndarray, height: np.ndarray) -> str:
     sizes = Counter(zip(width.tolist(), height.tolist(), strict=True))
     shown = ", ".join(f"{w} x {h} ({count:,})" for (w, h), count in sizes.most_common(3))
     return f"{shown}{f' and {len(sizes) - 3:,} other sizes' if len(sizes) > 3 else ''}"
+
+
+def _smaller(size: ImageSize, short: float) -> int | list[int]:
+    """Return a size of the same aspect ratio for images whose smaller side has so many pixels."""
+    side = training_size(short)
+    return size.each(lambda each: each * side // min(size)).plain
 
 
 def _shares(counter: Counter[str]) -> str:
@@ -323,7 +333,7 @@ def examine(
     found: Scan | None,
     kind: str,
     datasets: OpenDatasets | None,
-    size: int | None,
+    size: ImageSize | None,
     max_bad_fraction: float = 0.01,
     mistakes: Sequence[str] = (),
 ) -> Inspection | None:
@@ -346,7 +356,7 @@ def examine(
         section.note("the images are drawn on demand: there are no files to examine")
         return None
     if datasets is not None:
-        items = items_of(datasets, size or SIZES[0])
+        items = items_of(datasets, size or ImageSize.of(SIZES[0]))
     elif found is not None:
         items = items_of_scan(found)
     else:
@@ -355,7 +365,11 @@ def examine(
         return None
     result = inspection.inspect(len(items), items.examine)
     check_images(
-        items, result, size or training_size(median_side(result)), max_bad_fraction, report.section("Image files")
+        items,
+        result,
+        size or ImageSize.of(training_size(median_side(result))),
+        max_bad_fraction,
+        report.section("Image files"),
     )
     check_repeated(items, result, report.section("Repeated images"))
     return result

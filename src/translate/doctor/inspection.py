@@ -20,6 +20,7 @@ from tqdm import tqdm
 from translate.console import is_interactive
 from translate.data.datasets.base import Dataset
 from translate.data.images import ImageError, open_rgb
+from translate.sizes import ImageSize
 
 THUMBNAIL = 8  # side
 MAX_THREADS = 32
@@ -63,16 +64,18 @@ def of_files(folder: str, names: Sequence[str]) -> Examine:
     return examine
 
 
-def of_dataset(dataset: Dataset, size: int) -> Examine:
+def of_dataset(dataset: Dataset, size: ImageSize) -> Examine:
     """Return the function that examines the items of a data set without files, as they are decoded."""
 
     def examine(index: int) -> ImageFacts:
         try:
-            pixels = dataset.read(index, size)
+            pixels = dataset.read(index, size.plain)
         except ImageError as error:
             return ImageFacts(error.reason)
         digest = hashlib.blake2b(pixels.tobytes(), digest_size=16).digest()
-        return _described(Image.fromarray(pixels), ImageFacts(mode="RGB", width=size, height=size, digest=digest))
+        return _described(
+            Image.fromarray(pixels), ImageFacts(mode="RGB", width=size.width, height=size.height, digest=digest)
+        )
 
     return examine
 

@@ -53,7 +53,7 @@ def _streamed(
     seconds = _per_source(evaluator, model, tasks[0], num_outputs, inputs) * sum(len(task.sources) for task in tasks)
     networks = {spec.file: evaluator.features(protocol, spec) for spec in with_network if spec.reads_features}
     num_reals = sum(len(reals) for reals in {task.reals.tobytes(): task.reals for task in tasks}.values())
-    trial = np.zeros((8, evaluator.data.image_size, evaluator.data.image_size, 3), np.uint8)
+    trial = np.zeros((8, *evaluator.data.image_size, 3), np.uint8)
     return seconds + sum(_timed(network, trial) / len(trial) for network in networks.values()) * num_reals
 
 

@@ -352,7 +352,7 @@ class Evaluator:
             metrics={spec.name: self._settings(spec) for spec in specs},
             weights={path.name: pretrained.digest_of(path) for path in files},
             data={
-                "image_size": self.data.image_size,
+                "image_size": self.data.image_size.plain,
                 **{k: {"images": len(part), "fingerprint": part.fingerprint()} for k, part in parts.items()},
             },
         )

@@ -25,6 +25,7 @@ from translate.evaluation.streaming import read_real
 from translate.files import atomic_write
 from translate.metrics.accumulators import Accumulator
 from translate.metrics.interfaces import Features
+from translate.sizes import ImageSize, SizeLike
 
 log = logging.getLogger("translate")
 
@@ -62,17 +63,17 @@ def save(path: Path, accumulator: Accumulator) -> None:
 
 
 def images_of(
-    dataset: Dataset, items: np.ndarray, size: int, shard: Shard, batch_size: int = 64
+    dataset: Dataset, items: np.ndarray, size: SizeLike, shard: Shard, batch_size: int = 64
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield this shard's images (n, size, size, 3) uint8 with their positions among ``items``.
+    """Yield this shard's images (n, height, width, 3) uint8 with their positions among ``items``.
 
     Images are decoded at ``size``, so that they are resized once. Files that cannot be read are left out.
     """
-    own = np.arange(shard.rank, len(items), shard.count)
+    own, plain = np.arange(shard.rank, len(items), shard.count), ImageSize.of(size).plain
 
     def read(position: int) -> np.ndarray | None:
         try:
-            return dataset.read(int(items[position]), size)
+            return dataset.read(int(items[position]), plain)
         except ImageError:
             return None  # the scan of the data has reported it
 
@@ -89,7 +90,7 @@ def images_of(
 def reference_statistics(
     dataset: Dataset,
     items: np.ndarray,
-    size: int,
+    size: SizeLike,
     makers: Mapping[str, Callable[[], Accumulator]],
     network: Features,
     facts: Mapping[str, Any] | None,
@@ -105,7 +106,7 @@ def reference_statistics(
     paths: dict[str, Path] = {}
     if cache is not None and facts is not None:
         digest = hashlib.sha256(items.tobytes()).hexdigest()
-        dependencies = {**facts, "data": dataset.fingerprint(), "items": digest, "size": size}
+        dependencies = {**facts, "data": dataset.fingerprint(), "items": digest, "size": ImageSize.of(size).plain}
         paths = {key: cache / FOLDER / f"{key_of({**dependencies, 'accumulator': key})}.npz" for key in makers}
     own = {key for key, path in paths.items() if load(path, accumulators[key])}
     loaded = set.intersection(*processes.all_gather(own))

@@ -82,7 +82,7 @@ def _whole_paths(translator: Translator) -> Iterable[Graph]:
     for style_input in translation.style_inputs or (None,):
         module = translation.path(style_input, num_domains(translator))
         size = translator.image_size
-        called = _calls_of(translator, style_input, _draw(translator, 2, size, size, 0))
+        called = _calls_of(translator, style_input, _draw(translator, 2, *size, 0))
         # a file holds no weights that it does not read; without style inputs the target may choose the networks
         for role in set(module.networks) - set(called) if style_input is not None else ():
             del module.networks[role]
@@ -118,7 +118,7 @@ def _draw(translator: Translator, batch: int, height: int, width: int, seed: int
         "image": images(height, width),
         "target": translator.translation.random_target(batch, num_domains(translator), draws),
         "code": torch.randn(batch, length, generator=draws),
-        "reference": images(size, size),
+        "reference": images(*size),
         "psi": torch.tensor(0.5 + 0.5 * (seed % 2)),
     }
 
@@ -195,7 +195,7 @@ def _networks_alone(translator: Translator) -> Iterable[Graph]:
         network = translation.network(role)
         rule = size_rule(nodes[role])
         maps = [tensor for tensor in call.inputs().values() if tensor.ndim == 4]
-        if any(tensor.shape[2] != translator.image_size for tensor in maps):  # features; the rule is for images
+        if any(tensor.shape[2:] != translator.image_size for tensor in maps):  # features; the rule is for images
             rule = None
         if any(isinstance(module, FixedDropout) for module in network.modules()):  # its factors have one size
             rule, network = None, with_constant_dropout(network, call.inputs()["image"])
@@ -216,7 +216,7 @@ def _call_of(
     An output that another network reads has the name of that argument; the others are translations.
     """
     size = translator.image_size
-    inputs = _draw(translator, batch, height or size, width or size, seed)
+    inputs = _draw(translator, batch, height or size.height, width or size.width, seed)
     translation = translator.translation
     targets = {**translation.role_targets, **translation.fixed_targets}
     if role in targets:
@@ -281,14 +281,14 @@ def _graph(
 ) -> Graph:
     """Return a graph, with the dynamic axes found by comparing examples of different batch and image size."""
     size = translator.image_size
-    first, larger = example(2, size, size, 0), example(3, size, size, 0)
+    first, larger = example(2, *size, 0), example(3, *size, 0)
     names = {2: "height", 3: "width"}
     axes: dict[str, dict[int, str]] = {}
     for key, tensor in first.inputs.items():
         changed = [axis for axis, side in enumerate(tensor.shape) if side != larger.inputs[key].shape[axis]]
         axes[key] = dict.fromkeys(changed, "batch")
     if rule is not None:
-        other = example(2, rule.up(size + 1), rule.up(size + rule.multiple + 1), 0)
+        other = example(2, *rule.larger(size), 0)
         for key, tensor in first.inputs.items():
             sides = [
                 axis for axis in names if axis < tensor.ndim and tensor.shape[axis] != other.inputs[key].shape[axis]

@@ -16,6 +16,7 @@ from translate.networks.layers.pretrained import Pretrained
 from translate.registry.registry import NETWORKS
 from translate.runs import checkpoints
 from translate.runs.folder import RunFolder
+from translate.sizes import ImageSize
 from translate.training import build
 from translate.training.start import take
 from translate.weights import hub, pretrained
@@ -92,7 +93,7 @@ def _with_files(weights: Weights, run: RunFolder, on_error: ExitStack) -> Weight
 
 def _configuration(weights: Weights, folder: Path, overrides: Sequence[str]) -> RunConfig:
     """Return the checked configuration of the overrides, with the networks and arguments of the weights."""
-    config = load([f"model={weights.model}", f"data.image_size={weights.image_size}", *overrides])
+    config = load([f"model={weights.model}", f"data.image_size={ImageSize.of(weights.image_size).plain}", *overrides])
     tree: dict[str, Any] = to_mapping(config)
     tree["model"]["networks"] = {**tree["model"]["networks"], **weights.networks}
     arguments = {key: value for key, value in weights.arguments.items() if key in tree["model"] and key != "label_sets"}

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from translate.runs import scores
 from translate.runs.scores import Result
+from translate.sizes import ImageSize
 from translate.weights.format import Weights
 from translate.weights.hub import CARD_MARK, FILE, Address
 
@@ -29,7 +30,10 @@ def _body(weights: Weights, address: Address, command: str) -> Iterator[str]:
     name = address.repository.partition("/")[2]
     place = f"hf://{address.repository}" + ("" if address.file == FILE else f"/{address.file}")
     yield from (CARD_MARK, "", f"# {name}", "")
-    yield from (f"Image-to-image translation by the model `{weights.model}` at {weights.image_size} px.", "")
+    yield from (
+        f"Image-to-image translation by the model `{weights.model}` at {ImageSize.of(weights.image_size)} px.",
+        "",
+    )
     for heading, names in _vocabulary(weights):
         yield f"- {heading}: {', '.join(names)}"
     when = "unknown" if weights.iteration is None else f"{weights.iteration:,}"

@@ -7,13 +7,14 @@ from torch.export import Dim, ExportedProgram
 
 from translate.errors import UserError
 from translate.export.graphs import Graph
+from translate.sizes import ImageSize
 
 MAX_BATCH = 4096
 MAX_SIDE = 16_384
 
 
-def trace(graph: Graph, size: int) -> ExportedProgram:
-    """Return the program of a graph, traced with images of ``size`` pixels; UserError if an axis cannot be dynamic."""
+def trace(graph: Graph, size: ImageSize) -> ExportedProgram:
+    """Return the program of a graph, traced with images of a size; UserError if an axis cannot be dynamic."""
     example = graph.example(2, *_sides(graph, size), 0)
     inputs = tuple(example.inputs[name] for name in graph.inputs)
     shapes = tuple({axis: _dim(graph, word) for axis, word in graph.axes[name].items()} for name in graph.inputs)
@@ -41,15 +42,16 @@ class _Positional(torch.nn.Module):
         return self.module(*tensors)
 
 
-def _sides(graph: Graph, size: int) -> tuple[int, int]:
+def _sides(graph: Graph, size: ImageSize) -> ImageSize:
     """Return a height and a width to trace with.
 
     Where both are dynamic they differ, and features have more than one pixel a side: torch takes sizes 1 as constants.
     """
     if graph.rule is None:
-        return size, size
-    height = graph.rule.up(max(size, 2 * graph.rule.multiple))
-    return height, height + graph.rule.multiple
+        return size
+    rule = graph.rule
+    height, width = size.each(lambda side: rule.up(max(side, 2 * rule.multiple)))
+    return ImageSize(height, width + rule.multiple if width == height else width)
 
 
 def _dim(graph: Graph, word: str) -> Any:

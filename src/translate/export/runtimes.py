@@ -25,6 +25,7 @@ from translate.inference.graph_engine import Run
 from translate.inference.graph_header import GraphHeader
 from translate.inference.torch_engine import TorchEngine
 from translate.inference.translator import Translator
+from translate.sizes import ImageSize
 
 
 class Writer(Protocol):
@@ -141,7 +142,7 @@ def _header(translator: Translator, graph: Graph, digest: str) -> GraphHeader:
         model=about.model,
         inputs=graph.inputs,
         outputs=graph.outputs,
-        image_size=about.image_size,
+        image_size=translator.image_size.plain,
         crop=translator.crop,
         multiple=None if graph.rule is None else graph.rule.multiple,
         minimum=None if graph.rule is None else graph.rule.minimum,
@@ -165,7 +166,7 @@ def _write(
     runtime.write(trace(graph, size), graph, header, path)
     run = runtime.load(path, graph)
     difference = compare(graph, run, size)
-    example = graph.example(1, size, size, 0).inputs
+    example = graph.example(1, *size, 0).inputs
     tensors, arrays = tuple(example[name] for name in graph.inputs), {n: t.numpy() for n, t in example.items()}
     with torch.inference_mode():
         torch_seconds = _median_seconds(lambda: graph.module(*tensors))
@@ -181,16 +182,16 @@ def _write(
     )
 
 
-def compare(graph: Graph, run: Run, size: int) -> float:
+def compare(graph: Graph, run: Run, size: ImageSize) -> float:
     """Return the largest difference between a file's outputs and the translation's; UserError for a real one.
 
     The inputs are fresh: batches of one and of three images of the size of training and, where height and width are
     dynamic, an image of two other sides. A difference above `TOLERANCE` is a real one unless it is rounding: unless the
     file is as near to the result in float64 as torch is, within a factor of `ROUNDING`.
     """
-    shapes = [(1, size, size), (3, size, size)]
+    shapes = [(1, *size), (3, *size)]
     if graph.rule is not None:
-        shapes.append((1, graph.rule.up(size + 1), graph.rule.up(size + graph.rule.multiple + 1)))
+        shapes.append((1, *graph.rule.larger(size)))
     largest = 0.0
     for seed, shape in enumerate(shapes, start=1):
         example = graph.example(*shape, seed)

@@ -59,7 +59,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class _Decoded:
-    """A source that has been read. ``x`` is its input (3, S, S) if it is resized; then the file has no pixels."""
+    """A source that has been read. ``x`` is its input (3, H, W) if it is resized; then the file has no pixels."""
 
     job: Job
     file: ImageFile

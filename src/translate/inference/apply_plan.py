@@ -160,8 +160,9 @@ def facts_of(engine: Engine, variant: Variant, settings: Settings) -> dict[str, 
 
 def _check_resolution(engine: Engine, settings: Settings) -> None:
     if settings.resolution == "full" and engine.sizes is None:
+        height, width = engine.image_size
         raise UserError(
-            f"the networks of {engine.model} take images of {engine.image_size} x {engine.image_size} pixels",
+            f"the networks of {engine.model} take images of {height} x {width} pixels",
             key="resolution",
             found="full",
             expected="model or auto",

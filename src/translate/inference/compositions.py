@@ -24,6 +24,7 @@ from translate.inference.grids import Grid, captioned
 from translate.inference.images import to_images
 from translate.inference.inputs import domain_of
 from translate.inference.translator import Translator
+from translate.sizes import ImageSize
 
 KINDS = "latent, reference or cycle for grids; latent, reference or training for films"
 
@@ -254,10 +255,11 @@ def parts(
 
     A row has the height of ``row_images`` images.
     """
-    side = translator.image_size
-    most, images = max(1, GRID_SIDE // side - 1), max(1, GRID_PIXELS // side**2)
-    width = min(num_columns, most, columns or most, max(1, images // row_images))
-    height = max(1, min(most, images // width) // row_images)
+    size = translator.image_size
+    most_rows, most_columns = size.each(lambda side: max(1, GRID_SIDE // side - 1))
+    images = max(1, GRID_PIXELS // size.area)
+    width = min(num_columns, most_columns, columns or most_columns, max(1, images // row_images))
+    height = max(1, min(most_rows, images // width) // row_images)
     for some_columns in slices(num_columns, width):
         for some_rows in slices(num_rows, height):
             yield some_columns, some_rows
@@ -320,7 +322,7 @@ def _frame(
 ) -> np.ndarray:
     """Return a frame: the sources above their translations, in several rows if there are many."""
     columns = frame_columns(len(sources))
-    cell = min(translator.image_size, MAX_FRAME_SIDE // max(columns, 2 * math.ceil(len(sources) / columns)))
+    cell = min(max(translator.image_size), MAX_FRAME_SIDE // max(columns, 2 * math.ceil(len(sources) / columns)))
     shown: list[tuple[Tensor, Tensor]] = []
     for batch in sources.batches():
         translations = translator.translate(batch.images, target, style=style)
@@ -341,9 +343,11 @@ def frame_columns(count: int) -> int:
 
 
 def _reduced(images: Tensor, side: int) -> list[Tensor]:
-    """Return images (B, 3, S, S) in [-1, 1] at a smaller side."""
-    if images.shape[2] <= side:
+    """Return images (B, 3, H, W) in [-1, 1], reduced so that the longer side has so many pixels."""
+    size = ImageSize(*images.shape[2:])
+    if max(size) <= side:
         return list(images)
+    height, width = size.each(lambda each: max(1, round(each * side / max(size))))
     pixels = ((images.cpu().clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
-    small = [np.asarray(Image.fromarray(each).resize((side, side), Image.Resampling.BILINEAR)) for each in pixels]
+    small = [np.asarray(Image.fromarray(each).resize((width, height), Image.Resampling.BILINEAR)) for each in pixels]
     return [torch.from_numpy(each.astype(np.float32) / 127.5 - 1).permute(2, 0, 1) for each in small]

@@ -7,6 +7,7 @@ import numpy as np
 
 from translate.data.images import Crop
 from translate.inference.sizes import SizeRule
+from translate.sizes import ImageSize
 
 
 class Engine(Protocol):
@@ -67,13 +68,13 @@ class Engine(Protocol):
         ...
 
     @property
-    def image_size(self) -> int:
+    def image_size(self) -> ImageSize:
         """Return the height and width of training, in pixels."""
         ...
 
     @property
     def crop(self) -> Crop:
-        """Return how images became squares in training."""
+        """Return how images got the size of training."""
         ...
 
     @property

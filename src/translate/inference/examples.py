@@ -7,15 +7,16 @@ from PIL import Image
 
 from translate.data.datasets.critters import DEFAULT_DOMAINS, Critters
 from translate.files import atomic_write
+from translate.sizes import ImageSize, SizeLike
 
 EACH = 2  # images of a species
 
 
-def draw_examples(folder: Path, size: int) -> list[Path]:
-    """Draw critters of every domain as <folder>/<domain>_<number>.png, ``size`` pixels a side; return the paths."""
+def draw_examples(folder: Path, size: SizeLike) -> list[Path]:
+    """Draw critters of every domain as <folder>/<domain>_<number>.png, of a size; return the paths."""
     data = Critters(num_val_images=EACH * len(DEFAULT_DOMAINS), split="val")
     paths = []
-    for index, pixels in enumerate(data.read_many(range(len(data)), size)):
+    for index, pixels in enumerate(data.read_many(range(len(data)), ImageSize.of(size).plain)):
         path = folder / f"{DEFAULT_DOMAINS[index // EACH]}_{index % EACH}.png"
         content = io.BytesIO()
         Image.fromarray(pixels).save(content, "PNG")

@@ -15,6 +15,7 @@ from translate.data.images import Crop
 from translate.errors import Phrase, UserError
 from translate.inference.graph_header import GraphHeader
 from translate.inference.sizes import SizeRule
+from translate.sizes import ImageSize
 
 Run = Callable[[Mapping[str, np.ndarray]], Sequence[np.ndarray]]
 """Compute the outputs of a graph, in the header's order, for inputs by name."""
@@ -41,7 +42,7 @@ class GraphEngine:
         self.header = self._common_header()
         self.model, self.digest = self.header.model, self.header.weights_sha256
         self.domains, self.label_sets = self.header.domains, self.header.label_sets
-        self.latent_size, self.image_size = self.header.latent_size, self.header.image_size
+        self.latent_size, self.image_size = self.header.latent_size, ImageSize.of(self.header.image_size)
         self.crop = cast(Crop, self.header.crop)
         self.directions = {g.header.target: g for g in self.graphs.values() if g.header.target is not None}
         self.whole = {g.header.style_input: g for g in self.graphs.values() if g.header.whole}

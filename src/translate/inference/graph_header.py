@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from translate.errors import Phrase, UserError
+from translate.sizes import SizeLike
 
 FORMAT = "translate graph 1"
 
@@ -22,8 +23,8 @@ class GraphHeader:
     model: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    image_size: int  # of training, in pixels
-    crop: str | int  # how images become squares, see `translate.data.images`
+    image_size: SizeLike  # of training, in pixels: a number for squares, or [height, width]
+    crop: str | int  # how images get the size of training, see `translate.data.images`
     multiple: int | None  # height and width are multiples of it; None: they are image_size
     minimum: int | None  # the smallest height and width
     domains: tuple[str, ...]
@@ -46,7 +47,8 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("graph", "model", "weights_sha256", "version"), str),
     **dict.fromkeys(("inputs", "outputs", "domains", "label_sets"), list),
     **dict.fromkeys(("multiple", "minimum", "target", "iteration"), _OPTIONAL_INT),
-    **dict.fromkeys(("image_size", "latent_size"), int),
+    "latent_size": int,
+    "image_size": (int, list),
     **dict.fromkeys(("style_input", "licence"), (str, type(None))),
     "whole": bool,
     "crop": (str, int),
@@ -71,6 +73,9 @@ def parse(metadata: Mapping[str, str], path: str) -> GraphHeader:
             raise _damaged(f"the {name!r} of its header is missing or damaged", path) from error
         if not isinstance(values[name], kind):
             raise _damaged(f"the {name!r} of its header has a wrong type", path)
+    sides = values["image_size"] if isinstance(values["image_size"], list) else [values["image_size"]] * 2
+    if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
+        raise _damaged("the 'image_size' of its header is neither a number nor two", path)
     texts = (*values["inputs"], *values["outputs"], *values["domains"])
     if not all(isinstance(text, str) for text in texts) or not all(map(_is_label_set, values["label_sets"])):
         raise _damaged("its header does not describe a graph", path)

@@ -14,6 +14,7 @@ from translate.data.images import Crop, ImageError, read_image, resize, to_rgb
 from translate.data.transforms import to_float
 from translate.errors import Phrase, UserError
 from translate.inference.grids import to_bytes
+from translate.sizes import SizeLike
 
 EXPECTED = (
     "a float tensor (B, 3, H, W) in [-1, 1], 8-bit pixels (B, H, W, 3), a Pillow image, the path of an image file, or "
@@ -21,10 +22,10 @@ EXPECTED = (
 )
 
 
-def to_images(source: Any, size: int, crop: Crop, name: str = "images") -> Tensor:
+def to_images(source: Any, size: SizeLike, crop: Crop, name: str = "images") -> Tensor:
     """Return images as a float tensor (B, 3, H, W) in [-1, 1].
 
-    A float tensor (B, 3, H, W) or (3, H, W) keeps its values and size. Every other source is resized to (size, size) as
+    A float tensor (B, 3, H, W) or (3, H, W) keeps its values and size. Every other source is resized to ``size`` as
     training images are, see `translate.data.images.read_image`: 8-bit pixels (B, H, W, 3) or (H, W, 3) as a tensor or
     array, a Pillow image, the path of an image file, or a list of these. UserError, with the argument's ``name`` as its
     key, for anything else and for images of different sizes.
@@ -35,7 +36,7 @@ def to_images(source: Any, size: int, crop: Crop, name: str = "images") -> Tenso
         raise error.inside(name) from error
 
 
-def _to_images(source: Any, size: int, crop: Crop) -> Tensor:
+def _to_images(source: Any, size: SizeLike, crop: Crop) -> Tensor:
     if isinstance(source, Tensor) and source.is_floating_point():
         return checked(source)
     if isinstance(source, Tensor | np.ndarray):
@@ -116,14 +117,14 @@ def _pixels(source: Tensor | np.ndarray) -> list[Image.Image]:
     return [Image.fromarray(each) for each in np.ascontiguousarray(pixels)]
 
 
-def _resized(source: Image.Image, size: int, crop: Crop) -> np.ndarray:
+def _resized(source: Image.Image, size: SizeLike, crop: Crop) -> np.ndarray:
     try:
         return resize(to_rgb(source), size, crop)
     except ImageError as error:
         raise UserError(f"a Pillow image of mode {source.mode} {error.reason}") from error
 
 
-def _read(path: Path, size: int, crop: Crop) -> np.ndarray:
+def _read(path: Path, size: SizeLike, crop: Crop) -> np.ndarray:
     try:
         return read_image(path, size, crop)
     except ImageError as error:

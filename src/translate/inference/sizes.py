@@ -6,6 +6,7 @@ from math import lcm
 from typing import Any
 
 from translate.registry.registry import NETWORKS
+from translate.sizes import ImageSize
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,14 @@ class SizeRule:
         (16, 20)
         """
         return -(-max(side, self.minimum) // self.multiple) * self.multiple
+
+    def larger(self, size: ImageSize) -> ImageSize:
+        """Return an allowed size that is higher and wider, and not square for a square.
+
+        >>> SizeRule(4, 16).larger(ImageSize(32, 32))
+        ImageSize(height=36, width=40)
+        """
+        return ImageSize(self.up(size.height + 1), self.up(size.width + self.multiple + 1))
 
 
 def size_rule(node: Mapping[str, Any]) -> SizeRule | None:

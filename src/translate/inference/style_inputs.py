@@ -10,6 +10,7 @@ from translate.errors import Phrase, UserError
 from translate.inference.base import Translation
 from translate.inference.codes import draw_codes
 from translate.inference.images import to_images
+from translate.sizes import ImageSize
 
 StyleInputs = dict[str, Tensor]
 """The style input of each image by keyword: codes (B, L), references (B, 3, H, W) or styles (B, Z); {} without."""
@@ -18,8 +19,8 @@ StyleInputs = dict[str, Tensor]
 class StyleReader:
     """Checks and converts style arguments for a translation by ``model``."""
 
-    def __init__(self, model: str, translation: Translation, image_size: int, crop: Crop) -> None:
-        """Take the model's name, for messages, and how reference images become squares of ``image_size``."""
+    def __init__(self, model: str, translation: Translation, image_size: ImageSize, crop: Crop) -> None:
+        """Take the model's name, for messages, and how reference images get the size of training."""
         self.model, self.translation = model, translation
         self.image_size, self.crop = image_size, crop
 

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from translate.inference.sizes import SizeRule
+from translate.sizes import ImageSize, SizeLike
 
 Run = Callable[[np.ndarray], np.ndarray]
 """Translate one image (3, H, W)."""
@@ -42,9 +43,9 @@ def to_pixels(x: np.ndarray, deep: bool = False) -> np.ndarray:
 # --- resizing -----------------------------------------------------------------------------------------------
 
 
-def reduced(pixels: np.ndarray, size: int) -> np.ndarray:
-    """Return pixels squeezed to (size, size, C), by the filter of training: bilinear, antialiased."""
-    return _resized(pixels, size, size, Image.Resampling.BILINEAR)
+def reduced(pixels: np.ndarray, size: SizeLike) -> np.ndarray:
+    """Return pixels squeezed to a size, (height, width, C), by the filter of training: bilinear, antialiased."""
+    return _resized(pixels, *ImageSize.of(size), Image.Resampling.BILINEAR)
 
 
 def enlarged(pixels: np.ndarray, height: int, width: int) -> np.ndarray:

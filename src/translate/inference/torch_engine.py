@@ -28,7 +28,7 @@ class TorchEngine:
         self.label_sets: Sequence[Mapping[str, Any]] = about.label_sets if translator.takes_labels else ()
         self.style_inputs = translator.style_inputs
         self.latent_size = translator.translation.latent_size
-        self.image_size = about.image_size
+        self.image_size = translator.image_size
         self.crop: Crop = translator.crop
         roles = [role for role in translator.translation.networks if role in about.networks]
         # a model with styles keeps the size of training: its style networks know no other

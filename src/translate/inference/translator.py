@@ -27,6 +27,7 @@ from translate.registry import plugins
 from translate.registry.registry import MODELS, TRANSLATIONS
 from translate.runs.checkpoints import NETWORK
 from translate.runs.folder import LAST
+from translate.sizes import ImageSize
 from translate.weights import format
 from translate.weights.format import Dtype, Weights
 from translate.weights.load import weights_of
@@ -124,9 +125,9 @@ class Translator:
         return self.translation.style_inputs
 
     @property
-    def image_size(self) -> int:
+    def image_size(self) -> ImageSize:
         """Return the height and width of the training images, in pixels."""
-        return self.about.image_size
+        return ImageSize.of(self.about.image_size)
 
     def to(self, device: str | torch.device) -> "Translator":
         """Move the networks to a device; return the same object."""
@@ -348,7 +349,7 @@ class Translator:
         try:
             return self.translation(x, target, **style)
         except RuntimeError as error:
-            size = (self.image_size, self.image_size)
+            size = self.image_size
             sizes = [tuple(t.shape[2:]) for t in (x, *style.values()) if isinstance(t, Tensor) and t.ndim == 4]
             other = [each for each in sizes if each != size]
             if not other:
@@ -362,7 +363,7 @@ class Translator:
 
     @property
     def crop(self) -> Crop:
-        """Return how images become squares: as in training, or "square" if that is unknown."""
+        """Return how images get the size of training: as there, or "square" if that is unknown."""
         crop = self.about.data.get("crop")
         known = crop in CROPS or (isinstance(crop, int) and crop > 0)
         return cast(Crop, crop) if known else "square"

@@ -1,12 +1,13 @@
 """Small convolutional networks for images of about 64 pixels, after DCGAN (Radford et al., ICLR 2016).
 
-Letters: B batch, S image side.
+Letters: B batch, S image side; sides may differ.
 """
 
 from torch import Tensor, nn
 
 from translate.networks.layers.initialization import dcgan_normal
 from translate.registry.registry import NETWORKS
+from translate.sizes import ImageSize, SizeLike
 
 SLOPE = 0.2  # of every leaky ReLU
 GENERATOR_DOWNSAMPLINGS = 3
@@ -48,7 +49,7 @@ class SmallConvDiscriminator(nn.Module):
     ``image_size``. The kernel of the last convolution covers it.
     """
 
-    def __init__(self, image_size: int = 64, base_width: int = 32) -> None:
+    def __init__(self, image_size: SizeLike = 64, base_width: int = 32) -> None:
         super().__init__()
         layers: list[nn.Module] = [nn.Conv2d(3, base_width, 4, stride=2, padding=1), nn.LeakyReLU(SLOPE)]
         width = base_width
@@ -56,7 +57,8 @@ class SmallConvDiscriminator(nn.Module):
             layers += [nn.Conv2d(width, 2 * width, 4, stride=2, padding=1, bias=False)]
             layers += [nn.BatchNorm2d(2 * width), nn.LeakyReLU(SLOPE)]
             width *= 2
-        self.model = nn.Sequential(*layers, nn.Conv2d(width, 1, image_size // 2**DISCRIMINATOR_DOWNSAMPLINGS))
+        kernel = ImageSize.of(image_size).each(lambda side: side // 2**DISCRIMINATOR_DOWNSAMPLINGS)
+        self.model = nn.Sequential(*layers, nn.Conv2d(width, 1, kernel))
         self.apply(dcgan_normal)
 
     def forward(self, x: Tensor) -> Tensor:

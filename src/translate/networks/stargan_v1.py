@@ -1,8 +1,8 @@
 """The two networks of StarGAN v1 (Choi et al., CVPR 2018, tables 4 and 5).
 
-Letters: B batch, S image side, K labels of all data sets together, N data sets, M length of the mask: N if there are
-several data sets, else 0. Parameter names are those of the released weights. Initialisation is PyTorch's default, as in
-the official code.
+Letters: B batch, S image side (height and width may differ), K labels of all data sets together, N data sets, M length
+of the mask: N if there are several data sets, else 0. Parameter names are those of the released weights. Initialisation
+is PyTorch's default, as in the official code.
 
 Differences from the official code: instance normalisation keeps no running statistics. The official networks collect
 them but do not use them, since they translate in training mode. Translations that use them are spoiled.
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from translate.errors import UserError
 from translate.networks.layers.normalization import InstanceNorm
 from translate.registry.registry import NETWORKS
+from translate.sizes import ImageSize, SizeLike
 
 SLOPE = 0.01  # of every leaky ReLU
 NUM_DOWNSAMPLINGS = 2  # of the generator
@@ -73,19 +74,20 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Separate real from fake by a logit for each patch, and predict the labels (StarGAN v1, table 5).
 
-    Each of ``num_layers`` layers halves the side and doubles the width. UserError if ``image_size`` cannot be halved so
-    often.
+    Each of ``num_layers`` layers halves height and width, and doubles the number of channels. The kernel of the labels
+    covers what is left: 2 x 2 for 128 pixels a side, 4 x 2 for 256 x 128. UserError if ``image_size`` cannot be halved
+    so often.
     """
 
     batch_independent = True
 
-    def __init__(self, image_size: int, num_labels: int, base_width: int = 64, num_layers: int = 6) -> None:
+    def __init__(self, image_size: SizeLike, num_labels: int, base_width: int = 64, num_layers: int = 6) -> None:
         super().__init__()
-        side, rest = divmod(image_size, 2**num_layers)
-        if side == 0 or rest:
+        size = ImageSize.of(image_size)
+        if any(side < 2**num_layers or side % 2**num_layers for side in size):
             raise UserError(
                 key="image_size",
-                found=image_size,
+                found=size.plain,
                 expected=f"a multiple of {2**num_layers}, for {num_layers} layers that halve the side",
                 fix="another image_size, or a smaller num_layers",
             )
@@ -96,7 +98,7 @@ class Discriminator(nn.Module):
             before, width = width, 2 * width
         self.main = nn.Sequential(*layers)
         self.conv1 = nn.Conv2d(before, 1, 3, padding=1, bias=False)
-        self.conv2 = nn.Conv2d(before, num_labels, side, bias=False)
+        self.conv2 = nn.Conv2d(before, num_labels, size.each(lambda side: side // 2**num_layers), bias=False)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits (B, 1, s, s) that patches are real, s = S / 2^num_layers, and logits of the labels (B, K)."""

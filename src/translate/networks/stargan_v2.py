@@ -1,6 +1,7 @@
 """The four networks of StarGAN v2 (Choi et al., CVPR 2020, appendix A).
 
-Letters: B batch, C channels, S image side, K domains, L size of a latent code, Z size of a style code.
+Letters: B batch, C channels, S image side, K domains, L size of a latent code, Z size of a style code. Height and
+width may differ; then the shorter side decides how often an image is halved.
 Parameter names are those of the released weights, so a released state dict loads unchanged.
 
 Differences from the official code: with ``w_hpf > 0`` the 1x1 shortcut convolutions of the decoder are not created,
@@ -21,14 +22,18 @@ from translate.networks.layers.initialization import he_normal
 from translate.networks.layers.normalization import InstanceNorm, instance_norm
 from translate.networks.layers.resampling import DoublingConv2d, HalvingConv2d, double, halve
 from translate.registry.registry import NETWORKS
+from translate.sizes import ImageSize, SizeLike
 
 SLOPE = 0.2  # of every leaky ReLU
 MASKED_SIDES = (32, 64, 128)  # feature sizes at which the generator has high-pass skip connections
 
 
-def first_width(image_size: int) -> int:
-    """Return the official number of channels at full resolution: 64 at 256 px, halved when the side doubles."""
-    return max(1, 2**14 // image_size)
+def first_width(image_size: SizeLike) -> int:
+    """Return the official number of channels at full resolution: 64 at 256 px, halved when the side doubles.
+
+    Of an image that is not square, the longer side counts.
+    """
+    return max(1, 2**14 // max(ImageSize.of(image_size)))
 
 
 class ResidualBlock(nn.Module):
@@ -140,7 +145,7 @@ class Generator(nn.Module):
 
     def __init__(
         self,
-        image_size: int = 256,
+        image_size: SizeLike = 256,
         style_size: int = 64,
         base_width: int | None = None,
         max_width: int = 512,
@@ -148,7 +153,7 @@ class Generator(nn.Module):
         num_bottleneck: int = 2,
     ) -> None:
         super().__init__()
-        num_downsamplings = int(math.log2(image_size)) - 4 + (w_hpf > 0)
+        num_downsamplings = int(math.log2(min(ImageSize.of(image_size)))) - 4 + (w_hpf > 0)
         width = base_width or first_width(image_size)
         self.from_rgb = nn.Conv2d(3, width, 3, padding=1)
         self.to_rgb = nn.Sequential(InstanceNorm(width), nn.LeakyReLU(SLOPE), nn.Conv2d(width, 3, 1))
@@ -245,20 +250,23 @@ class MappingNetwork(nn.Module):
 
 
 def downsampling_trunk(
-    image_size: int, base_width: int | None, max_width: int, final_side: int = 4
+    image_size: SizeLike, base_width: int | None, max_width: int, final_side: int = 4
 ) -> tuple[list[nn.Module], int]:
     """Return the layers that the style encoder and the discriminator share in shape, and their output width.
 
-    They map (B, 3, S, S) to (B, width, 1, 1): a convolution, residual blocks that halve the side down to
-    ``final_side``, and a convolution whose kernel covers that side.
+    They map (B, 3, S, S) to (B, width, 1, 1): a convolution, residual blocks that halve the image until its shorter
+    side is ``final_side``, and a convolution whose kernel covers what is left.
     """
+    size = ImageSize.of(image_size)
+    num_downsamplings = int(math.log2(min(size) // final_side))
     width = base_width or first_width(image_size)
     layers: list[nn.Module] = [nn.Conv2d(3, width, 3, padding=1)]
-    for _ in range(int(math.log2(image_size // final_side))):
+    for _ in range(num_downsamplings):
         wider = min(width * 2, max_width)
         layers.append(ResidualBlock(width, wider, downsample=True))
         width = wider
-    layers += [nn.LeakyReLU(SLOPE), nn.Conv2d(width, width, final_side), nn.LeakyReLU(SLOPE)]
+    kernel = size.each(lambda side: side >> num_downsamplings)
+    layers += [nn.LeakyReLU(SLOPE), nn.Conv2d(width, width, kernel), nn.LeakyReLU(SLOPE)]
     return layers, width
 
 
@@ -269,7 +277,7 @@ class StyleEncoder(nn.Module):
     def __init__(
         self,
         num_domains: int,
-        image_size: int = 256,
+        image_size: SizeLike = 256,
         style_size: int = 64,
         base_width: int | None = None,
         max_width: int = 512,
@@ -291,7 +299,7 @@ class Discriminator(nn.Module):
     """Multi-task discriminator: one real-or-fake logit for each domain, of which one is returned (table 7)."""
 
     def __init__(
-        self, num_domains: int, image_size: int = 256, base_width: int | None = None, max_width: int = 512
+        self, num_domains: int, image_size: SizeLike = 256, base_width: int | None = None, max_width: int = 512
     ) -> None:
         super().__init__()
         layers, width = downsampling_trunk(image_size, base_width, max_width)
@@ -303,7 +311,7 @@ class Discriminator(nn.Module):
         return pick_domain(self.main(x).flatten(1), domain)
 
 
-@NETWORKS.register("face_oval", trainable=False)
+@NETWORKS.register("face_oval", trainable=False, image_size={"square": True})
 class FaceOval(nn.Module):
     """Two fixed soft masks over the middle of an aligned face, for the high-pass skip connections.
 

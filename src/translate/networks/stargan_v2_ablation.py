@@ -14,6 +14,7 @@ from translate.networks import stargan_v1
 from translate.networks.layers.initialization import he_normal
 from translate.networks.stargan_v2 import Encoded, downsampling_trunk
 from translate.registry.registry import NETWORKS
+from translate.sizes import SizeLike
 
 
 @NETWORKS.register("label_condition", trainable=False)
@@ -62,7 +63,7 @@ class LabelAndCodeEncoder(nn.Module):
     def __init__(
         self,
         num_domains: int,
-        image_size: int = 256,
+        image_size: SizeLike = 256,
         latent_size: int = 16,
         style_size: int = 64,
         base_width: int | None = None,

@@ -168,6 +168,7 @@ class FaceLandmarks(Pretrained):
 @NETWORKS.register(
     "landmark_masks",
     trainable=False,
+    image_size={"square": True},
     pretrained="the file wing.ckpt of github.com/clovaai/stargan-v2, which 'bash download.sh wing' fetches there",
 )
 class LandmarkMasks(FaceLandmarks):

@@ -22,11 +22,12 @@ from translate.config.schema import RunConfig
 from translate.data.batches import RawImages
 from translate.data.cache import StoredImages
 from translate.data.module import Shard
-from translate.data.transforms import AUGMENTATIONS, NUM_UNIFORMS, stored_side
+from translate.data.transforms import AUGMENTATIONS, NUM_UNIFORMS, stored_size
 from translate.errors import UserError
 from translate.models.base import TranslationModel
 from translate.models.image_pool import ImagePool
 from translate.networks.layers.device import assume_device
+from translate.sizes import ImageSize
 from translate.training import build
 
 PARAMETERS, GRADIENTS, OPTIMIZERS, EMA = "parameters", "gradients", "optimizer states", "EMA"
@@ -142,7 +143,7 @@ def estimate(config: RunConfig) -> MemoryEstimate:
     with ExitStack() as stack:
         stack.enter_context(PartlyFakeTensorMode(allow_non_fake_inputs=True))
         _give_memory(model)
-        batch = _plugin(precision).convert_input(_allocated(images, config.data.image_size, layout))
+        batch = _plugin(precision).convert_input(_allocated(images, ImageSize.of(config.data.image_size), layout))
         if on_gpu:
             stack.enter_context(assume_device("cuda"))
             if precision == "bf16-mixed":
@@ -185,20 +186,20 @@ def _images(config: RunConfig, num_processes: int) -> Any:
 
 def _layout(config: RunConfig) -> torch.memory_format:
     """Return the memory format of augmented images."""
-    size, augment = config.data.image_size, config.data.augment
-    side = stored_side(augment, size)
-    raw = RawImages(torch.zeros(1, side, side, 3, dtype=torch.uint8), torch.zeros(1, NUM_UNIFORMS))
-    image = AUGMENTATIONS[augment](raw, size)
+    data = config.data
+    stored = stored_size(data.augment, data.image_size, data.load_size)
+    raw = RawImages(torch.zeros(1, *stored, 3, dtype=torch.uint8), torch.zeros(1, NUM_UNIFORMS))
+    image = AUGMENTATIONS[data.augment](raw, data.image_size)
     return torch.contiguous_format if image.is_contiguous() else torch.channels_last
 
 
-def _allocated(value: Any, side: int, layout: torch.memory_format) -> Any:
+def _allocated(value: Any, size: ImageSize, layout: torch.memory_format) -> Any:
     """Return a batch as a model gets it, its tensors created on the current (fake) device."""
     if isinstance(value, RawImages):
-        return torch.empty(len(value.pixels), 3, side, side, memory_format=layout)
+        return torch.empty(len(value.pixels), 3, *size, memory_format=layout)
     if isinstance(value, Tensor):
         return torch.empty(value.shape, dtype=value.dtype)
-    values = [_allocated(element, side, layout) for element in value]
+    values = [_allocated(element, size, layout) for element in value]
     return type(value)(*values) if hasattr(value, "_fields") else tuple(values)
 
 

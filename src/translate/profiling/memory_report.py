@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from translate.config.schema import RunConfig
 from translate.errors import UserError
 from translate.profiling.memory import GPU_FRACTION, KINDS, OUTSIDE, PARAMETERS, MemoryEstimate, Peak, estimate
+from translate.sizes import ImageSize
 
 CARDS = (8, 12, 24, 80)
 """Sizes of GPU memory, in GB (10^9 bytes), for which the fitting settings are listed."""
@@ -57,7 +58,7 @@ def _variants(config: RunConfig, batch_size: int) -> Iterator[tuple[tuple[str, .
 def table(config: RunConfig, result: MemoryEstimate) -> str:
     """Return an estimate as a table for the terminal, on a GPU with the settings that fit common sizes."""
     trainer = config.trainer
-    how = [f"{config.data.image_size} px", f"batches of {result.batch_size}"]
+    how = [f"{ImageSize.of(config.data.image_size)} px", f"batches of {result.batch_size}"]
     how += [f"in each of {result.num_processes} processes"] * (result.num_processes > 1)
     how += [f"{trainer.accumulate} microbatches"] * (trainer.accumulate > 1)
     how += ["activation checkpointing"] * trainer.activation_checkpointing

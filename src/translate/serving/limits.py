@@ -10,6 +10,7 @@ from translate.data.images import Crop, ImageError, formats, read_image
 from translate.errors import NOTHING, Phrase, UserError
 from translate.inference import image_files
 from translate.inference.image_files import ImageFile
+from translate.sizes import SizeLike
 
 MEBIBYTE = 2**20
 
@@ -30,8 +31,8 @@ class Limits:
         except ImageError as error:
             raise UserError(f"this file {error.reason}", key=key) from error
 
-    def read_reference(self, path: Path, key: str, size: int, crop: Crop) -> np.ndarray:
-        """Return an uploaded image as training sees it, (size, size, 3) uint8; UserError with ``key``."""
+    def read_reference(self, path: Path, key: str, size: SizeLike, crop: Crop) -> np.ndarray:
+        """Return an uploaded image as training sees it, (height, width, 3) uint8; UserError with ``key``."""
         self._check(path, key)
         try:
             return read_image(path, size, crop)

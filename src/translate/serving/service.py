@@ -81,7 +81,7 @@ class Service:
         return {
             "model": self.engine.model,
             "weights_sha256": self.engine.digest,
-            "image_size": self.engine.image_size,
+            "image_size": self.engine.image_size.plain,
             "targets": list(controls.domains),
             "labels": [{"names": list(g.names), "attributes": g.attributes} for g in controls.label_groups],
             "style_inputs": list(self.engine.style_inputs),

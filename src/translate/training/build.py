@@ -165,6 +165,7 @@ def build_data(config: RunConfig, start: int = 0, datasets: OpenDatasets | None 
         latent_size=config.model.arguments.get("latent_size", 0),
         labels=data.labels,
         augment=data.augment,
+        load_size=data.load_size,
         num_workers=data.num_workers,
         cache=Path(data.cache).expanduser() if data.cache else None,
         max_bad_fraction=data.max_bad_fraction,

@@ -187,10 +187,10 @@ def _announce(config: RunConfig, run: RunFolder, model: TranslationModel, data: 
     """Log what is trained, on what data, how long and where."""
     log.info("run folder: %s", run)
     log.info(
-        "%s, %s, %d px, batches of %d, iterations %d to %d on %s",
+        "%s, %s, %s px, batches of %d, iterations %d to %d on %s",
         config.model.name,
         _labels_in_words(data),
-        config.data.image_size,
+        data.image_size,
         config.data.batch_size,
         model.iteration,
         config.iterations,

@@ -25,6 +25,7 @@ from translate.files import atomic_write
 from translate.registry.registry import NETWORKS
 from translate.runs import checkpoints
 from translate.runs.checkpoints import EMA, GROUPS_OF_FORMAT_1, NETWORK, Checkpoint
+from translate.sizes import SizeLike
 
 FORMAT = "translate weights 2"
 FORMAT_1 = "translate weights 1"
@@ -47,13 +48,13 @@ class Weights:
     tensors: dict[str, Tensor]
     model: str  # key of MODELS and TRANSLATIONS
     networks: dict[str, Node]  # of every role in the file
-    image_size: int  # height and width in pixels
+    image_size: SizeLike  # in pixels: a number for squares, or [height, width]
     arguments: Node = field(default_factory=dict)  # of the model, such as latent_size
     domains: tuple[str, ...] = ()
     label_sets: tuple[Node, ...] = ()  # {kind: attributes or classes, names} of each data set, as in data.label_sets
     iteration: int | None = None
     config: Node | None = None  # the whole configuration of the run, as in its config.yaml
-    data: Node = field(default_factory=dict)  # crop: how images become squares; train, val: images and fingerprint
+    data: Node = field(default_factory=dict)  # crop: how images get their size; train, val: images and fingerprint
     licence: str | None = None  # a tag such as cc-by-4.0
     metrics: tuple[Node, ...] = ()  # evaluations of these weights: protocol, scores, and how they were computed
     official: Node | None = None  # layout: its name; names: role -> name; absent: tensors that the official file lacked
@@ -245,7 +246,7 @@ def _from_format_1(weights: Weights) -> Weights:
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "model": str,
     "networks": dict,
-    "image_size": int,
+    "image_size": (int, list),
     "arguments": dict,
     "domains": list,
     "label_sets": list,
@@ -264,6 +265,8 @@ def _check(values: Mapping[str, Any], path: Path) -> None:
     good = good and all(
         isinstance(node, dict) and isinstance(node.get("name"), str) for node in values["networks"].values()
     )
+    sides = values["image_size"] if isinstance(values["image_size"], list) else [values["image_size"]] * 2
+    good = good and len(sides) == 2 and all(isinstance(side, int) for side in sides)
     good = good and all(isinstance(name, str) for name in values["domains"])
     good = good and all(isinstance(evaluation, dict) for evaluation in values["metrics"])
     good = good and all(

@@ -16,6 +16,7 @@ import numpy as np
 
 from translate.data.images import CROPS, Crop, Half, cut_half, open_rgb, resize
 from translate.errors import Phrase, UserError, nearest, printable
+from translate.sizes import ImageSize, SizeLike
 
 Split = Literal["train", "val"]
 
@@ -70,16 +71,17 @@ class Dataset:
         """Return N."""
         raise NotImplementedError
 
-    def read(self, index: int, size: int) -> np.ndarray:
-        """Return image `index` as (size, size, 3) uint8 RGB. Several threads call this at once.
+    def read(self, index: int, size: SizeLike) -> np.ndarray:
+        """Return image `index` as (height, width, 3) uint8 RGB. Several threads call this at once.
 
+        `size` is a number for a square, else [height, width]; `ImageSize.of` takes both.
         translate.data.images.ImageError for a bad file.
         """
         raise NotImplementedError
 
-    def read_many(self, indices: Sequence[int] | np.ndarray, size: int) -> np.ndarray:
-        """Return images as (n, size, size, 3) uint8; override where many at once are cheaper."""
-        images = np.empty((len(indices), size, size, 3), np.uint8)
+    def read_many(self, indices: Sequence[int] | np.ndarray, size: SizeLike) -> np.ndarray:
+        """Return images as (n, height, width, 3) uint8; override where many at once are cheaper."""
+        images = np.empty((len(indices), *ImageSize.of(size), 3), np.uint8)
         for row, index in enumerate(indices):
             images[row] = self.read(int(index), size)
         return images
@@ -143,14 +145,14 @@ class ImageFiles(Dataset):
         """Return N."""
         return len(self.names)
 
-    def read(self, index: int, size: int) -> np.ndarray:
+    def read(self, index: int, size: SizeLike) -> np.ndarray:
         """Decode the file, see translate.data.images."""
         image: np.ndarray = self.read_many([index], size)[0]
         return image
 
-    def read_many(self, indices: Sequence[int] | np.ndarray, size: int) -> np.ndarray:
+    def read_many(self, indices: Sequence[int] | np.ndarray, size: SizeLike) -> np.ndarray:
         """Decode files; a file of several items in a row is decoded once."""
-        images = np.empty((len(indices), size, size, 3), np.uint8)
+        images = np.empty((len(indices), *ImageSize.of(size), 3), np.uint8)
         rows = enumerate(map(int, indices))
         for name, items in itertools.groupby(rows, key=lambda item: self.names[item[1]]):
             whole = open_rgb(os.path.join(self.home, name))

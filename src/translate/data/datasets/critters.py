@@ -13,6 +13,7 @@ from translate.data.synthetic.factors import attributes as binary_labels
 from translate.data.synthetic.painting import render
 from translate.errors import UserError
 from translate.registry.registry import DATASETS
+from translate.sizes import SizeLike
 
 DEFAULT_DOMAINS = ("bear", "cat", "rabbit")
 
@@ -73,13 +74,13 @@ class Critters(Dataset):
         """Return N."""
         return len(self._number)
 
-    def read(self, index: int, size: int) -> np.ndarray:
-        """Draw one image, (size, size, 3) uint8; `read_many` is many times faster an image."""
+    def read(self, index: int, size: SizeLike) -> np.ndarray:
+        """Draw one image, (height, width, 3) uint8; `read_many` is many times faster an image."""
         image: np.ndarray = render(self.factors.take([index]), size)[0]
         return image
 
-    def read_many(self, indices: Sequence[int] | np.ndarray, size: int) -> np.ndarray:
-        """Draw images, (n, size, size, 3) uint8, each the same to the bit as by `read`."""
+    def read_many(self, indices: Sequence[int] | np.ndarray, size: SizeLike) -> np.ndarray:
+        """Draw images, (n, height, width, 3) uint8, each the same to the bit as by `read`."""
         return render(self.factors.take(np.asarray(indices, dtype=np.int64)), size)
 
     def describe(self, index: int) -> str:

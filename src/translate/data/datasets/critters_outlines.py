@@ -13,6 +13,7 @@ from translate.data.synthetic.factors import SPECIES, WORLD_VERSION, draw
 from translate.data.synthetic.painting import outline, render
 from translate.errors import UserError
 from translate.registry.registry import DATASETS
+from translate.sizes import ImageSize, SizeLike
 
 SIDES = ("outline", "drawing")
 
@@ -74,15 +75,15 @@ class CrittersOutlines(Dataset):
         """Return N."""
         return len(self._number)
 
-    def read(self, index: int, size: int) -> np.ndarray:
-        """Draw one image, (size, size, 3) uint8; `read_many` is many times faster an image."""
+    def read(self, index: int, size: SizeLike) -> np.ndarray:
+        """Draw one image, (height, width, 3) uint8; `read_many` is many times faster an image."""
         image: np.ndarray = self.read_many([index], size)[0]
         return image
 
-    def read_many(self, indices: Sequence[int] | np.ndarray, size: int) -> np.ndarray:
-        """Draw images, (n, size, size, 3) uint8, each the same to the bit as by `read`."""
+    def read_many(self, indices: Sequence[int] | np.ndarray, size: SizeLike) -> np.ndarray:
+        """Draw images, (n, height, width, 3) uint8, each the same to the bit as by `read`."""
         items = np.asarray(indices, dtype=np.int64)
-        images = np.empty((len(items), size, size, 3), np.uint8)
+        images = np.empty((len(items), *ImageSize.of(size), 3), np.uint8)
         for paint, chosen in ((outline, self._is_outline[items]), (render, ~self._is_outline[items])):
             images[chosen] = paint(self.factors.take(items[chosen]), size)
         return images

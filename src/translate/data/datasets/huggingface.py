@@ -24,6 +24,7 @@ from translate.data.datasets.base import (
 from translate.data.images import ImageError, read_image
 from translate.errors import Phrase, UserError
 from translate.registry.registry import DATASETS
+from translate.sizes import SizeLike
 
 _HELD_OUT = ("validation", "val", "test")  # in this order
 
@@ -89,7 +90,7 @@ class HuggingFace(Dataset):
         """Return N."""
         return len(self._rows)
 
-    def read(self, index: int, size: int) -> np.ndarray:
+    def read(self, index: int, size: SizeLike) -> np.ndarray:
         """Decode the image of a row, see translate.data.images.read_image."""
         stored = self._stored(index)
         if stored is None:

@@ -13,6 +13,7 @@ import numpy as np
 from translate.data.datasets.base import Dataset, LabelSet, check_split
 from translate.errors import Phrase, UserError
 from translate.registry.registry import DATASETS
+from translate.sizes import ImageSize, SizeLike
 
 
 @DATASETS.register("joint", provides=("attributes",), nested="parts")
@@ -53,15 +54,15 @@ class Joint(Dataset):
         """Return N, the number of items of all components."""
         return int(self._starts[-1])
 
-    def read(self, index: int, size: int) -> np.ndarray:
+    def read(self, index: int, size: SizeLike) -> np.ndarray:
         """Return the image of an item, read by its component."""
         dataset, own = self._locate(index)
         return dataset.read(own, size)
 
-    def read_many(self, indices: Sequence[int] | np.ndarray, size: int) -> np.ndarray:
+    def read_many(self, indices: Sequence[int] | np.ndarray, size: SizeLike) -> np.ndarray:
         """Return images; those of each component are read together."""
         items = np.asarray(indices, dtype=np.int64)
-        images = np.empty((len(items), size, size, 3), np.uint8)
+        images = np.empty((len(items), *ImageSize.of(size), 3), np.uint8)
         components = np.searchsorted(self._starts, items, side="right") - 1
         for number, dataset in enumerate(self.components.values()):
             rows = np.flatnonzero(components == number)

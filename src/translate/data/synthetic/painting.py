@@ -9,6 +9,7 @@ from translate.data.synthetic.colours import BLACK, INK, MOUTH, TEAR, TONGUE, WH
 from translate.data.synthetic.factors import ACCESSORIES, EXPRESSIONS, SPECIES, Factors
 from translate.data.synthetic.forms import Number, to_pixels
 from translate.data.synthetic.sheet import LINE, SPAN, STROKE, Sheet, Window, column
+from translate.sizes import ImageSize, SizeLike
 
 _MIDDLE = 0.57  # height of the head's centre, at y = 0
 _CHUNK = 64  # images of 64 px painted together: enough to amortize the interpreter
@@ -202,9 +203,9 @@ def _paint_accessories(sheet: Sheet, face: Sheet, animal: Animal) -> None:
 
 
 def _paint(pixels: np.ndarray, factors: Factors, animal: Animal, ink: bool) -> None:
-    """Paint images of one species (n, 3, size, size) float32, in place."""
-    size = pixels.shape[-1]
-    place = (0.5 + factors.x) * size, (_MIDDLE + factors.y) * size, SPAN * size * factors.scale
+    """Paint images of one species (n, 3, H, W) float32, in place; heads are as large as the shorter side allows."""
+    height, width = pixels.shape[-2:]
+    place = (0.5 + factors.x) * width, (_MIDDLE + factors.y) * height, SPAN * min(height, width) * factors.scale
     x, y, unit, cos, sin = (a.astype(np.float64) for a in (*place, np.cos(factors.tilt), np.sin(factors.tilt)))
     sheet = Sheet(pixels, np.arange(len(pixels)), factors, (x, y, unit, cos, sin, to_pixels(cos, sin, unit)), ink)
     colours = Colours(factors)
@@ -212,7 +213,7 @@ def _paint(pixels: np.ndarray, factors: Factors, animal: Animal, ink: bool) -> N
         pixels[...] = 255.5
     else:
         # Lighter towards the top, like a wall in daylight.
-        light = np.linspace(0.45, 0.0, size, dtype=np.float32)[:, None]
+        light = np.linspace(0.45, 0.0, height, dtype=np.float32)[:, None]
         ground = 255 * factors.background[:, :, None, None]
         pixels[...] = ground + (255 - ground) * light + 0.5
     _paint_body(sheet, colours)
@@ -227,10 +228,10 @@ def _paint(pixels: np.ndarray, factors: Factors, animal: Animal, ink: bool) -> N
     _paint_accessories(sheet, face, animal)
 
 
-def _images(factors: Factors, size: int, ink: bool) -> np.ndarray:
-    result = np.empty((len(factors), size, size, 3), np.uint8)
-    chunk = max(1, _CHUNK * 64 * 64 // (size * size))
-    canvas = np.empty((min(chunk, len(factors)), 3, size, size), np.float32)
+def _images(factors: Factors, size: ImageSize, ink: bool) -> np.ndarray:
+    result = np.empty((len(factors), *size, 3), np.uint8)
+    chunk = max(1, _CHUNK * 64 * 64 // size.area)
+    canvas = np.empty((min(chunk, len(factors)), 3, *size), np.float32)
     for kind, name in enumerate(SPECIES):
         rows = np.flatnonzero(factors.species == kind)
         for start in range(0, len(rows), chunk):
@@ -243,11 +244,11 @@ def _images(factors: Factors, size: int, ink: bool) -> np.ndarray:
     return result
 
 
-def render(factors: Factors, size: int) -> np.ndarray:
-    """Return the painted images (N, size, size, 3) uint8 RGB, the same at every call."""
-    return _images(factors, size, ink=False)
+def render(factors: Factors, size: SizeLike) -> np.ndarray:
+    """Return the painted images (N, H, W, 3) uint8 RGB, the same at every call."""
+    return _images(factors, ImageSize.of(size), ink=False)
 
 
-def outline(factors: Factors, size: int) -> np.ndarray:
-    """Return the same heads as black lines on white (N, size, size, 3) uint8 RGB."""
-    return _images(factors, size, ink=True)
+def outline(factors: Factors, size: SizeLike) -> np.ndarray:
+    """Return the same heads as black lines on white (N, H, W, 3) uint8 RGB."""
+    return _images(factors, ImageSize.of(size), ink=True)

@@ -10,7 +10,7 @@ from translate.data.synthetic.colours import BLACK, WHITE
 from translate.data.synthetic.factors import Factors
 from translate.data.synthetic.forms import Number, linear, quadratic, to_pixels
 
-SPAN = 0.30  # head units to fractions of the image side, at scale 1
+SPAN = 0.30  # head units to fractions of the image's shorter side, at scale 1
 LINE = 0.042  # width of the line around a shape
 STROKE = 0.032  # half the width of a line of a drawing
 _BLOCK = 16  # images mixed together: few enough for the second-level cache
@@ -22,7 +22,7 @@ def column(value: Number) -> Number:
 
 
 class Sheet:
-    """Images under construction, rows of (N, 3, size, size) float32 in [0.5, 255.5], and their axes."""
+    """Images under construction, rows of (N, 3, H, W) float32 in [0.5, 255.5], and their axes."""
 
     def __init__(
         self, pixels: np.ndarray, rows: np.ndarray, factors: Factors, axes: tuple[np.ndarray, ...], ink: bool
@@ -63,16 +63,19 @@ class Window:
     """A rectangle of each image of a sheet; its layers are collected, bottom first, and painted at the end."""
 
     def __init__(self, sheet: Sheet, u: Number, v: Number, halves: tuple[float, float]) -> None:
-        count, size = len(sheet), sheet.pixels.shape[-1]
+        count, (image_height, image_width) = len(sheet), sheet.pixels.shape[-2:]
         # The size follows from the largest possible scale, not from the images at hand: a matrix product may differ
         # in the last bit between sizes, and an image must not depend on the other images.
-        unit = max(1.1 * SPAN * size, float(sheet.unit.max()))
-        width, height = (min(size, int(np.ceil(2 * half * unit)) + 2) for half in halves)
+        unit = max(1.1 * SPAN * min(image_height, image_width), float(sheet.unit.max()))
+        width, height = (
+            min(side, int(np.ceil(2 * half * unit)) + 2)
+            for half, side in zip(halves, (image_width, image_height), strict=True)
+        )
         self.shape = height, width
         x = sheet.x + sheet.unit * (sheet.cos * u - sheet.sin * v)
         y = sheet.y + sheet.unit * (sheet.sin * u + sheet.cos * v)
-        left = np.minimum(np.maximum(np.rint(x - width / 2), 0), size - width)
-        top = np.minimum(np.maximum(np.rint(y - height / 2), 0), size - height)
+        left = np.minimum(np.maximum(np.rint(x - width / 2), 0), image_width - width)
+        top = np.minimum(np.maximum(np.rint(y - height / 2), 0), image_height - height)
         across = (left[:, None] + (np.arange(width) + 0.5) - sheet.x[:, None]) / sheet.unit[:, None]
         down = (top[:, None] + (np.arange(height) + 0.5) - sheet.y[:, None]) / sheet.unit[:, None]
         self._powers_x = np.ones((count, 3, width), np.float32)  # x^2, x, 1
