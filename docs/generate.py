@@ -267,7 +267,8 @@ def _fact_value(value: object) -> str:
             "halvings": "divisible by two as often as `{}` says",
         }
         found = [words[key].format(number) for key, number in value.items() if key in words]
-        return ", ".join([*found, *(["a power of two"] if value.get("power_of_two") else [])])
+        facts = {"power_of_two": "a power of two", "square": "a square"}
+        return ", ".join([*found, *(word for key, word in facts.items() if value.get(key))])
     if isinstance(value, tuple | list):
         return ", ".join(f"`{item}`" for item in value)
     return f"`{value}`"

@@ -76,7 +76,7 @@ def test_stargan_v1_of_attributes(tmp_path: Path) -> None:
         for short, name in (("G", "generator"), ("D", "discriminator"))
     ]
     translator = brought_in(tmp_path, *files)
-    assert translator.image_size == told["img_size"]
+    assert translator.about.image_size == told["img_size"]
     assert translator.labels == ("Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young")
     data = told["data"][0]
     target = torch.tensor(data["label"])[data["permutation"]]
@@ -122,7 +122,7 @@ def test_pix2pix(tmp_path: Path) -> None:
     told = golden(tag)
     path = save(golden_state(tag, "G", 0.5), tmp_path / "latest_net_G.pth")
     translator = brought_in(tmp_path, path, dropout=False)
-    assert (translator.about.model, translator.image_size) == ("pix2pix", told["img_size"])
+    assert (translator.about.model, translator.about.image_size) == ("pix2pix", told["img_size"])
     x = image(tag, "A", 0, told["batch"], told["img_size"])
     check(translator.translation.networks["generator"].train()(x).detach(), tag, "fake_B")
     found = translator.translate(x, "b")

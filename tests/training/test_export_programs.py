@@ -195,7 +195,7 @@ def inputs_of(name: str, count: int, height: int, width: int) -> tuple[dict[str,
 @pytest.mark.parametrize("name", CASES)
 def test_the_whole_way_equals_the_translation(case: Case, name: str) -> None:
     translator, folder = case(name)
-    run, size = session(folder / f"{PATHS[name]}.onnx"), translator.image_size
+    run, size = session(folder / f"{PATHS[name]}.onnx"), translator.image_size.height
     for count, height, width in ((1, size, size), (5, size, size), (2, size + 16, size + 32)):
         inputs, words = inputs_of(name, count, height, width)
         if height != size and name not in DYNAMIC:
@@ -250,7 +250,7 @@ def test_the_engine_of_a_folder_has_styles(case: Case, style_input: str, psi: fl
     engine = open_onnx(folder)
     assert (engine.model, engine.domains, engine.crop) == ("stargan_v2", ("cat", "dog", "wild"), "none")
     assert (engine.style_inputs, engine.interpolates, engine.latent_size) == (("code", "reference"), True, 5)
-    assert (list(engine.reachable), engine.sizes, engine.image_size) == ([0, 1, 2], None, 32)
+    assert (list(engine.reachable), engine.sizes, engine.image_size) == ([0, 1, 2], None, (32, 32))
     assert (engine.digest, engine.label_sets, engine.on_cpu) == (TorchEngine(translator).digest, (), True)
     assert engine.runtime.startswith("onnxruntime 1.")
     x, target = images(3, 32, 32), torch.tensor([2, 0, 1])

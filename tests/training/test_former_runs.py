@@ -29,7 +29,7 @@ def test_a_former_run_goes_on_to_the_bit(name: str, tmp_path: Path) -> None:
         groups = {key.partition(".")[0] for key in file.keys()}  # noqa: SIM118
         assert file.metadata()["format"] == checkpoints.FORMAT_1
     assert groups == {"network", "average", "optimizer"} | ({"memory"} if name == "cyclegan" else set())
-    assert load(folder).image_size == 32
+    assert load(folder).image_size == (32, 32)
     resumed = go_on(folder, "iterations=4")
     assert resumed.iteration == 4
     assert differences(resumed, whole) == []

@@ -173,7 +173,7 @@ def test_a_translator_says_what_it_is(translator: Translator) -> None:
     assert (translator.domains, translator.style_inputs, translator.image_size) == (
         DOMAINS,
         ("code", "reference"),
-        SIZE,
+        (SIZE, SIZE),
     )
     assert translator.about.tensors == {}
     assert translator.labels == ()

@@ -7,7 +7,9 @@ from typing import Literal
 
 from translate.commands.arguments import Command, arg, existing_file, overrides, unknown
 from translate.commands.export import HUB, SUFFIX
+from translate.commands.weights import size_of
 from translate.errors import UserError
+from translate.sizes import ImageSize
 
 
 def models(words: Sequence[str] = ()) -> list[str]:
@@ -34,8 +36,8 @@ class Arguments:
         None, metavar="[cat,dog]", help="the domains or labels of the weights, in the order of training"
     )
     labels: Literal["attributes", "domain"] | None = arg(None, help="the kind of labels of StarGAN v1")
-    image_size: int | None = arg(
-        None, metavar="PIXELS", minimum=1, help="the image size, where the networks do not determine it"
+    image_size: tuple[int, ...] | None = arg(
+        None, metavar="PIXELS|[HEIGHT,WIDTH]", minimum=1, help="the image size, where the networks do not determine it"
     )
     w_hpf: float | None = arg(None, metavar="NUMBER", minimum=0, help="StarGAN v2: the weight of the high-pass skips")
     model: str | None = arg(
@@ -63,12 +65,13 @@ def run(arguments: Arguments) -> int:
     from translate.weights.published.layout import ImportOptions
 
     names = ("model", "domains", "labels", "image_size", "w_hpf", "dropout", "licence")
-    options = ImportOptions(**{name: getattr(arguments, name) for name in names})
+    facts = {name: getattr(arguments, name) for name in names}
+    options = ImportOptions(**{**facts, "image_size": size_of(arguments.image_size)})
     weights = importer.read(arguments.weights, options)
     path = Path(arguments.to).expanduser()
     if not as_run:
         format.write(weights, path)
-        print(f"{path}: {weights.model} at {weights.image_size} px, {', '.join(weights.networks)}")
+        print(f"{path}: {weights.model} at {ImageSize.of(weights.image_size)} px, {', '.join(weights.networks)}")
         return 0
     run = importer.begin_run(weights, path, arguments.overrides)
     print(f"{run.folder}: a run of {weights.model} with the weights of {', '.join(run.imported)}")

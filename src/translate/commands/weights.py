@@ -7,6 +7,7 @@ from translate.commands.arguments import arg
 from translate.commands.completion import checkpoints, places_of_weights, run_folders
 from translate.errors import UserError
 from translate.registry import plugins
+from translate.sizes import SizeLike
 
 if TYPE_CHECKING:
     from translate.inference.engine import Engine
@@ -42,7 +43,9 @@ class WeightsArguments:
     labels: Literal["attributes", "domain"] | None = arg(
         None, help="the kind of labels of StarGAN v1", section=RELEASED
     )
-    image_size: int | None = arg(None, metavar="PIXELS", minimum=1, help="the image size of training", section=RELEASED)
+    image_size: tuple[int, ...] | None = arg(
+        None, metavar="PIXELS|[HEIGHT,WIDTH]", minimum=1, help="the image size of training", section=RELEASED
+    )
     w_hpf: float | None = arg(
         None, metavar="NUMBER", minimum=0, help="StarGAN v2: the weight of the high-pass skips", section=RELEASED
     )
@@ -75,7 +78,13 @@ def options_of(arguments: WeightsArguments, licence: str | None = None) -> "Impo
     """Return the facts that released files do not state."""
     from translate.weights.published.layout import ImportOptions
 
-    return ImportOptions(licence=licence, **{name: getattr(arguments, name) for name in FACTS})
+    facts = {name: getattr(arguments, name) for name in FACTS}
+    return ImportOptions(licence=licence, **{**facts, "image_size": size_of(arguments.image_size)})
+
+
+def size_of(sides: tuple[int, ...] | None) -> SizeLike | None:
+    """Return the size that the word ``image_size`` says: one number, or two."""
+    return sides[0] if sides is not None and len(sides) == 1 else sides
 
 
 def translator_of(arguments: WeightsArguments, device: str) -> "Translator":

@@ -36,7 +36,7 @@ class DataConfig:
     """The data set and its loader."""
 
     name: str  # key of DATASETS
-    image_size: "SizeLike"  # in pixels: a number for squares, or [height, width]
+    image_size: "SizeLike"  # of the images that networks see
     domains: list[str] | None  # null: all domains of the data set; filled in before a run starts
     labels: (
         Literal["attributes", "domain"] | None

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from translate.errors import Phrase, UserError
+from translate.sizes import ImageSize, SizeLike
 from translate.weights.format import EXTRA, Node, Weights, build
 from translate.weights.published.files import OfficialFile, State
 
@@ -20,10 +21,15 @@ class ImportOptions:
     model: str | None = None
     domains: tuple[str, ...] | None = None
     labels: str | None = None  # attributes or domain, as in data.labels
-    image_size: int | None = None
+    image_size: SizeLike | None = None
     w_hpf: float | None = None
     dropout: bool | None = None
     licence: str | None = None
+
+    def __post_init__(self) -> None:
+        """Bring the size to its one form; UserError for more than two numbers."""
+        if self.image_size is not None:
+            object.__setattr__(self, "image_size", ImageSize.of(self.image_size).plain)
 
 
 @dataclass(frozen=True)

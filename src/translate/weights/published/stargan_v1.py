@@ -15,6 +15,7 @@ from translate.data.datasets.celeba import STARGAN_V1_ATTRIBUTES
 from translate.data.datasets.rafd import EXPRESSIONS
 from translate.errors import Phrase, UserError
 from translate.runs.checkpoints import EMA, NETWORK
+from translate.sizes import ImageSize, SizeLike
 from translate.weights.format import Node, Weights
 from translate.weights.published.files import UNNAMED, OfficialFile, State
 from translate.weights.published.layout import ImportOptions, Layout, TensorGroup, constant, domain_names, numbers
@@ -67,7 +68,7 @@ class StarGANv1Layout(Layout):
                 "num_blocks": len(numbers(generator, "main.", ".main.0.weight")),
             }
         }
-        image_size = options.image_size or IMAGE_SIZE
+        image_size: SizeLike = options.image_size or IMAGE_SIZE
         if "D" in states:
             networks["discriminator"], image_size = _discriminator(states["D"], num_labels)
             if options.image_size not in (None, image_size):
@@ -129,10 +130,10 @@ def _which(file: OfficialFile) -> str | None:
     return "G" if first.shape[2] == FIRST_KERNEL and "main.1.weight" in state else None
 
 
-def _discriminator(state: State, num_labels: int) -> tuple[Node, int]:
+def _discriminator(state: State, num_labels: int) -> tuple[Node, SizeLike]:
     """Return the node of the discriminator and the image size, which follows from its last kernel."""
     num_layers = len(numbers(state, "main.", ".weight"))
-    image_size = state["conv2.weight"].shape[2] * 2**num_layers
+    image_size = ImageSize(*state["conv2.weight"].shape[2:]).each(lambda side: side * 2**num_layers).plain
     node = {
         "name": "stargan_v1_discriminator",
         "image_size": image_size,
