@@ -101,7 +101,7 @@ class Translator:
                 raise
             fix = f"activate the plug-ins of the training run: translate.registry.plugins.activate({inactive})"
             raise UserError.of(replace(error.problem, fix=fix)) from error
-        self.style_reader = StyleReader(weights.model, self.translation, weights.image_size, self.crop)
+        self.style_reader = StyleReader(weights.model, self.translation, self.image_size, self.crop)
         self.to(device)
 
     @property
