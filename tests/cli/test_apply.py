@@ -141,6 +141,17 @@ def test_unreadable_files_are_named_and_counted(capsys: Out) -> None:
     assert list(lines("out")) == ["a.png"]
 
 
+def test_images_that_cannot_be_read_are_not_passed_over(capsys: Out) -> None:
+    """Those with the suffix of an image; other files of the folder are no images."""
+    photo("photos/a.gif")
+    Path("photos/b.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
+    Path("photos/c.txt").write_text("notes")
+    text = done(capsys, "weights=critters", "input=photos", "output=out", "target=cat", code=1)
+    assert text.startswith("1 translation in out")
+    assert "1 not translated:\n  photos/b.HEIC is not an image in a known format" in text
+    assert "c.txt" not in text
+
+
 def test_inputs_are_never_replaced(capsys: Out) -> None:
     content = photo("photos/a.png").read_bytes()
     said = refused(capsys, "weights=critters", "input=photos/a.png", "output=photos", "target=cat", "overwrite=true")
@@ -221,12 +232,20 @@ MISTAKES = [
     (("input=a.png", "target=dgo"), "target: unknown domain 'dgo'. Known: bear, cat, rabbit"),
     (("input=a.png", "checkpoint=3"), "checkpoint: critters is one set of weights; found '3'"),
     (("input=a.png", "image_size=64"), "image_size: "),
-    (("input=a.png", "device=tpu"), "device: this device cannot be used here"),
+    (("input=a.png", "device=cuda:77"), "device: this device cannot be used here"),
     (("input=a.png", "resolution=full"), "resolution: the networks of stargan_v2 take images of 32 x 32 pixels"),
     (("input=a.png", "attributes={cat: 1}"), "attributes: stargan_v2 translates to domains. Fix: target=bear"),
     (("input=a.png", "direction=AtoB"), "direction: stargan_v2 has no directions"),
     (("input=a.png", "target=cat", "attributes={a: 1}"), "found target and attributes, expected one of"),
     (("input=a.png", "run=x", "weights=y"), "run: it is the same as weights"),
+    (("input=a.png", "seed=1", "reference=a.png"), "seed: styles come from seeds or from references; found both"),
+    (("input=a.png", "steps=3"), "steps: found 1 style, expected two to lead from and to. Fix: seed=[0,1]"),
+    (("input=a.png", "steps=1"), "steps: found 1, expected at least 2"),
+    (("input=a.png", "num_styles=0"), "num_styles: found 0, expected at least 1"),
+    (("input=a.png", "psi=abc"), "psi: found 'abc', expected a number"),
+    (("input=a.png", "reference=b.png"), "reference: there is no such file or folder; found 'b.png'"),
+    (("input=a.png", "output=a.png/out"), "output: a file is in the place of the folder; found 'a.png'"),
+    (("input=a.png", "device=gpu"), "device: unknown device 'gpu'"),
 ]
 
 
@@ -271,6 +290,16 @@ def train_tiny(folder: Path) -> None:
     RunFolder(folder).begin(to_yaml(config), [], 0)
     checkpoint = checkpoints.capture(model, data.domains, to_mapping(config))
     checkpoints.write(checkpoint, RunFolder(folder).checkpoint(0))
+
+
+def test_attributes_that_exclude_each_other(capsys: Out) -> None:
+    photo("a.png")
+    save(golden_state("stargan_v1_celeba64", "generator"), Path("200000-G.ckpt"))
+    words = ("weights=200000-G.ckpt", "input=a.png", "output=out")
+    said = refused(capsys, *words, "attributes={Blond_Hair: 1, Black_Hair: 1}")
+    assert "found Blond_Hair and Black_Hair. Fix: one of them, or a mixture {Blond_Hair: 0.5, Black_Hair: 0.5}" in said
+    done(capsys, *words, "attributes={Blond_Hair: 0.5, Black_Hair: 0.5}")
+    assert "attributes: unknown label 'Mael'. Did you mean 'Male'?" in refused(capsys, *words, "attributes={Mael: 1}")
 
 
 def test_a_record_makes_the_image_again_to_the_bit(capsys: Out) -> None:

@@ -1,6 +1,7 @@
 """`grid` and `video` as a user runs them, with tiny models of every kind."""
 
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -156,11 +157,42 @@ def test_the_number_of_columns_can_be_chosen(tmp_path: Path, capsys: Out) -> Non
         (["input=cat", "weights=v2.safetensors", "kind=cycle", "source=dog"], "source: unknown domain 'dog'"),
         (["input=cat", "weights=v2.safetensors", "reference=rabbit", "target=[cat,bear]"], "expected one"),
         (["input=cat", "weights=v2.safetensors", "reference=rabbit", "psi=0.5"], "psi: "),
+        (["input=cat", "weights=v2.safetensors", "reference=rabbit", "seeds=[1]"], "seeds: "),
+        (["input=cat", "weights=v2.safetensors", "reference=rabbit", "kind=latent"], "reference: "),
+        (["input=cat", "weights=v2.safetensors", "attributes=[cat]"], "attributes: the kind latent has targets alone"),
+        (["input=cat", "weights=v2.safetensors", "source=cat"], "source: grids of the kind latent have no way back"),
+        (["input=cat", "weights=cyclegan.safetensors", "seeds=[1]"], "seeds: cyclegan has no styles of codes"),
+        (["input=cat", "weights=cyclegan.safetensors", "psi=0.5"], "psi: cyclegan has no styles of codes"),
+        (["input=cat", "weights=v1.safetensors", "seeds=[1]"], "seeds: the styles of the kind labels are not"),
+        (["input=cat", "weights=v1.safetensors", "columns=2"], "columns: grids of the kind labels have"),
+        (["input=cat", "weights=v1.safetensors", "target=[dog]"], "target: unknown domain 'dog'"),
+        (["input=cat", "weights=v2.safetensors", "output=/proc/grid.png"], "/proc/grid.png: cannot be written"),
     ],
 )
 def test_mistakes_get_a_sentence(words: list[str], message: str, capsys: Out) -> None:
     assert main(["grid", *words]) == USER_MISTAKE
     assert message in capsys.readouterr().err
+
+
+def test_target_chooses_the_labels(capsys: Out) -> None:
+    widths = []
+    for words in ([], ["target=[rabbit]"]):
+        assert main(["grid", "weights=v1.safetensors", "input=cat", "output=a.png", "side=32", *words]) == 0
+        with Image.open("a.png") as image:
+            widths.append(image.width)
+    assert widths[1] < widths[0]
+
+
+def test_weights_of_one_direction_draw_it(folder: Path, tmp_path: Path, capsys: Out) -> None:
+    weights = format.read(folder / "cyclegan.safetensors")
+    networks = {"generator_ab": weights.networks["generator_ab"]}
+    tensors = {name: tensor for name, tensor in weights.tensors.items() if ".generator_ab." in name}
+    format.write(replace(weights, networks=networks, tensors=tensors), tmp_path / "one.safetensors")
+    assert main(["grid", f"weights={tmp_path}/one.safetensors", "input=cat", f"output={tmp_path}/a.png"]) == 0
+    assert (
+        main(["grid", f"weights={tmp_path}/one.safetensors", "input=cat", "kind=cycle", "source=cat"]) == USER_MISTAKE
+    )
+    assert "these weights have no generator_ba" in capsys.readouterr().err
 
 
 def test_an_image_of_unknown_domain_needs_the_word_source(tmp_path: Path, capsys: Out) -> None:
@@ -277,6 +309,9 @@ def test_without_words_drawn_images_are_translated(
         (["weights=v2.safetensors", "kind=latent"], "input: this argument is missing"),
         (["weights=v2.safetensors"], "input: this argument is missing"),
         (["weights=v2.safetensors", "kind=training"], "weights: "),
+        (["weights=v2.safetensors", "input=cat", "grid=latent"], "grid: it belongs to the film of a run"),
+        (["weights=v2.safetensors", "input=cat", "reference=cat", "seeds=[1]"], "seeds: "),
+        (["weights=v2.safetensors", "input=cat", "output=/proc/a.mp4"], "/proc/a.mp4: cannot be written"),
     ],
 )
 def test_mistakes_in_films_get_a_sentence(words: list[str], message: str, capsys: Out) -> None:

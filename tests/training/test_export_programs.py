@@ -208,6 +208,18 @@ def test_the_whole_way_equals_the_translation(case: Case, name: str) -> None:
         assert output.std() > 0.01
 
 
+@pytest.mark.parametrize("name", sorted(DYNAMIC))
+def test_the_smallest_image_that_a_rule_allows_is_translated(name: str) -> None:
+    translator = CASES[name][0]()
+    engine = TorchEngine(translator)
+    assert engine.sizes is not None
+    side = engine.sizes.up(1)
+    _, words = inputs_of(name, 1, side, side)
+    output = engine.translate(words["x"].numpy(), words["target"].numpy())
+    assert output.shape == (1, 3, side, side)
+    assert np.isfinite(output).all()
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_files_describe_themselves(case: Case, name: str) -> None:
     translator, folder = case(name)

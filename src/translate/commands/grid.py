@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from translate.inference.translator import Translator
 
 Kind = Literal["latent", "reference", "labels", "cycle"]
+DEFAULT_SEEDS = (0, 1, 2)
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,11 @@ class StyleArguments(WeightsArguments):
     reference: tuple[str, ...] = arg(
         (), metavar="FILE|FOLDER|PATTERN", repeat=True, help="images whose styles are taken in turn; repeatable"
     )
-    target: tuple[str, ...] | None = arg(None, metavar="[DOMAIN,...]", help="the target domains in turn; default all")
-    attributes: tuple[str, ...] = arg((), metavar="[NAME,...]", help="labels that every translation has")
-    seeds: tuple[int, ...] = arg((0, 1, 2), metavar="[N,...]", help="the seeds of latent codes, in turn")
+    target: tuple[str, ...] = arg(
+        (), metavar="[NAME,...]", help="the target domains in turn, or the labels of the kind labels; default all"
+    )
+    attributes: tuple[str, ...] = arg((), metavar="[NAME,...]", help="StarGAN: labels that every translation has")
+    seeds: tuple[int, ...] = arg((), metavar="[N,...]", help="the seeds of latent codes, in turn; default [0,1,2]")
     psi: float | None = arg(None, metavar="NUMBER", help="below 1: styles of codes nearer to the mean style")
     device: str = arg("auto", metavar="auto|cpu|cuda|cuda:1|mps", help="where the networks run")
 
@@ -118,32 +121,59 @@ def draw(arguments: Arguments, translator: "Translator", sources: "SourceFiles",
     """Return the grids of the kind that the words name, or of the first one that they and the model allow."""
     from translate.inference import compositions
 
-    kind = arguments.kind or _kind(translator, references)
+    kind = arguments.kind or kind_of(translator, references)
+    check_words(arguments, translator, kind)
+    refuse(arguments, ("source",) if kind != "cycle" else (), f"grids of the kind {kind} have no way back")
+    refuse(arguments, ("columns",) if kind == "labels" else (), "grids of the kind labels have the labels as columns")
     if kind == "labels":
-        return compositions.label_grids(translator, sources, arguments.attributes)
-    if kind == "reference" and not references:
-        raise UserError("this argument is missing", key="reference", expected="reference=FILE, FOLDER or PATTERN")
-    styles = chosen_styles(arguments, translator, references if kind != "latent" else [])
+        return compositions.label_grids(translator, sources, arguments.attributes, arguments.target)
+    styles = chosen_styles(arguments, translator, references, DEFAULT_SEEDS)
     if kind == "cycle":
         return compositions.cycle_grids(translator, sources, styles, arguments.source, arguments.columns)
     return compositions.style_grids(translator, sources, styles, arguments.columns)
 
 
-def chosen_styles(arguments: StyleArguments, translator: "Translator", references: list[Path]) -> "list[Style]":
-    """Return the styles of the references, or of the seeds in each target."""
+def check_words(arguments: StyleArguments, translator: "Translator", kind: str) -> None:
+    """Raise UserError for words that a kind of grids or films, or the model, does not use."""
+    if kind == "reference" and not arguments.reference:
+        raise UserError("this argument is missing", key="reference", expected="reference=FILE, FOLDER or PATTERN")
+    without = f"the styles of the kind {kind} are not"
+    if kind in ("latent", "labels"):
+        refuse(arguments, ("reference",), f"{without} those of images")
+    if kind in ("reference", "labels") or arguments.reference:
+        refuse(
+            arguments, ("seeds", "psi"), f"{without} those of codes" if kind != "cycle" else "references have no seeds"
+        )
+    if "code" not in translator.style_inputs:
+        refuse(arguments, ("seeds", "psi"), f"{translator.about.model} has no styles of codes")
+    if kind != "labels":
+        refuse(arguments, ("attributes",), f"the kind {kind} has targets alone")
+
+
+def refuse(arguments: StyleArguments, names: tuple[str, ...], statement: str) -> None:
+    """Raise UserError with a statement if one of the arguments is not the default."""
+    defaults = type(arguments)()
+    for name in names:
+        if getattr(arguments, name) != getattr(defaults, name):
+            raise UserError(statement, key=name, fix="leave the argument out")
+
+
+def chosen_styles(
+    arguments: StyleArguments, translator: "Translator", references: list[Path], seeds: tuple[int, ...]
+) -> "list[Style]":
+    """Return the styles of the references, or of the seeds, by default ``seeds``, in each target."""
     from translate.inference import compositions
 
     if not references:
-        targets = arguments.target or translator.domains or translator.labels
-        return compositions.styles_of_seeds(translator, targets, arguments.seeds, arguments.psi)
-    if arguments.psi is not None:
-        raise UserError("it moves the styles of codes", key="psi", expected="no references")
-    if arguments.target is not None and len(arguments.target) > 1:
+        targets = arguments.target or compositions.all_targets(translator)
+        return compositions.styles_of_seeds(translator, targets, arguments.seeds or seeds, arguments.psi)
+    if len(arguments.target) > 1:
         raise UserError(key="target", found=Phrase(f"{len(arguments.target)} domains"), expected="one for references")
-    return compositions.styles_of_references(translator, references, (arguments.target or (None,))[0])
+    return compositions.styles_of_references(translator, references, (*arguments.target, None)[0])
 
 
-def _kind(translator: "Translator", references: list[Path]) -> Kind:
+def kind_of(translator: "Translator", references: list[Path]) -> Literal["latent", "reference", "labels"]:
+    """Return the kind of grids or films that the model and the words suggest."""
     if references:
         return "reference"
     return "labels" if translator.takes_labels else "latent"

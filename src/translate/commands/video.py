@@ -6,12 +6,22 @@ from pathlib import Path
 from typing import Any, Literal
 
 from translate.commands.arguments import Command, arg
-from translate.commands.grid import StyleArguments, chosen_styles, reference_paths, require_input, source_files
+from translate.commands.grid import (
+    StyleArguments,
+    check_words,
+    chosen_styles,
+    kind_of,
+    reference_paths,
+    refuse,
+    require_input,
+    source_files,
+)
 from translate.commands.weights import place_of, translator_of
 from translate.errors import UserError
 from translate.runs.folder import RunFolder
 
 Kind = Literal["latent", "reference", "labels", "training"]
+DEFAULT_SEEDS = (0, 1, 2, 3)
 
 
 @dataclass(frozen=True)
@@ -24,7 +34,9 @@ class Arguments(StyleArguments):
         help="latent: from seed to seed; reference: from the style of an image to the next; labels: label after "
         "label fades in; training: the sample grids of a run; default: the first that other arguments allow",
     )
-    seeds: tuple[int, ...] = arg((0, 1, 2, 3), metavar="[N,...]", help="the seeds of latent codes, a key frame each")
+    seeds: tuple[int, ...] = arg(
+        (), metavar="[N,...]", help="the seeds of latent codes, a key frame each; default [0,1,2,3]"
+    )
     grid: str | None = arg(None, metavar="NAME", help="which sample grids of a run, such as latent or cycle")
     steps: int = arg(24, metavar="N", minimum=1, help="frames from one key frame to the next")
     fps: float | None = arg(
@@ -45,7 +57,7 @@ def run(arguments: Arguments) -> int:
     fps = arguments.fps or (4.0 if training else 24.0)
     frames = training_frames(folder.require_run("weights").samples, arguments.grid) if training else _styles(arguments)
     count = video.write(arguments.output, frames, fps)
-    print(f"{arguments.output}: {count} frames, {count / fps:.1f} s")
+    print(f"{arguments.output}: {count} frame{'s' * (count != 1)}, {count / fps:.1f} s")
     return 0
 
 
@@ -54,14 +66,16 @@ def _styles(arguments: Arguments) -> Iterator[Any]:
 
     require_input(arguments)
     references = reference_paths(arguments)
-    if arguments.kind == "reference" and not references:
-        raise UserError("this argument is missing", key="reference", expected="reference=FILE, FOLDER or PATTERN")
     translator = translator_of(arguments, arguments.device)
     with source_files(arguments, translator) as sources:
-        if arguments.kind == "labels" or (arguments.kind is None and translator.takes_labels):
-            yield from label_frames(translator, sources, arguments.attributes, arguments.steps, arguments.loop)
+        kind = arguments.kind or kind_of(translator, references)
+        check_words(arguments, translator, kind)
+        refuse(arguments, ("grid",), "it belongs to the film of a run")
+        if kind == "labels":
+            names, base = arguments.target, arguments.attributes
+            yield from label_frames(translator, sources, base, names, arguments.steps, arguments.loop)
             return
-        styles = chosen_styles(arguments, translator, references if arguments.kind != "latent" else [])
+        styles = chosen_styles(arguments, translator, references, DEFAULT_SEEDS)
         yield from style_frames(translator, sources, styles, arguments.steps, arguments.loop)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from typing import BinaryIO, Literal
 
@@ -53,13 +53,13 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
 
 
-def is_image(name: str) -> bool:
-    """Return whether a name has the suffix of an image file, one of `SUFFIXES` in any letter case."""
+def is_image(name: str, suffixes: Set[str] = SUFFIXES) -> bool:
+    """Return whether a name has the suffix of an image file, one of ``suffixes`` in any letter case."""
     stem, _, suffix = name.rpartition(".")
-    return bool(stem) and suffix.lower() in SUFFIXES
+    return bool(stem) and suffix.lower() in suffixes
 
 
-def list_images(folder: str | os.PathLike[str]) -> list[str]:
+def list_images(folder: str | os.PathLike[str], suffixes: Set[str] = SUFFIXES) -> list[str]:
     """Return the image files below a folder, at any depth, as relative paths with "/", in byte order.
 
     Hidden files and folders are left out. Links to folders are followed, each folder once. No file is opened.
@@ -79,7 +79,7 @@ def list_images(folder: str | os.PathLike[str]) -> list[str]:
                     continue
                 if entry.is_dir():
                     visit(entry.path, f"{prefix}{entry.name}/")
-                elif is_image(entry.name) and (entry.is_file() or entry.is_symlink()):
+                elif is_image(entry.name, suffixes) and (entry.is_file() or entry.is_symlink()):
                     names.append(prefix + entry.name)  # also a dangling link, an image that cannot be read
 
     visit(os.fspath(folder), "")

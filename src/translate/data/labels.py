@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-HAIR = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
+from translate.data.attributes import HAIR
 
 
 def conditions(labels: Tensor, number: int, widths: Sequence[int]) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from translate.inference.base import TranslationPath
 from translate.inference.deterministic import FixedDropout, with_constant_dropout
-from translate.inference.sizes import SizeRule, size_rule
+from translate.inference.sizes import SizeRule, joint_rule, size_rule
 from translate.inference.translator import Translator
 
 Tensors = dict[str, Tensor]
@@ -78,7 +78,7 @@ def _whole_paths(translator: Translator) -> Iterable[Graph]:
     translation = translator.translation
     if translation.fixed_targets:
         return
-    rules = [size_rule(node) for role, node in translator.about.networks.items() if role in translation.roles]
+    nodes = [node for role, node in translator.about.networks.items() if role in translation.roles]
     for style_input in translation.style_inputs or (None,):
         module = translation.path(style_input, num_domains(translator))
         size = translator.image_size
@@ -90,7 +90,7 @@ def _whole_paths(translator: Translator) -> Iterable[Graph]:
         def example(batch: int, height: int, width: int, seed: int, module: TranslationPath = module) -> Example:
             return _whole_example(translator, module.inputs, batch, height, width, seed)
 
-        rule = _joint(rules) if style_input is None else None
+        rule = joint_rule(nodes) if style_input is None else None
         names = ("translation",)
         yield _graph(translator, WHOLE[style_input], module, module.inputs, names, rule, example, style_input)
 
@@ -255,16 +255,6 @@ def _calls_of(translator: Translator, style_input: str | None, inputs: Tensors) 
 
 
 # --- shapes -------------------------------------------------------------------------------------------------
-
-
-def _joint(rules: Iterable[SizeRule | None]) -> SizeRule | None:
-    """Return the rule of sizes that all networks take; None if one has a fixed size."""
-    joint = SizeRule()
-    for rule in rules:
-        if rule is None:
-            return None
-        joint = joint & rule
-    return joint
 
 
 def _graph(

@@ -25,7 +25,7 @@ from translate.data.images import ImageError
 from translate.errors import UserError
 from translate.files import atomic_write
 from translate.inference import image_encoding, image_files, image_forms, tiling
-from translate.inference.apply_plan import Job, facts_of, plan
+from translate.inference.apply_plan import Job, check_folder, facts_of, plan
 from translate.inference.apply_plan import Settings as Settings
 from translate.inference.engine import Engine
 from translate.inference.image_files import ImageFile
@@ -78,6 +78,7 @@ def apply(engine: Engine, sources: Sequence[Source], variants: Sequence[Variant]
     written, if two translations have the same path, and for a path that is an input or was not made by `apply`.
     """
     begin = time.perf_counter()
+    check_folder(settings.output)
     records = Records(settings.output)
     jobs, existing = plan(engine, sources, variants, settings, records)
     summary = Summary(settings.output, existing=existing)

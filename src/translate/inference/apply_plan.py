@@ -85,6 +85,15 @@ def plan(
     return jobs, existing
 
 
+def check_folder(output: Path) -> None:
+    """Raise UserError if a file stands where the folder ``output`` or one of its parents would be."""
+    for place in (output, *output.parents):
+        if place.exists() and not place.is_dir():
+            raise UserError(
+                "a file is in the place of the folder", key="output", found=str(place), fix="name another folder"
+            )
+
+
 def _status(
     records: Records, name: str, source: Source, facts: Mapping[str, Any], settings: Settings
 ) -> Literal["new", "done", "foreign"]:

@@ -6,7 +6,7 @@ several grids, or smaller images in the frames of a film.
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from translate.data.attributes import HAIR
 from translate.errors import UserError
 from translate.inference import video
 from translate.inference.codes import draw_codes
@@ -26,6 +27,7 @@ from translate.inference.inputs import domain_of
 from translate.inference.translator import Translator
 from translate.sizes import ImageSize
 
+LABEL_KINDS = "labels or latent"
 KINDS = "latent, reference or cycle for grids; latent, reference or training for films"
 
 GRID_PIXELS = 16_000_000
@@ -193,9 +195,12 @@ def _style_grid(translator: Translator, files: SourceFiles, styles: Sequence[Sty
     )
 
 
-def label_grids(translator: Translator, sources: SourceFiles, base: Sequence[str]) -> Grids:
-    """Return grids with a row for each source and a column for each label, in addition to the labels of ``base``."""
-    names = _label_names(translator)
+def label_grids(translator: Translator, sources: SourceFiles, base: Sequence[str], names: Sequence[str] = ()) -> Grids:
+    """Return grids with a row for each source and a column for each label, in addition to the labels of ``base``.
+
+    ``names`` are the labels, by default all that can be combined with those of ``base``.
+    """
+    names = _label_names(translator, base, names)
     return [
         partial(_label_grid, translator, sources, base, names[some_names], some_sources)
         for some_names, some_sources in parts(translator, len(names), len(sources))
@@ -226,6 +231,10 @@ def cycle_grids(
 
     The way back has the style of the source itself if the model takes references. ``source`` is the sources' domain.
     """
+    if not translator.domains:
+        raise UserError(
+            f"{translator.about.model} translates to labels", key="kind", found="cycle", expected=LABEL_KINDS
+        )
     own = known_domains(sources.names, sources.domains, source, "source")
     if unknown := [domain for domain in own if domain not in translator.domains]:
         raise UserError("unknown domain", key="source", found=unknown[0], known=translator.domains)
@@ -265,15 +274,32 @@ def parts(
             yield some_columns, some_rows
 
 
-def _label_names(translator: Translator) -> tuple[str, ...]:
+def all_targets(translator: Translator) -> Sequence[str]:
+    """Return the names of all targets: the domains to which the networks translate, or the labels."""
+    if translator.takes_labels:
+        return translator.labels
+    domains = translator.domains
+    return [domains[number] for number in translator.translation.reachable(len(domains))]
+
+
+def _label_names(translator: Translator, base: Sequence[str], names: Sequence[str]) -> Sequence[str]:
+    """Return the labels of a grid or film; UserError for a model without labels, and for unknown labels."""
     if not translator.takes_labels:
         raise UserError(f"{translator.about.model} translates to domains", key="kind", found="labels", expected=KINDS)
-    return translator.labels
+    if base:
+        try:
+            translator.targets(list(base))
+        except UserError as error:
+            raise UserError.of(replace(error.problem, key="attributes")) from error
+    own = [each["names"] for each in translator.about.label_sets if not base or set(base) <= set(each["names"])]
+    return names or [name for each in own for name in each]
 
 
 def _with_label(translator: Translator, base: Sequence[str], name: str) -> Any:
-    classes = all(labels["kind"] == "classes" for labels in translator.about.label_sets)
-    return name if classes else list(dict.fromkeys([*base, name]))
+    """Return a target with the labels of ``base`` and another one; a hair colour takes the place of another."""
+    if all(labels["kind"] == "classes" for labels in translator.about.label_sets):
+        return name
+    return [*(each for each in base if each != name and not (each in HAIR and name in HAIR)), name]
 
 
 # --- films --------------------------------------------------------------------------------------------------
@@ -288,7 +314,11 @@ def style_frames(
     domain changes where the weight passes 1/2.
     """
     if not translator.style_inputs:
-        raise UserError(f"{translator.about.model} has no styles", key="kind", expected="labels or training")
+        raise UserError(
+            f"{translator.about.model} has no styles",
+            key="kind",
+            expected="labels or training" if translator.takes_labels else "training",
+        )
     keys = [translator.styles(style.target, **style.arguments()) for style in styles]
     for first, second, weight in video.path_of_weights(len(keys), steps, loop):
         nearest = styles[first if weight < 0.5 else second]
@@ -297,18 +327,22 @@ def style_frames(
 
 
 def label_frames(
-    translator: Translator, sources: SourceFiles, base: Sequence[str], steps: int, loop: bool
+    translator: Translator, sources: SourceFiles, base: Sequence[str], names: Sequence[str], steps: int, loop: bool
 ) -> Iterator[np.ndarray]:
-    """Yield frames in which one label after the other fades in, between images with the labels of ``base`` alone."""
+    """Yield frames in which one label after the other fades in, between images with the labels of ``base`` alone.
+
+    ``names`` are the labels, by default all that can be combined with those of ``base``.
+    """
+    shown = _label_names(translator, base, names)
     start = translator.targets(list(base)) if base else None
-    keys, names = [], []
-    for name in _label_names(translator):
+    keys, captions = [], []
+    for name in shown:
         label = translator.targets(_with_label(translator, base, name))
         keys += [torch.zeros_like(label) if start is None else start, label]
-        names += [", ".join(base) or "no label", f"+ {name}" if base else name]
+        captions += [", ".join(base) or "no label", f"+ {name}" if base else name]
     for first, second, weight in video.path_of_weights(len(keys), steps, loop):
         label = torch.lerp(keys[first], keys[second], weight)
-        yield _frame(translator, sources, label, names[first if weight < 0.5 else second])
+        yield _frame(translator, sources, label, captions[first if weight < 0.5 else second])
 
 
 def training_frames(folder: Path, grid: str | None) -> Iterator[np.ndarray]:

@@ -23,11 +23,15 @@ FOUR_BYTES = "RGBA"
 """How all four bytes of a pixel of grey with transparency are read."""
 
 
+BANDS = "RGBA"
+"""How Pillow reads channels in separate planes, as if they had 8 bits."""
+
+
 def samples(content: bytes) -> np.ndarray | None:
     """Return the upright samples (H, W, C) uint16 of a PNG or TIFF file of 16 bits a channel.
 
     C is 2 for grey with transparency, 3 for RGB and 4 for RGBA. None for files whose low bytes cannot be read, such as
-    those with channels in separate planes, and for other files.
+    compressed channels in separate planes, and for other files.
     """
     if (high := _decoded(content, swapped=False)) is None:
         return None
@@ -49,19 +53,28 @@ def _decoded(content: bytes, swapped: bool) -> tuple[Image.Image, str] | None:
     """Return the upright image of the high bytes, or with ``swapped`` of the low ones, and how the file is read."""
     with Image.open(io.BytesIO(content), formats=formats()) as image:
         tiles: list[Any] = list(image.tile)
-        rawmodes = {_rawmode(tile) for tile in tiles}
-        if len(rawmodes) != 1 or getattr(image, "_planar_configuration", 1) != 1:
-            return None
-        rawmode = rawmodes.pop()
-        if rawmode == GREY_AND_ALPHA:
-            replacement = FOUR_BYTES
-        elif rawmode[:-1] in ("RGB;16", "RGBA;16", "RGBX;16") and rawmode[-1] in OTHER_ORDER:
-            replacement = rawmode[:-1] + OTHER_ORDER[rawmode[-1]] if swapped else rawmode
+        rawmodes = [_rawmode(tile) for tile in tiles]
+        if getattr(image, "_planar_configuration", 1) != 1:
+            order = "L" if content[:1] == b"I" else "B"
+            replacements = [f"{rawmode};16{OTHER_ORDER[order] if swapped else order}" for rawmode in rawmodes]
+            if not set(rawmodes) <= set(BANDS):  # compressed planes, of which Pillow reads the high bytes
+                return None
         else:
-            return None
-        image.tile = [_with_rawmode(tile, replacement) for tile in tiles]
+            replacements = [_replaced(rawmode, swapped) for rawmode in rawmodes]
+            if not all(replacements):
+                return None
+        image.tile = [_with_rawmode(tile, rawmode) for tile, rawmode in zip(tiles, replacements, strict=True)]
         image.load()
-        return upright(image), rawmode
+        return upright(image), rawmodes[0]
+
+
+def _replaced(rawmode: str, swapped: bool) -> str:
+    """Return the raw mode by which samples of a raw mode are read; "" for one whose low bytes cannot be read."""
+    if rawmode == GREY_AND_ALPHA:
+        return FOUR_BYTES
+    if rawmode[:-1] not in ("RGB;16", "RGBA;16", "RGBX;16") or rawmode[-1] not in OTHER_ORDER:
+        return ""
+    return rawmode[:-1] + OTHER_ORDER[rawmode[-1]] if swapped else rawmode
 
 
 def _rawmode(tile: Any) -> str:

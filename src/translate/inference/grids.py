@@ -10,7 +10,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from translate.errors import UserError
+from translate.errors import UserError, first_line
 from translate.files import atomic_open
 
 GAP = 2  # pixels between neighbours
@@ -165,9 +165,12 @@ def check_suffix(path: Path) -> None:
 
 
 def save(pixels: np.ndarray, path: Path) -> None:
-    """Write pixels (H, W, 3) uint8 to an image file; the suffix chooses the format."""
-    with atomic_open(path, durable=False) as file:
-        Image.fromarray(pixels).save(file, FORMATS[path.suffix.lower()])
+    """Write pixels (H, W, 3) uint8 to an image file in the format of its suffix; UserError if that fails."""
+    try:
+        with atomic_open(path, durable=False) as file:
+            Image.fromarray(pixels).save(file, FORMATS[path.suffix.lower()])
+    except OSError as error:
+        raise UserError(f"cannot be written ({error.strerror or first_line(error)})", key=str(path)) from error
 
 
 def to_bytes(image: Tensor) -> Tensor:

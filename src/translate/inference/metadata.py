@@ -67,7 +67,7 @@ def kept_exif(image: Image.Image) -> tuple[bytes | None, tuple[str, ...]]:
         is_present = {
             "the place (GPS)": GPS_IFD in source,
             "the notes of the camera": MAKER_NOTE in details,
-            "the thumbnail": bool(source.get_ifd(THUMBNAIL_IFD)),
+            "the thumbnail": image.format != "TIFF" and bool(source.get_ifd(THUMBNAIL_IFD)),  # there: the second page
             "XMP": any(key in image.info for key in XMP),
             "IPTC": any(key in image.info for key in IPTC),
         }

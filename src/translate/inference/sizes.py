@@ -1,6 +1,6 @@
 """The sizes of images that networks process, read from the facts of their registration."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import lcm
 from typing import Any
@@ -54,5 +54,16 @@ def size_rule(node: Mapping[str, Any]) -> SizeRule | None:
     if (name := facts.get("halvings")) is not None:
         default = next(parameter.default for parameter in entry.parameters if parameter.name == name)
         multiple = 2 ** int(node.get(name, default))
-        return SizeRule(multiple, multiple)
+        return SizeRule(multiple, max(multiple, facts.get("minimum", 1)))
     return SizeRule(facts["multiple_of"], facts.get("minimum", 1)) if "multiple_of" in facts else None
+
+
+def joint_rule(nodes: Iterable[Mapping[str, Any]]) -> SizeRule | None:
+    """Return the sizes that all networks take, those that see images; None if one has a fixed size."""
+    joint = SizeRule()
+    for node in nodes:
+        rule = size_rule(node)
+        if rule is None:
+            return None
+        joint = joint & rule
+    return joint

@@ -80,7 +80,7 @@ def _only(target: Any) -> Any:
     """Return the class of a mapping such as {"happy": 1}; any other target as it is."""
     if isinstance(target, Mapping):
         names = [str(name) for name, value in target.items() if value]
-        if len(names) != 1:
+        if len(names) != 1 or float(target[names[0]]) != 1:
             raise UserError(key=KEY, found=target, expected="one class with the value 1")
         return names[0]
     return target

@@ -3,14 +3,14 @@
 import functools
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
 from translate.data.images import Crop
-from translate.inference.sizes import SizeRule, size_rule
+from translate.inference.sizes import SizeRule, joint_rule
 from translate.inference.translator import Translator
 
 
@@ -30,9 +30,9 @@ class TorchEngine:
         self.latent_size = translator.translation.latent_size
         self.image_size = translator.image_size
         self.crop: Crop = translator.crop
-        roles = [role for role in translator.translation.networks if role in about.networks]
+        nodes = [node for role, node in about.networks.items() if role in translator.translation.roles]
         # a model with styles keeps the size of training: its style networks know no other
-        self.sizes: SizeRule | None = None if self.style_inputs else _joint(about.networks[role] for role in roles)
+        self.sizes: SizeRule | None = None if self.style_inputs else joint_rule(nodes)
 
     @property
     def on_cpu(self) -> bool:
@@ -80,14 +80,3 @@ class TorchEngine:
 
     def _tensor(self, value: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(value)).to(self.translator.device)
-
-
-def _joint(nodes: Iterable[Mapping[str, Any]]) -> SizeRule | None:
-    """Return the rule of sizes that all networks take; None if one has a fixed size."""
-    joint = SizeRule()
-    for node in nodes:
-        rule = size_rule(node)
-        if rule is None:
-            return None
-        joint = joint & rule
-    return joint

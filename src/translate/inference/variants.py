@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from translate.data.attributes import HAIR
 from translate.data.images import ImageError, open_rgb, resize
 from translate.errors import Phrase, UserError
 from translate.inference.codes import draw_codes
@@ -122,7 +123,7 @@ def _targets(engine: Engine, wishes: Wishes) -> list[_Target]:
                 "these weights do not translate to this domain",
                 key="direction" if wishes.direction else "target",
                 found=engine.domains[number],
-                expected=f"one of {', '.join(names)}",
+                expected=" or ".join(names),
             )
     if not numbers:
         numbers = _default_domains(engine, wishes)
@@ -155,6 +156,7 @@ def _label_targets(engine: Engine, wishes: Wishes) -> list[_Target]:
         raise UserError(f"{engine.model} has no directions", key="direction", fix="target=LABEL")
     if wishes.attributes is not None:
         attributes = {name: float(value) for name, value in wishes.attributes.items()}
+        _check_hair(attributes)
         try:
             row = labels(attributes, 1, sets)
         except UserError as error:
@@ -164,6 +166,19 @@ def _label_targets(engine: Engine, wishes: Wishes) -> list[_Target]:
         return [_Target(name, row, (f"attributes={{{text}}}",), attributes)]
     names = wishes.targets or tuple(name for each in sets for name in each["names"])
     return [_Target(name, labels(name, 1, sets), (f"target={name}",), name) for name in dict.fromkeys(names)]
+
+
+def _check_hair(attributes: Mapping[str, float]) -> None:
+    """Raise UserError for two hair colours, which no training image has; parts of several are a mixture."""
+    colours = [name for name, value in attributes.items() if name in HAIR and value > 0.5]
+    if len(colours) > 1:
+        mixture = ", ".join(f"{name}: 0.5" for name in colours[:2])
+        raise UserError(
+            "these attributes exclude each other",
+            key="attributes",
+            found=Phrase(" and ".join(colours)),
+            fix=f"one of them, or a mixture {{{mixture}}}",
+        )
 
 
 def _target_words(names: Sequence[str]) -> str:
@@ -212,13 +227,18 @@ def _check_style_wishes(engine: Engine, wishes: Wishes) -> None:
             raise UserError(f"{engine.model} does not take this argument", key=key, expected=known)
     if by_code and wishes.references:
         key = "seed" if wishes.seeds else "num_styles" if wishes.num_styles > 1 else "psi"
-        raise UserError("it belongs to styles of seeds", key=key, found=Phrase("references"), expected="one of both")
+        raise UserError(
+            "styles come from seeds or from references", key=key, found=Phrase("both"), expected="one of them"
+        )
     if wishes.num_styles > 1 and len(wishes.seeds) > 1:
         raise UserError(key="num_styles", found=Phrase(f"{len(wishes.seeds)} seeds"), expected="one seed to begin with")
     count = len(wishes.references) or max(len(wishes.seeds), wishes.num_styles)
     if wishes.steps is not None and count != 2:
         raise UserError(
-            key="steps", found=Phrase(f"{count} styles"), expected="two to lead from and to", fix="seed=[0,1]"
+            key="steps",
+            found=Phrase(f"{count} style{'s' * (count != 1)}"),
+            expected="two to lead from and to",
+            fix="seed=[0,1]",
         )
     if wishes.steps is not None and not engine.interpolates:
         raise UserError(f"styles of this file of {engine.model} cannot be blended", key="steps")

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from translate.errors import UserError
+from translate.errors import UserError, first_line
 from translate.files import atomic_path
 
 EXTRA = "pip install 'translate-gan[video]'"
@@ -36,6 +36,14 @@ def check(path: Path) -> None:
 
 
 @contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:  # of the file, or of the pipe to ffmpeg, which has ended
+        raise UserError(f"cannot be written ({error.strerror or first_line(error)})", key=str(path)) from error
+
+
+@contextmanager
 def film(path: Path, fps: float) -> Iterator[Callable[[np.ndarray], None]]:
     """Yield a function that appends a frame (H, W, 3) uint8 to the film at ``path``; all frames have one size.
 
@@ -46,7 +54,8 @@ def film(path: Path, fps: float) -> Iterator[Callable[[np.ndarray], None]]:
     import imageio_ffmpeg
 
     writer: Any = None
-    with atomic_path(path) as unfinished:
+    with _explained(path), atomic_path(path) as unfinished:
+        unfinished.touch()  # fails here with a plain reason, and not in ffmpeg
 
         def append(frame: np.ndarray) -> None:
             nonlocal writer
@@ -67,8 +76,6 @@ def film(path: Path, fps: float) -> Iterator[Callable[[np.ndarray], None]]:
 
         try:
             yield append
-        except OSError as error:  # the pipe to ffmpeg is broken
-            raise UserError(f"ffmpeg cannot write the film: {error}", key=str(path)) from error
         finally:
             if writer is not None:
                 writer.close()

@@ -208,7 +208,7 @@ class LeakyConvolution(nn.Module):
         return self.model(x)
 
 
-@NETWORKS.register("unit_paper_encoder", image_size={"halvings": "num_downsamplings"})
+@NETWORKS.register("unit_paper_encoder", image_size={"minimum": 8, "halvings": "num_downsamplings"})
 class PaperEncoder(nn.Module):
     """Map images to features of one domain, with leaky ReLUs and zero padding; `SharedBlocks` make a code of them."""
 
@@ -246,7 +246,7 @@ class SharedBlocks(nn.Module):
         return self.model(features)
 
 
-@NETWORKS.register("unit_paper_decoder", image_size={"halvings": "num_downsamplings"})
+@NETWORKS.register("unit_paper_decoder", image_size={"minimum": 8, "halvings": "num_downsamplings"})
 class PaperDecoder(nn.Module):
     """Map features to images of one domain by residual blocks and transposed convolutions; the last one is 1 x 1."""
 
