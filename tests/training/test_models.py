@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.tiny import Case, tiny, tiny_cyclegan, tiny_pix2pix, tiny_stargan_v1, tiny_unit
+from training.tiny import Case, tiny, tiny_classifier, tiny_cyclegan, tiny_pix2pix, tiny_stargan_v1, tiny_unit
 from translate.models.base import TranslationModel
 from translate.registry.registry import MODELS, VIEWS
 from translate.runs import checkpoints
@@ -16,6 +16,7 @@ from translate.runs.folder import RunFolder
 from translate.training import build
 
 CASES: dict[str, Case] = {
+    "classifier": tiny_classifier,
     "cyclegan": tiny_cyclegan,
     "pix2pix": tiny_pix2pix,
     "stargan_v1": tiny_stargan_v1,
@@ -25,6 +26,7 @@ CASES: dict[str, Case] = {
 """A small configuration of every model; `Case.on` puts the same small model on other data."""
 
 OVERFITS = {
+    "classifier": "cross_entropy",
     "cyclegan": "cycle",
     "pix2pix": "l1",
     "stargan_v1": "reconstruction",
@@ -45,6 +47,9 @@ HURRY = {
     "unit": ["model.optimizers.encoder_a.lr=1e-2", "model.networks.encoder_a.base_width=8"],
 }
 """Overrides with which a model overfits a batch soon."""
+
+TRANSLATING = [name for name in CASES if not MODELS.facts(name).get("predicts")]
+"""The models that translate images."""
 
 NAMES = [name for name in MODELS.names() if MODELS.entry(name).module.startswith("translate.")]
 COVERED = [name for name in NAMES if name in CASES]

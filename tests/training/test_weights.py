@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from numerics.published import golden_state, save, stargan_v2
-from training.test_models import CASES
+from training.test_models import CASES, TRANSLATING
 from translate.config.resume import resumed
 from translate.config.schema import to_mapping, to_yaml
 from translate.data.batches import HeldOut
@@ -31,7 +31,7 @@ from translate.weights.load import of_run
 from translate.weights.published import detect
 from translate.weights.published.layout import ImportOptions
 
-NAMES = sorted(CASES)
+NAMES = sorted(TRANSLATING)
 
 
 def begun(name: str, folder: Path, *overrides: str) -> tuple[TranslationModel, HeldOut]:
@@ -60,7 +60,7 @@ def asked(name: str, held: HeldOut) -> tuple[Tensor, Tensor, dict[str, Any]]:
     return held.image[rows], target[rows], guide
 
 
-@pytest.mark.parametrize("name", sorted(MODELS.names()))
+@pytest.mark.parametrize("name", TRANSLATING)
 def test_every_model_has_a_translation(name: str) -> None:
     if MODELS.entry(name).module.startswith("translate."):
         cls = translation_of(name)

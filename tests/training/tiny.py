@@ -135,6 +135,18 @@ tiny_unit_paper = Case(
 )
 """UNIT of the paper, with shared layers and a discriminator of codes."""
 
+tiny_classifier = Case(
+    model=[
+        "model=classifier",
+        "model.ema_decay=0.98",
+        "model.networks.encoder.base_width=4",
+        "model.networks.encoder.num_features=16",
+        "model.optimizers.encoder.lr={schedule: linear, start: 1e-2, end: 0, iterations: 80, after: 0}",
+    ],
+    data=[*tiny.data, "data.labels=domain"],
+)
+"""A classifier of domains."""
+
 TINY = [*tiny.model, *tiny.data, *RUN]
 
 

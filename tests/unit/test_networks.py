@@ -102,6 +102,8 @@ CASES: dict[str, list[Case]] = {
     "stargan_v2_mapping": [({}, lambda s: (vectors(L), DOMAIN), lambda s: [(B, Z)])],
     "stargan_v2_style_encoder": [({}, lambda s: (images(s), DOMAIN), lambda s: [(B, Z)])],
     "stargan_v2_discriminator": [({}, lambda s: (images(s), DOMAIN), lambda s: [(B,)])],
+    "conv_encoder": [({"num_features": 12}, lambda s: (images(s),), lambda s: [(B, 12)])],
+    "linear_head": [({"num_features": 8}, lambda s: (vectors(8),), lambda s: [(B, K)])],
     "frozen": [
         (
             {"role": "generator", "network": {"name": "small_conv_generator", "base_width": 4}},

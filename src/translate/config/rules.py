@@ -6,7 +6,7 @@ from typing import Any
 
 from translate.config.length import UNKNOWN_LENGTH, seconds_of
 from translate.errors import Phrase, Problem, UserError
-from translate.registry.registry import DATASETS, MODELS, NETWORKS, VIEWS
+from translate.registry.registry import DATASETS, METRICS, MODELS, NETWORKS, VIEWS
 from translate.sizes import ImageSize
 
 OPTIONAL = ("sample_every", "evaluate_every", "threads", "hang_timeout")
@@ -194,6 +194,21 @@ def best_is_measured(values: Mapping[str, Any]) -> Iterator[Problem]:
         yield from error.problems
 
 
+def metrics_suit_model(values: Mapping[str, Any]) -> Iterator[Problem]:
+    """A model that predicts labels is evaluated by its predictions, any other model by its translations."""
+    model, metrics = values.get("model") or {}, values.get("metrics")
+    if model.get("name") not in MODELS.index() or not isinstance(metrics, dict):
+        return
+    predicts = bool(MODELS.facts(model["name"]).get("predicts"))
+    for label, node in metrics.items():
+        name = node.get("name") if isinstance(node, Mapping) else None
+        if name not in METRICS.index() or (METRICS.facts(name).get("reads") == "predictions") == predicts:
+            continue
+        output, option = ("labels, not translations", "accuracy") if predicts else ("translations, not labels", "local")
+        fix = f"set metrics={option}, or metrics=none"
+        yield Problem(f"the model {model['name']!r} gives {output}", key=f"metrics.{label}.name", found=name, fix=fix)
+
+
 def high_pass_has_masks(values: Mapping[str, Any]) -> Iterator[Problem]:
     """The high-pass skip connections of a generator need masks."""
     networks = (values.get("model") or {}).get("networks") or {}
@@ -243,6 +258,7 @@ RULES: tuple[Callable[[Mapping[str, Any]], Iterator[Problem]], ...] = (
     domains_are_as_many_as_needed,
     compiled_or_checkpointed,
     best_is_measured,
+    metrics_suit_model,
     high_pass_has_masks,
     pretrained_files_exist,
     name_is_a_path,

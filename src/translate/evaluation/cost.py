@@ -9,6 +9,7 @@ import numpy as np
 
 from translate.evaluation.classifier_scores import fit_classifier
 from translate.evaluation.evaluator import Evaluator
+from translate.evaluation.predictions import predictions
 from translate.evaluation.specs import MetricSpec
 from translate.evaluation.streaming import MetricInput, StreamSettings, modes, stream
 from translate.evaluation.tasks import TranslationTask, classifier_tasks, translation_tasks
@@ -25,18 +26,26 @@ def evaluation_seconds(evaluator: Evaluator, model: TranslationModel) -> float:
 
     The model may be untrained. Statistics of real images count in full, also where they are in the cache.
     """
+    if any(spec.reads_predictions for specs in evaluator.specs.values() for spec in specs):
+        return _predicted(evaluator, model)
     tasks = [task for task in translation_tasks(evaluator.data) if len(task.sources) and len(task.references)]
     if not tasks:
         return 0.0
     seconds = 0.0
     for protocol, specs in evaluator.specs.items():
-        if streamed := [spec for spec in specs if not spec.reads_classifier]:
+        if streamed := [spec for spec in specs if spec.reads_translations]:
             seconds += _streamed(evaluator, protocol, streamed, model, tasks)
         if any(spec.reads_classifier or (spec.reads_features and spec.file is None) for spec in specs):
             seconds += _fit(evaluator)
         if any(spec.reads_classifier for spec in specs):
             seconds += _classified(evaluator, model, tasks)
     return seconds
+
+
+def _predicted(evaluator: Evaluator, model: TranslationModel) -> float:
+    """Return the seconds in which the labels of all validation images are predicted."""
+    total, size = len(evaluator.data.images("val")), evaluator.batch_size
+    return _timed(predictions, model, evaluator.data, size, size) / min(size, total) * total
 
 
 def _streamed(

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from tqdm import tqdm
@@ -14,6 +14,7 @@ from translate.console import is_interactive
 from translate.data.module import DataModule
 from translate.errors import UserError
 from translate.evaluation import classifier_scores, pretrained, results
+from translate.evaluation.predictions import PredictingModel, scores_of_predictions
 from translate.evaluation.processes import Processes
 from translate.evaluation.reference_statistics import reference_statistics
 from translate.evaluation.specs import MetricSpec, metric_specs
@@ -133,7 +134,7 @@ class Evaluator:
         self, protocol: str, evaluated: EvaluatedModel, request: Request, path: Path, stop: Callable[[], bool]
     ) -> Result | None:
         result = Result(request, evaluated.checkpoint, environment=environment(self.seed))
-        streamed = [spec for spec in self.specs[protocol] if not spec.reads_classifier]
+        streamed = [spec for spec in self.specs[protocol] if spec.reads_translations]
         if streamed:
             tasks = self._stream(protocol, streamed, evaluated.model, request, path, stop)
             if tasks is None:
@@ -143,6 +144,10 @@ class Evaluator:
             if spec.reads_classifier:
                 scores, result.columns = self.processes.from_first(self._classifier_scores(evaluated))
                 result.scores = scores | result.scores
+            if spec.reads_predictions:
+                result.tasks, result.scores = self.processes.from_first(
+                    self._predictions(spec, evaluated.model) if self.processes.is_first else None
+                )
         better = {score: way for spec in self.specs[protocol] for score, way in directions(spec.name).items()}
         result.better = {name: better[base_name(name)] for name in result.scores if base_name(name) in better}
         return result
@@ -336,6 +341,10 @@ class Evaluator:
             "untrained": classifier_scores.scores_of_model(metric, num_content, untrained, self.data),
             "real images": classifier_scores.scores_of_real_images(metric, num_content, self.data, device),
         }
+
+    def _predictions(self, spec: MetricSpec, model: TranslationModel) -> tuple[dict[str, Scores], Scores]:
+        """Return the scores of the labels that a model predicts."""
+        return scores_of_predictions(spec.metric, cast(PredictingModel, model), self.data, self.batch_size)
 
     # --- the request ----------------------------------------------------------------------------------------
 

@@ -78,7 +78,9 @@ def _fetch(known: WeightsFile, folder: Path, key: str) -> None:
 
 
 def _missing(known: WeightsFile, path: Path, key: str) -> UserError:
-    without_file = sorted(name for name, protocol in PROTOCOLS.items() if protocol.weights is None)
+    without_file = sorted(
+        name for name, protocol in PROTOCOLS.items() if protocol.weights is None and protocol.of_translations
+    )
     available = [
         name
         for name, protocol in PROTOCOLS.items()

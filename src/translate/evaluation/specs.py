@@ -43,6 +43,16 @@ class MetricSpec:
         return self.reads is Reads.OUTPUTS
 
     @property
+    def reads_predictions(self) -> bool:
+        """Return whether the labels that the model itself predicts give the scores."""
+        return self.reads is Reads.PREDICTIONS
+
+    @property
+    def reads_translations(self) -> bool:
+        """Return whether translations are read batch by batch."""
+        return not self.reads_classifier and not self.reads_predictions
+
+    @property
     def loads_weights(self) -> bool:
         """Return whether the metric itself loads a file of weights; those of features belong to the evaluator."""
         return self.file is not None and not self.reads_features

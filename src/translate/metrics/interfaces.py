@@ -4,11 +4,11 @@ The registration of a metric names the kind, ``reads="features"``, and the score
 pretrained weights also has ``prepare(weights, device)`` unless it reads features, which the evaluator computes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -16,6 +16,9 @@ from torch import Tensor
 
 from translate.metrics.accumulators import Accumulator
 from translate.metrics.protocols import Scores
+
+if TYPE_CHECKING:
+    from translate.metrics.classifier import ClassifierLabels
 
 
 class Features(Protocol):
@@ -108,8 +111,16 @@ class ClassifierMetric(Protocol):
         ...
 
 
+class PredictionsMetric(Protocol):
+    """Compare the labels that a model predicts with those of the data: ``reads="predictions"``."""
+
+    def compute(self, logits: Tensor, labels: Tensor, sets: "Sequence[ClassifierLabels]") -> Scores:
+        """Return the scores of logits (n, K) for labels (n, K): 0, 1, or NaN where they are not known."""
+        ...
+
+
 ValueMetric = OutputsMetric | SourcesMetric | PairsMetric
-Metric = FeatureMetric | ValueMetric | ClassifierMetric
+Metric = FeatureMetric | ValueMetric | ClassifierMetric | PredictionsMetric
 
 
 class Reads(StrEnum):
@@ -120,3 +131,4 @@ class Reads(StrEnum):
     SOURCES = "sources"
     PAIRS = "pairs"
     CLASSIFIER = "classifier"
+    PREDICTIONS = "predictions"

@@ -17,6 +17,7 @@ class Protocol:
     num_outputs: int  # translations of a source, each by its own code or reference
     weights: str | None  # the file of the network whose features are compared, a key of `weights.FILES`
     about: str
+    of_translations: bool = True  # False: of the labels that a model itself predicts
 
 
 PROTOCOLS: dict[str, Protocol] = {
@@ -41,6 +42,13 @@ PROTOCOLS: dict[str, Protocol] = {
             "a classifier trained on the run's own images: scores compare only at the same data and image size",
         ),
         Protocol("paired", 1, None, "translations against their targets, of every validation pair"),
+        Protocol(
+            "classification",
+            1,
+            None,
+            "the labels that the model itself predicts, of every validation image",
+            of_translations=False,
+        ),
     )
 }
 """The protocols by name."""
