@@ -8,6 +8,7 @@ import torch
 
 from training.test_stargan_v1 import JOINT
 from training.tiny import tiny_classifier, tiny_unit
+from translate.cli import main
 from translate.errors import ConfigError
 from translate.evaluation.cost import evaluation_seconds
 from translate.evaluation.evaluator import EvaluatedModel
@@ -35,6 +36,13 @@ def test_accuracy_is_that_of_the_predictions(folder: Path) -> None:
     assert set(tree["tasks"]) == {"bear", "cat", "rabbit"}
     of_each = [task["accuracy"] * task["images"] for task in tree["tasks"].values()]
     assert sum(of_each) / 30 == pytest.approx(tree["scores"]["accuracy"])
+
+
+def test_the_command_evaluate_chooses_the_accuracy(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", f"run={folder}", "device=cpu"]) == 0
+    assert "protocol classification" in capsys.readouterr().out
+    assert main(["evaluate", f"run={folder}", "metrics=local"]) == 2
+    assert "the model 'classifier' gives labels, not translations" in capsys.readouterr().err
 
 
 def test_encoder_is_frozen_in_another_run(folder: Path) -> None:

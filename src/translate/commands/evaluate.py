@@ -77,21 +77,37 @@ def run_of(arguments: Arguments) -> Path:
 
 
 def metrics_of(arguments: Arguments) -> dict[str, Any]:
-    """Return the checked metrics, label -> {name: key of METRICS, its arguments}; ConfigError with all problems."""
+    """Return the checked metrics, label -> {name: key of METRICS, its arguments}; ConfigError with all problems.
+
+    Without any on the command line they are `local`, or `accuracy` for a model that predicts labels.
+    """
     from translate.config.check import check_metrics
     from translate.config.compose import compose, plain
+    from translate.config.rules import metrics_suit_model, predicts_labels
 
     problems: list[Any] = []
-    tree = compose(arguments.overrides, CONFIG_NAME, problems=problems)
+    model = _model_of(run_of(arguments))
+    chosen = any(word.lstrip("+").startswith("metrics=") for word in arguments.overrides)
+    default = [] if chosen or not predicts_labels(model) else ["metrics=accuracy"]
+    tree = compose([*default, *arguments.overrides], CONFIG_NAME, problems=problems)
     metrics: dict[str, Any] = {}
     if tree is not None:
         metrics = plain(tree, problems).get("metrics") or {}
         check_metrics(metrics, problems)
+        problems.extend(metrics_suit_model({"model": model, "metrics": metrics}))
         if not metrics and not problems:
             problems.append(Problem("no metric is chosen", key="metrics", fix="metrics=local, or another of the group"))
     if problems:
         raise ConfigError(problems)
     return metrics
+
+
+def _model_of(run: Path) -> dict[str, Any]:
+    """Return the model of a run's configuration; {} for a folder that is no run, which is reported later."""
+    from translate.config.schema import read_yaml
+
+    folder = RunFolder(run)
+    return dict(read_yaml(folder.config_file).get("model") or {}) if folder.is_run() else {}
 
 
 def _activate_plugins(arguments: Arguments) -> None:

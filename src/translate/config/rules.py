@@ -199,7 +199,7 @@ def metrics_suit_model(values: Mapping[str, Any]) -> Iterator[Problem]:
     model, metrics = values.get("model") or {}, values.get("metrics")
     if model.get("name") not in MODELS.index() or not isinstance(metrics, dict):
         return
-    predicts = bool(MODELS.facts(model["name"]).get("predicts"))
+    predicts = predicts_labels(model)
     for label, node in metrics.items():
         name = node.get("name") if isinstance(node, Mapping) else None
         if name not in METRICS.index() or (METRICS.facts(name).get("reads") == "predictions") == predicts:
@@ -207,6 +207,11 @@ def metrics_suit_model(values: Mapping[str, Any]) -> Iterator[Problem]:
         output, option = ("labels, not translations", "accuracy") if predicts else ("translations, not labels", "local")
         fix = f"set metrics={option}, or metrics=none"
         yield Problem(f"the model {model['name']!r} gives {output}", key=f"metrics.{label}.name", found=name, fix=fix)
+
+
+def predicts_labels(model: Mapping[str, Any]) -> bool:
+    """Return whether the model of a configuration predicts labels instead of translating."""
+    return model.get("name") in MODELS.index() and bool(MODELS.facts(model["name"]).get("predicts"))
 
 
 def high_pass_has_masks(values: Mapping[str, Any]) -> Iterator[Problem]:
