@@ -1,6 +1,6 @@
 """A small classifier in two networks: an encoder of images and a linear head.
 
-Letters: B batch, S image side. They are two networks so that another run can freeze the encoder alone, as the function
+Letters: B batch, S image side; sides may differ. They are two networks so that another run can freeze the encoder alone, as the function
 f of a domain transfer network.
 """
 
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from translate.networks.layers.initialization import he_normal
 from translate.registry.registry import NETWORKS
+from translate.sizes import ImageSize, SizeLike
 
 NUM_DOWNSAMPLINGS = 3
 
@@ -16,18 +17,19 @@ NUM_DOWNSAMPLINGS = 3
 class ConvEncoder(nn.Module):
     """Encode an image by three strided convolutions, and one whose kernel covers the rest, without norms.
 
-    The widths are 1, 2 and 4 times ``base_width``. ``image_size`` is the side of the images, ``num_features`` the
+    The widths are 1, 2 and 4 times ``base_width``. ``image_size`` is the size of the images, ``num_features`` the
     length of the code.
     """
 
-    def __init__(self, image_size: int = 32, base_width: int = 32, num_features: int = 128) -> None:
+    def __init__(self, image_size: SizeLike = 32, base_width: int = 32, num_features: int = 128) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         width, next_width = 3, base_width
         for _ in range(NUM_DOWNSAMPLINGS):
             layers += [nn.Conv2d(width, next_width, 3, stride=2, padding=1), nn.ReLU(inplace=True)]
             width, next_width = next_width, 2 * next_width
-        self.model = nn.Sequential(*layers, nn.Conv2d(width, num_features, image_size // 2**NUM_DOWNSAMPLINGS))
+        kernel = ImageSize.of(image_size).each(lambda side: side // 2**NUM_DOWNSAMPLINGS)
+        self.model = nn.Sequential(*layers, nn.Conv2d(width, num_features, kernel))
         self.apply(he_normal)
 
     def forward(self, x: Tensor) -> Tensor:
