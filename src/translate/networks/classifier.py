@@ -1,7 +1,7 @@
 """A small classifier in two networks: an encoder of images and a linear head.
 
-Letters: B batch, S image side; sides may differ. They are two networks so that another run can freeze the encoder alone, as the function
-f of a domain transfer network.
+Letters: B batch, S image side; sides may differ. They are two networks so that another run can freeze the encoder
+alone, as the function f of a domain transfer network.
 """
 
 from torch import Tensor, nn
