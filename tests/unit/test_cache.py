@@ -97,6 +97,34 @@ def test_a_second_opening_decodes_nothing(tmp_path):
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", ".lock", ".u8"]
 
 
+@pytest.mark.parametrize("on_demand", [False, True])
+def test_images_may_be_stored_at_several_sizes(on_demand, tmp_path):
+    world, folder = World(bad=[5]), None if on_demand else tmp_path
+    images = open_images(world, 8, folder, further_sizes=[6])
+    expect(world, images, 8)
+    rows = np.array([7, 0, 150])
+    small = images.take(rows, 1)
+    assert images.sizes == ((8, 8), (6, 6)) and small.shape == (3, 6, 6, 3) and type(small) is np.ndarray
+    assert all((image == world.image(images.indices[row], 6)).all() for row, image in zip(rows, small, strict=True))
+    assert open_images(World(bad=[5]), 8, folder).sizes == ((8, 8),)  # another cache
+    if not on_demand:
+        assert images.path.stat().st_size == 200 * 3 * (64 + 36)
+        again = World(bad=[5])
+        assert open_images(again, 8, folder, further_sizes=[6]).path == images.path
+        assert set(again.reads) <= {5}
+
+
+def test_several_sizes_of_a_file_are_one_decoding(tmp_path, monkeypatch):
+    from translate.data.datasets import base
+
+    opened = []
+    monkeypatch.setattr(base, "open_rgb", lambda path, open_rgb=base.open_rgb: opened.append(path) or open_rgb(path))
+    dataset = Folder(str(files(tmp_path / "files")), split="train")
+    large, small = dataset.read_sizes([0, 3], [12, 6])
+    assert len(opened) == 2
+    assert (large == dataset.read_many([0, 3], 12)).all() and (small == dataset.read_many([0, 3], 6)).all()
+
+
 def test_a_data_set_that_cannot_fail_is_not_scanned(tmp_path):
     world = World()
     world.may_fail = False

@@ -11,11 +11,11 @@ from torch import Tensor
 from translate.data.batches import RawImages
 from translate.data.datasets.critters import Critters
 from translate.data.module import DataModule, Shard
-from translate.data.transforms import AUGMENTATIONS, stored_size
+from translate.data.transforms import AUGMENTATIONS, stored_sizes, to_float
 from translate.data.views.reference import ReferenceBatch
 
 DOMAINS = ["cat", "dog", "fox"]
-SIDE = stored_size("crop_flip", 32).height
+SIDE = stored_sizes("crop_flip", 32)[0].height
 
 
 def module(**changes: Any) -> DataModule:
@@ -99,6 +99,17 @@ def test_shards_make_up_the_augmented_batch(augment: str) -> None:
     parts = [data.augment(data.iterations(Shard(rank, 2))[3]) for rank in range(2)]
     for found, wanted in zip(joined(parts), data.augment(data.iterations()[3]), strict=True):
         assert torch.allclose(found, wanted, atol=1e-6) if found.is_floating_point() else found.equal(wanted)
+
+
+def test_whole_images_are_those_of_the_data_set() -> None:
+    """An image that is neither cropped nor mirrored reaches the model as the data set makes it at the image size."""
+    data = module(augment="crop_flip")
+    rows, batch = data.iterations().view.draw(np.arange(40)), module(batch_size=40).iterations()[0]
+    plain = (batch.image.uniform[:, 0] >= 0.5) & (batch.image.uniform[:, 5] >= 0.5)
+    images = data.augment(batch).image[plain]
+    wanted = data.train.read_many(data.images("train").indices[rows.image[plain.numpy()]], 32)
+    assert 4 <= len(images) <= 20
+    assert images.equal(to_float(torch.from_numpy(wanted)))
 
 
 def test_a_resumed_run_goes_on_where_it_was(batches: list[ReferenceBatch]) -> None:

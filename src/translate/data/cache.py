@@ -1,10 +1,10 @@
-"""Decoded images of a data set at one size, in a memory-mapped file or decoded on demand.
+"""Decoded images of a data set at one or several sizes, in a memory-mapped file or decoded on demand.
 
-A cache is two files in one folder. `<key>.u8` has N x height x width x 3 bytes. `<key>.json` is written last and makes
-the cache valid. The key is a digest of the data set's fingerprint (names, sizes, times of the files), the size and the
-layout, so data that changed has another key and gets a new cache. A lock file lets one process build while others wait.
-Both files are written under temporary names and then renamed, so a process that dies leaves no invalid cache. A cache
-can be deleted at any time.
+A cache is two files in one folder. `<key>.u8` has N x height x width x 3 bytes; if images are stored at several sizes,
+these of an image follow one another. `<key>.json` is written last and makes the cache valid. The key is a digest of the
+data set's fingerprint (names, sizes, times of the files), the image sizes and the layout, so data that changed has
+another key and gets a new cache. A lock file lets one process build while others wait. Both files are written under
+temporary names and then renamed, so a process that dies leaves no invalid cache. A cache can be deleted at any time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import io
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,17 +37,20 @@ _log = logging.getLogger("translate")
 
 
 class StoredImages:
-    """The items of a data set that decode, at one size, from a cache file or decoded on demand.
+    """The items of a data set that decode, at one or several sizes, from a cache file or decoded on demand.
 
-    ``indices`` (K,) int64 are the numbers of the items that decode, ascending. ``bad`` has (description, reason) of the
-    others. ``path`` is the cache file or None. Worker processes receive an instance without its bytes and map the file
-    themselves.
+    ``sizes`` are the sizes, ``size`` is the first. ``indices`` (K,) int64 are the numbers of the items that decode,
+    ascending. ``bad`` has (description, reason) of the others. ``path`` is the cache file or None. Worker processes
+    receive an instance without its bytes and map the file themselves.
     """
 
-    def __init__(self, dataset: Dataset, size: SizeLike, unreadable: list[Unreadable], path: Path | None) -> None:
-        """Open; ``path`` is a valid cache of the data set at this size."""
+    def __init__(
+        self, dataset: Dataset, sizes: Sequence[ImageSize], unreadable: list[Unreadable], path: Path | None
+    ) -> None:
+        """Open; ``path`` is a valid cache of the data set at these sizes."""
         self.dataset = dataset
-        self.size = ImageSize.of(size)
+        self.sizes = tuple(sizes)
+        self.size = self.sizes[0]
         self.path = path
         self.bad = [(dataset.describe(item), reason) for item, reason in unreadable]
         self.indices = np.delete(np.arange(len(dataset)), [item for item, _ in unreadable])
@@ -57,11 +60,11 @@ class StoredImages:
         """Return K."""
         return len(self.indices)
 
-    def take(self, rows: np.ndarray) -> np.ndarray:
-        """Return a copy (n, height, width, 3) uint8 of the images at rows (n,) of ``indices``."""
+    def take(self, rows: np.ndarray, number: int = 0) -> np.ndarray:
+        """Return a copy (n, height, width, 3) uint8 of the images at rows (n,) of ``indices``, in size ``number``."""
         items = self.indices[np.asarray(rows)]
         if self.path is None:
-            return self._read(items)
+            return self._read(items, self.sizes[number])
         if self._map is None:  # in another process
             try:
                 self._map = self._mapped(self.path)
@@ -69,14 +72,17 @@ class StoredImages:
                 raise UserError(
                     f"the cache {self.path} was removed during the run", fix="resume the run, which builds it again"
                 ) from error
-        return self._map[items]
+        stop = sum(size.area * 3 for size in self.sizes[: number + 1])
+        start = stop - self.sizes[number].area * 3
+        return self._map[items, start:stop].reshape(-1, *self.sizes[number], 3)
 
     def _mapped(self, path: Path) -> np.ndarray:
-        return np.asarray(np.memmap(path, np.uint8, "r", shape=(len(self.dataset), *self.size, 3)))
+        record = sum(size.area * 3 for size in self.sizes)
+        return np.asarray(np.memmap(path, np.uint8, "r", shape=(len(self.dataset), record)))
 
-    def _read(self, items: np.ndarray) -> np.ndarray:
+    def _read(self, items: np.ndarray, size: ImageSize) -> np.ndarray:
         try:
-            return self.dataset.read_many(items, self.size.plain)
+            return self.dataset.read_many(items, size.plain)
         except ImageError as error:
             name = self.dataset.describe(int(items[0])) if len(items) == 1 else "an image"
             description, reason = self._first_failure(items) or (name, error.reason)
@@ -103,20 +109,23 @@ def open_images(
     size: SizeLike,
     folder: Path | None,
     *,
+    further_sizes: Sequence[SizeLike] = (),
     max_bad_fraction: float = 0.01,
     num_threads: int | None = None,
     progress: bool = True,
 ) -> StoredImages:
     """Decode a data set into a cache in ``folder``, or open an existing one; None decodes on demand.
 
-    Either way every file is decoded once, by ``num_threads`` threads (None: one a CPU of this process). Files that do
-    not decode are left out and named in the log; they are tried again when a cache is opened. If the folder cannot be
-    written or the disk is full, a warning says so and images are decoded on demand. Memory does not grow with the data
-    set. ``progress`` shows a bar on a terminal. Raises UserError when more than ``max_bad_fraction`` of the files, or
-    all files of a domain, do not decode.
+    ``further_sizes`` are sizes at which every image is stored as well. Either way every file is decoded once, by
+    ``num_threads`` threads (None: one a CPU of this process). Files that do not decode are left out and named in the
+    log; they are tried again when a cache is opened. If the folder cannot be written or the disk is full, a warning
+    says so and images are decoded on demand. Memory does not grow with the data set. ``progress`` shows a bar on a
+    terminal. Raises UserError when more than ``max_bad_fraction`` of the files, or all files of a domain, do not
+    decode.
     """
     _log.info("data: %s", dataset.summary())
-    decoder = Decoder(dataset, size, num_threads, progress)
+    sizes = [ImageSize.of(each) for each in (size, *further_sizes)]
+    decoder = Decoder(dataset, sizes, num_threads, progress)
     unreadable: list[Unreadable] | None = None
     path: Path | None = None
     if folder is not None:
@@ -129,7 +138,7 @@ def open_images(
         unreadable = decoder.run(None) if dataset.may_fail else []
     check_unreadable(dataset, unreadable, max_bad_fraction)
     log_unreadable(dataset, unreadable, max_bad_fraction)
-    return StoredImages(dataset, size, unreadable, path)
+    return StoredImages(dataset, sizes, unreadable, path)
 
 
 class _NoCacheError(Exception):
@@ -140,15 +149,16 @@ class _NoCacheError(Exception):
         self.unreadable = unreadable
 
 
-def cache_key(dataset: Dataset, size: SizeLike) -> str:
-    """Return the name of a data set's cache at a size, without a suffix."""
-    content = f"{LAYOUT} {ImageSize.of(size).plain} {len(dataset)} {dataset.fingerprint()}"
+def cache_key(dataset: Dataset, size: SizeLike, *further_sizes: SizeLike) -> str:
+    """Return the name of a data set's cache at one or several sizes, without a suffix."""
+    sizes = " and ".join(str(ImageSize.of(each).plain) for each in (size, *further_sizes))
+    content = f"{LAYOUT} {sizes} {len(dataset)} {dataset.fingerprint()}"
     return hashlib.sha256(content.encode()).hexdigest()[:24]
 
 
 def _cached(decoder: Decoder, folder: Path, max_bad_fraction: float) -> tuple[Path, list[Unreadable]]:
     try:
-        path = folder / f"{cache_key(decoder.dataset, decoder.size)}.u8"
+        path = folder / f"{cache_key(decoder.dataset, *decoder.sizes)}.u8"
         unreadable = _unreadable_of_valid(decoder, path)
         if unreadable is None:
             folder.mkdir(parents=True, exist_ok=True)
@@ -183,7 +193,7 @@ def _unreadable_of_valid(decoder: Decoder, path: Path) -> list[Unreadable] | Non
     try:
         notes = json.loads(path.with_suffix(".json").read_text("utf-8"))
         unreadable = [(int(item), str(reason)) for item, reason in notes["bad"]]
-        fits = [notes["layout"], notes["size"], notes["items"]] == [LAYOUT, decoder.size.plain, num_items]
+        fits = [notes["layout"], notes["size"], notes["items"]] == [LAYOUT, _plain(decoder.sizes), num_items]
         numbers_fit = all(0 <= item < num_items for item, _ in unreadable)
         if not fits or not numbers_fit or path.stat().st_size != decoder.num_bytes:
             return None
@@ -218,12 +228,17 @@ def _build(decoder: Decoder, path: Path, max_bad_fraction: float) -> list[Unread
             check_unreadable(decoder.dataset, unreadable, max_bad_fraction)  # a refused data set gets no cache
             os.fsync(file.fileno())
         os.replace(part, path)
-        notes = {"layout": LAYOUT, "size": decoder.size.plain, "items": len(decoder.dataset), "bad": unreadable}
+        notes = {"layout": LAYOUT, "size": _plain(decoder.sizes), "items": len(decoder.dataset), "bad": unreadable}
         atomic_write(path.with_suffix(".json"), json.dumps(notes))
         _log.info("data: cache %s, %.1f MB", path, decoder.num_bytes / 1e6)
         return unreadable
     finally:
         part.unlink(missing_ok=True)
+
+
+def _plain(sizes: Sequence[ImageSize]) -> Any:
+    """Return the size in the notes of a cache, or a list of sizes."""
+    return sizes[0].plain if len(sizes) == 1 else [size.plain for size in sizes]
 
 
 def _reserve(file: io.FileIO, size: int) -> None:
@@ -246,8 +261,8 @@ class _FileWriter:
         self.file = file
         self.problem: str | None = None
 
-    def append(self, images: np.ndarray) -> None:
-        remaining = np.ascontiguousarray(images).data.cast("B")
+    def append(self, records: np.ndarray) -> None:
+        remaining = np.ascontiguousarray(records).data.cast("B")
         try:
             while remaining and self.problem is None:
                 remaining = remaining[self.file.write(remaining) :]

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
@@ -17,7 +17,7 @@ from translate.console import is_interactive
 from translate.data.datasets.base import Dataset
 from translate.data.images import ImageError
 from translate.errors import Phrase, UserError
-from translate.sizes import ImageSize, SizeLike
+from translate.sizes import ImageSize
 
 _log = logging.getLogger("translate")
 _CHUNK_BYTES = 4 << 20
@@ -31,35 +31,36 @@ Unreadable = tuple[int, str]
 class Writer(Protocol):
     """A destination of decoded images."""
 
-    def append(self, images: np.ndarray) -> None:
-        """Take the next images (n, height, width, 3) uint8, in the order of the items."""
+    def append(self, records: np.ndarray) -> None:
+        """Take the next images (n, bytes of all sizes) uint8, in the order of the items."""
 
 
 class Decoder:
     """Decodes all items in order, a few chunks ahead of the writer, so memory does not grow with the data set."""
 
-    def __init__(self, dataset: Dataset, size: SizeLike, num_threads: int | None, progress: bool) -> None:
-        """Take the size of the decoded images; ``num_threads`` None is one a CPU of this process."""
+    def __init__(self, dataset: Dataset, sizes: Sequence[ImageSize], num_threads: int | None, progress: bool) -> None:
+        """Take the sizes at which each image is decoded; ``num_threads`` None is one a CPU of this process."""
         self.dataset = dataset
-        self.size = ImageSize.of(size)
+        self.sizes = tuple(sizes)
         self.num_threads = num_threads or _available_cpus()
         self.progress = progress
-        self.num_bytes = len(dataset) * self.size.area * 3
+        self.record_bytes = sum(size.area * 3 for size in self.sizes)
+        self.num_bytes = len(dataset) * self.record_bytes
 
     def run(self, writer: Writer | None) -> list[Unreadable]:
         """Decode every item, hand the images to the writer, and return the items that do not decode."""
-        total = len(self.dataset)
+        total, names = len(self.dataset), " and ".join(map(str, self.sizes))
         terminal = self.progress and is_interactive()
         if not terminal:
-            _log.info("data: decoding %s images to %s px with %d threads", f"{total:,}", self.size, self.num_threads)
+            _log.info("data: decoding %s images to %s px with %d threads", f"{total:,}", names, self.num_threads)
         begin = time.perf_counter()
         unreadable: list[Unreadable] = []
-        with tqdm(total=total, desc=f"decoding to {self.size} px", unit=" images", disable=not terminal) as bar:
-            for images, failed in self._chunks():
+        with tqdm(total=total, desc=f"decoding to {names} px", unit=" images", disable=not terminal) as bar:
+            for records, failed in self._chunks():
                 unreadable += failed
                 if writer is not None:
-                    writer.append(images)
-                bar.update(len(images))
+                    writer.append(records)
+                bar.update(len(records))
         seconds = time.perf_counter() - begin
         _log.info(
             "data: decoded %s images in %.1f s (%.0f images/s), %s unreadable",
@@ -70,13 +71,13 @@ class Decoder:
     def failure(self, item: int) -> str | None:
         """Return the reason why an item does not decode, or None if it does."""
         try:
-            self.dataset.read(item, self.size.plain)
+            self.dataset.read(item, self.sizes[0].plain)
         except ImageError as error:
             return error.reason
         return None
 
     def _chunks(self) -> Iterator[tuple[np.ndarray, list[Unreadable]]]:
-        length = max(1, min(_CHUNK_ITEMS, _CHUNK_BYTES // (self.size.area * 3)))
+        length = max(1, min(_CHUNK_ITEMS, _CHUNK_BYTES // self.record_bytes))
         starts = range(0, len(self.dataset), length)
         waiting: deque[Future[tuple[np.ndarray, list[Unreadable]]]] = deque()
         pool = ThreadPoolExecutor(self.num_threads, thread_name_prefix="decode")
@@ -92,21 +93,27 @@ class Decoder:
 
     def _chunk(self, start: int, stop: int) -> tuple[np.ndarray, list[Unreadable]]:
         """Decode items start ... stop - 1; an unreadable one is black in the images and in the list."""
-        shape = (stop - start, *self.size, 3)
         try:
-            images = self.dataset.read_many(np.arange(start, stop), self.size.plain)
-            assert images.dtype == np.uint8 and images.shape == shape, (images.dtype, images.shape)
-            return images, []
+            return self._records(np.arange(start, stop)), []
         except ImageError:
             pass
-        images = np.zeros(shape, np.uint8)
+        records = np.zeros((stop - start, self.record_bytes), np.uint8)
         unreadable: list[Unreadable] = []
         for item in range(start, stop):
             try:
-                images[item - start] = self.dataset.read(item, self.size.plain)
+                records[item - start] = self._records(np.array([item]))[0]
             except ImageError as error:
                 unreadable.append((item, error.reason))
-        return images, unreadable
+        return records, unreadable
+
+    def _records(self, items: np.ndarray) -> np.ndarray:
+        """Return the images of items, each image's sizes after one another (n, bytes)."""
+        images = self.dataset.read_sizes(items, [size.plain for size in self.sizes])
+        for each, size in zip(images, self.sizes, strict=True):
+            assert each.dtype == np.uint8 and each.shape == (len(items), *size, 3), (each.dtype, each.shape)
+        if len(images) == 1:
+            return images[0].reshape(len(items), -1)
+        return np.concatenate([each.reshape(len(items), -1) for each in images], axis=1)
 
 
 def check_unreadable(dataset: Dataset, unreadable: list[Unreadable], max_bad_fraction: float) -> None:

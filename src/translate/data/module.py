@@ -20,7 +20,7 @@ from translate.data.consistency import check_consistency, digest
 from translate.data.datasets.base import Dataset, LabelSet
 from translate.data.philox import uniform
 from translate.data.streams import stream_of_set
-from translate.data.transforms import AUGMENTATIONS, NUM_UNIFORMS, stored_size, to_float
+from translate.data.transforms import AUGMENTATIONS, NUM_UNIFORMS, stored_sizes, to_float, which_size
 from translate.data.views.base import View, ViewInputs, image_streams
 from translate.distributed.collectives import alone
 from translate.errors import UserError
@@ -79,10 +79,23 @@ class Iterations(TorchDataset[Any]):
             if name not in self.streams:
                 return torch.from_numpy(array)
             stream = stream_of_set(label_set, self.streams[name])
-            numbers = uniform(self.seed, stream, positions, NUM_UNIFORMS).astype(np.float32)
-            return RawImages(torch.from_numpy(self.images.take(array)), torch.from_numpy(numbers))
+            numbers = torch.from_numpy(uniform(self.seed, stream, positions, NUM_UNIFORMS).astype(np.float32))
+            return RawImages(torch.from_numpy(self._pixels(array, numbers)), numbers)
 
         return type(rows)(**{name: value(name, array) for name, array in rows._asdict().items()})
+
+    def _pixels(self, rows: np.ndarray, numbers: Tensor) -> np.ndarray:
+        """Return the pixels of rows, each at the stored size that its augmentation takes, in the frame of the first."""
+        sizes = self.images.sizes
+        if len(sizes) == 1:
+            return self.images.take(rows)
+        which = which_size(sizes, numbers).numpy()
+        pixels = np.zeros((len(rows), *sizes[0], 3), np.uint8)
+        for number, (height, width) in enumerate(sizes):
+            here = np.flatnonzero(which == number)
+            if len(here):
+                pixels[here, :height, :width] = self.images.take(rows[here], number)
+        return pixels
 
 
 CHANNEL_ERRORS = (ConnectionError, EOFError, FileNotFoundError)
@@ -134,7 +147,7 @@ class DataModule(pl.LightningDataModule):
 
     ``train`` and ``val`` are data sets with the same domains. ``view`` is a name of `VIEWS`; ``labels`` chooses the
     labels of the view "labelled", see `Dataset.label_sets`. ``batch_size`` is that of all processes together.
-    ``augment`` is a name of `AUGMENTATIONS`, ``load_size`` a setting of it, see `stored_size`. ``cache`` is a folder
+    ``augment`` is a name of `AUGMENTATIONS`, ``load_size`` a setting of it, see `stored_sizes`. ``cache`` is a folder
     for decoded images or None. ``max_bad_fraction`` in [0, 1] bounds the images that cannot be read.
     """
 
@@ -164,8 +177,9 @@ class DataModule(pl.LightningDataModule):
         self.start, self.stop = start, stop
         self._augmentation = AUGMENTATIONS[augment]
         read = partial(open_images, folder=cache, max_bad_fraction=max_bad_fraction)
+        size, *further = stored_sizes(augment, image_size, load_size)
         self._open = {
-            "train": partial(read, train, stored_size(augment, image_size, load_size)),
+            "train": partial(read, train, size, further_sizes=further),
             "val": partial(read, val, image_size),
         }
         self._opened: dict[str, StoredImages] = {}
@@ -281,10 +295,10 @@ class DataModule(pl.LightningDataModule):
         return HeldOut(images, domains, label, partner, items, self.domains)
 
     def _float_images(self, stored: StoredImages, rows: np.ndarray) -> Tensor:
+        if self.image_size in stored.sizes:
+            return to_float(torch.from_numpy(stored.take(rows, stored.sizes.index(self.image_size))))
         images = to_float(torch.from_numpy(stored.take(rows)))
-        if images.shape[2:] != self.image_size:
-            images = torch.nn.functional.interpolate(images, size=self.image_size, mode="bilinear", antialias=True)
-        return images
+        return torch.nn.functional.interpolate(images, size=self.image_size, mode="bilinear", antialias=True)
 
     def _dataset(self, split: str) -> Dataset:
         return self.train if split == "train" else self.val

@@ -9,7 +9,6 @@ import math
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from translate.data.batches import RawImages
@@ -19,6 +18,7 @@ NUM_UNIFORMS = 6  # random numbers of an image: crop or not, area, ratio, left, 
 CROP_PROBABILITY = 0.5
 CROP_AREA = (0.8, 1.0)
 CROP_RATIO = (0.9, 1.1)
+CUBIC = -0.5  # the coefficient of the bicubic filter, as in Pillow
 RESIZE_FACTOR = 286 / 256  # the stored sides for `resize_crop_flip`, as a multiple of those of the image
 
 
@@ -44,8 +44,8 @@ def _fitting_areas() -> tuple[Tensor, Tensor]:
 def crop_box(uniform: Tensor) -> Tensor:
     """Return crop boxes (B, 4), left, top, width, height in [0, 1] of the sides, from uniform numbers (B, 6).
 
-    The augmentation of StarGAN v2: with probability 0.5 a box that fits in the image, with 0.8 to 1 of the area and an
-    aspect ratio of 0.9 to 1.1 times the image's, log-uniform; otherwise the whole image.
+    The crops of StarGAN v2: a box that fits in the image, with 0.8 to 1 of the area and an aspect ratio of 0.9 to 1.1
+    times the image's, log-uniform.
     """
     areas, below = (table.to(uniform.device) for table in _fitting_areas())
     wanted = uniform[:, 1].contiguous()
@@ -57,28 +57,60 @@ def crop_box(uniform: Tensor) -> Tensor:
     ratio = torch.exp(torch.lerp(low, high, uniform[:, 2]))
     width = (area * ratio).sqrt().clamp(max=1.0)
     height = (area / ratio).sqrt().clamp(max=1.0)
-    box = torch.stack([uniform[:, 3] * (1 - width), uniform[:, 4] * (1 - height), width, height], dim=1)
-    whole = torch.tensor([0.0, 0.0, 1.0, 1.0], device=uniform.device)
-    return torch.where((uniform[:, 0] < CROP_PROBABILITY)[:, None], box, whole)
+    return torch.stack([uniform[:, 3] * (1 - width), uniform[:, 4] * (1 - height), width, height], dim=1)
+
+
+def cubic(distance: Tensor) -> Tensor:
+    """Return the bicubic filter at distances in pixels: 1 at 0, 0 at all other whole numbers and beyond 2."""
+    x = distance.abs()
+    near = ((CUBIC + 2) * x - (CUBIC + 3)) * x * x + 1
+    far = (((x - 5) * x + 8) * x - 4) * CUBIC
+    return torch.where(x < 1, near, torch.where(x < 2, far, 0.0))
+
+
+def resize_weights(start: Tensor, extent: Tensor, stored: int, side: int) -> Tensor:
+    """Return the weights (B, side, stored) of the stored pixels in each pixel of a resized interval.
+
+    The interval of an image begins at ``start`` (B,) and has the length ``extent`` (B,), in pixels. The filter is
+    bicubic and antialiased: its support grows with the scale where the interval is reduced. An interval of ``side``
+    whole pixels is kept as it is, exactly.
+    """
+    scale = (extent / side)[:, None, None]
+    places = torch.arange(side, device=start.device)[:, None] + 0.5
+    pixels = torch.arange(stored, device=start.device) + 0.5
+    weights = cubic((pixels - start[:, None, None] - places * scale) / scale.clamp(min=1.0))
+    return weights / weights.sum(2, keepdim=True)
 
 
 def sample_box(images: Tensor, box: Tensor, flip: Tensor, size: SizeLike) -> Tensor:
-    """Return the box of each image, resized bilinearly to (B, 3, H, W), mirrored where ``flip`` (B,) is true."""
-    left, top, width, height = box.unbind(1)
-    sign = torch.where(flip, -1.0, 1.0)
-    rows, columns = (  # the centres of pixels, in [-1, 1]
-        torch.linspace(-1, 1, side, device=images.device) * (side - 1) / side for side in ImageSize.of(size)
-    )
-    x = (width * sign)[:, None] * columns + (2 * left + width - 1)[:, None]
-    y = height[:, None] * rows + (2 * top + height - 1)[:, None]
-    # equals F.affine_grid for such boxes, several times faster
-    grid = torch.stack(torch.broadcast_tensors(x[:, None, :], y[:, :, None]), dim=3)
-    return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    """Return the box of each image, resized to (B, 3, H, W) by `resize_weights`, mirrored where ``flip`` (B,) is true.
+
+    ``box`` (B, 4) is left, top, width and height in pixels.
+    """
+    (height, width), (stored_height, stored_width) = ImageSize.of(size), images.shape[2:]
+    rows = resize_weights(box[:, 1], box[:, 3], stored_height, height)
+    columns = resize_weights(box[:, 0], box[:, 2], stored_width, width)
+    columns = torch.where(flip[:, None, None], columns.flip(1), columns)
+    resized = rows[:, None] @ images @ columns[:, None].mT
+    return resized.clamp_(-1.0, 1.0)  # a bicubic filter overshoots at edges
 
 
 def crop_flip(raw: RawImages, size: SizeLike) -> Tensor:
-    """Augment as the official code of StarGAN v2: random resized crop, resize to ``size``, horizontal flip."""
-    return sample_box(to_float(raw.pixels), crop_box(raw.uniform), raw.uniform[:, 5] < 0.5, size)
+    """Augment as the official code of StarGAN v2: random resized crop, resize to ``size``, horizontal flip.
+
+    A whole image is stored at its final size, in the first rows and columns, and stays as it is. A crop is resized for
+    the second time. Its filter is bicubic, since two bilinear filters blur more than the one of the official code.
+    """
+    stored = ImageSize(*raw.pixels.shape[1:3])
+    whole = torch.tensor([0, 0, *reversed(ImageSize.of(size))], device=raw.uniform.device)
+    sides = torch.tensor([stored.width, stored.height] * 2, device=raw.uniform.device)
+    box = torch.where(is_cropped(raw.uniform)[:, None], crop_box(raw.uniform) * sides, whole)
+    return sample_box(to_float(raw.pixels), box, raw.uniform[:, 5] < 0.5, size)
+
+
+def is_cropped(uniform: Tensor) -> Tensor:
+    """Return whether `crop_flip` crops each image (B,), from its uniform numbers (B, 6)."""
+    return uniform[:, 0] < CROP_PROBABILITY
 
 
 def flip(raw: RawImages, size: SizeLike) -> Tensor:
@@ -128,17 +160,21 @@ AUGMENTATIONS: dict[str, Callable[[RawImages, SizeLike], Tensor]] = {
 }
 
 
-def stored_size(augment: str, size: SizeLike, load_size: SizeLike | None = None) -> ImageSize:
-    """Return the size of stored training images, large enough that no crop is enlarged.
+def stored_sizes(augment: str, size: SizeLike, load_size: SizeLike | None = None) -> tuple[ImageSize, ...]:
+    """Return the sizes at which training images are stored, the largest first.
 
-    ``load_size`` is that of `resize_crop_flip`; None: `RESIZE_FACTOR` times ``size``.
+    `crop_flip` has two: one for crops, large enough that no crop is enlarged, and the final one for whole images.
+    ``load_size`` is the size of `resize_crop_flip`; None: `RESIZE_FACTOR` times ``size``.
     """
+    final = ImageSize.of(size)
     if augment == "crop_flip":  # the narrowest box
-        return ImageSize.of(size).each(lambda side: 8 * math.ceil(side / math.sqrt(CROP_AREA[0] * CROP_RATIO[0]) / 8))
+        return final.each(lambda side: 8 * math.ceil(side / math.sqrt(CROP_AREA[0] * CROP_RATIO[0]) / 8)), final
     if augment == "resize_crop_flip":
-        return (
-            ImageSize.of(size).each(lambda side: round(side * RESIZE_FACTOR))
-            if load_size is None
-            else ImageSize.of(load_size)
-        )
-    return ImageSize.of(size)
+        scaled = final.each(lambda side: round(side * RESIZE_FACTOR))
+        return (scaled if load_size is None else ImageSize.of(load_size),)
+    return (final,)
+
+
+def which_size(sizes: tuple[ImageSize, ...], uniform: Tensor) -> Tensor:
+    """Return the index (B,) in `stored_sizes` of the size that an augmentation takes, from uniform numbers (B, 6)."""
+    return torch.zeros(len(uniform), dtype=torch.long) if len(sizes) == 1 else (~is_cropped(uniform)).long()

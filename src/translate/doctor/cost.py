@@ -11,7 +11,7 @@ from translate.config.length import seconds_of
 from translate.config.schema import RunConfig
 from translate.data.datasets.base import Dataset
 from translate.data.images import ImageError
-from translate.data.transforms import stored_size
+from translate.data.transforms import stored_sizes
 from translate.doctor.report import Section, number
 from translate.profiling.timing import Length, measure_speed
 from translate.sizes import ImageSize, SizeLike
@@ -79,7 +79,7 @@ def _readable(dataset: Dataset, groups: list[list[int]], size: SizeLike) -> list
 
 def measure(config: RunConfig, datasets: OpenDatasets, section: Section) -> None:
     """Add the measured speed, and the time, memory and disk that the whole run needs."""
-    size = _stored(config)
+    size = _stored(config)[0]
     if type(datasets.train).label_sets is Dataset.label_sets:  # a joint set has labels of its own, and is taken whole
         datasets = OpenDatasets(*(Few(each, size.plain) for each in datasets))
     trainer = replace(config.trainer, devices=1, num_nodes=1)
@@ -104,9 +104,9 @@ def measure(config: RunConfig, datasets: OpenDatasets, section: Section) -> None
 
 def disk_of_cache(count: int, config: RunConfig) -> int:
     """Return the bytes of the decoded images of a data set of so many images."""
-    return count * _stored(config).area * 3
+    return count * sum(size.area * 3 for size in _stored(config))
 
 
-def _stored(config: RunConfig) -> ImageSize:
-    """Return the size of decoded training images."""
-    return stored_size(config.data.augment, config.data.image_size, config.data.load_size)
+def _stored(config: RunConfig) -> tuple[ImageSize, ...]:
+    """Return the sizes of decoded training images."""
+    return stored_sizes(config.data.augment, config.data.image_size, config.data.load_size)

@@ -22,7 +22,7 @@ from translate.config.schema import RunConfig
 from translate.data.batches import RawImages
 from translate.data.cache import StoredImages
 from translate.data.module import Shard
-from translate.data.transforms import AUGMENTATIONS, NUM_UNIFORMS, stored_size
+from translate.data.transforms import AUGMENTATIONS, NUM_UNIFORMS, stored_sizes
 from translate.errors import UserError
 from translate.models.base import TranslationModel
 from translate.models.image_pool import ImagePool
@@ -173,7 +173,7 @@ def _on_gpu(config: RunConfig) -> bool:
 class _BlankImages(StoredImages):
     """The images of a data set, none of which is read: one pixel each."""
 
-    def take(self, rows: np.ndarray) -> np.ndarray:
+    def take(self, rows: np.ndarray, number: int = 0) -> np.ndarray:
         """Return (n, 1, 1, 3) uint8 for any rows."""
         return np.zeros((len(rows), 1, 1, 3), np.uint8)
 
@@ -181,13 +181,13 @@ class _BlankImages(StoredImages):
 def _images(config: RunConfig, num_processes: int) -> Any:
     """Return the first batch of the first process; its pixels are blank."""
     data = build.build_data(config)
-    return data.iterations(Shard(0, num_processes), _BlankImages(data.train, 1, [], None))[0]
+    return data.iterations(Shard(0, num_processes), _BlankImages(data.train, [ImageSize(1, 1)], [], None))[0]
 
 
 def _layout(config: RunConfig) -> torch.memory_format:
     """Return the memory format of augmented images."""
     data = config.data
-    stored = stored_size(data.augment, data.image_size, data.load_size)
+    stored = stored_sizes(data.augment, data.image_size, data.load_size)[0]
     raw = RawImages(torch.zeros(1, *stored, 3, dtype=torch.uint8), torch.zeros(1, NUM_UNIFORMS))
     image = AUGMENTATIONS[data.augment](raw, data.image_size)
     return torch.contiguous_format if image.is_contiguous() else torch.channels_last

@@ -86,6 +86,10 @@ class Dataset:
             images[row] = self.read(int(index), size)
         return images
 
+    def read_sizes(self, indices: Sequence[int] | np.ndarray, sizes: Sequence[SizeLike]) -> list[np.ndarray]:
+        """Return images at each of several sizes; override where decoding once for all sizes is cheaper."""
+        return [self.read_many(indices, size) for size in sizes]
+
     def describe(self, index: int) -> str:
         """Return a name by which a person finds the item: a path, or "critters cat 12"."""
         raise NotImplementedError
@@ -152,14 +156,19 @@ class ImageFiles(Dataset):
 
     def read_many(self, indices: Sequence[int] | np.ndarray, size: SizeLike) -> np.ndarray:
         """Decode files; a file of several items in a row is decoded once."""
-        images = np.empty((len(indices), *ImageSize.of(size), 3), np.uint8)
+        return self.read_sizes(indices, [size])[0]
+
+    def read_sizes(self, indices: Sequence[int] | np.ndarray, sizes: Sequence[SizeLike]) -> list[np.ndarray]:
+        """Decode files once for all sizes."""
+        results = [np.empty((len(indices), *ImageSize.of(size), 3), np.uint8) for size in sizes]
         rows = enumerate(map(int, indices))
         for name, items in itertools.groupby(rows, key=lambda item: self.names[item[1]]):
             whole = open_rgb(os.path.join(self.home, name))
             for row, index in items:
                 half = whole if self.halves is None else cut_half(whole, self.halves[index])
-                images[row] = resize(half, size, self.crop)
-        return images
+                for images, size in zip(results, sizes, strict=True):
+                    images[row] = resize(half, size, self.crop)
+        return results
 
     def describe(self, index: int) -> str:
         """Return the path, with unprintable bytes escaped, and the half of the file if items are halves."""

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from translate.data.datasets.base import (
     Dataset,
@@ -21,7 +22,7 @@ from translate.data.datasets.base import (
     held_out_names,
     require_images,
 )
-from translate.data.images import ImageError, read_image
+from translate.data.images import ImageError, open_rgb, resize
 from translate.errors import Phrase, UserError
 from translate.registry.registry import DATASETS
 from translate.sizes import SizeLike
@@ -91,11 +92,19 @@ class HuggingFace(Dataset):
         return len(self._rows)
 
     def read(self, index: int, size: SizeLike) -> np.ndarray:
-        """Decode the image of a row, see translate.data.images.read_image."""
+        """Decode the image of a row, see translate.data.images."""
+        return self.read_sizes([index], [size])[0][0]
+
+    def read_sizes(self, indices: Sequence[int] | np.ndarray, sizes: Sequence[SizeLike]) -> list[np.ndarray]:
+        """Decode images once for all sizes."""
+        images = [self._decoded(int(index)) for index in indices]
+        return [np.stack([resize(image, size, self.crop) for image in images]) for size in sizes]
+
+    def _decoded(self, index: int) -> Image.Image:
         stored = self._stored(index)
         if stored is None:
             raise ImageError("has no image")
-        return read_image(stored["path"] if stored["bytes"] is None else io.BytesIO(stored["bytes"]), size, self.crop)
+        return open_rgb(stored["path"] if stored["bytes"] is None else io.BytesIO(stored["bytes"]))
 
     def _stored(self, index: int) -> Mapping[str, Any] | None:
         """Return the bytes of an image and their path; the bytes are None if only the path is stored."""

@@ -61,14 +61,20 @@ class Joint(Dataset):
 
     def read_many(self, indices: Sequence[int] | np.ndarray, size: SizeLike) -> np.ndarray:
         """Return images; those of each component are read together."""
+        return self.read_sizes(indices, [size])[0]
+
+    def read_sizes(self, indices: Sequence[int] | np.ndarray, sizes: Sequence[SizeLike]) -> list[np.ndarray]:
+        """Return images at each of several sizes; those of each component are read together."""
         items = np.asarray(indices, dtype=np.int64)
-        images = np.empty((len(items), *ImageSize.of(size), 3), np.uint8)
+        results = [np.empty((len(items), *ImageSize.of(size), 3), np.uint8) for size in sizes]
         components = np.searchsorted(self._starts, items, side="right") - 1
         for number, dataset in enumerate(self.components.values()):
             rows = np.flatnonzero(components == number)
             if len(rows):
-                images[rows] = dataset.read_many(items[rows] - self._starts[number], size)
-        return images
+                own = dataset.read_sizes(items[rows] - self._starts[number], sizes)
+                for images, part in zip(results, own, strict=True):
+                    images[rows] = part
+        return results
 
     def describe(self, index: int) -> str:
         """Return the description of an item by its component."""
