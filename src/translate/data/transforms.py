@@ -101,11 +101,23 @@ def crop_flip(raw: RawImages, size: SizeLike) -> Tensor:
     A whole image is stored at its final size, in the first rows and columns, and stays as it is. A crop is resized for
     the second time. Its filter is bicubic, since two bilinear filters blur more than the one of the official code.
     """
-    stored = ImageSize(*raw.pixels.shape[1:3])
-    whole = torch.tensor([0, 0, *reversed(ImageSize.of(size))], device=raw.uniform.device)
-    sides = torch.tensor([stored.width, stored.height] * 2, device=raw.uniform.device)
-    box = torch.where(is_cropped(raw.uniform)[:, None], crop_box(raw.uniform) * sides, whole)
-    return sample_box(to_float(raw.pixels), box, raw.uniform[:, 5] < 0.5, size)
+    height, width = ImageSize.of(size)
+    cropped, mirrored = is_cropped(raw.uniform), raw.uniform[:, 5] < 0.5
+    whole = to_float(raw.pixels[:, :height, :width])
+    whole = torch.where(mirrored[:, None, None, None], whole.flip(3), whole)
+    if raw.pixels.device.type != "cpu":  # a GPU would have to wait for the number of crops
+        return torch.where(cropped[:, None, None, None], _crops(raw, size, mirrored), whole)
+    chosen = cropped.nonzero()[:, 0]
+    images = whole.contiguous()
+    images[chosen] = _crops(RawImages(raw.pixels[chosen], raw.uniform[chosen]), size, mirrored[chosen])
+    return images
+
+
+def _crops(raw: RawImages, size: SizeLike, mirrored: Tensor) -> Tensor:
+    """Return the crops (B, 3, H, W) of images."""
+    height, width = raw.pixels.shape[1:3]
+    sides = torch.tensor([width, height, width, height], device=raw.uniform.device)
+    return sample_box(to_float(raw.pixels), crop_box(raw.uniform) * sides, mirrored, size)
 
 
 def is_cropped(uniform: Tensor) -> Tensor:
