@@ -15,8 +15,9 @@ Differences
   interpolation weights come from the counter-based generator.
 - Masks for ``w_hpf > 0`` come from any network in the role ``masks``: `landmark_masks`, as in the official code, or
   `face_oval`, which needs no file of weights.
-- From the official code: crops are cut out of images that were reduced to 1.19 times the image size, and resized for the
-  second time, by the bicubic filter (`translate.data.transforms.crop_flip`). Whole images are resized once, as there.
+- From the official code: crops are cut out of images that were reduced to 1.19 times the image size. They are resized
+  for the second time, by the bicubic filter (`translate.data.transforms.crop_flip`). Whole images are resized once, as
+  there.
 """
 
 from typing import Any
