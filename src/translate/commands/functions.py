@@ -23,11 +23,16 @@ def train(*words: str, **settings: Any) -> Path:
     ``words`` are those of the command line, such as ``"model.weights.generator.style=2"``. ``settings`` are the same as
     keyword arguments, nested mappings for keys with dots: ``train(model="cyclegan", data={"name": ...})`` reads as
     ``model=cyclegan data.name=...``. UserError for settings that do not fit, before anything is written; RunFailed if
-    the run stops before its end.
+    the run stops before its end. Of an experiment with stages, all are trained, and the folder is that of the last.
     """
-    from translate.config.command_line import parse, single_run
+    from translate.config.command_line import parse, single_run, stages_of
 
     line = parse(words_of(words, settings))
+    if (stages := stages_of(line)) is not None:
+        from translate.sweeps.stages import launch
+
+        outcome = launch(line, stages)
+        return _ended(outcome.folder, outcome.code)
     if not line.is_single_run():
         raise UserError("only a single run can be trained by this function", key="train", fix="python -m translate -m")
     ready = single_run(line)
@@ -38,11 +43,16 @@ def train(*words: str, **settings: Any) -> Path:
         code = run.train(
             ready.config, ready.folder, ready.resume_from, ready.overrides, ready.datasets, line.words, ready.of_length
         )
+    return _ended(ready.folder, code)
+
+
+def _ended(folder: Path, code: int) -> Path:
+    """Return the folder of a run that ended well; RunFailed or KeyboardInterrupt after another end."""
     if code == 128 + 2:
         raise KeyboardInterrupt
     if code != 0:
-        raise RunFailed(ready.folder, code)
-    return ready.folder
+        raise RunFailed(folder, code)
+    return folder
 
 
 def evaluate(run: str | Path, *words: str, **settings: Any) -> dict[str, dict[str, float]]:

@@ -44,9 +44,13 @@ class Arguments:
 
 def run(arguments: Arguments) -> int:
     """Train; return the exit code, of several runs the worst one."""
-    from translate.config.command_line import parse, single_run
+    from translate.config.command_line import parse, single_run, stages_of
 
     line = parse(arguments.overrides)
+    if (stages := stages_of(line)) is not None:
+        from translate.sweeps.stages import launch as launch_stages
+
+        return launch_stages(line, stages).code
     if not line.is_single_run():
         from translate.sweeps.grid import launch
 

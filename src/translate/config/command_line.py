@@ -19,6 +19,7 @@ from translate.config.renamed import renamed_word
 from translate.config.resume import as_long_as, going_on, prepare_resumed, unfinished
 from translate.config.schema import RunConfig, read_yaml
 from translate.config.search_path import EXPERIMENTS, groups
+from translate.config.stages import STAGE, Stages, of_experiment
 from translate.errors import Phrase, UserError
 from translate.runs.folder import RUNS, RunFolder
 
@@ -157,6 +158,15 @@ def _split_resume(overrides: Sequence[str]) -> tuple[Path | None, list[str]]:
 def resumes_folder(line: CommandLine) -> bool:
     """Return whether the command line names a run folder to resume."""
     return _split_resume(line.overrides)[0] is not None
+
+
+def stages_of(line: CommandLine) -> Stages | None:
+    """Return the stages that a command line asks for; None for a single run, one stage or a resumed run."""
+    if not line.is_single_run() and not line.flags.multirun:
+        return None
+    if resumes_folder(line) or any(word.lstrip("+").startswith(f"{STAGE}=") for word in line.overrides):
+        return None
+    return of_experiment(line.overrides, line.config_dir)
 
 
 # --- the folder of a run ------------------------------------------------------------------------------------

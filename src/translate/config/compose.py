@@ -19,7 +19,7 @@ from omegaconf import DictConfig, ListConfig, Node, OmegaConf, open_dict
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
 from translate.config import check as checks
-from translate.config import sources
+from translate.config import sources, stages
 from translate.config.hydra_search import TranslateSearchPath, join_search_path
 from translate.config.length import NOMINAL, UNKNOWN_LENGTH, OfLength, settle
 from translate.config.overrides import (
@@ -110,7 +110,12 @@ def compose(
         own.extend(error.problems)
     register_resolvers()
     join_search_path(config_dir)
-    tree = _compose(overrides, config_name, own)
+    try:
+        words = stages.expanded(overrides, config_dir) if config_name == ROOT else overrides
+        tree = _compose(words, config_name, own)
+    except UserError as error:
+        own.extend(error.problems)
+        tree = None
     if problems is not None:
         problems.extend(own)
     elif own:
@@ -179,10 +184,11 @@ def _groups_as_values(tree: DictConfig) -> Iterator[Problem]:
 
 
 def fill_name(tree: DictConfig, choices: Any) -> None:
-    """Fill in `name` from the chosen groups if it is null: the experiment, else the model."""
+    """Fill in `name` from the chosen groups if it is null: the experiment, and its stage if any, else the model."""
     if not OmegaConf.is_interpolation(tree, "name") and OmegaConf.select(tree, "name", default=None) is None:
         with open_dict(tree):
-            tree.name = choices.get(EXPERIMENTS) or choices.get("model")
+            experiment = choices.get(EXPERIMENTS)
+            tree.name = "/".join(filter(None, (experiment, tree.get(stages.STAGE)))) or choices.get("model")
 
 
 def activate_named_plugins(overrides: Sequence[str]) -> None:
@@ -203,6 +209,7 @@ def register_resolvers() -> None:
     `${len:LIST}` is the length of a list. `${epochs:N}` is N epochs in iterations, an epoch being as many batches as
     hold `data.epoch_size` images. `${share:0.5}` is so much of the run's iterations, at least one of them; of `NOMINAL`
     while a budget has yet to decide.
+    `${stage:NAME}` is the run folder of another stage of the experiment, beside that of this run.
     `${variant:{paper: X, official_code: Y}}` is what the root's `variant` chooses.
     """
 
@@ -215,12 +222,16 @@ def register_resolvers() -> None:
         whole = NOMINAL if _root_.iterations is None else _root_.iterations
         return max(1, round(part * whole)) if isinstance(whole, int | float) else 1  # not a number: reported at its key
 
+    def stage(name: str, *, _root_: Any) -> str:
+        return stages.folder_of(name, _root_.folder)
+
     def variant(choices: Any, *, _root_: Any) -> Any:
         return choices[_root_.variant]
 
     OmegaConf.register_new_resolver("len", len, replace=True)
     OmegaConf.register_new_resolver("epochs", epochs, replace=True)
     OmegaConf.register_new_resolver("share", share, replace=True)
+    OmegaConf.register_new_resolver("stage", stage, replace=True)
     OmegaConf.register_new_resolver("variant", variant, replace=True)
 
 
@@ -305,7 +316,8 @@ def _with_digests(config: RunConfig) -> RunConfig:
     """Return a configuration that identifies the files of frozen networks by their SHA-256, as a resume checks."""
     networks = {}
     for role, node in config.model.networks.items():
-        named = "pretrained" in NETWORKS.facts(node["name"]) and node.get("sha256") is None
+        facts = NETWORKS.facts(node["name"])
+        named = "pretrained" in facts and not facts.get("of_role") and node.get("sha256") is None
         digest = {"sha256": sha256_of(Path(node["weights"]).expanduser())} if named else {}
         networks[role] = {**node, **digest}
     return replace(config, model=replace(config.model, networks=networks))
@@ -377,6 +389,10 @@ def _unseen(tree: DictConfig) -> dict[str, Any]:
     return {**_NOT_SCANNED, "domains": list(named), "num_domains": len(named)}
 
 
+NOT_OF_A_RUN = (stages.STAGE, stages.STAGES)
+"""Keys of the root that say which run is meant, and are no part of its configuration."""
+
+
 def plain(tree: DictConfig, problems: Problems, only: str | None = None) -> dict[str, Any]:
     """Return the tree without interpolations as dicts and lists; `only` resolves a single key of the root.
 
@@ -399,4 +415,4 @@ def plain(tree: DictConfig, problems: Problems, only: str | None = None) -> dict
             return [walk(value, index, f"{path}[{index}]") for index in range(len(value))]
         return value
 
-    return {str(key): walk(tree, key, str(key)) for key in tree if only in (None, key)}
+    return {str(key): walk(tree, key, str(key)) for key in tree if only in (None, key) and key not in NOT_OF_A_RUN}

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from translate.config.length import UNKNOWN_LENGTH, seconds_of
+from translate.config.sources import is_there
 from translate.errors import Phrase, Problem, UserError
 from translate.registry.registry import DATASETS, METRICS, MODELS, NETWORKS, VIEWS
 from translate.sizes import ImageSize
@@ -233,7 +234,7 @@ def pretrained_files_exist(values: Mapping[str, Any]) -> Iterator[Problem]:
     """The file of each frozen network is there; without it nothing can be trained or evaluated."""
     for role, node in ((values.get("model") or {}).get("networks") or {}).items():
         facts = NETWORKS.facts(node["name"])
-        source, is_there = facts.get("pretrained"), Path.exists if facts.get("of_role") else Path.is_file
+        source = facts.get("pretrained")
         weights = node.get("weights")
         if source is None or (weights is not None and not isinstance(weights, str)):
             continue
@@ -241,7 +242,7 @@ def pretrained_files_exist(values: Mapping[str, Any]) -> Iterator[Problem]:
         if weights is None:
             fix = f"get {source}, and set {key} to its path"
             yield Problem(f"the network {node['name']!r} needs a file of weights", key=key, fix=fix)
-        elif not is_there(Path(weights).expanduser()):
+        elif not (is_there(weights) if facts.get("of_role") else Path(weights).expanduser().is_file()):
             yield Problem("there is no such file", key=key, found=weights, fix=f"get {source}, or set its path here")
 
 

@@ -6,7 +6,8 @@ configuration names a file, its digest and the roles, so that a resumed run neve
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,12 +31,40 @@ class Source:
 
     path: Path
     networks: dict[str, dict[str, Any]]  # role -> {name: key of NETWORKS, ...its arguments}, of roles with tensors
-    sha256: str
+    sha256: str | None  # None: it does not exist yet
+
+
+Promise = Callable[[Path, Mapping[str, Any]], None]
+_PROMISED: dict[Path, dict[str, dict[str, Any]]] = {}
+
+
+@contextmanager
+def promises() -> Iterator[Promise]:
+    """Yield a function by which run folders count as sources, with these networks, before they exist.
+
+    For checking a configuration whose source is the run of an earlier stage. It has no SHA-256 yet.
+    """
+    try:
+        yield lambda folder, networks: _PROMISED.update({folder: _trained(networks)})
+    finally:
+        _PROMISED.clear()
+
+
+def is_there(place: str) -> bool:
+    """Return whether a source exists or is promised."""
+    path = Path(place).expanduser()
+    return path.exists() or path in _PROMISED
+
+
+def _trained(networks: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    return {role: dict(node) for role, node in networks.items() if _is_trained(node)}
 
 
 def locate(place: str) -> Path:
     """Return the file of a source: the newest checkpoint of a run folder, or the file itself; UserError without one."""
     path = Path(place).expanduser()
+    if _is_promised(path):
+        return path
     if path.is_dir():
         return RunFolder(path).require_run("weights").choose(key="weights")[1]
     if not path.is_file():
@@ -43,9 +72,15 @@ def locate(place: str) -> Path:
     return path
 
 
+def _is_promised(path: Path) -> bool:
+    return path in _PROMISED and RunFolder(path).newest_iteration() is None
+
+
 def read(place: str) -> Source:
     """Return the source at a place; UserError for a place without networks of this program."""
     path = locate(place)
+    if _is_promised(path):
+        return Source(path, _PROMISED[path], None)
     header = headers.read(path)
     try:
         networks = _networks(header.metadata) if header.is_ours else {}
@@ -98,7 +133,9 @@ def _frozen(role: str, node: Any, problems: Problems) -> Any:
         return node
     try:
         path = locate(node["weights"])
-        if node.get("network") is not None and not headers.read(path).is_ours:  # tensors that an import has written
+        if (
+            node.get("network") is not None and not _is_promised(path) and not headers.read(path).is_ours
+        ):  # tensors that an import has written
             return {**node, "weights": str(path)}
         source = read(str(path))
         _same_digest(node.get("sha256"), source)
