@@ -1,13 +1,13 @@
 """Export every model of the papers at its official size, and print differences and latencies as a table.
 
     python benchmarks/exported_programs.py                        # ONNX
-    python benchmarks/exported_programs.py torch_export aot
+    python benchmarks/exported_programs.py torch_export aot --models cyclegan pix2pix
 
 The weights are random, which changes neither time nor size; differences of trained networks are of the same order. One
 thread computes.
 """
 
-import sys
+import argparse
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -18,34 +18,48 @@ from translate.export import runtimes
 from translate.inference.translator import Translator
 from translate.weights.format import Weights, build
 
+STARGAN_V2: dict[str, dict[str, Any]] = {
+    "generator": {"name": "stargan_v2_generator"},
+    "mapping": {"name": "stargan_v2_mapping", "num_domains": 3},
+    "style_encoder": {"name": "stargan_v2_style_encoder", "num_domains": 3},
+}
+MASKED = {
+    **STARGAN_V2,
+    "generator": {"name": "stargan_v2_generator", "w_hpf": 1.0},
+    "masks": {"name": "landmark_masks"},
+}
+UNIT: dict[str, dict[str, Any]] = {
+    f"{part}_{side}": {"name": f"unit_{part}"} for part in ("encoder", "decoder") for side in "ab"
+}
+ANIMALS: dict[str, Any] = {"arguments": {"latent_size": 16}, "domains": ("cat", "dog", "wild")}
 FIVE = {"kind": "attributes", "names": ["Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young"]}
-MODELS: dict[str, tuple[dict[str, dict[str, Any]], int, dict[str, Any]]] = {
-    "stargan_v2": (
-        {
-            "generator": {"name": "stargan_v2_generator"},
-            "mapping": {"name": "stargan_v2_mapping", "num_domains": 3},
-            "style_encoder": {"name": "stargan_v2_style_encoder", "num_domains": 3},
-        },
-        256,
-        {"arguments": {"latent_size": 16}, "domains": ("cat", "dog", "wild")},
-    ),
+MODELS: dict[str, tuple[str, dict[str, dict[str, Any]], int, dict[str, Any]]] = {
+    "stargan_v2": ("stargan_v2", STARGAN_V2, 256, ANIMALS),
+    "stargan_v2, landmark_masks": ("stargan_v2", MASKED, 256, ANIMALS),
     "stargan_v1": (
+        "stargan_v1",
         {"generator": {"name": "stargan_v1_generator", "num_labels": 5}},
         128,
         {"arguments": {"label_sets": [FIVE]}, "label_sets": (FIVE,)},
     ),
-    "cyclegan": ({"generator_ab": {"name": "resnet_generator"}}, 256, {"domains": ("horse", "zebra")}),
-    "pix2pix": ({"generator": {"name": "unet_generator"}}, 256, {"domains": ("label", "photo")}),
+    "cyclegan": ("cyclegan", {"generator_ab": {"name": "resnet_generator"}}, 256, {"domains": ("horse", "zebra")}),
+    "pix2pix": ("pix2pix", {"generator": {"name": "unet_generator"}}, 256, {"domains": ("label", "photo")}),
+    "unit": ("unit", UNIT, 256, {"domains": ("cat", "dog")}),
 }
 """The networks of inference with their official sizes, which are the defaults, the image size, and further facts."""
 
-GRAPHS = {"stargan_v2": ("generator", "mapping", "style_encoder", "translate_latent"), "stargan_v1": ("translate",)}
+GRAPHS = {
+    "stargan_v2": ("generator", "mapping", "style_encoder", "translate_latent"),
+    "stargan_v2, landmark_masks": ("masks", "translate_latent"),
+    "stargan_v1": ("translate",),
+    "unit": ("translate",),
+}
 """The graphs to export, where not all."""
 
 
-def translator_of(model: str) -> Translator:
+def translator_of(name: str) -> Translator:
     """Return a translator with random weights."""
-    networks, size, facts = MODELS[model]
+    model, networks, size, facts = MODELS[name]
     torch.manual_seed(0)
     tensors = {f"network.{r}.{k}": t for r, node in networks.items() for k, t in build(node).state_dict().items()}
     return Translator(Weights(tensors, model, networks, size, **facts))
@@ -54,15 +68,21 @@ def translator_of(model: str) -> Translator:
 def main() -> None:
     """Print the table, a row for each graph."""
     torch.set_num_threads(1)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runtimes", nargs="*", default=["onnx"], help="onnx, torch_export, aot")
+    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS), metavar="MODEL")
+    asked = parser.parse_args()
     print("| model | graph | runtime | MB | difference | torch, ms | runtime, ms |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    for model, (_, size, _) in MODELS.items():
+    for model in asked.models:
         translator = translator_of(model)
-        for runtime in map(runtimes.runtime, sys.argv[1:] or ["onnx"]):
+        for runtime in map(runtimes.runtime, asked.runtimes):
             with tempfile.TemporaryDirectory() as folder:
                 for row in runtimes.export(translator, runtime, Path(folder), GRAPHS.get(model, ())):
                     times = f"{row.torch_seconds * 1e3:,.1f} | {row.runtime_seconds * 1e3:,.1f}"
-                    place = f"{model}, {size} px | `{row.file}` | {row.runtime} | {row.bytes / 1e6:,.1f}"
+                    place = (
+                        f"{model}, {translator.image_size} px | `{row.file}` | {row.runtime} | {row.bytes / 1e6:,.1f}"
+                    )
                     print(f"| {place} | {row.difference:.1e} | {times} |", flush=True)
 
 

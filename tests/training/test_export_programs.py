@@ -14,6 +14,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.test_plugin import plugin as plugin
@@ -30,6 +31,7 @@ from translate.inference.sizes import SizeRule
 from translate.inference.torch_engine import TorchEngine
 from translate.inference.torch_program import is_package, load_package, load_program, open_programs
 from translate.inference.translator import Translator
+from translate.networks.wing import NUM_LANDMARKS, FaceLandmarks
 from translate.registry.registry import MODELS, NETWORKS, TRANSLATIONS
 from translate.weights.format import Weights, build
 
@@ -249,6 +251,28 @@ def test_files_describe_themselves(case: Case, name: str) -> None:
                 assert tensor.shape == ["batch", 3, *sides]
             assert tensor.name == "psi" or tensor.shape[0] == "batch"
     assert {"cyclegan": 0, "pix2pix": 1}.get(about.model) == header.target
+
+
+def test_masks_of_landmarks_are_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From heat maps of the brightness, which are quick; docs/export.md has the difference of the whole network."""
+
+    def heat_maps(self: FaceLandmarks, x: Tensor) -> Tensor:
+        brightness = F.interpolate(x.mean(dim=1, keepdim=True) * 0.5 + 0.5, size=64)
+        return brightness * torch.linspace(0.2, 1, NUM_LANDMARKS)[:, None, None] + 0 * self.l0.weight.mean()
+
+    monkeypatch.setattr(FaceLandmarks, "heat_maps", heat_maps)
+    translator = made("stargan_v2", {**MASKED, "masks": {"name": "landmark_masks"}}, 32, **THREE)
+    list(runtimes.export(translator, runtimes.runtime("onnx"), tmp_path, ("translate_latent",)))
+    x = torch.linspace(-1, 1, 32).expand(2, 3, 32, 32).clone()
+    x[1] = x[1].flip(-1)
+    assert min(mask.std() for mask in translator.translation.networks["masks"](x)) > 0.05
+    inputs, words = inputs_of("stargan_v2", 2, 32, 32)
+    inputs["image"], words["x"] = x.numpy(), x
+    (output,) = session(tmp_path / "translate_latent.onnx").run(None, inputs)
+    expected = translator.translation(**words).clamp(-1, 1)
+    np.testing.assert_allclose(output, expected.numpy(), rtol=0, atol=1e-4)
+    without = made("stargan_v2", {**MASKED, "masks": {"name": "face_oval"}}, 32, **THREE).translation(**words)
+    assert not np.allclose(output, without.clamp(-1, 1).numpy(), atol=1e-3)
 
 
 # --- engines ------------------------------------------------------------------------------------------------
