@@ -22,6 +22,7 @@ from numerics.published import (
 )
 from translate.errors import UserError
 from translate.export import weights
+from translate.inference.translator import Translator
 from translate.weights import format
 from translate.weights.published import detect
 from translate.weights.published.files import read as read_file
@@ -246,6 +247,60 @@ def test_stargan_v1_tells_its_labels(tmp_path: Path) -> None:
         ("attributes", 5),
         ("classes", 8),
     ]
+
+
+def joint_files(num_labels: int) -> dict[str, Any]:
+    """Return the files of a model of two data sets with other labels than the official pair."""
+    generator = {
+        "name": "stargan_v1_generator",
+        "num_labels": num_labels,
+        "num_sets": 2,
+        "base_width": 4,
+        "num_blocks": 1,
+    }
+    discriminator = {
+        "name": "stargan_v1_discriminator",
+        "image_size": 32,
+        "num_labels": num_labels,
+        "base_width": 4,
+        "num_layers": 4,
+    }
+    return {"G.ckpt": format.build(generator).state_dict(), "D.ckpt": format.build(discriminator).state_dict()}
+
+
+JOINT = {"labels": "joint", "num_attributes": 2, "domains": ("male", "young", "happy", "sad", "angry")}
+WRONG_JOINT: list[tuple[list[str], dict[str, Any], str]] = [
+    (["G.ckpt", "D.ckpt"], {}, "domains: the file joins two data sets with 5 labels together"),
+    (["G.ckpt", "D.ckpt"], {"domains": JOINT["domains"]}, "num_attributes: the file joins two data sets with 5 labels"),
+    (["G.ckpt"], JOINT | {"num_attributes": 5}, "num_attributes: found 5, expected 1 to 4: 5 labels in all"),
+    (["G.ckpt"], JOINT | {"domains": ("a", "b")}, "domains: found 2 names, expected 5"),
+    (["G.ckpt", "D.ckpt"], JOINT | {"labels": "domain"}, "labels: the labels of the file are of two data sets"),
+    (["G.ckpt"], {"num_attributes": 2, "domains": tuple("abcdefg")}, "num_attributes: the labels are of one data set"),
+]
+
+
+@pytest.mark.parametrize("names", [["G.ckpt"], ["G.ckpt", "D.ckpt"]])
+def test_stargan_v1_joins_any_two_data_sets(tmp_path: Path, names: list[str]) -> None:
+    files = joint_files(5)
+    weights = read(tmp_path, {name: files[name] for name in names}, **JOINT)
+    assert weights.label_sets == (
+        {"kind": "attributes", "names": ["male", "young"]},
+        {"kind": "classes", "names": ["happy", "sad", "angry"]},
+    )
+    assert weights.networks["generator"]["num_sets"] == 2
+    translator = Translator(weights)
+    x = torch.zeros(1, 3, 32, 32)
+    assert not translator.translate(x, "sad").equal(translator.translate(x, {"male": 1}))
+    assert differences(detect.layout_of(weights).write(weights)["0-G.ckpt"]["G"], dict(files["G.ckpt"])) == []
+
+
+@pytest.mark.parametrize(("names", "options", "sentence"), WRONG_JOINT, ids=[s for _, _, s in WRONG_JOINT])
+def test_wrong_facts_about_joint_labels(
+    tmp_path: Path, names: list[str], options: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(UserError) as raised:
+        read(tmp_path, {name: joint_files(5)[name] for name in names}, **options)
+    assert str(raised.value).startswith(sentence)
 
 
 CASES: list[tuple[str, str, dict[str, Any]]] = [

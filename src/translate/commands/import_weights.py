@@ -7,7 +7,7 @@ from typing import Literal
 
 from translate.commands.arguments import Command, arg, existing_file, overrides, unknown
 from translate.commands.export import HUB, SUFFIX
-from translate.commands.weights import size_of
+from translate.commands.weights import FACTS, size_of
 from translate.errors import UserError
 from translate.sizes import ImageSize
 
@@ -35,7 +35,12 @@ class Arguments:
     domains: tuple[str, ...] | None = arg(
         None, metavar="[cat,dog]", help="the domains or labels of the weights, in the order of training"
     )
-    labels: Literal["attributes", "domain"] | None = arg(None, help="the kind of labels of StarGAN v1")
+    labels: Literal["attributes", "domain", "joint"] | None = arg(
+        None, help="the kind of labels of StarGAN v1; joint: attributes, then the domains of another data set"
+    )
+    num_attributes: int | None = arg(
+        None, metavar="N", minimum=1, help="with labels=joint: how many labels are attributes"
+    )
     image_size: tuple[int, ...] | None = arg(
         None, metavar="PIXELS|[HEIGHT,WIDTH]", minimum=1, help="the image size, where the networks do not determine it"
     )
@@ -64,8 +69,7 @@ def run(arguments: Arguments) -> int:
     from translate.weights import format
     from translate.weights.published.layout import ImportOptions
 
-    names = ("model", "domains", "labels", "image_size", "w_hpf", "dropout", "licence")
-    facts = {name: getattr(arguments, name) for name in names}
+    facts = {name: getattr(arguments, name) for name in (*FACTS, "licence")}
     options = ImportOptions(**{**facts, "image_size": size_of(arguments.image_size)})
     weights = importer.read(arguments.weights, options)
     path = Path(arguments.to).expanduser()

@@ -19,7 +19,7 @@ PROGRAM = ".pt2"
 """The suffix of torch's programs, which can hold code."""
 
 RELEASED = "released files, which do not state these facts"
-FACTS = ("model", "domains", "labels", "image_size", "w_hpf", "dropout")
+FACTS = ("model", "domains", "labels", "num_attributes", "image_size", "w_hpf", "dropout")
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,13 @@ class WeightsArguments:
     domains: tuple[str, ...] | None = arg(
         None, metavar="[cat,dog]", help="the domains or labels, in the order of training", section=RELEASED
     )
-    labels: Literal["attributes", "domain"] | None = arg(
-        None, help="the kind of labels of StarGAN v1", section=RELEASED
+    labels: Literal["attributes", "domain", "joint"] | None = arg(
+        None,
+        help="the kind of labels of StarGAN v1; joint: attributes, then the domains of another data set",
+        section=RELEASED,
+    )
+    num_attributes: int | None = arg(
+        None, metavar="N", minimum=1, help="with labels=joint: how many labels are attributes", section=RELEASED
     )
     image_size: tuple[int, ...] | None = arg(
         None, metavar="PIXELS|[HEIGHT,WIDTH]", minimum=1, help="the image size of training", section=RELEASED

@@ -20,7 +20,8 @@ class ImportOptions:
 
     model: str | None = None
     domains: tuple[str, ...] | None = None
-    labels: str | None = None  # attributes or domain, as in data.labels
+    labels: str | None = None  # attributes or domain, as in data.labels; joint: attributes, and domains of another set
+    num_attributes: int | None = None  # of joint labels; the domains follow
     image_size: SizeLike | None = None
     w_hpf: float | None = None
     dropout: bool | None = None

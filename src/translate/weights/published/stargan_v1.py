@@ -3,7 +3,8 @@
 The generator's instance norms have running statistics. The official program updates but never reads them, since it
 translates in training mode; in evaluation mode they would break the images. They are kept as extra tensors. A file
 contains the number of labels, not their names: 5 are the official attributes of CelebA, 8 the expressions of RaFD, and
-15 planes (5 + 8, and a mask of 2) are both jointly. The user names any other labels.
+15 planes (5 + 8, and a mask of 2) are both jointly. The user names any other labels, and says how many joint ones are
+attributes, which come first.
 """
 
 import re
@@ -23,6 +24,10 @@ from translate.weights.published.layout import ImportOptions, Layout, TensorGrou
 IMAGE_SIZE = 128  # official, if no discriminator determines it
 ROLES = {"G": "generator", "D": "discriminator"}
 FIRST_KERNEL = 7  # of the generator
+JOINT = "labels of two data sets"
+OFFICIAL_PAIR = (len(STARGAN_V1_ATTRIBUTES), len(EXPRESSIONS))
+"""The numbers of labels of the data sets that the paper joins."""
+
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
@@ -146,31 +151,23 @@ def _discriminator(state: State, num_labels: int) -> tuple[Node, SizeLike]:
 
 def _label_sets(planes: int, discriminator: State | None, options: ImportOptions) -> list[Node]:
     """Return the label sets, each a kind and names, of a generator with ``planes`` input planes beside the image."""
-    joint = planes == len(STARGAN_V1_ATTRIBUTES) + len(EXPRESSIONS) + 2
+    joint = options.labels == "joint" or (options.labels is None and planes == sum(OFFICIAL_PAIR) + 2)
     if discriminator is not None:
         joint = discriminator["conv2.weight"].shape[0] == planes - 2
+    if joint != (options.labels == "joint") and options.labels is not None:
+        are = "of two data sets" if joint else "of one data set"
+        fix = "labels=joint" if joint else "labels=attributes or labels=domain"
+        raise UserError(f"the labels of the file are {are}", key="labels", found=options.labels, fix=fix)
     if joint:
-        if (
-            planes != len(STARGAN_V1_ATTRIBUTES) + len(EXPRESSIONS) + 2
-            or options.domains is not None
-            or options.labels is not None
-        ):
-            raise UserError(
-                f"the file joins two data sets with {planes - 2} labels together",
-                key="labels",
-                expected="the official pair, 5 attributes of CelebA and 8 expressions of RaFD",
-                fix="give neither domains nor labels",
-            )
-        return [
-            {"kind": "attributes", "names": list(STARGAN_V1_ATTRIBUTES)},
-            {"kind": "classes", "names": list(EXPRESSIONS)},
-        ]
-    if options.domains is None and planes not in (len(STARGAN_V1_ATTRIBUTES), len(EXPRESSIONS)):
+        return _joint_sets(planes - 2, options)
+    if options.num_attributes is not None:
+        raise UserError("the labels are of one data set", key="num_attributes", fix="leave it out, or labels=joint")
+    if options.domains is None and planes not in OFFICIAL_PAIR:
         raise UserError(
             key="domains",
             found=Phrase(f"a file with {planes} labels and no names"),
             expected="a name for each label",
-            fix="domains=[NAME,...] with labels=attributes or labels=domain",
+            fix="domains=[NAME,...] with labels=attributes, labels=domain or labels=joint",
         )
     by_count = "attributes" if planes == len(STARGAN_V1_ATTRIBUTES) and options.domains is None else "classes"
     kind = {"attributes": "attributes", "domain": "classes", None: by_count}[options.labels]
@@ -179,4 +176,27 @@ def _label_sets(planes: int, discriminator: State | None, options: ImportOptions
             "kind": kind,
             "names": list(domain_names(options, planes, {5: STARGAN_V1_ATTRIBUTES, 8: EXPRESSIONS}, "labels")),
         }
+    ]
+
+
+def _joint_sets(num_labels: int, options: ImportOptions) -> list[Node]:
+    """Return attributes, and the classes of another data set, of a generator that was trained on both together."""
+    official = num_labels == sum(OFFICIAL_PAIR)
+    if not official and (options.domains is None or options.num_attributes is None):
+        missing = "num_attributes" if options.domains is not None else "domains"
+        raise UserError(
+            f"the file joins two data sets with {num_labels} labels together",
+            key=missing,
+            expected="the names of all labels, and how many of them are attributes; they come first",
+            fix="labels=joint num_attributes=N domains=[NAME,...]",
+        )
+    names = domain_names(options, num_labels, {sum(OFFICIAL_PAIR): (*STARGAN_V1_ATTRIBUTES, *EXPRESSIONS)}, JOINT)
+    count = OFFICIAL_PAIR[0] if options.num_attributes is None else options.num_attributes
+    if not 0 < count < num_labels:
+        raise UserError(
+            key="num_attributes", found=count, expected=f"1 to {num_labels - 1}: {num_labels} labels in all"
+        )
+    return [
+        {"kind": "attributes", "names": list(names[:count])},
+        {"kind": "classes", "names": list(names[count:])},
     ]
