@@ -32,15 +32,15 @@ class UNITTranslation(Translation):
 
     def shared(self, role: str, features: Tensor) -> Tensor:
         """Return the output of shared layers, or the features themselves if the model has none."""
-        return self.networks[role](features) if role in self.networks else features
+        return self.network(role)(features) if role in self.networks else features
 
     def encode(self, x: Tensor, side: str) -> Tensor:
         """Return the mean codes (B, C, s, s) of images (B, 3, H, W) of the domain "a" or "b"."""
-        return self.shared("encoder_shared", self.networks[f"encoder_{side}"](x))
+        return self.shared("encoder_shared", self.network(f"encoder_{side}")(x))
 
     def decode(self, code: Tensor, side: str) -> Tensor:
         """Return images (B, 3, H, W) of codes in the domain "a" or "b"."""
-        images: Tensor = self.networks[f"decoder_{side}"](self.shared("decoder_shared", code))
+        images: Tensor = self.network(f"decoder_{side}")(self.shared("decoder_shared", code))
         return images
 
     @torch.no_grad()

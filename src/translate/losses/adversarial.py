@@ -172,3 +172,39 @@ class Multiscale:
             maps = self._maps(logits)
             weights = [weight * each[0].numel() for weight, each in zip(weights, maps, strict=True)]
         return torch.stack([weight * loss for weight, loss in zip(weights, losses, strict=True)]).sum()
+
+
+@LOSSES.register("ternary")
+class Ternary:
+    """Cross-entropy of a discriminator with three classes (DTN, Taigman et al. 2017, eqs. 3 and 4).
+
+    Classes: 0 translations of the source domain s, 1 translations of the target domain t, 2 real images of the target
+    domain. With G the translation and ``D_k`` the probability of class k:
+    ``L_D = -E_s[log D_0(G(s))] - E_t[log D_1(G(t))] - E_t[log D_2(t)]`` and
+    ``L_G = -E_s[log D_2(G(s))] - E_t[log D_2(G(t))]``. Logits are (B, 3).
+
+    >>> import torch
+    >>> logits = torch.tensor([[0.0, 0.0, 1000.0]])
+    >>> loss = Ternary()
+    >>> [side(logits).item() for side in (loss.source, loss.target, loss.real, loss.generator)]
+    [1000.0, 1000.0, 0.0, 0.0]
+    """
+
+    def source(self, logits: Tensor) -> Tensor:
+        """Return the discriminator's loss ``-E_s[log D_0(G(s))]``."""
+        return self._of_class(logits, 0)
+
+    def target(self, logits: Tensor) -> Tensor:
+        """Return the discriminator's loss ``-E_t[log D_1(G(t))]``."""
+        return self._of_class(logits, 1)
+
+    def real(self, logits: Tensor) -> Tensor:
+        """Return the discriminator's loss ``-E_t[log D_2(t)]``."""
+        return self._of_class(logits, 2)
+
+    def generator(self, logits: Tensor) -> Tensor:
+        """Return the generator's loss ``-E[log D_2(G)]`` of the translations of either domain."""
+        return self._of_class(logits, 2)
+
+    def _of_class(self, logits: Tensor, number: int) -> Tensor:
+        return -F.log_softmax(precise(logits), dim=1)[:, number].mean()

@@ -1,5 +1,6 @@
 """Distances between images or codes."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -16,3 +17,41 @@ def l1(prediction: Tensor, target: Tensor) -> Tensor:
     1.5
     """
     return F.l1_loss(precise(prediction), precise(target))
+
+
+@LOSSES.register("l2")
+def l2(prediction: Tensor, target: Tensor) -> Tensor:
+    """Return ``E[(prediction - target)^2]``, the mean over all elements of two tensors of one shape.
+
+    >>> import torch
+    >>> l2(torch.tensor([1.0, 2.0]), torch.tensor([0.0, 4.0])).item()
+    2.5
+    """
+    return F.mse_loss(precise(prediction), precise(target))
+
+
+@LOSSES.register("cosine")
+def cosine(prediction: Tensor, target: Tensor) -> Tensor:
+    """Return ``E[1 - cos(prediction, target)]`` of two tensors (B, ...), the mean over the batch.
+
+    >>> import torch
+    >>> cosine(torch.tensor([[1.0, 0.0], [0.0, 2.0]]), torch.tensor([[0.0, 3.0], [0.0, 1.0]])).item()
+    0.5
+    """
+    return (1 - F.cosine_similarity(precise(prediction).flatten(1), precise(target).flatten(1))).mean()
+
+
+@LOSSES.register("norm")
+def norm(prediction: Tensor, target: Tensor, order: float = 2.0) -> Tensor:
+    """Return ``E |prediction - target|_p`` of two tensors (B, ...): a norm for each item, not its square.
+
+    ``order`` is p: 2 takes the root of the sum of squares over all elements of an item, 1 the sum of absolute
+    differences. The mean is over the batch. So the loss grows with the number of elements.
+
+    >>> import torch
+    >>> x, y = torch.tensor([[3.0, 4.0], [0.0, 0.0]]), torch.zeros(2, 2)
+    >>> norm(x, y).item(), norm(x, y, order=1).item()
+    (2.5, 3.5)
+    """
+    difference = (precise(prediction) - precise(target)).flatten(1)
+    return torch.linalg.vector_norm(difference, order, dim=1).mean()

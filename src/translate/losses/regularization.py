@@ -1,7 +1,10 @@
-"""Regularization of latent codes."""
+"""Regularization of latent codes and of images."""
+
+from typing import Literal
 
 from torch import Tensor
 
+from translate.errors import UserError
 from translate.losses.precision import precise
 from translate.registry.registry import LOSSES
 
@@ -17,3 +20,37 @@ def code_energy(code: Tensor) -> Tensor:
     5.0
     """
     return precise(code).square().mean()
+
+
+@LOSSES.register("total_variation")
+def total_variation(
+    images: Tensor,
+    form: Literal["euclidean", "absolute"] = "euclidean",
+    channels: Literal["sum", "mean"] = "sum",
+) -> Tensor:
+    """Return the total variation of images (B, C, H, W): the sum over positions, the mean over the batch.
+
+    "euclidean": ``sum_ij sqrt((z_{i,j+1} - z_ij)^2 + (z_{i+1,j} - z_ij)^2 + 1e-12)`` (DTN, eq. 6 with B = 1), without
+    the last row and column. "absolute": ``sum_ij |z_{i,j+1} - z_ij| + sum_ij |z_{i+1,j} - z_ij|``. ``channels`` are
+    summed, or averaged, so that three equal channels count as one. The sum over positions grows with the image size,
+    and so does what a weight means.
+
+    >>> import torch
+    >>> z = torch.tensor([[[[0.0, 4.0], [3.0, 9.0]]]])
+    >>> round(total_variation(z).item(), 4), total_variation(z, "absolute").item()
+    (5.0, 18.0)
+    >>> round(total_variation(z.expand(-1, 3, -1, -1), channels="mean").item(), 4)
+    5.0
+    """
+    if form not in ("euclidean", "absolute"):
+        raise UserError(key="form", found=form, expected="'euclidean' or 'absolute'")
+    if channels not in ("sum", "mean"):
+        raise UserError(key="channels", found=channels, expected="'sum' or 'mean'")
+    z = precise(images)
+    right, down = z[..., 1:] - z[..., :-1], z[..., 1:, :] - z[..., :-1, :]
+    if form == "euclidean":
+        lengths = (right[..., :-1, :].square() + down[..., :-1].square() + 1e-12).sqrt()
+        variation = lengths.sum((2, 3))
+    else:
+        variation = right.abs().sum((2, 3)) + down.abs().sum((2, 3))
+    return (variation.sum(1) if channels == "sum" else variation.mean(1)).mean()

@@ -241,6 +241,15 @@ class TranslationModel(pl.LightningModule):
         scores = self._scores[current_microbatch().index]
         scores[unused(name, scores)] = torch.stack([image_logits(real), image_logits(fake)], dim=1)
 
+    def record_class_accuracy(self, name: str, logits: Tensor, number: int) -> None:
+        """Record, as ``class_accuracy/name``, the fraction of images that a discriminator of classes assigns correctly.
+
+        ``logits`` (B, K) are those of images of class ``number``. Chance is 1 / K. One logit (B, 1) separates two
+        classes: it is positive for class 1.
+        """
+        classes = logits.detach()[:, 0] > 0 if logits.shape[1] == 1 else logits.detach().argmax(1)
+        self.record(f"class_accuracy/{name}", (classes == number).float().mean())
+
     def interpolation_weights(self, number: int, count: int, column: int = 0) -> Tensor:
         """Return the weights (count, 1, 1, 1) of the real images in the interpolated images of a gradient penalty.
 

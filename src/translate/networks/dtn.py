@@ -1,0 +1,131 @@
+"""The networks of DTN (Taigman, Polyak, Wolf, ICLR 2017, arXiv 1611.02200), in the form of a port for digits.
+
+No code of the authors was released. Layers and parameter names are those of davrempe/domain-transfer-net, whose number
+of layers follows here from the image size. Letters: B batch, S image side, L length of a code.
+
+Images have three channels. A generator of grey images (``image_channels`` 1) repeats its channel, and a discriminator of
+grey images reads the mean of the channels, which is each channel of a grey image.
+"""
+
+from torch import Tensor, nn
+
+from translate.errors import UserError
+from translate.registry.registry import NETWORKS
+
+SLOPE = 0.2  # of every leaky ReLU
+FIRST_SIDE = 4  # of the smallest feature maps
+MAX_WIDTH = 512
+ENCODER_DOWNSAMPLINGS = 3
+
+
+@NETWORKS.register("dtn_encoder", image_size={"minimum": 8, "multiple_of": 8})
+class Encoder(nn.Module):
+    """The function f: three halving convolutions with ReLU and a last one over all that is left, without a norm.
+
+    A classifier or a decoder trains it before; DTN keeps it frozen. ``image_size`` is S, since the last kernel covers
+    an eighth of the side.
+    """
+
+    def __init__(self, image_size: int = 32, base_width: int = 64, code_size: int = 128) -> None:
+        super().__init__()
+        self.batch_independent = True
+        layers: list[nn.Module] = []
+        before = 3
+        for number in range(ENCODER_DOWNSAMPLINGS):
+            width = base_width * 2**number
+            layers += [nn.Conv2d(before, width, 3, stride=2, padding=1), nn.ReLU(inplace=True)]
+            before = width
+        last = nn.Conv2d(before, code_size, image_size // 2**ENCODER_DOWNSAMPLINGS)
+        self.classify = nn.Sequential(*layers, last)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return codes (B, L) of images (B, 3, S, S); a classifier reads them after a ReLU."""
+        codes: Tensor = self.classify(x).flatten(1)
+        return codes
+
+
+@NETWORKS.register("dtn_generator", image_size={"minimum": 8, "power_of_two": True})
+class Generator(nn.Module):
+    """The function g: from a code to an image by transposed convolutions, with batch norm after all but the first.
+
+    Widths fall by halves to ``base_width``, and are 512 at most. ``pointwise`` adds a 1x1 convolution with batch norm
+    and ReLU to every block, as the paper has for faces.
+    """
+
+    def __init__(
+        self,
+        image_size: int = 32,
+        code_size: int = 128,
+        base_width: int = 64,
+        image_channels: int = 3,
+        pointwise: bool = False,
+    ) -> None:
+        super().__init__()
+        check_channels(image_channels)
+        widths = widths_of(image_size, base_width)[::-1]
+        layers: list[nn.Module] = [nn.ConvTranspose2d(code_size, widths[0], FIRST_SIDE), nn.ReLU(inplace=True)]
+        for before, width in zip(widths, widths[1:], strict=False):
+            layers += [nn.ConvTranspose2d(before, width, 4, stride=2, padding=1), *self._norm(width)]
+            if pointwise:
+                layers += [nn.Conv2d(width, width, 1), *self._norm(width)]
+        layers += [nn.ConvTranspose2d(widths[-1], image_channels, 4, stride=2, padding=1), nn.Tanh()]
+        self.block = nn.Sequential(*layers)
+
+    def _norm(self, width: int) -> list[nn.Module]:
+        return [nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+
+    def forward(self, code: Tensor) -> Tensor:
+        """Return images (B, 3, S, S) in [-1, 1] of codes (B, L)."""
+        images: Tensor = self.block(code[:, :, None, None])
+        return images.expand(-1, 3, -1, -1)
+
+
+@NETWORKS.register("dtn_discriminator", image_size={"minimum": 8, "power_of_two": True})
+class Discriminator(nn.Module):
+    """The discriminator D of three classes: halving convolutions, with batch norm in all but the first.
+
+    Widths double from ``base_width``, and are 512 at most. The class of an image is 0 for a translation of the source
+    domain, 1 for a translation of the target domain, 2 for a real image of the target domain.
+    """
+
+    def __init__(
+        self, image_size: int = 32, base_width: int = 64, image_channels: int = 3, hidden_width: int = 128
+    ) -> None:
+        super().__init__()
+        check_channels(image_channels)
+        self.image_channels = image_channels
+        widths = widths_of(image_size, base_width)
+        layers: list[nn.Module] = [nn.Conv2d(image_channels, widths[0], 4, stride=2, padding=1)]
+        for before, width in zip(widths, widths[1:], strict=False):
+            convolution = nn.Conv2d(before, width, 4, stride=2, padding=1)
+            layers += [nn.LeakyReLU(SLOPE, inplace=True), convolution, nn.BatchNorm2d(width)]
+        self.upblock = nn.Sequential(*layers)
+        self.downblock = nn.Sequential(
+            nn.LeakyReLU(SLOPE, inplace=True),
+            nn.Conv2d(widths[-1], hidden_width, FIRST_SIDE),
+            nn.LeakyReLU(SLOPE, inplace=True),
+            nn.Conv2d(hidden_width, 3, 1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits (B, 3) of the classes of images (B, 3, S, S)."""
+        if self.image_channels == 1:
+            x = x.mean(1, keepdim=True)
+        logits: Tensor = self.downblock(self.upblock(x)).flatten(1)
+        return logits
+
+
+def widths_of(image_size: int, base_width: int) -> list[int]:
+    """Return the widths of the feature maps from side S / 2 down to 4.
+
+    >>> widths_of(32, 64)
+    [64, 128, 256]
+    """
+    num_halvings = (image_size // FIRST_SIDE).bit_length() - 1
+    return [min(base_width * 2**number, MAX_WIDTH) for number in range(num_halvings)]
+
+
+def check_channels(image_channels: int) -> None:
+    """Raise UserError unless images are grey (1) or coloured (3)."""
+    if image_channels not in (1, 3):
+        raise UserError(key="image_channels", found=image_channels, expected="1 for grey images, or 3")
