@@ -127,5 +127,5 @@ def test_pix2pix(tmp_path: Path) -> None:
     check(translator.translation.networks["generator"].train()(x).detach(), tag, "fake_B")
     found = translator.translate(x, "b")
     torch.testing.assert_close(found[:1], translator.translate(x[:1], "b"))
-    with pytest.raises(UserError, match="translates to the second domain"):
+    with pytest.raises(UserError, match="translates to domain 1 only"):
         translator.translate(x, "a")

@@ -61,6 +61,15 @@ UNIT = {
 }
 UNIT_SHARED = {role: {**node, "name": node["name"].replace("unit_", "unit_paper_")} for role, node in UNIT.items()}
 UNIT_SHARED |= {f"{part}_shared": {"name": "unit_shared_blocks", "width": 16} for part in ("encoder", "decoder")}
+DTN = {
+    "features": {"name": "dtn_encoder", "image_size": 32, "base_width": 4, "code_size": 16},
+    "generator": {"name": "dtn_generator", "image_size": 32, "base_width": 4, "code_size": 16, "image_channels": 1},
+}
+XGAN = {f"{part}_{side}": {"name": f"xgan_{part}", "base_width": 4} for part in ("encoder", "decoder") for side in "ab"}
+XGAN |= {
+    f"{part}_shared": {"name": f"xgan_shared_{part}", "image_size": 32, "base_width": 4, "code_size": 64}
+    for part in ("encoder", "decoder")
+}
 
 
 def made(model: str, networks: dict[str, dict[str, Any]], size: int, **more: Any) -> Translator:
@@ -103,6 +112,8 @@ CASES: dict[str, tuple[Callable[[], Translator], tuple[str, ...]]] = {
         lambda: made("unit", UNIT_SHARED, 16, domains=("a", "b")),
         ("encoder_shared", "decoder_b", "translate"),
     ),
+    "dtn": (lambda: made("dtn", DTN, 32, domains=("a", "b")), ("features", "translate")),
+    "xgan": (lambda: made("xgan", XGAN, 32, domains=("a", "b")), ("encoder_a", "decoder_shared", "translate")),
     "my_lab_painter_gan": (
         lambda: made("my_lab_painter_gan", {"generator": {"name": "my_lab_painter", "num_domains": 2}}, 16),
         ("translate",),
@@ -123,10 +134,16 @@ PATHS = {
     "pix2pix_dropout": "generator",
     "unit": "translate",
     "unit_shared": "translate",
+    "dtn": "translate",
+    "xgan": "translate",
     "my_lab_painter_gan": "translate",
     "my_lab_darkener": "translate",
 }
 """The whole way of each case."""
+
+
+ONE_TARGET = {"cyclegan": 0, "pix2pix": 1, "dtn": 1}
+"""The target of the exported way of models whose way has one."""
 
 
 @pytest.fixture(scope="module")
@@ -187,9 +204,9 @@ def inputs_of(name: str, count: int, height: int, width: int) -> tuple[dict[str,
         words["target"] = torch.zeros(count, dtype=torch.int64)
     elif name == "my_lab_darkener":
         words["target"] = torch.linspace(0, 0.9, count)
-    elif name.startswith("unit"):
+    elif name.startswith(("unit", "xgan")):
         words["target"] = torch.arange(count) % 2
-    if name.startswith(("my_lab", "unit")):
+    if name.startswith(("my_lab", "unit", "xgan")):
         inputs["target"] = words["target"].numpy()
     return inputs, words
 
@@ -238,6 +255,7 @@ def test_files_describe_themselves(case: Case, name: str) -> None:
             TorchEngine(translator).digest,
             translator.translation.latent_size,
         )
+        assert header.target == (ONE_TARGET.get(about.model) if header.whole else None)
         assert header.whole == (path.stem.startswith("translate") or about.model in ("cyclegan", "pix2pix"))
         sides = [about.image_size] * 2
         if name in DYNAMIC:
@@ -250,7 +268,6 @@ def test_files_describe_themselves(case: Case, name: str) -> None:
             if tensor.name in ("image", "translation"):
                 assert tensor.shape == ["batch", 3, *sides]
             assert tensor.name == "psi" or tensor.shape[0] == "batch"
-    assert {"cyclegan": 0, "pix2pix": 1}.get(about.model) == header.target
 
 
 def test_masks_of_landmarks_are_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

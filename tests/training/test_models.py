@@ -8,7 +8,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.tiny import Case, tiny, tiny_classifier, tiny_cyclegan, tiny_pix2pix, tiny_stargan_v1, tiny_unit
+from training.tiny import (
+    Case,
+    tiny,
+    tiny_classifier,
+    tiny_cyclegan,
+    tiny_dtn,
+    tiny_pix2pix,
+    tiny_stargan_v1,
+    tiny_unit,
+    tiny_xgan,
+)
 from translate.models.base import TranslationModel
 from translate.registry.registry import MODELS, VIEWS
 from translate.runs import checkpoints
@@ -18,25 +28,30 @@ from translate.training import build
 CASES: dict[str, Case] = {
     "classifier": tiny_classifier,
     "cyclegan": tiny_cyclegan,
+    "dtn": tiny_dtn,
     "pix2pix": tiny_pix2pix,
     "stargan_v1": tiny_stargan_v1,
     "stargan_v2": tiny,
     "unit": tiny_unit,
+    "xgan": tiny_xgan,
 }
 """A small configuration of every model; `Case.on` puts the same small model on other data."""
 
 OVERFITS = {
     "classifier": "cross_entropy",
     "cyclegan": "cycle",
+    "dtn": "identity",
     "pix2pix": "l1",
     "stargan_v1": "reconstruction",
     "stargan_v2": "cycle",
     "unit": "reconstruction",
+    "xgan": "reconstruction",
 }
 """The term that says how well each model reproduces the images of a batch."""
 
 HURRY = {
     "cyclegan": ["model.optimizers.generator_ab.lr=1e-2", "model.networks.generator_ab.base_width=8"],
+    "dtn": ["model.optimizers.generator.lr=1e-2", "model.networks.generator.base_width=16"],
     "pix2pix": ["model.optimizers.generator.lr=1e-2", "model.networks.generator.base_width=16"],
     "stargan_v1": [
         "model.optimizers.generator.lr=4e-3",
@@ -45,6 +60,11 @@ HURRY = {
     ],
     "stargan_v2": ["model.optimizers.generator.lr=4e-3", "model.weights.generator.cycle=10"],
     "unit": ["model.optimizers.encoder_a.lr=1e-2", "model.networks.encoder_a.base_width=8"],
+    "xgan": [
+        "model.optimizers.encoder_a.lr=1e-2",
+        "model.networks.encoder_a.base_width=8",
+        "model.weights.generator.teacher=0.001",  # random codes are nearly equal
+    ],
 }
 """Overrides with which a model overfits a batch soon."""
 

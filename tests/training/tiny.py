@@ -147,6 +147,38 @@ tiny_classifier = Case(
 )
 """A classifier of domains."""
 
+tiny_dtn = Case(
+    model=[
+        "model=dtn_small",
+        "~model.networks.features.weights",
+        "~model.networks.features.role",
+        "++model.networks.features={name: dtn_encoder, base_width: 4, code_size: 8}",
+        "model.networks.generator={code_size: 8, base_width: 4, image_channels: 1}",
+        "model.networks.discriminator={base_width: 4, hidden_width: 8}",
+        "model.optimizers.generator.lr={schedule: linear, start: 1e-3, end: 0, iterations: 8, after: 0}",
+        "model.optimizers.discriminator.lr={schedule: linear, start: 5e-4, end: 0, iterations: 8, after: 0}",
+        "model.weights.generator.smoothness=0.01",
+    ],
+    data=["data=critters_outlines", "data.domains=[drawing,outline]", *tiny.data[1:]],
+)
+"""DTN from drawings to grey outlines; f has random weights."""
+
+tiny_xgan = Case(
+    model=[
+        "model=xgan_small",
+        "model.networks.encoder_a.base_width=4",
+        "model.networks.encoder_shared.code_size=64",
+        "+model.networks.discriminator_a={name: xgan_discriminator, image_size: 32, base_width: 4}",
+        "model.networks.discriminator_b.base_width=4",
+        "+model.networks.teacher={name: dtn_encoder, image_size: 32, base_width: 4, code_size: 64}",
+        "+model.optimizers.discriminator_a={_target_: torch.optim.Adam, lr: 5e-4}",
+        "model.weights.generator.adversarial_ba=0.05",
+        "model.weights.generator.teacher=0.1",
+    ],
+    data=[*tiny.data, "data.domains=[cat,rabbit]"],
+)
+"""XGAN with a discriminator in both domains and a teacher of random weights."""
+
 TINY = [*tiny.model, *tiny.data, *RUN]
 
 

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from translate.errors import UserError
-from translate.losses.adversarial import LeastSquares, Multiscale, NonSaturating, Wasserstein
+from translate.losses.adversarial import LeastSquares, Multiscale, NonSaturating, Ternary, Wasserstein
 from translate.losses.classification import attribute_cross_entropy, class_cross_entropy
 from translate.losses.penalties import gradient_penalty, r1
 from translate.losses.perceptual import normalized_feature_distance
-from translate.losses.reconstruction import l1
-from translate.losses.regularization import code_energy
+from translate.losses.reconstruction import cosine, l1, l2, norm
+from translate.losses.regularization import code_energy, total_variation
 from translate.registry.registry import LOSSES
 
 LOGITS = [-80.0, -21.0, -3.0, -0.5, 0.0, 1e-3, 0.7, 4.0, 19.0, 60.0]
@@ -151,7 +151,72 @@ def check_normalized_feature_distance() -> None:
     assert found.item() == pytest.approx(((normalized[0] - normalized[1]) ** 2).mean(), rel=1e-12)
 
 
+def check_ternary() -> None:
+    draws = np.random.default_rng(6)
+    logits = 5 * draws.normal(size=(7, 3))
+    probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    loss = Ternary()
+    for number, side in enumerate((loss.source, loss.target, loss.real)):
+        found = side(torch.from_numpy(logits))
+        assert found.item() == pytest.approx(-np.log(probabilities[:, number]).mean(), rel=1e-12)
+    found = loss.generator(torch.from_numpy(logits))
+    assert found.item() == pytest.approx(-np.log(probabilities[:, 2]).mean(), rel=1e-12)
+    far = torch.tensor([[0.0, 800.0, 0.0]])  # exp overflows in float32
+    assert loss.real(far).item() == 800.0
+
+
+def two_batches() -> tuple[np.ndarray, np.ndarray]:
+    draws = np.random.default_rng(7)
+    return draws.normal(size=(4, 3, 2, 5)), draws.normal(size=(4, 3, 2, 5))
+
+
+def check_l2() -> None:
+    found, wanted = two_batches()
+    distance = l2(torch.from_numpy(found), torch.from_numpy(wanted))
+    assert distance.item() == pytest.approx(((found - wanted) ** 2).mean(), rel=1e-12)
+
+
+def check_cosine() -> None:
+    found, wanted = two_batches()
+    a, b = found.reshape(4, -1), wanted.reshape(4, -1)
+    cosines = (a * b).sum(1) / np.sqrt((a**2).sum(1) * (b**2).sum(1))
+    assert cosine(torch.from_numpy(found), torch.from_numpy(wanted)).item() == pytest.approx((1 - cosines).mean())
+    assert cosine(torch.from_numpy(found), torch.from_numpy(-2 * found)).item() == pytest.approx(2)
+
+
+def check_norm() -> None:
+    found, wanted = two_batches()
+    difference = np.abs(found - wanted).reshape(4, -1)
+    pair = torch.from_numpy(found), torch.from_numpy(wanted)
+    assert norm(*pair).item() == pytest.approx(np.sqrt((difference**2).sum(1)).mean(), rel=1e-12)
+    assert norm(*pair, order=1).item() == pytest.approx(difference.sum(1).mean(), rel=1e-12)
+
+
+def check_total_variation() -> None:
+    z = two_batches()[0]
+    images, euclidean, absolute = torch.from_numpy(z), 0.0, 0.0
+    for image in z.reshape(12, 2, 5):
+        for row in range(2):
+            for column in range(5):
+                right = image[row, column + 1] - image[row, column] if column < 4 else 0.0
+                down = image[row + 1, column] - image[row, column] if row < 1 else 0.0
+                absolute += abs(right) + abs(down)
+                euclidean += math.hypot(right, down) if column < 4 and row < 1 else 0.0
+    assert total_variation(images).item() == pytest.approx(euclidean / 4)
+    assert total_variation(images, channels="mean").item() == pytest.approx(euclidean / 12)
+    assert total_variation(images, "absolute").item() == pytest.approx(absolute / 4)
+    flat = torch.zeros(1, 3, 4, 4, requires_grad=True)
+    total_variation(flat).backward()
+    assert flat.grad is not None
+    assert flat.grad.isfinite().all()  # the root has no infinite slope at 0
+
+
 CASES: dict[str, Callable[[], None]] = {
+    "ternary": check_ternary,
+    "l2": check_l2,
+    "cosine": check_cosine,
+    "norm": check_norm,
+    "total_variation": check_total_variation,
     "code_energy": check_code_energy,
     "normalized_feature_distance": check_normalized_feature_distance,
     "multiscale": check_multiscale,

@@ -126,6 +126,21 @@ CASES: dict[str, list[Case]] = {
     "unit_shared_discriminator": [
         ({"in_channels": 8, "num_layers": 2}, lambda s: (maps(8, s // 4),), lambda s: [(B, 1, s // 16, s // 16)]),
     ],
+    "dtn_encoder": [({"code_size": 16}, lambda s: (images(s),), lambda s: [(B, 16)])],
+    "dtn_generator": [
+        ({"code_size": 16}, lambda s: (vectors(16),), lambda s: [(B, 3, s, s)]),
+        ({"code_size": 16, "image_channels": 1, "pointwise": True}, lambda s: (vectors(16),), lambda s: [(B, 3, s, s)]),
+    ],
+    "dtn_discriminator": [
+        ({}, lambda s: (images(s),), lambda s: [(B, 3)]),
+        ({"image_channels": 1}, lambda s: (images(s),), lambda s: [(B, 3)]),
+    ],
+    "xgan_encoder": [({}, lambda s: (images(s),), lambda s: [(B, 8, s // 4, s // 4)])],
+    "xgan_shared_encoder": [({"code_size": 64}, lambda s: (maps(8, s // 4),), lambda s: [(B, 64)])],
+    "xgan_shared_decoder": [({"code_size": 64}, lambda s: (vectors(64),), lambda s: [(B, 32, s // 8, s // 8)])],
+    "xgan_decoder": [({}, lambda s: (maps(32, s // 8),), lambda s: [(B, 3, s, s)])],
+    "xgan_code_classifier": [({"code_size": 64}, lambda s: (vectors(64),), lambda s: [(B, 1)])],
+    "xgan_discriminator": [({}, lambda s: (images(s),), lambda s: [(B, 1)])],
     "vgg16_features": [
         ({}, lambda s: (images(s),), lambda s: [(B, 32, s // 8, s // 8)]),
         ({"preprocessing": "caffe"}, lambda s: (images(s),), lambda s: [(B, 32, s // 8, s // 8)]),

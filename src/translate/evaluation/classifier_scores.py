@@ -43,7 +43,7 @@ def scores_of_model(metric: Local, num_content: int, model: TranslatedModel, dat
     def add(name: str, value: Tensor) -> None:
         columns.setdefault(name, []).append(value.cpu())
 
-    for task in classifier_tasks(data, metric.num_sources):
+    for task in classifier_tasks(data, metric.num_sources, model.only_target):
         assert task.expected is not None
         sources = data.rows("val", task.sources)
         add("content", torch.from_numpy(factors[sources.items, :num_content]))

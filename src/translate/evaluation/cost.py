@@ -28,7 +28,11 @@ def evaluation_seconds(evaluator: Evaluator, model: TranslationModel) -> float:
     """
     if any(spec.reads_predictions for specs in evaluator.specs.values() for spec in specs):
         return _predicted(evaluator, model)
-    tasks = [task for task in translation_tasks(evaluator.data) if len(task.sources) and len(task.references)]
+    tasks = [
+        task
+        for task in translation_tasks(evaluator.data, model.only_target)
+        if len(task.sources) and len(task.references)
+    ]
     if not tasks:
         return 0.0
     seconds = 0.0
@@ -96,7 +100,8 @@ def _classified(evaluator: Evaluator, model: TranslationModel, tasks: Sequence[T
     metric = evaluator.local()
     outputs = 2 if "code" in model.style_inputs else 1
     each = _per_source(evaluator, model, tasks[0], outputs, [])
-    return COLUMNS * each * sum(len(task.sources) for task in classifier_tasks(evaluator.data, metric.num_sources))
+    work = classifier_tasks(evaluator.data, metric.num_sources, model.only_target)
+    return COLUMNS * each * sum(len(task.sources) for task in work)
 
 
 def _timed(function: Callable[..., object], *arguments: Any) -> float:

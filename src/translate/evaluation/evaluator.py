@@ -170,7 +170,7 @@ class Evaluator:
         done, warnings = self.processes.from_first(results.load_partial(path, request) if first else None)
         work = [
             (_key(task, mode), task, mode, style_input)
-            for task in translation_tasks(self.data)
+            for task in translation_tasks(self.data, model.only_target)
             for mode, style_input in modes(tuple(model.style_inputs)).items()
         ]
         left = [(key, task, style_input) for key, task, _, style_input in work if key not in done]

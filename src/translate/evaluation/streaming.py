@@ -32,6 +32,11 @@ class TranslatedModel(Protocol):
         ...
 
     @property
+    def only_target(self) -> int | None:
+        """Return the only domain to which the model translates; None if there are several."""
+        ...
+
+    @property
     def device(self) -> torch.device:
         """Return the device of the networks."""
         ...

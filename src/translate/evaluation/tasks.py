@@ -48,16 +48,18 @@ class TranslationTask:
 # --- streamed metrics ---------------------------------------------------------------------------------------
 
 
-def translation_tasks(data: DataModule) -> list[TranslationTask]:
+def translation_tasks(data: DataModule, only_target: int | None = None) -> list[TranslationTask]:
     """Return every ordered pair of domains or classes, and every attribute in both directions.
 
-    A model of pairs has the one task that it translates. Each of several joint data sets keeps to its own labels.
+    A model with one target, or of pairs, has the tasks to it alone. Each of several joint data sets keeps to its own
+    labels.
     """
     items = data.images("val").indices
     if data.view != "labelled":
         assert data.train.domain is not None
         assert data.val.domain is not None
-        pairs = [(0, 1)] if data.view == "paired" else _ordered_pairs(len(data.domains))
+        only_target = 1 if data.view == "paired" else only_target
+        pairs = [pair for pair in _ordered_pairs(len(data.domains)) if only_target in (None, pair[1])]
         return [
             _domain_task(number, pair, data.domains, data.val.domain[items], data.train.domain)
             for number, pair in enumerate(pairs)
@@ -150,16 +152,19 @@ def _attribute_tasks(
 # --- the metric `local` -------------------------------------------------------------------------------------
 
 
-def classifier_tasks(data: DataModule, num_sources: int) -> list[TranslationTask]:
+def classifier_tasks(data: DataModule, num_sources: int, only_target: int | None = None) -> list[TranslationTask]:
     """Return the tasks of metric `local`: every source to every other domain, or with every attribute changed.
 
-    Images of another data set have no class in this one. They take part with classes in turn.
+    A model with one target, or of pairs, has the other domains as sources. Images of another data set have no class in
+    this one. They take part with classes in turn.
     """
     held_out = data.held_out(num_sources)
     rows, domain, label = _rows_of(data, held_out.items), held_out.domain, held_out.label
-    if data.view == "paired":  # the model translates from the first domain to the second
-        first = domain == 0
-        rows, domain, label = rows[first.numpy()], domain[first], label[first]
+    if data.view == "paired":
+        only_target = 1
+    if only_target is not None:
+        others = domain != only_target
+        rows, domain, label = rows[others.numpy()], domain[others], label[others]
     sets = label_sets(data)
     widths = [labels.stop - labels.start for labels in sets]
     tasks: list[TranslationTask] = []

@@ -91,18 +91,19 @@ def _whole_paths(translator: Translator) -> Iterable[Graph]:
             return _whole_example(translator, module.inputs, batch, height, width, seed)
 
         rule = joint_rule(nodes) if style_input is None else None
-        names = ("translation",)
-        yield _graph(translator, WHOLE[style_input], module, module.inputs, names, rule, example, style_input)
+        names, target = ("translation",), translation.only_target
+        yield _graph(translator, WHOLE[style_input], module, module.inputs, names, rule, example, style_input, target)
 
 
 def _whole_example(
     translator: Translator, names: Iterable[str], batch: int, height: int, width: int, seed: int
 ) -> Example:
     """Return drawn inputs of a whole way, and the translation."""
-    inputs = {name: value for name, value in _draw(translator, batch, height, width, seed).items() if name in names}
+    drawn = _draw(translator, batch, height, width, seed)
+    inputs = {name: value for name, value in drawn.items() if name in names}
     style_inputs = {name: value for name, value in inputs.items() if name not in ("image", "target")}
     keywords = {name: value.item() if name == "psi" else value for name, value in style_inputs.items()}
-    translations = translator.translation(inputs["image"], inputs["target"], **keywords)
+    translations = translator.translation(inputs["image"], drawn["target"], **keywords)
     return Example(inputs, {"translation": translations.clamp(-1, 1)})
 
 

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from translate.errors import Phrase, UserError
 from translate.registry.registry import TRANSLATIONS
 
 
@@ -28,6 +29,9 @@ class Translation:
     fixed_targets: ClassVar[Mapping[str, int]] = {}
     """Roles of networks that translate on their own, images alone being their input, and their target domains."""
 
+    only_target: ClassVar[int | None] = None
+    """The only domain to which the networks translate, if there is but one; then the target is no input of `path`."""
+
     role_targets: ClassVar[Mapping[str, int]] = {}
     """Roles that a translation does not use for all images of a batch alike, and a target domain at which it does."""
 
@@ -39,6 +43,8 @@ class Translation:
 
     def reachable(self, num_domains: int) -> tuple[int, ...]:
         """Return the domains to which these networks translate, by number: released weights may have one direction."""
+        if self.only_target is not None:
+            return (self.only_target,)
         if self.fixed_targets:
             return tuple(sorted(domain for role, domain in self.fixed_targets.items() if role in self.networks))
         return tuple(range(num_domains))
@@ -53,11 +59,30 @@ class Translation:
 
     def random_target(self, count: int, num_domains: int, draws: torch.Generator) -> Tensor:
         """Return random targets for ``count`` images, as examples of an input: domains (count,)."""
+        if self.only_target is not None:
+            return torch.full((count,), self.only_target)
         return torch.randint(0, num_domains, (count,), generator=draws)
 
     def path(self, style_input: str | None, num_domains: int) -> "TranslationPath":
         """Return the whole way from images to translations as a module, for export to other runtimes."""
+        if self.only_target is not None:
+            return OneWayPath(self, ("image",))
         return TranslationPath(self, ("image", "target") if style_input is None else ("image", "target", style_input))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return images (B, 3, H, W) translated to `only_target`, if there is one."""
+        raise NotImplementedError(f"{type(self).__name__} defines no forward(x)")
+
+    def require_only_target(self, target: Tensor) -> None:
+        """Raise UserError for a target (B,) other than `only_target`."""
+        if (target != self.only_target).any():
+            raise UserError(
+                f"this model translates to domain {self.only_target} only",
+                key="target",
+                found=Phrase(", ".join(map(str, sorted(set(target.tolist()))))),
+                expected=str(self.only_target),
+                fix="for the other direction train with the domains in the other order",
+            )
 
     def latent_style(self, num_domains: int) -> nn.Module | None:
         """Return the way from codes to styles as a module with ``inputs``, for export; None without such styles."""
@@ -84,6 +109,14 @@ class TranslationPath(nn.Module):
         """Return the translations (B, 3, H, W)."""
         keywords = dict(zip(self.inputs[2:], style_inputs, strict=True))
         return self.translation(image, target, **keywords).clamp(-1, 1)
+
+
+class OneWayPath(TranslationPath):
+    """The way of a translation to one domain: from images alone."""
+
+    def forward(self, image: Tensor, *inputs: Tensor) -> Tensor:
+        """Return the translations (B, 3, H, W)."""
+        return self.translation.forward(image).clamp(-1, 1)
 
 
 def translation_of(model: str) -> type[Translation]:

@@ -6,7 +6,6 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from translate.errors import Phrase, UserError
 from translate.inference.base import Translation
 from translate.inference.deterministic import deterministic
 from translate.registry.registry import TRANSLATIONS
@@ -18,6 +17,7 @@ class Pix2PixTranslation(Translation):
 
     roles = ("generator",)
     fixed_targets: ClassVar[Mapping[str, int]] = {"generator": 1}
+    only_target: ClassVar[int | None] = 1
 
     def __init__(
         self, networks: Mapping[str, nn.Module], statistics: Literal["image", "running"] = "image", noise: bool = True
@@ -33,12 +33,5 @@ class Pix2PixTranslation(Translation):
     @torch.no_grad()
     def __call__(self, x: Tensor, target: Tensor) -> Tensor:
         """Return images (B, 3, H, W) translated to the second domain; UserError for a ``target`` (B,) other than 1."""
-        if (target != 1).any():
-            raise UserError(
-                "pix2pix translates to the second domain only",
-                key="target",
-                found=Phrase(", ".join(map(str, sorted(set(target.tolist()))))),
-                expected="1",
-                fix="for the other direction train with the domains in the other order",
-            )
+        self.require_only_target(target)
         return self.network("generator")(x)

@@ -284,6 +284,11 @@ class TranslationModel(pl.LightningModule):
         """Return the style inputs of a translation, keywords of `translate`: "code", "reference", both, or none."""
         return () if self.inference is None else self.inference.style_inputs
 
+    @property
+    def only_target(self) -> int | None:
+        """Return the only domain to which the model translates; None if there are several."""
+        return None if self.inference is None else self.inference.only_target
+
     def inference_networks(self) -> dict[str, nn.Module]:
         """Return the network of each role for use after training, in float32: the moving average if there is one."""
         networks = {role: self.ema[role] if role in self.ema else self.network(role) for role in self.roles}

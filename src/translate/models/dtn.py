@@ -1,8 +1,8 @@
 """DTN (Taigman, Polyak, Wolf, ICLR 2017, arXiv 1611.02200): unsupervised translation that keeps a given function f.
 
 Letters: s image of the first (source) domain, t of the second (target) domain, f the frozen function, g the generator,
-``G = g o f`` the translation, D the discriminator of three classes. Class 0 is a translation G(s), 1 a translation G(t),
-2 a real image t; the paper counts from 1.
+``G = g o f`` the translation, D the discriminator of three classes. Class 0 is a translation G(s), 1 a translation
+G(t), 2 a real image t; the paper counts from 1.
 
 The function f is trained before, on other data or by a stage, and never here. Its role ``features`` is frozen: it is in
 no checkpoint. The translation G is one network to a user, but g alone learns. G(t) should be t itself.
@@ -41,6 +41,7 @@ NUM_SAMPLES = 8  # images of a domain in a sample grid
     "dtn",
     batch="unpaired",
     networks=("features", "generator", "discriminator"),
+    trained=("generator", "discriminator"),
     losses=("adversarial", "constancy", "identity", "smoothness"),
     terms={
         "discriminator": ("source", "target", "real"),
@@ -52,8 +53,8 @@ class DTN(TranslationModel):
 
     Weights: ``constancy`` is alpha of the paper, ``identity`` (L_TID) beta, ``smoothness`` (L_TV) gamma.
     ``statistics`` are those that batch norms use in translation: "running", or "image", as in training at batch size 1.
-    ``ema_decay``: null for no moving average of the generator. The terms ``class_accuracy/discriminator/*`` are the fractions
-    of images of a class that the discriminator assigns to it; chance is 1/3.
+    ``ema_decay``: null for no moving average of the generator. The terms ``class_accuracy/discriminator/*`` are the
+    fractions of images of a class that the discriminator assigns to it; chance is 1/3.
     """
 
     progress_terms = ("generator/adversarial_source", "generator/constancy", "generator/identity")
@@ -68,9 +69,7 @@ class DTN(TranslationModel):
     def __init__(self, statistics: Literal["image", "running"] = "running", **common: Any) -> None:
         super().__init__(**common)
         if "features" in self.trained:
-            raise UserError(
-                "DTN never trains the function f", key="optimizers.features", fix="remove this optimizer"
-            )
+            raise UserError("DTN never trains the function f", key="optimizers.features", fix="remove this optimizer")
         self.adversarial: Ternary = self.losses["adversarial"]
         self.statistics = statistics
 

@@ -11,10 +11,10 @@ between them, so one update trains both.
 Differences
 - From the paper: no code was released. The networks are those of a port (seungminki/xgan2) without its dropout and its
   denoiser. Batch norms come after the ReLUs there, and those of shared layers see both domains in turn.
-- From the port: it replaced the classifier c by a critic with a gradient penalty that is updated five times an iteration.
-  It does not detach the codes there, so the sum of five reversed gradients is added to the encoders. It also has a
+- From the port: it replaced the classifier c by a critic with a gradient penalty, with five updates an iteration. It
+  does not detach the codes there, so the sum of five reversed gradients is added to the encoders. It also has a
   perceptual term between unrelated images, and its teacher is a constant. Here are the losses of the paper.
-- The discriminator reads the translations that were made before the update of the auto-encoders; the port makes new ones.
+- The discriminator reads translations made before the update of the auto-encoders; the port makes new ones.
 - Dropout, if it is switched on, draws for each process and microbatch anew.
 """
 
@@ -83,8 +83,8 @@ class XGAN(TranslationModel):
 
     Weights of terms: ``domain_a`` and ``domain_b`` are w_d of the paper, ``semantic_*`` w_s, ``adversarial_*`` w_g,
     ``teacher`` w_t. ``reversal`` is the factor by which the reversed gradient of the domain terms reaches the encoders.
-    ``detach_codes``: the semantic terms do not move the codes of images, only those of translations. ``ema_decay``: null
-    for no moving averages. Terms of discriminators have the variants "a" and "b".
+    ``detach_codes``: the semantic terms do not move the codes of images, only those of translations. ``ema_decay``:
+    null for no moving averages. Terms of discriminators have the variants "a" and "b".
     """
 
     progress_terms = ("generator/reconstruction_a", "generator/semantic_a", "generator/domain_a")

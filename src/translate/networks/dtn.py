@@ -3,9 +3,11 @@
 No code of the authors was released. Layers and parameter names are those of davrempe/domain-transfer-net, whose number
 of layers follows here from the image size. Letters: B batch, S image side, L length of a code.
 
-Images have three channels. A generator of grey images (``image_channels`` 1) repeats its channel, and a discriminator of
-grey images reads the mean of the channels, which is each channel of a grey image.
+Images have three channels. A generator of grey images (``image_channels`` 1) repeats its channel, and a discriminator
+of grey images reads the mean of the channels, which is each channel of a grey image.
 """
+
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -18,7 +20,7 @@ MAX_WIDTH = 512
 ENCODER_DOWNSAMPLINGS = 3
 
 
-@NETWORKS.register("dtn_encoder", image_size={"minimum": 8, "multiple_of": 8})
+@NETWORKS.register("dtn_encoder", image_size={"minimum": 8, "power_of_two": True})
 class Encoder(nn.Module):
     """The function f: three halving convolutions with ReLU and a last one over all that is left, without a norm.
 
@@ -64,7 +66,7 @@ class Generator(nn.Module):
         check_channels(image_channels)
         widths = widths_of(image_size, base_width)[::-1]
         layers: list[nn.Module] = [nn.ConvTranspose2d(code_size, widths[0], FIRST_SIDE), nn.ReLU(inplace=True)]
-        for before, width in zip(widths, widths[1:], strict=False):
+        for before, width in pairwise(widths):
             layers += [nn.ConvTranspose2d(before, width, 4, stride=2, padding=1), *self._norm(width)]
             if pointwise:
                 layers += [nn.Conv2d(width, width, 1), *self._norm(width)]
@@ -96,7 +98,7 @@ class Discriminator(nn.Module):
         self.image_channels = image_channels
         widths = widths_of(image_size, base_width)
         layers: list[nn.Module] = [nn.Conv2d(image_channels, widths[0], 4, stride=2, padding=1)]
-        for before, width in zip(widths, widths[1:], strict=False):
+        for before, width in pairwise(widths):
             convolution = nn.Conv2d(before, width, 4, stride=2, padding=1)
             layers += [nn.LeakyReLU(SLOPE, inplace=True), convolution, nn.BatchNorm2d(width)]
         self.upblock = nn.Sequential(*layers)

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from itertools import pairwise
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from translate.errors import UserError
 from translate.registry.registry import NETWORKS
@@ -51,7 +51,7 @@ def dense(number: int, before: int, width: int) -> OrderedDict[str, nn.Module]:
     )
 
 
-@NETWORKS.register("xgan_encoder", image_size={"minimum": 16, "multiple_of": 16})
+@NETWORKS.register("xgan_encoder", image_size={"minimum": 16, "power_of_two": True})
 class Encoder(nn.Sequential):
     """The first layers of an encoder, of one domain; `SharedEncoder` makes codes of its features."""
 
@@ -60,7 +60,7 @@ class Encoder(nn.Sequential):
         self.apply(initialize)
 
 
-@NETWORKS.register("xgan_shared_encoder", image_size={"minimum": 16, "multiple_of": 16})
+@NETWORKS.register("xgan_shared_encoder", image_size={"minimum": 16, "power_of_two": True})
 class SharedEncoder(nn.Sequential):
     """The last layers of both encoders: from features (B, 2 w, S / 4, S / 4) to codes (B, L).
 
@@ -68,9 +68,7 @@ class SharedEncoder(nn.Sequential):
     number of processes.
     """
 
-    def __init__(
-        self, image_size: int = 64, base_width: int = 32, code_size: int = 1024, dropout: float = 0.0
-    ) -> None:
+    def __init__(self, image_size: int = 64, base_width: int = 32, code_size: int = 1024, dropout: float = 0.0) -> None:
         width, side = 8 * base_width, image_size // 16
         layers = halving(3, 2 * base_width, 4 * base_width) | halving(4, 4 * base_width, width)
         layers["flatten"] = nn.Flatten()
@@ -81,7 +79,7 @@ class SharedEncoder(nn.Sequential):
         self.apply(initialize)
 
 
-@NETWORKS.register("xgan_shared_decoder", image_size={"minimum": 16, "multiple_of": 16})
+@NETWORKS.register("xgan_shared_decoder", image_size={"minimum": 16, "power_of_two": True})
 class SharedDecoder(nn.Sequential):
     """The first layers of both decoders: from codes (B, L) to features (B, 8 w, S / 8, S / 8)."""
 
@@ -92,7 +90,7 @@ class SharedDecoder(nn.Sequential):
         self.apply(initialize)
 
 
-@NETWORKS.register("xgan_decoder", image_size={"minimum": 16, "multiple_of": 16})
+@NETWORKS.register("xgan_decoder", image_size={"minimum": 16, "power_of_two": True})
 class Decoder(nn.Sequential):
     """The last layers of a decoder, of one domain: from the features of `SharedDecoder` to images (B, 3, S, S)."""
 
@@ -125,7 +123,7 @@ class CodeClassifier(nn.Sequential):
         self.apply(initialize)
 
 
-@NETWORKS.register("xgan_discriminator", image_size={"minimum": 16, "multiple_of": 16})
+@NETWORKS.register("xgan_discriminator", image_size={"minimum": 16, "power_of_two": True})
 class Discriminator(nn.Sequential):
     """Separate real from fake by one logit (B, 1) for an image (B, 3, S, S): four halving convolutions."""
 
