@@ -63,7 +63,8 @@ HURRY = {
     "xgan": [
         "model.optimizers.encoder_a.lr=1e-2",
         "model.networks.encoder_a.base_width=8",
-        "model.weights.generator.teacher=0.001",  # random codes are nearly equal
+        "model.weights.generator.semantic_a=0.001",  # this gradient dominates that of reconstructions
+        "model.weights.generator.semantic_b=0.001",
     ],
 }
 """Overrides with which a model overfits a batch soon."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from translate.errors import UserError
 from translate.registry.registry import NETWORKS
+from translate.sizes import ImageSize, SizeLike
 
 SLOPE = 0.2  # of every leaky ReLU
 FIRST_SIDE = 4  # of the smallest feature maps
@@ -28,7 +29,7 @@ class Encoder(nn.Module):
     an eighth of the side.
     """
 
-    def __init__(self, image_size: int = 32, base_width: int = 64, code_size: int = 128) -> None:
+    def __init__(self, image_size: SizeLike = 32, base_width: int = 64, code_size: int = 128) -> None:
         super().__init__()
         self.batch_independent = True
         layers: list[nn.Module] = []
@@ -37,7 +38,8 @@ class Encoder(nn.Module):
             width = base_width * 2**number
             layers += [nn.Conv2d(before, width, 3, stride=2, padding=1), nn.ReLU(inplace=True)]
             before = width
-        last = nn.Conv2d(before, code_size, image_size // 2**ENCODER_DOWNSAMPLINGS)
+        kernel = ImageSize.of(image_size).each(lambda side: side // 2**ENCODER_DOWNSAMPLINGS)
+        last = nn.Conv2d(before, code_size, kernel)
         self.classify = nn.Sequential(*layers, last)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -56,7 +58,7 @@ class Generator(nn.Module):
 
     def __init__(
         self,
-        image_size: int = 32,
+        image_size: SizeLike = 32,
         code_size: int = 128,
         base_width: int = 64,
         image_channels: int = 3,
@@ -65,7 +67,10 @@ class Generator(nn.Module):
         super().__init__()
         check_channels(image_channels)
         widths = widths_of(image_size, base_width)[::-1]
-        layers: list[nn.Module] = [nn.ConvTranspose2d(code_size, widths[0], FIRST_SIDE), nn.ReLU(inplace=True)]
+        layers: list[nn.Module] = [
+            nn.ConvTranspose2d(code_size, widths[0], smallest(image_size)),
+            nn.ReLU(inplace=True),
+        ]
         for before, width in pairwise(widths):
             layers += [nn.ConvTranspose2d(before, width, 4, stride=2, padding=1), *self._norm(width)]
             if pointwise:
@@ -91,7 +96,7 @@ class Discriminator(nn.Module):
     """
 
     def __init__(
-        self, image_size: int = 32, base_width: int = 64, image_channels: int = 3, hidden_width: int = 128
+        self, image_size: SizeLike = 32, base_width: int = 64, image_channels: int = 3, hidden_width: int = 128
     ) -> None:
         super().__init__()
         check_channels(image_channels)
@@ -104,7 +109,7 @@ class Discriminator(nn.Module):
         self.upblock = nn.Sequential(*layers)
         self.downblock = nn.Sequential(
             nn.LeakyReLU(SLOPE, inplace=True),
-            nn.Conv2d(widths[-1], hidden_width, FIRST_SIDE),
+            nn.Conv2d(widths[-1], hidden_width, smallest(image_size)),
             nn.LeakyReLU(SLOPE, inplace=True),
             nn.Conv2d(hidden_width, 3, 1),
         )
@@ -117,14 +122,24 @@ class Discriminator(nn.Module):
         return logits
 
 
-def widths_of(image_size: int, base_width: int) -> list[int]:
-    """Return the widths of the feature maps from side S / 2 down to 4.
+def widths_of(image_size: SizeLike, base_width: int) -> list[int]:
+    """Return the widths of the feature maps from side S / 2 down to 4, the shorter side of the smallest one.
 
     >>> widths_of(32, 64)
     [64, 128, 256]
     """
-    num_halvings = (image_size // FIRST_SIDE).bit_length() - 1
+    num_halvings = (min(ImageSize.of(image_size)) // FIRST_SIDE).bit_length() - 1
     return [min(base_width * 2**number, MAX_WIDTH) for number in range(num_halvings)]
+
+
+def smallest(image_size: SizeLike) -> ImageSize:
+    """Return the size of the smallest feature maps.
+
+    >>> tuple(smallest([64, 32]))
+    (8, 4)
+    """
+    factor = min(ImageSize.of(image_size)) // FIRST_SIDE
+    return ImageSize.of(image_size).each(lambda side: side // factor)
 
 
 def check_channels(image_channels: int) -> None:

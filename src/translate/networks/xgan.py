@@ -13,6 +13,7 @@ from torch import nn
 
 from translate.errors import UserError
 from translate.registry.registry import NETWORKS
+from translate.sizes import ImageSize, SizeLike
 
 SLOPE = 0.2  # of every leaky ReLU
 CLASSIFIER_DIVISORS = (2, 4, 8, 16, 32, 64)  # of the length of a code, the widths of a code classifier
@@ -29,7 +30,9 @@ def halving(number: int, before: int, width: int) -> OrderedDict[str, nn.Module]
     )
 
 
-def doubling(number: int, before: int, width: int, kernel_size: int = 2) -> OrderedDict[str, nn.Module]:
+def doubling(
+    number: int, before: int, width: int, kernel_size: tuple[int, int] = (2, 2)
+) -> OrderedDict[str, nn.Module]:
     """Return a transposed convolution, a ReLU and a batch norm, under the names of the port."""
     return OrderedDict(
         {
@@ -68,11 +71,13 @@ class SharedEncoder(nn.Sequential):
     number of processes.
     """
 
-    def __init__(self, image_size: int = 64, base_width: int = 32, code_size: int = 1024, dropout: float = 0.0) -> None:
-        width, side = 8 * base_width, image_size // 16
+    def __init__(
+        self, image_size: SizeLike = 64, base_width: int = 32, code_size: int = 1024, dropout: float = 0.0
+    ) -> None:
+        width, places = 8 * base_width, num_places(image_size)
         layers = halving(3, 2 * base_width, 4 * base_width) | halving(4, 4 * base_width, width)
         layers["flatten"] = nn.Flatten()
-        layers |= dense(1, width * side * side, code_size)
+        layers |= dense(1, width * places, code_size)
         if dropout:
             layers["dropout2"] = nn.Dropout(dropout)
         super().__init__(layers | dense(2, code_size, code_size))
@@ -83,9 +88,9 @@ class SharedEncoder(nn.Sequential):
 class SharedDecoder(nn.Sequential):
     """The first layers of both decoders: from codes (B, L) to features (B, 8 w, S / 8, S / 8)."""
 
-    def __init__(self, image_size: int = 64, base_width: int = 32, code_size: int = 1024) -> None:
+    def __init__(self, image_size: SizeLike = 64, base_width: int = 32, code_size: int = 1024) -> None:
         layers: OrderedDict[str, nn.Module] = OrderedDict({"unflatten": nn.Unflatten(1, (code_size, 1, 1))})
-        layers |= doubling(1, code_size, 16 * base_width, image_size // 16)
+        layers |= doubling(1, code_size, 16 * base_width, smallest(image_size))
         super().__init__(layers | doubling(2, 16 * base_width, 8 * base_width))
         self.apply(initialize)
 
@@ -127,8 +132,8 @@ class CodeClassifier(nn.Sequential):
 class Discriminator(nn.Sequential):
     """Separate real from fake by one logit (B, 1) for an image (B, 3, S, S): four halving convolutions."""
 
-    def __init__(self, image_size: int = 64, base_width: int = 16) -> None:
-        width, side = 2 * base_width, image_size // 16
+    def __init__(self, image_size: SizeLike = 64, base_width: int = 16) -> None:
+        width, places = 2 * base_width, num_places(image_size)
         super().__init__(
             OrderedDict(
                 {
@@ -143,11 +148,26 @@ class Discriminator(nn.Sequential):
                     "conv4": nn.Conv2d(width, width, 3, stride=2, padding=1),
                     "leaky4": nn.LeakyReLU(SLOPE, inplace=True),
                     "flatten": nn.Flatten(),
-                    "fc1": nn.Linear(width * side * side, 1),
+                    "fc1": nn.Linear(width * places, 1),
                 }
             )
         )
         self.apply(initialize)
+
+
+def smallest(image_size: SizeLike) -> ImageSize:
+    """Return the size of the smallest feature maps: a sixteenth of the image size."""
+    return ImageSize.of(image_size).each(lambda side: side // 16)
+
+
+def num_places(image_size: SizeLike) -> int:
+    """Return the number of places of the smallest feature maps.
+
+    >>> num_places(64)
+    16
+    """
+    height, width = smallest(image_size)
+    return height * width
 
 
 @torch.no_grad()
