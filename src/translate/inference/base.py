@@ -75,7 +75,8 @@ class Translation:
 
     def require_only_target(self, target: Tensor) -> None:
         """Raise UserError for a target (B,) other than `only_target`."""
-        if (target != self.only_target).any():
+        wrong: Tensor = target.ne(self.only_target)  # type: ignore[arg-type]
+        if wrong.any():
             raise UserError(
                 f"this model translates to domain {self.only_target} only",
                 key="target",

@@ -19,8 +19,8 @@ class UNITTranslation(Translation):
     A translation decodes the mean code. A target of 0 means that the image is of the second domain, 1 of the first.
     """
 
-    roles = ("encoder_a", "encoder_b", "decoder_a", "decoder_b")
-    optional_roles = ("encoder_shared", "decoder_shared")
+    roles: ClassVar[tuple[str, ...]] = ("encoder_a", "encoder_b", "decoder_a", "decoder_b")
+    optional_roles: ClassVar[tuple[str, ...]] = ("encoder_shared", "decoder_shared")
     role_targets: ClassVar[Mapping[str, int]] = {
         "encoder_a": 1,
         "encoder_b": 0,
