@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from numerics.formula import draw, fill, image, summary
+from numerics.formula import draw, image, parameter, summary
 from numerics.gradients import of_first_iteration
 from translate.data.views.unpaired import UnpairedBatch
 from translate.inference.dtn import DTNTranslation
@@ -23,6 +23,7 @@ from translate.losses.reconstruction import l2
 from translate.losses.regularization import total_variation
 from translate.models.dtn import DTN
 from translate.networks import dtn
+from translate.networks.classifier import ConvEncoder
 
 TAG = "dtn_digits32"
 FOLDER = Path(__file__).parent / "golden"
@@ -43,13 +44,19 @@ TERMS = {
 
 def networks() -> dict[str, nn.Module]:
     made = {
-        "features": dtn.Encoder(SIZE),
+        "features": ConvEncoder(SIZE, base_width=64),
         "generator": dtn.Generator(SIZE, image_channels=1),
         "discriminator": dtn.Discriminator(SIZE, image_channels=1),
     }
-    for role, network in made.items():
-        fill(network, TAG, ROLES[role])
+    with torch.no_grad():
+        for role, network in made.items():
+            for key, value in network.named_parameters():
+                value.copy_(parameter(TAG, ROLES[role], name_in_port(role, key), tuple(value.shape)))
     return made
+
+
+def name_in_port(role: str, key: str) -> str:
+    return key.replace("model.", "classify.") if role == "features" else key
 
 
 def batch_of(k: int) -> UnpairedBatch[Tensor]:
@@ -79,7 +86,7 @@ def make_model() -> DTN:
 
 def test_layouts_equal_those_of_the_port() -> None:
     for role, network in networks().items():
-        own = {key: list(value.shape) for key, value in network.state_dict().items()}
+        own = {name_in_port(role, key): list(value.shape) for key, value in network.state_dict().items()}
         assert own == dict(GOLDEN["layout"][ROLES[role]]), role
         assert sum(p.numel() for p in network.parameters()) == GOLDEN["parameters"][ROLES[role]]
 

@@ -62,7 +62,7 @@ UNIT = {
 UNIT_SHARED = {role: {**node, "name": node["name"].replace("unit_", "unit_paper_")} for role, node in UNIT.items()}
 UNIT_SHARED |= {f"{part}_shared": {"name": "unit_shared_blocks", "width": 16} for part in ("encoder", "decoder")}
 DTN = {
-    "features": {"name": "dtn_encoder", "image_size": 32, "base_width": 4, "code_size": 16},
+    "features": {"name": "conv_encoder", "image_size": 32, "base_width": 4, "num_features": 16},
     "generator": {"name": "dtn_generator", "image_size": 32, "base_width": 4, "code_size": 16, "image_channels": 1},
 }
 XGAN = {f"{part}_{side}": {"name": f"xgan_{part}", "base_width": 4} for part in ("encoder", "decoder") for side in "ab"}

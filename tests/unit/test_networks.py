@@ -126,7 +126,6 @@ CASES: dict[str, list[Case]] = {
     "unit_shared_discriminator": [
         ({"in_channels": 8, "num_layers": 2}, lambda s: (maps(8, s // 4),), lambda s: [(B, 1, s // 16, s // 16)]),
     ],
-    "dtn_encoder": [({"code_size": 16}, lambda s: (images(s),), lambda s: [(B, 16)])],
     "dtn_generator": [
         ({"code_size": 16}, lambda s: (vectors(16),), lambda s: [(B, 3, s, s)]),
         ({"code_size": 16, "image_channels": 1, "pointwise": True}, lambda s: (vectors(16),), lambda s: [(B, 3, s, s)]),

@@ -16,7 +16,7 @@ class XGANTranslation(UNITTranslation):
     A target of 0 means that the image is of the second domain, 1 of the first.
     """
 
-    roles: ClassVar[tuple[str, ...]] = ("encoder_a", "encoder_b", "encoder_shared", "decoder_shared", "decoder_a", "decoder_b")
+    roles: ClassVar[tuple[str, ...]] = (*UNITTranslation.roles, *UNITTranslation.optional_roles)
     optional_roles: ClassVar[tuple[str, ...]] = ()
 
     def network(self, role: str) -> nn.Module:

@@ -1,7 +1,8 @@
 """The networks of DTN (Taigman, Polyak, Wolf, ICLR 2017, arXiv 1611.02200), in the form of a port for digits.
 
 No code of the authors was released. Layers and parameter names are those of davrempe/domain-transfer-net, whose number
-of layers follows here from the image size. Letters: B batch, S image side, L length of a code.
+of layers follows here from the image size. Letters: B batch, S image side, L length of a code. The function f of digits
+is the encoder of a classifier, `networks/classifier.py`.
 
 Images have three channels. A generator of grey images (``image_channels`` 1) repeats its channel, and a discriminator
 of grey images reads the mean of the channels, which is each channel of a grey image.
@@ -18,34 +19,6 @@ from translate.sizes import ImageSize, SizeLike
 SLOPE = 0.2  # of every leaky ReLU
 FIRST_SIDE = 4  # of the smallest feature maps
 MAX_WIDTH = 512
-ENCODER_DOWNSAMPLINGS = 3
-
-
-@NETWORKS.register("dtn_encoder", image_size={"minimum": 8, "power_of_two": True})
-class Encoder(nn.Module):
-    """The function f: three halving convolutions with ReLU and a last one over all that is left, without a norm.
-
-    A classifier or a decoder trains it before; DTN keeps it frozen. ``image_size`` is S, since the last kernel covers
-    an eighth of the side.
-    """
-
-    def __init__(self, image_size: SizeLike = 32, base_width: int = 64, code_size: int = 128) -> None:
-        super().__init__()
-        self.batch_independent = True
-        layers: list[nn.Module] = []
-        before = 3
-        for number in range(ENCODER_DOWNSAMPLINGS):
-            width = base_width * 2**number
-            layers += [nn.Conv2d(before, width, 3, stride=2, padding=1), nn.ReLU(inplace=True)]
-            before = width
-        kernel = ImageSize.of(image_size).each(lambda side: side // 2**ENCODER_DOWNSAMPLINGS)
-        last = nn.Conv2d(before, code_size, kernel)
-        self.classify = nn.Sequential(*layers, last)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return codes (B, L) of images (B, 3, S, S); a classifier reads them after a ReLU."""
-        codes: Tensor = self.classify(x).flatten(1)
-        return codes
 
 
 @NETWORKS.register("dtn_generator", image_size={"minimum": 8, "power_of_two": True})
