@@ -45,11 +45,15 @@ def size_rule(node: Mapping[str, Any]) -> SizeRule | None:
     """Return the sizes that a network {name: ..., arguments} takes; None if only the size of training is known.
 
     A fully convolutional network declares a multiple: ``multiple_of``, or ``halvings``, the argument that counts them.
-    A network for powers of two is built for one size.
+    A network for powers of two, or with an argument ``image_size``, is built for one size. A frozen network takes the
+    sizes of the network in it.
     """
+    if isinstance(node.get("network"), Mapping):
+        return size_rule(node["network"])
     entry = NETWORKS.entry(node["name"])
     facts = dict(entry.facts.get("image_size", {}))
-    if facts.get("power_of_two") or "maximum" in facts:
+    built_for_one = any(parameter.name == "image_size" for parameter in entry.parameters)
+    if built_for_one or facts.get("power_of_two") or "maximum" in facts:
         return None
     if (name := facts.get("halvings")) is not None:
         default = next(parameter.default for parameter in entry.parameters if parameter.name == name)
