@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from translate.commands.arguments import Command, arg, to_words
 from translate.commands.weights import EXAMPLE_WEIGHTS, FACTS, EngineArguments, engine_of, place_of
@@ -12,7 +12,10 @@ from translate.errors import UserError
 
 if TYPE_CHECKING:
     from translate.inference.apply import Summary
+    from translate.inference.apply_plan import Settings
+    from translate.inference.engine import Engine
     from translate.inference.inputs import Source
+    from translate.inference.variants import Variant
 
 FAILED = 1
 """The exit code if files could not be translated."""
@@ -64,6 +67,14 @@ class Arguments(EngineArguments):
         1_000_000, metavar="N", minimum=4096, help="with full: larger images are translated in tiles of so many pixels"
     )
     format: Literal["png", "jpg", "webp", "tiff"] | None = arg(None, help="of the translations; default as the image")
+    names: str | None = arg(
+        None,
+        metavar="PATTERN",
+        help="the names of the translations, such as '{name}_fake_{target_number}': {name} is that of the image, "
+        "{target} and {source} are the domains, {target_number} and {source_number} the numbers in their names, "
+        "{style} is the style; default: the name of the image, in folders of targets and styles if there are several",
+    )
+    others: bool = arg(False, help="only targets other than the domain that the image's folder or name says")
     overwrite: bool = arg(False, help="replace files in the output folder")
     batch_size: int | None = arg(
         None, metavar="N", minimum=1, help="images that are translated at once; default 1 on a CPU, 16 on a GPU"
@@ -75,8 +86,10 @@ def run(arguments: Arguments) -> int:
     from translate.inference.apply import Settings, apply
     from translate.inference.examples import draw_examples
     from translate.inference.inputs import Source, sources_of
+    from translate.inference.names import NamePattern
     from translate.inference.variants import Wishes, variants_of
 
+    pattern = None if arguments.names is None else NamePattern(arguments.names)
     place = place_of(arguments)
     if not arguments.input and place != EXAMPLE_WEIGHTS:
         raise UserError("this argument is missing", key="input", expected="input=FILE, FOLDER or PATTERN")
@@ -108,41 +121,46 @@ def run(arguments: Arguments) -> int:
         arguments.batch_size,
         place,
         tuple(_words(arguments, place)),
+        pattern,
+        arguments.others,
     )
     summary = apply(engine, sources, variants, settings)
     if not arguments.input:
-        _draw_overview(sources, variants, arguments.output)
+        _draw_overview(engine, sources, variants, settings)
     print(answer(summary, not arguments.input))
     return FAILED if summary.failed else 0
 
 
 def _words(arguments: Arguments, place: str) -> list[str]:
     """Return the words that lead to the same model and settings, for the record."""
-    kept = ("checkpoint", "resolution", "max_pixels", "format", *FACTS, "plugins")
+    kept = ("checkpoint", "resolution", "max_pixels", "format", "names", *FACTS, "plugins")
     words = [word for word in to_words(COMMAND, arguments) if word.partition("=")[0] in kept]
     return ["apply", f"weights={place}", *words]
 
 
-def _draw_overview(sources: "Sequence[Source]", variants: "Sequence[Any]", output: Path) -> None:
+def _draw_overview(
+    engine: "Engine", sources: "Sequence[Source]", variants: "Sequence[Variant]", settings: "Settings"
+) -> None:
     """Draw the images above their translations, enlarged, with labels."""
     import numpy as np
     import torch
     from PIL import Image
 
+    from translate.inference.apply_plan import paths_of
     from translate.inference.grids import Grid, save
     from translate.inference.tiling import to_input
 
     def image(path: Path) -> torch.Tensor:
         return torch.from_numpy(to_input(np.asarray(Image.open(path).convert("RGB"))))
 
-    rows = [[image(output.joinpath(*variant.names, source.name)) for source in sources] for variant in variants]
+    names = [names for _, names in paths_of(engine, sources, variants, settings)]
     grid = Grid(
-        rows,
+        [[None if name is None else image(settings.output / name) for name in row] for row in zip(*names, strict=True)],
         top=[image(source.path) for source in sources],
         row_labels=[", ".join(variant.names) or str(variant.facts["target"]) for variant in variants],
         column_labels=[Path(source.name).stem for source in sources],
     )
-    save(grid.pixels(), output / OVERVIEW)
+    save(grid.pixels(), settings.output / OVERVIEW)
 
 
 def answer(summary: "Summary", examples: bool = False) -> str:

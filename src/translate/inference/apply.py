@@ -241,6 +241,7 @@ class _Worker:
                 "output": name,
                 "output_sha256": sha256_of(content),
                 **decoded.facts,
+                **({} if decoded.job.domain is None else {"source_domain": decoded.job.domain}),
                 "height": decoded.size[0],
                 "width": decoded.size[1],
                 **facts_of(self.engine, variant, self.settings),

@@ -9,6 +9,7 @@ from translate.errors import Phrase, UserError
 from translate.inference import tiling
 from translate.inference.engine import Engine
 from translate.inference.inputs import Source
+from translate.inference.names import NamePattern, default_path, source_domain
 from translate.inference.records import Records, same_settings
 from translate.inference.variants import Variant
 
@@ -30,6 +31,13 @@ class Settings:
     batch_size: int | None = None  # images that are translated at once; None: 1 on a CPU, GPU_BATCH elsewhere
     weights: str = ""
     words: tuple[str, ...] = ()  # of the command line that would do the same, without input, output and variant
+    names: NamePattern | None = None  # of the translations; None: the source's, see `names.default_path`
+    others: bool = False  # leave out the translation of an image to its own domain
+
+    @property
+    def needs_source_domain(self) -> bool:
+        """Return whether the domain of every source must be known."""
+        return self.others or (self.names is not None and self.names.needs_source_domain)
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,7 @@ class Job:
 
     source: Source
     outputs: tuple[tuple[Variant, str], ...]
+    domain: str | None  # of the source, where the settings need it
 
 
 def plan(
@@ -52,11 +61,19 @@ def plan(
     existing = 0
     owners: dict[str, tuple[Source, Variant]] = {}
     twice, foreign, jobs = [], [], []
-    for source in sources:
+    for source, (domain, names) in zip(sources, paths_of(engine, sources, variants, settings), strict=True):
         outputs = []
-        for variant in variants:
-            name = "/".join((*map(_safe, variant.names), _renamed(source.name, settings.format)))
+        for variant, name in zip(variants, names, strict=True):
+            if name is None:
+                continue
             first, _ = owner = owners.setdefault(name.casefold(), (source, variant))
+            if settings.names is not None and owner[0] is source and owner[1] is not variant:
+                raise UserError(
+                    f"two translations of {source.path} would have the name {name}",
+                    key="names",
+                    found=settings.names.text,
+                    fix="put {target} into it, or {style} for several styles",
+                )
             if owner[0] is not source or owner[1] is not variant:
                 twice.append(f"{first.path} and {source.path}")
             status = _status(records, name, source, facts_of(engine, variant, settings), settings)
@@ -66,7 +83,7 @@ def plan(
                 outputs.append((variant, name))
             existing += status == "done"
         if outputs:
-            jobs.append(Job(source, tuple(outputs)))
+            jobs.append(Job(source, tuple(outputs), domain))
     if twice:
         raise UserError(
             "two images would have translations of the same name",
@@ -138,14 +155,42 @@ def _identity(path: Path) -> Any:
     return (status.st_dev, status.st_ino) if status.st_ino else path.resolve()
 
 
-def _renamed(name: str, suffix: str | None) -> str:
-    return name if suffix is None else str(Path(name).with_suffix(f".{suffix}").as_posix())
+def paths_of(
+    engine: Engine, sources: Sequence[Source], variants: Sequence[Variant], settings: Settings
+) -> list[tuple[str | None, list[str | None]]]:
+    """Return for each source its domain, where it is needed, and the path of every variant; None: it is left out."""
+    domains = _domains_of_sources(engine, sources, settings)
+
+    def path(source: Source, domain: str | None, variant: Variant) -> str | None:
+        if settings.others and variant.target_name == domain:
+            return None
+        if settings.names is None:
+            return default_path(source, variant, settings.format)
+        return settings.names.path(source, variant, domain, settings.format)
+
+    pairs = zip(sources, domains, strict=True)
+    return [(domain, [path(source, domain, variant) for variant in variants]) for source, domain in pairs]
 
 
-def _safe(name: str) -> str:
-    """Return a name of a target or style as the name of a folder."""
-    plain = "".join(sign if sign.isalnum() or sign in "-_+. " else "_" for sign in name).strip(". ")
-    return plain or "_"
+def _domains_of_sources(engine: Engine, sources: Sequence[Source], settings: Settings) -> list[str | None]:
+    """Return the domain of each source where the settings need it; UserError for sources that name none."""
+    if not settings.needs_source_domain:
+        return [None] * len(sources)
+    classes = [each["names"] for each in engine.label_sets if each["kind"] == "classes"]
+    names = tuple(engine.domains) or (tuple(classes[0]) if len(classes) == len(engine.label_sets) == 1 else ())
+    if not names:
+        key = "others" if settings.others else "names"
+        raise UserError(f"{engine.model} translates to labels, so a source has no domain", key=key)
+    domains = [source_domain(source, names) for source in sources]
+    unknown = [str(source.path) for source, domain in zip(sources, domains, strict=True) if domain is None]
+    if unknown:
+        raise UserError(
+            "the domain of these images is unknown",
+            key="others" if settings.others else "names",
+            found=Phrase(_few(unknown)),
+            expected=f"a folder, or a part of the file name, with the name of one of {', '.join(names)}",
+        )
+    return domains
 
 
 def _few(names: Sequence[str]) -> str:

@@ -19,6 +19,7 @@ from translate.inference.base import Translation, translation_of
 from translate.inference.devices import chosen_device
 from translate.inference.images import alike, elements, like, to_images
 from translate.inference.inputs import sources_of
+from translate.inference.names import NamePattern
 from translate.inference.style_inputs import StyleReader, checked_psi
 from translate.inference.targets import domains, labels
 from translate.inference.tiling import MAX_PIXELS
@@ -244,6 +245,8 @@ class Translator:
         format: str | None = None,
         overwrite: bool = False,
         batch_size: int | None = None,
+        names: str | None = None,
+        others: bool = False,
     ) -> Summary:
         """Translate the image files of ``input`` (files, folders or patterns) into the folder ``output``.
 
@@ -255,7 +258,10 @@ class Translator:
         wishes = Wishes(targets, attributes, direction, seeds, num_styles, references, psi, steps)
         folder, engine = FilePath(output).expanduser(), self.engine
         sources = sources_of(_several(input, str | os.PathLike), folder)
-        settings = Settings(folder, resolution, max_pixels, format, overwrite, batch_size, self.place)
+        pattern = None if names is None else NamePattern(names)
+        settings = Settings(
+            folder, resolution, max_pixels, format, overwrite, batch_size, self.place, names=pattern, others=others
+        )
         return apply(engine, sources, variants_of(engine, wishes), settings)
 
     @torch.no_grad()

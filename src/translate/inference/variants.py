@@ -45,6 +45,8 @@ class Variant:
     """A target with a style. ``words`` and ``facts`` are the arguments and the facts that make it again."""
 
     names: tuple[str, ...]  # of its target and style, where there are several
+    target_name: str
+    style_name: str | None  # None for a model without styles
     target: np.ndarray  # (1,) or (1, K)
     style: np.ndarray | None  # (1, ...)
     words: tuple[str, ...]
@@ -83,10 +85,14 @@ def variants_of(engine: Engine, wishes: Wishes) -> list[Variant]:
     result = []
     for target in targets:
         styles = [(each, _style_of(engine, target.value, each, wishes.psi)) for each in inputs]
-        for names, style, words, facts in _blended(styles, wishes.steps):
+        blends = list(_blended(styles, wishes.steps))
+        for name, style, words, facts in blends:
+            several_styles = len(blends) > 1 or wishes.steps is not None
             result.append(
                 Variant(
-                    (*([target.name] if len(targets) > 1 else []), *names),
+                    (*([target.name] if len(targets) > 1 else []), *([name] if name and several_styles else [])),
+                    target.name,
+                    name,
                     target.value,
                     style,
                     (*target.words, *words),
@@ -288,8 +294,8 @@ def _style_of(engine: Engine, target: np.ndarray, style: _StyleInput | None, psi
     return styles if len(styles) == 1 else styles.mean(0, keepdims=True, dtype=np.float64).astype(styles.dtype)
 
 
-Blend = tuple[tuple[str, ...], np.ndarray | None, tuple[str, ...], dict[str, Any]]
-"""Names, style, words and facts of one style."""
+Blend = tuple[str | None, np.ndarray | None, tuple[str, ...], dict[str, Any]]
+"""Name, style, words and facts of one style; no name for a model without styles."""
 
 
 def _blended(styles: Sequence[tuple[_StyleInput | None, np.ndarray | None]], steps: int | None) -> Iterator[Blend]:
@@ -301,14 +307,14 @@ def _blended(styles: Sequence[tuple[_StyleInput | None, np.ndarray | None]], ste
             weight = step / max(steps - 1, 1)
             style = (start + np.float32(weight) * (end - start)).astype(start.dtype)
             facts = {"from": dict(first.facts), "to": dict(second.facts), "weight": weight}
-            yield (f"step_{step:03d}",), style, (*_joined(first, second), f"steps={steps}"), facts
+            yield f"step_{step:03d}", style, (*_joined(first, second), f"steps={steps}"), facts
         return
     names = _distinct([style.name for style, _ in styles if style is not None])
     for number, (style_input, style) in enumerate(styles):
         if style_input is None:
-            yield (), None, (), {}
+            yield None, None, (), {}
         else:
-            yield (names[number],) if len(styles) > 1 else (), style, style_input.words, dict(style_input.facts)
+            yield names[number], style, style_input.words, dict(style_input.facts)
 
 
 def _joined(first: _StyleInput, second: _StyleInput) -> tuple[str, ...]:
