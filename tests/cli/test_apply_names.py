@@ -134,7 +134,10 @@ def test_drawn_images_are_shown_under_their_names() -> None:
 @pytest.mark.parametrize(
     ("names", "sentence"),
     [
-        ("{name}_{camera}", "names: unknown placeholder 'camera'. Did you mean 'name'? Known: name, target, target_number"),
+        (
+            "{name}_{camera}",
+            "names: unknown placeholder 'camera'. Did you mean 'name'? Known: name, target, target_number",
+        ),
         ("{target}", "names: images would have translations of the same name; found '{target}'. Fix: put {name} into"),
         ("{name", "names: braces do not match"),
         ("{name:>9}", "names: the placeholder 'name' takes no format; found '{name:>9}'. Fix: {name}"),

@@ -218,7 +218,10 @@ def _store(argument: Argument, text: str, fields: dict[str, Any], words: Sequenc
         # a Literal may also contain deprecated values, which `values` leaves out
         offered = argument.choices(words) if argument.values and literals(argument.type) else None
         value = convert(argument.type, text, offered)
-        if isinstance(value, int | float) and argument.minimum is not None and value < argument.minimum:
+        numbers = [
+            each for each in (value if isinstance(value, list | tuple) else [value]) if isinstance(each, int | float)
+        ]
+        if argument.minimum is not None and any(number < argument.minimum for number in numbers):
             raise UserError(found=value, expected=f"at least {argument.minimum:g}")
         known = argument.choices(words) if argument.exact else []
         if argument.exact and value not in known:

@@ -25,8 +25,8 @@ class Market1501(ImageFiles):
     `root` holds bounding_box_train/ and bounding_box_test/ (or query/ in its place) with the official names:
     0002_c1s1_000451_03.jpg is person 2 before camera 1. Files of person -1 (junk) and 0000 (distractors) and files of
     other names are left out. The two splits show different persons. `domains` chooses cameras, as [c1,c3]. `crop` is
-    "none", since the boxes are 64 wide and 128 high: they are squashed to a square, and a translation must be
-    stretched back. "square" would cut off head and feet.
+    "none": the boxes are 64 wide and 128 high, and an image size of that aspect ratio, such as [256, 128], keeps their
+    proportions. To a square they are squeezed.
     UserError for a root that is no folder, a missing split, a split without usable files, and a camera that a split
     lacks.
     """
