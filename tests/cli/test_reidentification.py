@@ -1,4 +1,4 @@
-"""docs/reidentification.md on people drawn by formula: training, evaluation, the official names, the way into a learner."""
+"""docs/reidentification.md on people drawn by formula: training, evaluation, official names, the way into a learner."""
 
 import json
 import re
