@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from translate.evaluation.class_scores import ClassScores
 from translate.evaluation.classifier_scores import fit_classifier
 from translate.evaluation.evaluator import Evaluator
 from translate.evaluation.predictions import predictions
 from translate.evaluation.specs import MetricSpec
 from translate.evaluation.streaming import MetricInput, StreamSettings, modes, stream
 from translate.evaluation.tasks import TranslationTask, classifier_tasks, translation_tasks
+from translate.metrics.class_accuracy import ClassAccuracy
 from translate.metrics.classifier import Local
 from translate.metrics.protocols import PROTOCOLS
 from translate.models.base import TranslationModel
@@ -43,6 +45,7 @@ def evaluation_seconds(evaluator: Evaluator, model: TranslationModel) -> float:
             seconds += _fit(evaluator)
         if any(spec.reads_classifier for spec in specs):
             seconds += _classified(evaluator, model, tasks)
+        seconds += sum(_classes(evaluator, spec.metric, model, tasks) for spec in specs if spec.reads_classes)
     return seconds
 
 
@@ -102,6 +105,18 @@ def _classified(evaluator: Evaluator, model: TranslationModel, tasks: Sequence[T
     each = _per_source(evaluator, model, tasks[0], outputs, [])
     work = classifier_tasks(evaluator.data, metric.num_sources, model.only_target)
     return COLUMNS * each * sum(len(task.sources) for task in work)
+
+
+def _classes(
+    evaluator: Evaluator, metric: ClassAccuracy, model: TranslationModel, tasks: Sequence[TranslationTask]
+) -> float:
+    """Return the seconds of metric `class_accuracy`: a classifier for each target, and all translations twice."""
+    short = ClassAccuracy(metric.num_sources, FIT_ITERATIONS, metric.learning_rate)
+    targets = {int(task.targets[0]) for task in tasks}
+    fit = _timed(lambda: ClassScores(short, evaluator.data, evaluator.device).classifier(min(targets)))
+    counts = [len(task.sources) if metric.num_sources is None else metric.num_sources for task in tasks]
+    each = _per_source(evaluator, model, tasks[0], 1, [])
+    return fit / FIT_ITERATIONS * metric.num_iterations * len(targets) + COLUMNS * each * sum(counts)
 
 
 def _timed(function: Callable[..., object], *arguments: Any) -> float:

@@ -14,6 +14,7 @@ from translate.console import is_interactive
 from translate.data.module import DataModule
 from translate.errors import UserError
 from translate.evaluation import classifier_scores, pretrained, results
+from translate.evaluation.class_scores import ClassScores
 from translate.evaluation.predictions import PredictingModel, scores_of_predictions
 from translate.evaluation.processes import Processes
 from translate.evaluation.reference_statistics import reference_statistics
@@ -86,6 +87,12 @@ class Evaluator:
             for spec in specs
             if spec.file is not None
         }
+        self._class_scores_of: dict[str, ClassScores] = {}
+        for spec in [spec for specs in self.specs.values() for spec in specs if spec.reads_classes]:
+            try:
+                self._class_scores_of[spec.label] = ClassScores(spec.metric, data, device)
+            except UserError as error:
+                raise error.inside(spec.key) from error
         self._classifier: tuple[Local, int] | None = None
         self._networks: dict[Path, Features] = {}
         self._prepared: set[str] = set()
@@ -106,7 +113,9 @@ class Evaluator:
         """
         request = self._request(protocol, evaluated.model)
         path = scores_files.path_of(evaluated.folder, protocol, evaluated.checkpoint, self.seed)
-        with_columns = evaluated.untrained is not None and any(spec.reads_classifier for spec in self.specs[protocol])
+        with_columns = evaluated.untrained is not None and any(
+            spec.reads_classifier or spec.reads_classes for spec in self.specs[protocol]
+        )
         first = self.processes.is_first
         known = self.processes.from_first(results.known(path, request, with_columns) if first else None)
         if known is not None:
@@ -142,8 +151,11 @@ class Evaluator:
             result.tasks, result.scores, result.warnings = tasks
         for spec in self.specs[protocol]:
             if spec.reads_classifier:
-                scores, result.columns = self.processes.from_first(self._classifier_scores(evaluated))
-                result.scores = scores | result.scores
+                scores, columns = self.processes.from_first(self._classifier_scores(evaluated))
+                result.add(scores, columns)
+            if spec.reads_classes:
+                scores, columns = self.processes.from_first(self._class_scores(spec, evaluated))
+                result.add(scores, columns)
             if spec.reads_predictions:
                 result.tasks, result.scores = self.processes.from_first(
                     self._predictions(spec, evaluated.model) if self.processes.is_first else None
@@ -340,6 +352,20 @@ class Evaluator:
         return scores, {
             "untrained": classifier_scores.scores_of_model(metric, num_content, untrained, self.data),
             "real images": classifier_scores.scores_of_real_images(metric, num_content, self.data, device),
+        }
+
+    def _class_scores(self, spec: MetricSpec, evaluated: EvaluatedModel) -> tuple[Scores, dict[str, Scores]]:
+        """Return the accuracy of classes of a model, and the columns; both empty in a further process."""
+        if not self.processes.is_first:
+            return {}, {}
+        scores, model = self._class_scores_of[spec.label], evaluated.model
+        own = scores.of_model(model)
+        if evaluated.untrained is None:
+            return own, {}
+        return own, {
+            "untrained": scores.of_model(evaluated.untrained().to(self.device)),
+            "sources": scores.of_sources(model.only_target),
+            "real images": scores.of_real_images(model.only_target),
         }
 
     def _predictions(self, spec: MetricSpec, model: TranslationModel) -> tuple[dict[str, Scores], Scores]:

@@ -48,9 +48,14 @@ class MetricSpec:
         return self.reads is Reads.PREDICTIONS
 
     @property
+    def reads_classes(self) -> bool:
+        """Return whether a classifier of the classes of real images gives the scores."""
+        return self.reads is Reads.CLASSES
+
+    @property
     def reads_translations(self) -> bool:
         """Return whether translations are read batch by batch."""
-        return not self.reads_classifier and not self.reads_predictions
+        return not (self.reads_classifier or self.reads_predictions or self.reads_classes)
 
     @property
     def loads_weights(self) -> bool:

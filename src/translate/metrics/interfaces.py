@@ -132,3 +132,4 @@ class Reads(StrEnum):
     PAIRS = "pairs"
     CLASSIFIER = "classifier"
     PREDICTIONS = "predictions"
+    CLASSES = "classes"

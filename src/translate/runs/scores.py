@@ -56,7 +56,7 @@ class Result:
     scores: Scores = field(default_factory=dict)  # "FID, latent" -> mean over all tasks
     better: dict[str, str] = field(default_factory=dict)  # score -> "lower" or "higher"
     tasks: dict[str, Scores] = field(default_factory=dict)  # "cat -> dog, latent" -> scores and numbers of images
-    columns: dict[str, Scores] = field(default_factory=dict)  # scores to compare with: untrained, real images
+    columns: dict[str, Scores] = field(default_factory=dict)  # scores to compare with: untrained, sources, real images
     warnings: list[str] = field(default_factory=list)  # reasons for which scores may mislead
     environment: dict[str, Any] = field(default_factory=dict)  # command, commit, versions, hardware, time
 
@@ -66,6 +66,11 @@ class Result:
         tree = {"protocol": request.pop("protocol"), "checkpoint": self.checkpoint, **request}
         names = ("scores", "better", "tasks", "columns", "warnings", "environment")
         return _plain({**tree, **{name: getattr(self, name) for name in names}})
+
+    def add(self, scores: Scores, columns: Mapping[str, Scores]) -> None:
+        """Add the scores of a metric, in front of the others, and its columns."""
+        self.scores = scores | self.scores
+        self.columns = _joined(self.columns, columns)
 
     def joined(self, later: "Result") -> "Result":
         """Return the scores of both, which have the same model; the later ones where both have the same name."""

@@ -58,6 +58,13 @@ class Dataset:
     partner: np.ndarray | None = None
     """(N,) int64, the partner of every item in the other domain; None without pairs."""
 
+    class_names: tuple[str, ...] = ()
+
+    classes: np.ndarray | None = None
+    """(N,) int64, an index into `class_names`: what an image shows in any domain, such as a digit; None where unknown.
+
+    A translation should keep it. No model reads it; the metric class_accuracy does."""
+
     content: np.ndarray | None = None
     """(N, C) float32, known factors that a translation should keep (place, size, pose); None where unknown."""
 

@@ -24,10 +24,10 @@ class CrittersOutlines(Dataset):
 
     The domains are outline and drawing; `domains` orders the two and so gives the direction. Each has half of
     `num_images` (train) or `num_val_images` (val). Items 2k and 2k + 1 are a pair, drawn from the same factors. The
-    lines are the outlines of the shapes, and do not depend on the colours. The species take turns: `species` chooses
-    among bear, cat, dog, fox, pig and rabbit; null means bear, cat and rabbit. The drawings are those of the data set
-    critters with the same `world_seed`. `factors` holds the known factors of every item; the coat of an outline, a
-    factor of style, is white.
+    lines are the outlines of the shapes, and do not depend on the colours. The species, which are the classes of the
+    images, take turns: `species` chooses among bear, cat, dog, fox, pig and rabbit; null means bear, cat and rabbit.
+    The drawings are those of the data set critters with the same `world_seed`. `factors` holds the known factors of
+    every item; the coat of an outline, a factor of style, is white.
     UserError for an unknown or repeated species, fewer than two images, and fewer than two domains.
     """
 
@@ -64,6 +64,8 @@ class CrittersOutlines(Dataset):
         self.factors = draw(world_seed, start + numbers * len(SPECIES) + kinds, kinds).take(np.repeat(pairs, 2))
         self.domain = np.tile(np.arange(2), len(pairs))
         self.partner = np.arange(2 * len(pairs)) ^ 1
+        self.class_names = self.species
+        self.classes = np.repeat(pairs % len(self.species), 2)
         self._is_outline = np.tile([side == "outline" for side in self.domains], len(pairs))
         place = (self.factors.x, self.factors.y, self.factors.scale, self.factors.tilt)
         self.content = np.stack(place, axis=1).astype(np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -32,7 +33,9 @@ class Folder(ImageFiles):
     hash of the name decides: the splits are the same on every machine, and a file stays in its split when others are
     added. At least one file of each domain is held out. `domains` chooses and orders a subset; null takes all folders,
     sorted by name. `crop`: "square" (centre), the side of a centred square in pixels, or "none" (squash, as in the
-    official loader of StarGAN v2).
+    official loader of StarGAN v2). `classes` says what tells the class of an image, which a translation should keep
+    and the metric class_accuracy reads: "folder", the folder inside of the domain's, as in mnist/7/0012.png, or "name",
+    the file's name before its first underscore, as in mnist/7_0012.png; null: there are none.
     UserError for a root that is no folder, no class folder, an empty domain, and splits with different domains.
     """
 
@@ -41,6 +44,7 @@ class Folder(ImageFiles):
         root: str,
         crop: str | int = "none",
         val_fraction: float = 0.05,
+        classes: Literal["folder", "name"] | None = None,
         *,
         split: str,
         domains: Sequence[str] | None = None,
@@ -60,6 +64,7 @@ class Folder(ImageFiles):
             _refuse_nested(folder, self.domains[0])
         names: list[str] = []
         labels: list[int] = []
+        shown: list[str] = []
         self._nested: dict[str, list[str]] = {}
         for label, domain in enumerate(self.domains):
             files = list_images(os.path.join(folder, domain))
@@ -73,12 +78,30 @@ class Folder(ImageFiles):
             prefix = os.path.relpath(os.path.join(folder, domain), home).replace(os.sep, "/")
             names += [f"{prefix}/{name}" for name in files]
             labels += [label] * len(files)
+            shown += [_class_of(name, classes) for name in files] if classes else []
         super().__init__(home, names, crop)
         self.domain = np.array(labels, np.int64)
+        if classes:
+            self.class_names = tuple(sorted(set(shown)))
+            self.classes = np.array([self.class_names.index(name) for name in shown], np.int64)
 
     def nested_folders(self) -> dict[str, list[str]]:
         """Return the folders with images inside the folder of each domain that has any."""
         return self._nested
+
+
+def _class_of(name: str, source: Literal["folder", "name"]) -> str:
+    """Return the class of a file ``name``, a path below the folder of its domain; UserError if it has none.
+
+    >>> _class_of("7/0012.png", "folder"), _class_of("more/7_0012.png", "name")
+    ('7', '7')
+    """
+    folders, _, file = name.rpartition("/")
+    kind, separator, _ = (folders, folders, "") if source == "folder" else file.partition("_")
+    if not separator:
+        expected = "a folder of its class" if source == "folder" else "a name such as 7_0012.png"
+        raise UserError(f"the class of {name} is unknown", key="classes", expected=expected, fix="set classes=null")
+    return kind.partition("/")[0]
 
 
 def _refuse_nested(folder: str, name: str) -> None:
