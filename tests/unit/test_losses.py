@@ -14,7 +14,8 @@ from translate.losses.classification import attribute_cross_entropy, class_cross
 from translate.losses.penalties import gradient_penalty, r1
 from translate.losses.perceptual import normalized_feature_distance
 from translate.losses.reconstruction import cosine, l1, l2, norm
-from translate.losses.regularization import code_energy, total_variation
+from translate.losses.regularization import code_energy, squared_variation, total_variation
+from translate.losses.style import gram_distance, gram_matrix
 from translate.registry.registry import LOSSES
 
 LOGITS = [-80.0, -21.0, -3.0, -0.5, 0.0, 1e-3, 0.7, 4.0, 19.0, 60.0]
@@ -217,6 +218,30 @@ CASES: dict[str, Callable[[], None]] = {
     "cosine": check_cosine,
     "norm": check_norm,
     "total_variation": check_total_variation,
+
+
+def check_gram_distance() -> None:
+    """Johnson et al., eqs. 3 and 4, and the other divisors."""
+    features, style = np.random.default_rng(7).normal(size=(2, 2, 3, 4, 5))
+    for divisor, d in (("places", 20), ("elements", 60), ("none", 1)):
+        grams = [np.einsum("bchw,bdhw->bcd", each, each) / d for each in (features, style[:1])]
+        own = [gram_matrix(torch.from_numpy(each), divisor) for each in (features, style[:1])]  # type: ignore[arg-type]
+        assert gram_distance(*own).item() == pytest.approx(((grams[0] - grams[1]) ** 2).mean(), rel=1e-12)
+
+
+def check_squared_variation() -> None:
+    x = np.random.default_rng(8).normal(size=(2, 3, 4, 5))
+    wanted = 0.0
+    for image in x.reshape(6, 4, 5):
+        for i in range(3):
+            for j in range(4):
+                wanted += ((image[i + 1, j] - image[i, j]) ** 2 + (image[i, j + 1] - image[i, j]) ** 2) / 2
+    assert squared_variation(torch.from_numpy(x)).item() == pytest.approx(wanted / 2, rel=1e-12)
+
+
+CASES: dict[str, Callable[[], None]] = {
+    "gram_distance": check_gram_distance,
+    "squared_variation": check_squared_variation,
     "code_energy": check_code_energy,
     "normalized_feature_distance": check_normalized_feature_distance,
     "multiscale": check_multiscale,

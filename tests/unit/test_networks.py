@@ -144,6 +144,18 @@ CASES: dict[str, list[Case]] = {
         ({}, lambda s: (images(s),), lambda s: [(B, 32, s // 8, s // 8)]),
         ({"preprocessing": "caffe"}, lambda s: (images(s),), lambda s: [(B, 32, s // 8, s // 8)]),
     ],
+    "vgg_features": [
+        (
+            {},
+            lambda s: (images(s),),
+            lambda s: [(B, 4 * k, s // k, s // k) for k in (1, 2, 4, 8)],
+        ),
+        (
+            {"depth": 19, "layers": ["conv5_4", "relu1_1"], "pooling": "average", "preprocessing": "caffe"},
+            lambda s: (images(s),),
+            lambda s: [(B, 32, s // 16, s // 16), (B, 4, s, s)],
+        ),
+    ],
     "unet_generator": [  # dropout, off here, has its own test
         ({"num_downsamplings": 5, "dropout": False}, lambda s: (images(s),), lambda s: [(B, 3, s, s)]),
         (

@@ -21,6 +21,9 @@ SYNTHETIC_WORLD = 0x63726974  # "crit"
 INFERENCE_CODES = 0x636F6465  # "code"
 """The stream of the style codes that a translator draws for a seed, at the positions of the images."""
 
+INFERENCE_NOISE = 0x6E6F6973  # "nois"
+"""The stream of the noise from which an image is optimized, at position 0."""
+
 
 class Stream(IntEnum):
     """The streams of training: views draw samples, `translate.data.module` the augmentation, steps those from 13 on."""

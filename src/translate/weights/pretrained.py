@@ -47,7 +47,7 @@ def load(network: Pretrained) -> None:
 def _state_of(network: Pretrained, path: Path) -> State:
     """Return the tensors of a frozen network in its file, by the names that the network has for them."""
     if not isinstance(network, Frozen) or not headers.read(path).is_ours:
-        return read_network(path, network.file_keys)
+        return network.renamed(read_network(path, network.file_keys))
     state = read_any(path).inference_state(network.role)
     return {f"network.{key}": tensor for key, tensor in state.items()}
 

@@ -1,8 +1,9 @@
 """The base of networks that are frozen and whose weights come from a file."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
-from torch import nn
+from torch import Tensor, nn
 
 
 class Pretrained(nn.Module):
@@ -25,6 +26,10 @@ class Pretrained(nn.Module):
         """Freeze all parameters and enter eval mode; a subclass calls it at the end of its constructor."""
         self.requires_grad_(False)
         self.eval()
+
+    def renamed(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the tensors of a file by the names of this network; a subclass knows the names of other sources."""
+        return dict(state)
 
     def train(self, mode: bool = True) -> "Pretrained":
         """Stay in eval mode, whatever ``mode`` is, so that batch norms keep the statistics of the file."""
