@@ -246,6 +246,21 @@ def pretrained_files_exist(values: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem("there is no such file", key=key, found=weights, fix=f"get {source}, or set its path here")
 
 
+def image_files_exist(values: Mapping[str, Any]) -> Iterator[Problem]:
+    """Images that a model's arguments name are files, or paintings that are drawn by program."""
+    from translate.data.style_images import is_known
+    from translate.data.synthetic.paintings import KINDS
+
+    model = values.get("model") or {}
+    if model.get("name") not in MODELS.index():
+        return
+    for key in MODELS.facts(model["name"]).get("image_files", ()):
+        place = (model.get("arguments") or {}).get(key)
+        if isinstance(place, str) and not is_known(place):
+            fix = f"name an image file, or one of {', '.join(KINDS)}"
+            yield Problem("there is no such file", key=f"model.{key}", found=place, fix=fix)
+
+
 def name_is_a_path(values: Mapping[str, Any]) -> Iterator[Problem]:
     """The name becomes folders below `runs`."""
     name = values.get("name")
@@ -267,5 +282,6 @@ RULES: tuple[Callable[[Mapping[str, Any]], Iterator[Problem]], ...] = (
     metrics_suit_model,
     high_pass_has_masks,
     pretrained_files_exist,
+    image_files_exist,
     name_is_a_path,
 )

@@ -18,6 +18,9 @@ FIRST_EVALUATION_STREAM = 0xE000_0000
 SYNTHETIC_WORLD = 0x63726974  # "crit"
 """The stream of the factors of the built-in world, at the positions of its indices; training never reaches it."""
 
+SYNTHETIC_PAINTINGS = 0x7061696E  # "pain"
+"""The stream of the style images that are drawn by program."""
+
 INFERENCE_CODES = 0x636F6465  # "code"
 """The stream of the style codes that a translator draws for a seed, at the positions of the images."""
 

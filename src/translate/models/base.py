@@ -65,6 +65,9 @@ class TranslationModel(pl.LightningModule):
     inference: ClassVar[type[Translation] | None] = None
     """The class that translates with the trained networks, see `translate`."""
 
+    target_domains: tuple[str, ...] = ()
+    """Names of the domains to which the model translates, where these are not the domains of the data."""
+
     latent_size: int = 0
     """The length of a latent code, for a model whose style input is a code (B, latent_size)."""
 

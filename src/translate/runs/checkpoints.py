@@ -61,6 +61,7 @@ class CheckpointedModel(Protocol):
     trained: tuple[str, ...]
     iteration: int
     stateful: dict[str, Stateful]
+    target_domains: tuple[str, ...]
 
     @property
     def ema(self) -> MovingAverages:
@@ -95,8 +96,10 @@ class Checkpoint:
 def capture(model: CheckpointedModel, domains: tuple[str, ...], config: Mapping[str, Any]) -> Checkpoint:
     """Return the whole state of a model: networks, EMA, other state, optimizers and iteration.
 
-    Pretrained networks are left out: they never change, and their files are named in the configuration.
+    ``domains`` are those of the data; a model may name domains of its own. Pretrained networks are left out: they never
+    change, and their files are named in the configuration.
     """
+    domains = model.target_domains or domains
     tensors: dict[str, Tensor] = {}
     optimizers: dict[str, list[dict[str, Any]]] = {}
     for role in stored_roles(model):
@@ -162,6 +165,8 @@ def explain_mismatch(where: str) -> Iterator[None]:
     """Turn the exception of a checkpoint that does not fit a model into a UserError with ``where`` as its key."""
     try:
         yield
+    except UserError:
+        raise
     except (RuntimeError, LookupError, ValueError) as error:
         reason = str(error).strip().splitlines()[-1].strip()
         raise UserError(f"the checkpoint does not fit this configuration's networks ({reason})", key=where) from error

@@ -128,7 +128,7 @@ def _model(config: RunConfig, run: RunFolder, resume_from: Path | None, first: b
         starts.start(model, config.start_from)
     if resume_from is not None:
         checkpoint = checkpoints.newest(resume_from)
-        _check_fits(config, checkpoint)
+        _check_fits(config, checkpoint, model.target_domains or tuple(config.data.domains or ()))
         with checkpoints.explain_mismatch("resume"):
             checkpoints.restore(model, checkpoint)
         if first:
@@ -137,13 +137,13 @@ def _model(config: RunConfig, run: RunFolder, resume_from: Path | None, first: b
     return model
 
 
-def _check_fits(config: RunConfig, checkpoint: checkpoints.Checkpoint) -> None:
+def _check_fits(config: RunConfig, checkpoint: checkpoints.Checkpoint, domains: tuple[str, ...]) -> None:
     """Raise UserError if a checkpoint is of other domains or past the end; warn of keys that change the result."""
-    if list(checkpoint.domains) != list(config.data.domains or []):
+    if checkpoint.domains != domains:
         raise UserError(
             "the data has other domains than the checkpoint",
             key="resume",
-            found=config.data.domains,
+            found=list(domains),
             expected=", ".join(checkpoint.domains),
             fix="resume on the data that the run began with",
         )
@@ -201,7 +201,7 @@ def _announce(config: RunConfig, run: RunFolder, model: TranslationModel, data: 
 def _labels_in_words(data: DataModule) -> str:
     """Return the labels that the view uses, else the domains."""
     if data.view != "labelled":
-        return f"{len(data.domains)} domains ({', '.join(data.domains)})"
+        return f"{len(data.domains)} domains ({', '.join(data.domains)})" if data.domains else "images without domains"
     sets = data.label_sets("train")
     return " and ".join(f"{len(labels.names)} {labels.kind} ({', '.join(labels.names)})" for labels in sets)
 
