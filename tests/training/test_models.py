@@ -14,6 +14,7 @@ from training.tiny import (
     tiny_classifier,
     tiny_cyclegan,
     tiny_dtn,
+    tiny_fast_style,
     tiny_pix2pix,
     tiny_stargan_v1,
     tiny_unit,
@@ -29,6 +30,7 @@ CASES: dict[str, Case] = {
     "classifier": tiny_classifier,
     "cyclegan": tiny_cyclegan,
     "dtn": tiny_dtn,
+    "fast_style": tiny_fast_style,
     "pix2pix": tiny_pix2pix,
     "stargan_v1": tiny_stargan_v1,
     "stargan_v2": tiny,
@@ -41,6 +43,7 @@ OVERFITS = {
     "classifier": "cross_entropy",
     "cyclegan": "cycle",
     "dtn": "identity",
+    "fast_style": "style",
     "pix2pix": "l1",
     "stargan_v1": "reconstruction",
     "stargan_v2": "cycle",
@@ -52,6 +55,7 @@ OVERFITS = {
 HURRY = {
     "cyclegan": ["model.optimizers.generator_ab.lr=1e-2", "model.networks.generator_ab.base_width=8"],
     "dtn": ["model.optimizers.generator.lr=1e-2", "model.networks.generator.base_width=16"],
+    "fast_style": ["model.optimizers.transformer.lr=1e-2", "model.networks.transformer.base_width=8"],
     "pix2pix": ["model.optimizers.generator.lr=1e-2", "model.networks.generator.base_width=16"],
     "stargan_v1": [
         "model.optimizers.generator.lr=4e-3",

@@ -146,6 +146,19 @@ tiny_classifier = Case(
     data=[*tiny.data, "data.labels=domain"],
 )
 """A classifier of domains."""
+tiny_fast_style = Case(
+    model=[
+        "model=fast_style_small",
+        "metrics=none",
+        "model.style_size=32",
+        "model.networks.transformer.base_width=4",
+        "model.networks.transformer.num_blocks=1",
+        "model.optimizers.transformer.lr={schedule: linear, start: 1e-3, end: 0, iterations: 8, after: 0}",
+        "model.weights.transformer.variation=1e-6",
+    ],
+    data=tiny.data,
+)
+"""Fast style transfer, with the feature network that ships."""
 
 tiny_dtn = Case(
     model=[

@@ -36,6 +36,7 @@ from translate.config.search_path import EXPERIMENTS, groups, shipped
 from translate.config.types import MISSING, UNKNOWN, holds_unknown
 from translate.errors import ConfigError, Phrase, Problem, Problems, UserError, first_line
 from translate.files import sha256_of
+from translate.networks.shipped_files import path_of
 from translate.registry import plugins
 from translate.registry.registry import DATASETS, NETWORKS
 
@@ -318,7 +319,7 @@ def _with_digests(config: RunConfig) -> RunConfig:
     for role, node in config.model.networks.items():
         facts = NETWORKS.facts(node["name"])
         named = "pretrained" in facts and not facts.get("of_role") and node.get("sha256") is None
-        digest = {"sha256": sha256_of(Path(node["weights"]).expanduser())} if named else {}
+        digest = {"sha256": sha256_of(path_of(node["weights"]))} if named else {}
         networks[role] = {**node, **digest}
     return replace(config, model=replace(config.model, networks=networks))
 

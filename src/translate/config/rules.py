@@ -7,6 +7,7 @@ from typing import Any
 from translate.config.length import UNKNOWN_LENGTH, seconds_of
 from translate.config.sources import is_there
 from translate.errors import Phrase, Problem, UserError
+from translate.networks.shipped_files import path_of
 from translate.registry.registry import DATASETS, METRICS, MODELS, NETWORKS, VIEWS
 from translate.sizes import ImageSize
 
@@ -242,7 +243,7 @@ def pretrained_files_exist(values: Mapping[str, Any]) -> Iterator[Problem]:
         if weights is None:
             fix = f"get {source}, and set {key} to its path"
             yield Problem(f"the network {node['name']!r} needs a file of weights", key=key, fix=fix)
-        elif not (is_there(weights) if facts.get("of_role") else Path(weights).expanduser().is_file()):
+        elif not (is_there(weights) if facts.get("of_role") else path_of(weights).is_file()):
             yield Problem("there is no such file", key=key, found=weights, fix=f"get {source}, or set its path here")
 
 

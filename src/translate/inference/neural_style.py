@@ -5,8 +5,8 @@ Nothing is trained: the pixels x are the variable, and the features of a frozen 
     L(x) = sum_l a_l E[(F_l(x) - F_l(c))^2] + sum_l b_l E[(G_l(x) - A_l)^2] + v TV(x)
 
 Letters: c the content image; F_l the features of layer l, (C, M) with M places; ``G_l = F_l F_l^T / M`` the Gram matrix
-of x; A_l that of the style image, or the mean of several; a_l, b_l, v weights. By default a_l and b_l are those of the
-official notebook: 1 for relu4_2, and ``1000 / C^2`` for relu1_1, relu2_1, relu3_1, relu4_1, relu5_1.
+of x; A_l that of the style image, or the mean of several; a_l, b_l, v weights, see `LossWeights`. Those of the official
+notebook are 1 for relu4_2, and ``1000 / C^2`` for relu1_1, relu2_1, relu3_1, relu4_1, relu5_1.
 
 An evaluation of the loss is the unit of time. One `ImageOptimization.step` evaluates it once and moves the pixels once.
 torch's L-BFGS with one inner iteration a step makes the same moves as with twenty, so a run can be saved after each.
@@ -21,7 +21,7 @@ Differences
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -37,10 +37,12 @@ from translate.networks.vgg import VGGFeatures
 CONTENT_LAYERS = ("relu4_2",)
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 STYLE_SCALE = 1000.0  # divided by C^2: the weight of a style layer in the notebook
+RELATIVE = 1e4  # L-BFGS in float32 ignores curvature of losses that are much smaller
 NOISE_DEVIATION = 32.0  # of the pixels of a start from noise, around grey
 
 OptimizerName = Literal["lbfgs", "adam"]
 Start = Literal["content", "noise"]
+Scale = Literal["notebook", "relative"]
 
 RATES: dict[OptimizerName, float] = {"lbfgs": 1.0, "adam": 10.0}
 """The default rate of each optimizer, in pixels from 0 to 255: torch's, and that of jcjohnson/neural-style."""
@@ -51,12 +53,17 @@ HISTORY = 100
 
 @dataclass(frozen=True)
 class LossWeights:
-    """The weights of the loss; ``content`` and ``style`` by layer, None for the notebook's of a layer's width."""
+    """The weights of the loss: ``content`` and ``style`` are factors of the layers, by name.
+
+    ``scale`` "notebook" multiplies the distance of Gram matrices of a layer of width C by ``1000 / C^2``. "relative"
+    divides the distances of a layer by the mean square of its target and multiplies them by `RELATIVE`, so that the
+    same factors serve networks of any width and size of activations.
+    """
 
     content: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(CONTENT_LAYERS, 1.0))
-    style: Mapping[str, float | None] = field(default_factory=lambda: dict.fromkeys(STYLE_LAYERS))
+    style: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(STYLE_LAYERS, 1.0))
     variation: float = 0.0
-    style_factor: float = 1.0  # of all style layers
+    scale: Scale = "notebook"
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -72,26 +79,37 @@ class StyleLoss:
     """
 
     def __init__(self, features: VGGFeatures, content: Tensor, styles: Sequence[Tensor], weights: LossWeights) -> None:
-        self.features, self.weights = features, weights
+        if weights.scale not in get_args(Scale):
+            raise UserError("unknown scale", key="scale", found=weights.scale, known=get_args(Scale))
+        self.features, self.layers, self.variation = features, weights.layers, weights.variation
         with torch.no_grad():
             self.targets = dict(zip(weights.content, features(content, tuple(weights.content)), strict=True))
             grams = [[gram_matrix(f) for f in features(style, tuple(weights.style))] for style in styles]
             means = [torch.stack(of_layer).mean(0) for of_layer in zip(*grams, strict=True)]
             self.grams = dict(zip(weights.style, means, strict=True))
+        self.content_factors, self.style_factors = dict(weights.content), dict(weights.style)
+        for name, gram in self.grams.items():
+            notebook = weights.scale == "notebook"
+            self.style_factors[name] *= STYLE_SCALE / gram.shape[1] ** 2 if notebook else relative(gram)
+        for name, target in self.targets.items():
+            self.content_factors[name] *= 1.0 if weights.scale == "notebook" else relative(target)
 
     def terms(self, image: Tensor) -> dict[str, Tensor]:
-        """Return the weighted terms of an image (1, 3, H, W) in [-1, 1]: "content/<layer>", "style/<layer>", "tv"."""
-        outputs = dict(zip(self.weights.layers, self.features(image, self.weights.layers), strict=True))
+        """Return the weighted terms of an image (1, 3, H, W) in [-1, 1]: content/LAYER, style/LAYER, variation."""
+        outputs = dict(zip(self.layers, self.features(image, self.layers), strict=True))
         terms = {}
-        for layer, weight in self.weights.style.items():
-            gram = gram_matrix(outputs[layer])
-            factor = STYLE_SCALE / gram.shape[1] ** 2 if weight is None else weight
-            terms[f"style/{layer}"] = self.weights.style_factor * factor * gram_distance(gram, self.grams[layer])
-        for layer, value in self.weights.content.items():
-            terms[f"content/{layer}"] = value * l2(outputs[layer], self.targets[layer])
-        if self.weights.variation:
-            terms["tv"] = self.weights.variation * squared_variation((image + 1) * 127.5)
+        for layer, factor in self.style_factors.items():
+            terms[f"style/{layer}"] = factor * gram_distance(gram_matrix(outputs[layer]), self.grams[layer])
+        for layer, factor in self.content_factors.items():
+            terms[f"content/{layer}"] = factor * l2(outputs[layer], self.targets[layer])
+        if self.variation:
+            terms["variation"] = self.variation * squared_variation((image + 1) * 127.5)
         return terms
+
+
+def relative(target: Tensor) -> float:
+    """Return the factor by which distances from a target become relative to its mean square."""
+    return RELATIVE / max(target.square().mean().item(), torch.finfo(target.dtype).tiny)
 
 
 class ImageOptimization:

@@ -11,6 +11,7 @@ from translate.errors import Phrase, UserError
 from translate.files import atomic_write, sha256_of
 from translate.networks.frozen import Frozen
 from translate.networks.layers.pretrained import Pretrained
+from translate.networks.shipped_files import path_of
 from translate.registry.registry import NETWORKS
 from translate.runs import headers
 from translate.runs.checkpoints import NETWORK
@@ -29,7 +30,7 @@ def load(network: Pretrained) -> None:
     """
     if network.weights is None:
         raise UserError("this network needs a file of weights", key="weights", expected="the path of a file")
-    path = Path(network.weights).expanduser()
+    path = path_of(network.weights)
     if not path.is_file():
         raise UserError("there is no such file", key="weights", found=network.weights)
     digest = sha256_of(path)

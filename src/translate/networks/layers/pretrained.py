@@ -9,9 +9,9 @@ from torch import Tensor, nn
 class Pretrained(nn.Module):
     """A frozen network: always in eval mode, without gradients for its weights, and not written into checkpoints.
 
-    ``weights`` is the path of the file and ``sha256`` its digest in hexadecimal digits (None: any file). The
-    constructor reads no file; `translate.weights.pretrained.load` does. A network without ``weights`` got them
-    elsewhere.
+    ``weights`` is the path of the file, or the name of one that ships (`networks.shipped_files`), and ``sha256`` its
+    digest in hexadecimal digits (None: any file). The constructor reads no file; `translate.weights.pretrained.load`
+    does. A network without ``weights`` got them elsewhere.
     """
 
     file_keys: ClassVar[tuple[str, ...]] = ("state_dict",)
