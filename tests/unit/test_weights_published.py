@@ -120,6 +120,10 @@ PUBLISHED: dict[str, Files] = {
     "cyclegan with dropout": lambda: {"latest_net_G.pth": with_dropout(cyclegan())},
     "cyclegan with batch norm": lambda: {"latest_net_G.pth": with_batch_norm(cyclegan())},
     "cyclegan with pixel discriminator": lambda: {"latest_net_G_A.pth": cyclegan(), "latest_net_D_A.pth": pixel()},
+    "fast style": lambda: {"mosaic.pth": golden_state("fast_style_64", "transformer")},
+    "fast style, before PyTorch 0.4": lambda: {
+        "epoch_2_1e5_1e10.model": with_statistics(golden_state("fast_style_64", "transformer"), "in1", "res1.in1")
+    },
     "pix2pix": lambda: {"latest_net_G.pth": pix2pix(), "latest_net_D.pth": pix2pix("D")},
     "pix2pix, before PyTorch 0.4": lambda: {"latest_net_G.pth": without(pix2pix(), "num_batches_tracked")},
 }
@@ -460,6 +464,15 @@ def test_options_that_do_not_fit_are_refused(name: str, tmp_path: Path) -> None:
     files, options, sentence = WRONG[name]
     with pytest.raises(UserError, match=sentence):
         read(tmp_path, files, **options)
+
+
+def test_fast_style_tells_its_sizes_and_its_style(tmp_path: Path) -> None:
+    state = golden_state("fast_style_64", "transformer")
+    found = read(tmp_path, {"mosaic.model": without(state, *(k for k in state if k.startswith("res5")))})
+    assert found.networks == {"transformer": {"name": "fast_style_transformer", "base_width": 32, "num_blocks": 4}}
+    assert (found.model, found.domains, found.image_size) == ("fast_style", ("mosaic",), 256)
+    named = read(tmp_path, {"mosaic.model": state}, domains=("glass",), image_size=64)
+    assert (named.domains, named.image_size) == (("glass",), 64)
 
 
 def test_unknown_numbers_of_labels_want_names(tmp_path: Path) -> None:

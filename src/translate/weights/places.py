@@ -15,7 +15,7 @@ SHIPPED = Path(__file__).parent / "shipped"
 """The folder of weights that ship with the package."""
 
 SUFFIX = ".safetensors"
-RELEASED_SUFFIXES = (".ckpt", ".pth", ".pt", ".bin", ".pkl")
+RELEASED_SUFFIXES = (".ckpt", ".pth", ".pt", ".bin", ".pkl", ".model")
 """The suffixes of files that torch has written."""
 
 HUB = "hf://"

@@ -10,13 +10,14 @@ from translate.errors import Phrase, UserError
 from translate.files import atomic_write
 from translate.weights.format import Weights
 from translate.weights.published.cyclegan import CycleGANLayout
+from translate.weights.published.fast_style import FastStyleLayout
 from translate.weights.published.files import UNNAMED, OfficialFile
 from translate.weights.published.files import read as read_file
 from translate.weights.published.layout import ImportOptions, Layout
 from translate.weights.published.stargan_v1 import StarGANv1Layout
 from translate.weights.published.stargan_v2 import StarGANv2Layout
 
-LAYOUTS: tuple[Layout, ...] = (StarGANv2Layout(), StarGANv1Layout(), CycleGANLayout())
+LAYOUTS: tuple[Layout, ...] = (StarGANv2Layout(), StarGANv1Layout(), CycleGANLayout(), FastStyleLayout())
 
 
 def read(paths: Sequence[Path], options: ImportOptions) -> Weights:
