@@ -54,6 +54,7 @@ SETS = ({"kind": "attributes", "names": ["old", "smiling"]}, {"kind": "classes",
 STARGAN_V1 = {"name": "stargan_v1_generator", "num_labels": 4, "num_sets": 2, "base_width": 4, "num_blocks": 1}
 RESNET = {"name": "resnet_generator", "base_width": 4, "num_blocks": 1, "norm": "batch", "dropout": True}
 UNET = {"name": "unet_generator", "base_width": 2}
+FAST_STYLE = {"name": "fast_style_transformer", "base_width": 4, "num_blocks": 1}
 UNIT = {
     f"{part}_{side}": {"name": f"unit_{part}", "base_width": 4, "num_blocks": 1}
     for part in ("encoder", "decoder")
@@ -107,6 +108,7 @@ CASES: dict[str, tuple[Callable[[], Translator], tuple[str, ...]]] = {
         lambda: made("pix2pix", {"generator": {**UNET, "num_downsamplings": 6}}, 64, domains=("a", "b")),
         ("generator",),
     ),
+    "fast_style": (lambda: made("fast_style", {"transformer": FAST_STYLE}, 16, domains=("mosaic",)), ("transformer",)),
     "unit": (lambda: made("unit", UNIT, 16, domains=("a", "b")), ("encoder_a", "translate")),
     "unit_shared": (
         lambda: made("unit", UNIT_SHARED, 16, domains=("a", "b")),
@@ -122,7 +124,7 @@ CASES: dict[str, tuple[Callable[[], Translator], tuple[str, ...]]] = {
 }
 """Translators of every registered model, and the graphs to export; the other graphs are those of a case beside it."""
 
-DYNAMIC = {"stargan_v1", "cyclegan", "pix2pix", "unit", "unit_shared"}
+DYNAMIC = {"stargan_v1", "cyclegan", "fast_style", "pix2pix", "unit", "unit_shared"}
 """Cases with dynamic height and width."""
 
 PATHS = {
@@ -132,6 +134,7 @@ PATHS = {
     "cyclegan": "generator_ba",
     "pix2pix": "generator",
     "pix2pix_dropout": "generator",
+    "fast_style": "transformer",
     "unit": "translate",
     "unit_shared": "translate",
     "dtn": "translate",
@@ -142,7 +145,7 @@ PATHS = {
 """The whole way of each case."""
 
 
-ONE_TARGET = {"cyclegan": 0, "pix2pix": 1, "dtn": 1}
+ONE_TARGET = {"cyclegan": 0, "fast_style": 0, "pix2pix": 1, "dtn": 1}
 """The target of the exported way of models whose way has one."""
 
 
@@ -200,7 +203,7 @@ def inputs_of(name: str, count: int, height: int, width: int) -> tuple[dict[str,
     elif name == "stargan_v1":
         words["target"] = torch.tensor([[0.0, 0, 0, 1, 0, 1]]).repeat(count, 1)
         inputs["target"] = words["target"].numpy()
-    elif name == "cyclegan":
+    elif name in ("cyclegan", "fast_style"):
         words["target"] = torch.zeros(count, dtype=torch.int64)
     elif name == "my_lab_darkener":
         words["target"] = torch.linspace(0, 0.9, count)
@@ -256,12 +259,14 @@ def test_files_describe_themselves(case: Case, name: str) -> None:
             translator.translation.latent_size,
         )
         assert header.target == (ONE_TARGET.get(about.model) if header.whole else None)
-        assert header.whole == (path.stem.startswith("translate") or about.model in ("cyclegan", "pix2pix"))
+        assert header.whole == (path.stem.startswith("translate") or about.model in ("cyclegan", "pix2pix", "fast_style"))
         sides = [about.image_size] * 2
         if name in DYNAMIC:
             sides = ["height", "width"]
             alone = path.stem.startswith(("decoder", "encoder_shared"))  # their input is a code, of one size
-            multiple = {"stargan_v1": 4, "cyclegan": 4, "pix2pix": 16, "unit": 4, "unit_shared": 4}[name]
+            multiple = {"stargan_v1": 4, "cyclegan": 4, "fast_style": 4, "pix2pix": 16, "unit": 4, "unit_shared": 4}[
+                name
+            ]
             assert header.multiple == (None if alone else multiple)
             sides = [about.image_size] * 2 if alone else sides
         for tensor in (*run.get_inputs(), *run.get_outputs()):

@@ -216,6 +216,22 @@ def predicts_labels(model: Mapping[str, Any]) -> bool:
     return model.get("name") in MODELS.index() and bool(MODELS.facts(model["name"]).get("predicts"))
 
 
+def metrics_have_targets(values: Mapping[str, Any]) -> Iterator[Problem]:
+    """Metrics that compare translations with images of their target need targets among the domains or labels."""
+    model, metrics = values.get("model") or {}, values.get("metrics")
+    batch = MODELS.facts(model["name"]).get("batch") if model.get("name") in MODELS.index() else None
+    if batch not in VIEWS.index() or VIEWS.facts(batch).get("needs") or not isinstance(metrics, dict):
+        return
+    for label, node in metrics.items():
+        name = node.get("name") if isinstance(node, Mapping) else None
+        if name in METRICS.index() and METRICS.facts(name).get("reads") in ("features", "classifier"):
+            yield Problem(
+                f"the metric {name!r} needs images of the targets, and {model['name']!r} has no domains as targets",
+                key=f"metrics.{label}",
+                fix="metrics=content, or metrics=none",
+            )
+
+
 def high_pass_has_masks(values: Mapping[str, Any]) -> Iterator[Problem]:
     """The high-pass skip connections of a generator need masks."""
     networks = (values.get("model") or {}).get("networks") or {}
@@ -281,6 +297,7 @@ RULES: tuple[Callable[[Mapping[str, Any]], Iterator[Problem]], ...] = (
     compiled_or_checkpointed,
     best_is_measured,
     metrics_suit_model,
+    metrics_have_targets,
     high_pass_has_masks,
     pretrained_files_exist,
     image_files_exist,

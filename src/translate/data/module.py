@@ -275,6 +275,8 @@ class DataModule(pl.LightningDataModule):
             kind = labels.values.argmax(1) if labels.kind == "classes" else np.zeros(len(rows), np.int64)
             rows, kind = rows[rows >= 0], kind[rows >= 0]
             rows_of_sets.append(rows[balanced_rows(kind, len(labels.names), len(labels.names) * len(rows))])
+        if not rows_of_sets:  # neither domains nor labels
+            return self.rows("val", np.arange(min(count, len(items))))
         set_of = np.repeat(np.arange(len(rows_of_sets)), [len(rows) for rows in rows_of_sets])
         return self.rows("val", np.concatenate(rows_of_sets)[balanced_rows(set_of, len(rows_of_sets), count)])
 

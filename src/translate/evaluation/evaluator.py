@@ -221,7 +221,8 @@ class Evaluator:
         progress: Callable[[int], object],
     ) -> tuple[Scores, dict[str, str]]:
         """Return the scores of one task in one mode, with the numbers of images, and warnings by kind."""
-        if not len(task.sources) or not len(task.reals) or (style_input == "reference" and not len(task.references)):
+        lacks_reals = not len(task.reals) and any(spec.reads_features for spec in specs)
+        if not len(task.sources) or lacks_reals or (style_input == "reference" and not len(task.references)):
             return {"translations": 0.0}, {"": "there are no images to translate, or none to compare with"}
         num_outputs = PROTOCOLS[protocol].num_outputs if style_input else 1
         inputs: dict[str, MetricInput] = {}

@@ -13,6 +13,7 @@ from translate.data.labels import changed, conditions
 from translate.data.module import DataModule
 from translate.evaluation.classifier_labels import label_sets
 from translate.metrics.classifier import ClassifierLabels
+from translate.registry.registry import VIEWS
 
 
 def _no_rows() -> np.ndarray:
@@ -51,10 +52,12 @@ class TranslationTask:
 def translation_tasks(data: DataModule, only_target: int | None = None) -> list[TranslationTask]:
     """Return every ordered pair of domains or classes, and every attribute in both directions.
 
-    A model with one target, or of pairs, has the tasks to it alone. Each of several joint data sets keeps to its own
-    labels.
+    A model with one target, or of pairs, has the tasks to it alone. A model of images without domains has one task with
+    all images. Each of several joint data sets keeps to its own labels.
     """
     items = data.images("val").indices
+    if not VIEWS.facts(data.view).get("needs"):
+        return [TranslationTask("all images", 0, np.arange(len(items)), torch.zeros(len(items), dtype=torch.int64))]
     if data.view != "labelled":
         assert data.train.domain is not None
         assert data.val.domain is not None
