@@ -259,7 +259,9 @@ def test_files_describe_themselves(case: Case, name: str) -> None:
             translator.translation.latent_size,
         )
         assert header.target == (ONE_TARGET.get(about.model) if header.whole else None)
-        assert header.whole == (path.stem.startswith("translate") or about.model in ("cyclegan", "pix2pix", "fast_style"))
+        assert header.whole == (
+            path.stem.startswith("translate") or about.model in ("cyclegan", "pix2pix", "fast_style")
+        )
         sides = [about.image_size] * 2
         if name in DYNAMIC:
             sides = ["height", "width"]

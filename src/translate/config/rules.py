@@ -1,7 +1,6 @@
 """Rules across the groups of a configuration: functions that yield problems."""
 
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from translate.config.length import UNKNOWN_LENGTH, seconds_of

@@ -65,7 +65,7 @@ class TransformerNet(nn.Module):
         self.deconv3 = PaddedConv2d(width, 3, 9)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the transformed images (B, 3, H, W), without bounds, of images in [-1, 1]."""
+        """Return the transformed images (B, 3, H, W) of images in [-1, 1]: without bounds in training, else clipped."""
         y = (x + 1) * HALF_RANGE
         y = F.relu(self.in1(self.conv1(y)))
         y = F.relu(self.in2(self.conv2(y)))
@@ -74,4 +74,5 @@ class TransformerNet(nn.Module):
             y = self.get_submodule(name)(y)
         y = F.relu(self.in4(self.deconv1(y)))
         y = F.relu(self.in5(self.deconv2(y)))
-        return self.deconv3(y) / HALF_RANGE - 1
+        y = self.deconv3(y) / HALF_RANGE - 1
+        return y if self.training else y.clamp(-1, 1)
