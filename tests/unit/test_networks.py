@@ -70,6 +70,7 @@ DOMAIN = torch.tensor([0, 1, 2, 1])  # every head is asked
 # name -> (further arguments, inputs at a size, shapes of the outputs at a size)
 Case = tuple[dict[str, Any], Callable[[int], tuple[Any, ...]], Callable[[int], list[tuple[int, ...]]]]
 CASES: dict[str, list[Case]] = {
+    "fast_style_transformer": [({}, lambda s: (images(s),), lambda s: [(B, 3, s, s)])],
     "label_condition": [({}, lambda s: (vectors(L), DOMAIN), lambda s: [(B, Z)])],
     "label_and_code_condition": [({}, lambda s: (vectors(L), DOMAIN), lambda s: [(B, Z)])],
     "label_and_code_encoder": [({}, lambda s: (images(s), DOMAIN), lambda s: [(B, Z)])],

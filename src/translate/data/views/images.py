@@ -15,7 +15,7 @@ class ImageBatch(NamedTuple, Generic[Array]):
     image: Array  # (B, 3, S, S) in [-1, 1]
 
 
-@VIEWS.register("images", needs=(), images={"image": "AUGMENT"})
+@VIEWS.register("images", needs=(), num_domains=(0, None), images={"image": "AUGMENT"})
 class ImageView:
     """All images of a data set, with or without domains, in epochs."""
 
