@@ -212,14 +212,6 @@ def check_total_variation() -> None:
     assert flat.grad.isfinite().all()  # the root has no infinite slope at 0
 
 
-CASES: dict[str, Callable[[], None]] = {
-    "ternary": check_ternary,
-    "l2": check_l2,
-    "cosine": check_cosine,
-    "norm": check_norm,
-    "total_variation": check_total_variation,
-
-
 def check_gram_distance() -> None:
     """Johnson et al., eqs. 3 and 4, and the other divisors."""
     features, style = np.random.default_rng(7).normal(size=(2, 2, 3, 4, 5))
@@ -240,6 +232,11 @@ def check_squared_variation() -> None:
 
 
 CASES: dict[str, Callable[[], None]] = {
+    "ternary": check_ternary,
+    "l2": check_l2,
+    "cosine": check_cosine,
+    "norm": check_norm,
+    "total_variation": check_total_variation,
     "gram_distance": check_gram_distance,
     "squared_variation": check_squared_variation,
     "code_energy": check_code_energy,
