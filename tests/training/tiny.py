@@ -192,6 +192,30 @@ tiny_xgan = Case(
 )
 """XGAN with a discriminator in both domains and a teacher of random weights."""
 
+tiny_srresnet = Case(
+    model=[
+        "model=srresnet_small",
+        "model.networks.generator.num_blocks=1",
+        "model.networks.generator.base_width=6",
+        "model.optimizers.generator.lr={schedule: linear, start: 1e-3, end: 0, iterations: 8, after: 0}",
+    ],
+    data=tiny.data,
+)
+"""SRResNet, with the batch norms of SRGAN; the rate falls within the run."""
+
+tiny_srgan = Case(
+    model=[
+        "model=srgan_small",
+        "model.networks.generator.num_blocks=1",
+        "model.networks.generator.base_width=6",
+        "model.networks.discriminator.base_width=4",
+        "model.networks.discriminator.hidden_width=8",
+        "model.optimizers.generator.lr={schedule: linear, start: 1e-3, end: 0, iterations: 8, after: 0}",
+    ],
+    data=tiny.data,
+)
+"""SRGAN without features of a frozen network."""
+
 TINY = [*tiny.model, *tiny.data, *RUN]
 
 

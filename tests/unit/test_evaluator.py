@@ -585,7 +585,7 @@ def test_without_weights_one_sentence_says_what_to_do(
     assert said.startswith("metrics.lpips.weights: net.pth (a network) is missing")
     assert str(folder / "net.pth") in said
     assert "metrics.lpips.weights=FILE" in said
-    assert said.endswith("a protocol that needs no further file: local, paired, clean")
+    assert said.endswith("a protocol that needs no further file: local, paired, super_resolution, clean")
 
 
 def evaluator_at(nodes: dict[str, Any], cache: Path) -> Evaluator:

@@ -9,13 +9,21 @@ import torch
 from torch import Tensor
 
 from translate.errors import UserError
-from translate.losses.adversarial import LeastSquares, Multiscale, NonSaturating, Ternary, Wasserstein
+from translate.losses.adversarial import (
+    LeastSquares,
+    Multiscale,
+    NonSaturating,
+    ProbabilityDifference,
+    Ternary,
+    Wasserstein,
+)
 from translate.losses.classification import attribute_cross_entropy, class_cross_entropy
 from translate.losses.penalties import gradient_penalty, r1
-from translate.losses.perceptual import normalized_feature_distance
+from translate.losses.perceptual import feature_mse, normalized_feature_distance
 from translate.losses.reconstruction import cosine, l1, l2, norm
 from translate.losses.regularization import code_energy, squared_variation, total_variation
 from translate.losses.style import gram_distance, gram_matrix
+from translate.losses.super_resolution import mean_squared_variation, pixel_mse
 from translate.registry.registry import LOSSES
 
 LOGITS = [-80.0, -21.0, -3.0, -0.5, 0.0, 1e-3, 0.7, 4.0, 19.0, 60.0]
@@ -231,6 +239,37 @@ def check_squared_variation() -> None:
     assert squared_variation(torch.from_numpy(x)).item() == pytest.approx(wanted / 2, rel=1e-12)
 
 
+def check_probability_difference() -> None:
+    x = np.random.default_rng(6).normal(size=(3, 2))
+    mean = (1 / (1 + np.exp(-x))).mean()
+    loss, logits = ProbabilityDifference(), torch.from_numpy(x)
+    for side, wanted in ((loss.real, 1 - mean), (loss.fake, mean), (loss.generator, 1 - mean)):
+        assert side(logits).item() == pytest.approx(wanted, rel=1e-12)
+
+
+def check_pixel_mse() -> None:
+    one, other = np.random.default_rng(7).uniform(-1, 1, size=(2, 2, 3, 4, 5))
+    wanted = (((one + 1) / 2 - (other + 1) / 2) ** 2).mean()
+    assert pixel_mse(torch.from_numpy(one), torch.from_numpy(other)).item() == pytest.approx(wanted, rel=1e-12)
+
+
+def check_mean_squared_variation() -> None:
+    x = np.random.default_rng(8).uniform(-1, 1, size=(2, 3, 4, 5))
+    down, right = (np.diff((x + 1) / 2, axis=axis) for axis in (2, 3))
+    wanted = 2 * ((down**2).mean() + (right**2).mean())
+    assert mean_squared_variation(torch.from_numpy(x)).item() == pytest.approx(wanted, rel=1e-12)
+
+
+def check_feature_mse() -> None:
+    draws = np.random.default_rng(9)
+    f, g = ([draws.normal(size=shape) for shape in ((2, 3, 4, 4), (2, 5, 2, 2))] for _ in range(2))
+    wanted = sum(((one - other) ** 2).mean() for one, other in zip(f, g, strict=True))
+    found = feature_mse([torch.from_numpy(each) for each in f], [torch.from_numpy(each) for each in g])
+    assert found.item() == pytest.approx(wanted, rel=1e-12)
+    single = feature_mse(torch.from_numpy(f[0]), torch.from_numpy(g[0]))
+    assert single.item() == pytest.approx(((f[0] - g[0]) ** 2).mean(), rel=1e-12)
+
+
 CASES: dict[str, Callable[[], None]] = {
     "ternary": check_ternary,
     "l2": check_l2,
@@ -240,6 +279,10 @@ CASES: dict[str, Callable[[], None]] = {
     "gram_distance": check_gram_distance,
     "squared_variation": check_squared_variation,
     "code_energy": check_code_energy,
+    "feature_mse": check_feature_mse,
+    "mean_squared_variation": check_mean_squared_variation,
+    "pixel_mse": check_pixel_mse,
+    "probability_difference": check_probability_difference,
     "normalized_feature_distance": check_normalized_feature_distance,
     "multiscale": check_multiscale,
     "non_saturating": check_non_saturating,

@@ -89,6 +89,15 @@ CASES: dict[str, list[Case]] = {
     ],
     "small_conv_discriminator": [({}, lambda s: (images(s),), lambda s: [(B,)])],
     "small_conv_generator": [({}, lambda s: (images(s),), lambda s: [(B, 3, s, s)])],
+    "srgan_discriminator": [
+        ({"hidden_width": 8}, lambda s: (images(s),), lambda s: [(B, 1)]),
+        ({"hidden_width": 8, "head": "pooled", "bias": True}, lambda s: (images(s),), lambda s: [(B, 1)]),
+    ],
+    "srresnet": [
+        ({}, lambda s: (images(s),), lambda s: [(B, 3, 4 * s, 4 * s)]),
+        ({"scale": 2, "output": "clamp"}, lambda s: (images(s),), lambda s: [(B, 3, 2 * s, 2 * s)]),
+        ({"scale": 8, "output": "tanh", "bias": True}, lambda s: (images(s),), lambda s: [(B, 3, 8 * s, 8 * s)]),
+    ],
     "stargan_v1_generator": [
         ({}, lambda s: (images(s), vectors(K)), lambda s: [(B, 3, s, s)]),
         ({"num_sets": 2}, lambda s: (images(s), vectors(K + 2)), lambda s: [(B, 3, s, s)]),

@@ -219,7 +219,8 @@ def metrics_have_targets(values: Mapping[str, Any]) -> Iterator[Problem]:
     """Metrics that compare translations with images of their target need targets among the domains or labels."""
     model, metrics = values.get("model") or {}, values.get("metrics")
     batch = MODELS.facts(model["name"]).get("batch") if model.get("name") in MODELS.index() else None
-    if batch not in VIEWS.index() or VIEWS.facts(batch).get("needs") or not isinstance(metrics, dict):
+    facts = VIEWS.facts(batch) if batch in VIEWS.index() else {"needs": ("domain",)}
+    if facts.get("needs") or facts.get("protocol") or not isinstance(metrics, dict):
         return
     for label, node in metrics.items():
         name = node.get("name") if isinstance(node, Mapping) else None
@@ -229,6 +230,38 @@ def metrics_have_targets(values: Mapping[str, Any]) -> Iterator[Problem]:
                 key=f"metrics.{label}",
                 fix="metrics=content, or metrics=none",
             )
+
+
+def metrics_suit_the_view(values: Mapping[str, Any]) -> Iterator[Problem]:
+    """A view with a protocol of its own is evaluated by it, and no other view is."""
+    model, metrics = values.get("model") or {}, values.get("metrics")
+    batch = MODELS.facts(model["name"]).get("batch") if model.get("name") in MODELS.index() else None
+    if batch not in VIEWS.index() or not isinstance(metrics, Mapping):
+        return
+    own = VIEWS.facts(batch).get("protocol")
+    taken = {VIEWS.facts(name).get("protocol") for name in VIEWS.names()} - {None}
+    for label, node in metrics.items():
+        name = node.get("name") if isinstance(node, Mapping) else None
+        protocol = METRICS.facts(name).get("protocol") if name in METRICS.index() else None
+        if protocol is not None and protocol != own and (own is not None or protocol in taken):
+            yield Problem(
+                f"the model {model['name']!r} is not evaluated by this metric",
+                key=f"metrics.{label}",
+                found=name,
+                expected=f"a metric of the protocol {own}" if own else "a metric of another protocol",
+                fix=f"metrics={own}" if own else "metrics=local",
+            )
+
+
+def sides_divide_by_the_scale(values: Mapping[str, Any]) -> Iterator[Problem]:
+    """Images of high resolution are reduced by a whole factor."""
+    size = (values.get("data") or {}).get("image_size")
+    sides = size if isinstance(size, list) else [size]
+    for role, node in ((values.get("model") or {}).get("networks") or {}).items():
+        scale = node.get("scale") if isinstance(node, Mapping) else None
+        if isinstance(scale, int) and scale > 0 and any(isinstance(side, int) and side % scale for side in sides):
+            key = f"model.networks.{role}.scale"
+            yield Problem(key="data.image_size", found=size, expected=f"multiples of {scale} ({key})")
 
 
 def high_pass_has_masks(values: Mapping[str, Any]) -> Iterator[Problem]:
@@ -297,6 +330,8 @@ RULES: tuple[Callable[[Mapping[str, Any]], Iterator[Problem]], ...] = (
     best_is_measured,
     metrics_suit_model,
     metrics_have_targets,
+    metrics_suit_the_view,
+    sides_divide_by_the_scale,
     high_pass_has_masks,
     pretrained_files_exist,
     image_files_exist,

@@ -43,7 +43,7 @@ class DataConfig:
     )  # labels of StarGAN v1; null: attributes if the data set has any, otherwise the domain
     batch_size: int  # total of all processes
     num_workers: int  # loader processes per training process
-    augment: Literal["crop_flip", "resize_crop_flip", "flip", "none"]  # of training images
+    augment: Literal["crop_flip", "resize_crop_flip", "flip", "crop_turn", "none"]  # of training images
     cache: str | None  # folder of decoded images; null: decode at every use
     max_bad_fraction: float  # largest tolerated fraction of unreadable files
     load_size: "SizeLike | None" = None  # of resize_crop_flip: the size before the crop; null: 286/256 of image_size

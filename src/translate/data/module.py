@@ -296,6 +296,10 @@ class DataModule(pl.LightningDataModule):
         images, domains = self._float_images(stored, rows), torch.from_numpy(domain[items])
         return HeldOut(images, domains, label, partner, items, self.domains)
 
+    def whole_image(self, item: int) -> np.ndarray:
+        """Return a validation item at its own size, (H, W, 3) uint8; a drawn one has the size of stored images."""
+        return self.val.read_whole(item, self.images("train").size.plain)
+
     def _float_images(self, stored: StoredImages, rows: np.ndarray) -> Tensor:
         if self.image_size in stored.sizes:
             return to_float(torch.from_numpy(stored.take(rows, stored.sizes.index(self.image_size))))

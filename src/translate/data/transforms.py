@@ -144,17 +144,40 @@ def resize_crop_flip(raw: RawImages, size: SizeLike) -> Tensor:
     count, stored_height, stored_width = raw.pixels.shape[:3]
     assert stored_height >= height and stored_width >= width, (raw.pixels.shape, size)
 
-    def place(uniform: Tensor, stored: int, side: int) -> Tensor:
-        room = stored - side
-        start = (uniform * (room + 1)).long().clamp(max=room)  # rounding may have reached room + 1
-        return start + torch.arange(side, device=uniform.device)
-
-    columns = place(raw.uniform[:, 3:4], stored_width, width)
-    rows = place(raw.uniform[:, 4:5], stored_height, height)
+    columns = _places(raw.uniform[:, 3:4], stored_width, width)
+    rows = _places(raw.uniform[:, 4:5], stored_height, height)
     columns = torch.where(raw.uniform[:, 5:] < 0.5, columns.flip(1), columns)
     rows = rows + stored_height * torch.arange(count, device=rows.device)[:, None]
     numbers = (rows[:, :, None] * stored_width + columns[:, None, :]).flatten()
     return to_float(raw.pixels.reshape(-1, 3).index_select(0, numbers).view(count, height, width, 3))
+
+
+def crop_turn(raw: RawImages, size: SizeLike) -> Tensor:
+    """Augment for super-resolution: a crop at whole pixels, then one of the eight turns and mirrorings of a square.
+
+    The image is stored with twice the height and width. All places and all eight are equally probable. An image that is
+    not square is mirrored both ways and not turned.
+    """
+    height, width = ImageSize.of(size)
+    count, stored_height, stored_width = raw.pixels.shape[:3]
+    assert stored_height >= height and stored_width >= width, (raw.pixels.shape, size)
+    columns = _places(raw.uniform[:, 3:4], stored_width, width)
+    rows = _places(raw.uniform[:, 4:5], stored_height, height)
+    kind = 7 - (raw.uniform[:, 5:] * 8).long().clamp(max=7)
+    columns = torch.where(kind % 2 == 1, columns.flip(1), columns)
+    rows = torch.where(kind // 2 % 2 == 1, rows.flip(1), rows)
+    numbers = rows[:, :, None] * stored_width + columns[:, None, :]
+    if height == width:
+        numbers = torch.where((kind // 4 == 1)[:, :, None], numbers.transpose(1, 2), numbers)
+    numbers = numbers + stored_height * stored_width * torch.arange(count, device=numbers.device)[:, None, None]
+    return to_float(raw.pixels.reshape(-1, 3).index_select(0, numbers.flatten()).view(count, height, width, 3))
+
+
+def _places(uniform: Tensor, stored: int, side: int) -> Tensor:
+    """Return rows or columns (B, side) of crops at whole pixels, all equally probable, of uniform numbers (B, 1)."""
+    room = stored - side
+    start = (uniform * (room + 1)).long().clamp(max=room)  # rounding may have reached room + 1
+    return start + torch.arange(side, device=uniform.device)
 
 
 def identity(raw: RawImages, size: SizeLike) -> Tensor:
@@ -168,6 +191,7 @@ AUGMENTATIONS: dict[str, Callable[[RawImages, SizeLike], Tensor]] = {
     "crop_flip": crop_flip,
     "resize_crop_flip": resize_crop_flip,
     "flip": flip,
+    "crop_turn": crop_turn,
     "none": identity,
 }
 
@@ -179,6 +203,8 @@ def stored_sizes(augment: str, size: SizeLike, load_size: SizeLike | None = None
     ``load_size`` is the size of `resize_crop_flip`; None: `RESIZE_FACTOR` times ``size``.
     """
     final = ImageSize.of(size)
+    if augment == "crop_turn":
+        return (final.each(lambda side: 2 * side),)
     if augment == "crop_flip":  # the narrowest box
         return final.each(lambda side: 8 * math.ceil(side / math.sqrt(CROP_AREA[0] * CROP_RATIO[0]) / 8)), final
     if augment == "resize_crop_flip":

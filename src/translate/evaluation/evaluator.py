@@ -19,8 +19,17 @@ from translate.evaluation.predictions import PredictingModel, scores_of_predicti
 from translate.evaluation.processes import Processes
 from translate.evaluation.reference_statistics import reference_statistics
 from translate.evaluation.specs import MetricSpec, metric_specs
-from translate.evaluation.streaming import VALUE_INPUTS, FeaturesInput, MetricInput, StreamSettings, modes, stream
-from translate.evaluation.tasks import TranslationTask, translation_tasks
+from translate.evaluation.streaming import (
+    VALUE_INPUTS,
+    FeaturesInput,
+    MetricInput,
+    StreamSettings,
+    TranslatedModel,
+    modes,
+    stream,
+)
+from translate.evaluation.tasks import HIGH_RESOLUTION, TranslationTask, translation_tasks
+from translate.evaluation.whole_images import Bicubic
 from translate.metrics.accumulators import Accumulator
 from translate.metrics.classifier import Local
 from translate.metrics.features import CleanInception, OfficialInception
@@ -45,6 +54,9 @@ KEPT_TARGETS = 8
 
 PATH_ARGUMENTS = ("weights", "linear")
 """Arguments of metrics that are paths; a request holds the SHA-256 of the files instead."""
+
+BASELINE = "source, bicubic"
+"""The column of sources that a bicubic filter enlarges."""
 
 COUNTS = ("translations", "real images", "KID spread")
 """Entries of a task that are not averaged."""
@@ -96,6 +108,7 @@ class Evaluator:
         self._classifier: tuple[Local, int] | None = None
         self._networks: dict[Path, Features] = {}
         self._prepared: set[str] = set()
+        self._baselines: dict[tuple[str, int], Scores] = {}
         self._reals: dict[tuple[int, bytes], dict[str, Accumulator]] = {}
 
     @property
@@ -149,6 +162,8 @@ class Evaluator:
             if tasks is None:
                 return None
             result.tasks, result.scores, result.warnings = tasks
+            if self.data.view == HIGH_RESOLUTION:
+                result.columns = {BASELINE: self._baseline(protocol, streamed, evaluated.model.scale)}
         for spec in self.specs[protocol]:
             if spec.reads_classifier:
                 scores, columns = self.processes.from_first(self._classifier_scores(evaluated))
@@ -163,6 +178,16 @@ class Evaluator:
         better = {score: way for spec in self.specs[protocol] for score, way in directions(spec.name).items()}
         result.better = {name: better[base_name(name)] for name in result.scores if base_name(name) in better}
         return result
+
+    def _baseline(self, protocol: str, specs: Sequence[MetricSpec], scale: int) -> Scores:
+        """Return the scores of a bicubic filter, computed once."""
+        key = (protocol, scale)
+        if key not in self._baselines:
+            (task,) = translation_tasks(self.data)
+            self._baselines[key], _ = self._task(
+                protocol, specs, Bicubic(scale, self.device), task, None, lambda _: None
+            )
+        return self._baselines[key]
 
     # --- streamed metrics -----------------------------------------------------------------------------------
 
@@ -215,7 +240,7 @@ class Evaluator:
         self,
         protocol: str,
         specs: Sequence[MetricSpec],
-        model: TranslationModel,
+        model: TranslatedModel,
         task: TranslationTask,
         style_input: str | None,
         progress: Callable[[int], object],

@@ -1,5 +1,6 @@
 """Translate the sources of a task batch by batch, and let the inputs of metrics accumulate what they read."""
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +13,8 @@ from torch import Tensor
 from translate.data.module import DataModule, Shard
 from translate.data.transforms import to_float
 from translate.evaluation.streams import latent_codes, reference_rows
-from translate.evaluation.tasks import TranslationTask
+from translate.evaluation.tasks import HIGH_RESOLUTION, TranslationTask
+from translate.evaluation.whole_images import stream_whole_images
 from translate.metrics.accumulators import Accumulator
 from translate.metrics.features import quantized
 from translate.metrics.interfaces import Features, OutputsMetric, PairsMetric, Reads, SourcesMetric
@@ -39,6 +41,11 @@ class TranslatedModel(Protocol):
     @property
     def device(self) -> torch.device:
         """Return the device of the networks."""
+        ...
+
+    @property
+    def scale(self) -> int:
+        """Return by how much height and width of translations exceed those of their sources."""
         ...
 
     def translate(self, x: Tensor, target: Tensor, *args: Any, **style_input: Any) -> Tensor:
@@ -134,10 +141,12 @@ class PairsInput:
 
     def add(self, batch: TranslatedBatch) -> None:
         """Add a batch to the accumulator."""
-        images, targets = (
-            torch.from_numpy(pixels).permute(0, 3, 1, 2).float() for pixels in (batch.images, batch.targets)
-        )
-        self.accumulator.add(self.metric.read(images, targets), batch.positions)
+        self.add_pairs(batch.images, batch.targets, batch.positions)
+
+    def add_pairs(self, images: np.ndarray, targets: np.ndarray, positions: np.ndarray) -> None:
+        """Add translations and targets, 8-bit (n, H, W, 3), to the accumulator."""
+        tensors = (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() for pixels in (images, targets))
+        self.accumulator.add(self.metric.read(*tensors), positions)
 
 
 VALUE_INPUTS: dict[Reads, Callable[[Accumulator, Any], MetricInput]] = {
@@ -181,9 +190,16 @@ def stream(
 ) -> None:
     """Translate this shard's sources of a task for all inputs; ``progress`` is called with numbers of translations.
 
-    The sources of shard r of N are those at positions r, r + N ... A translation depends on its position alone.
+    The sources of shard r of N are those at positions r, r + N ... A translation depends on its position alone. Images
+    of high resolution are sources as a whole, see `translate.evaluation.whole_images`.
     """
     shard = shard or Shard()
+    if data.view == HIGH_RESOLUTION:
+        add = [each.add_pairs for each in inputs if isinstance(each, PairsInput)]
+        target = torch.zeros(1, dtype=torch.int64, device=settings.device)
+        enlarge = functools.partial(_translated, model, target)
+        stream_whole_images(enlarge, model.scale, data, task.sources, settings.device, add, shard, progress)
+        return
     num_outputs = settings.num_outputs if style_input else 1
     own = np.arange(shard.rank, len(task.sources), shard.count)
     for start in range(0, len(own), settings.batch_size):
@@ -199,6 +215,10 @@ def stream(
         batch = TranslatedBatch(data, rows, x, outputs, positions)
         for each in inputs:
             each.add(batch)
+
+
+def _translated(model: TranslatedModel, target: Tensor, x: Tensor) -> Tensor:
+    return model.translate(x, target)
 
 
 def _style_argument(

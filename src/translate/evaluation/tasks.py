@@ -15,6 +15,9 @@ from translate.evaluation.classifier_labels import label_sets
 from translate.metrics.classifier import ClassifierLabels
 from translate.registry.registry import VIEWS
 
+HIGH_RESOLUTION = "high_resolution"
+"""The view whose sources are whole images, reduced."""
+
 
 def _no_rows() -> np.ndarray:
     return np.zeros(0, np.int64)

@@ -146,7 +146,7 @@ def _header(translator: Translator, graph: Graph, digest: str) -> GraphHeader:
         crop=translator.crop,
         multiple=None if graph.rule is None else graph.rule.multiple,
         minimum=None if graph.rule is None else graph.rule.minimum,
-        domains=about.domains,
+        domains=translator.domains,
         label_sets=about.label_sets if translator.takes_labels else (),
         latent_size=translator.translation.latent_size,
         style_input=graph.style_input,
@@ -155,6 +155,7 @@ def _header(translator: Translator, graph: Graph, digest: str) -> GraphHeader:
         licence=about.licence,
         weights_sha256=digest,
         version=__version__,
+        scale=translator.scale,
     )
 
 

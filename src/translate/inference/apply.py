@@ -200,13 +200,14 @@ class _Worker:
             def run(x: np.ndarray, variant: Variant = variant) -> np.ndarray:
                 return self.engine.translate(x[None], variant.target, variant.style)[0]
 
-            pixels = tiling.whole(run, decoded.file.pixels, rule, self.settings.max_pixels, decoded.form.bits > 8)
+            deep, scale = decoded.form.bits > 8, self.engine.scale
+            pixels = tiling.whole(run, decoded.file.pixels, rule, self.settings.max_pixels, deep, scale)
             self._write_later(decoded, variant, name, pixels)
 
     def _write_later(self, decoded: _Decoded, variant: Variant, name: str, translation: np.ndarray) -> None:
         while self.writes and self.writes[0].done():
             self._collect()
-        pixels = decoded.size[0] * decoded.size[1]
+        pixels = decoded.size[0] * decoded.size[1] * self.engine.scale**2
         self.waiting.take(pixels)
         future = self.writers.submit(self._write, decoded, variant, name, translation)
         future.add_done_callback(lambda _: self.waiting.give(pixels))
@@ -225,11 +226,12 @@ class _Worker:
         deep = decoded.form.bits > 8
         if decoded.x is not None:
             small = tiling.to_pixels(translation, deep=True)
-            stretched = tiling.enlarged(small, *decoded.size)
+            stretched = tiling.enlarged(small, *(self.engine.scale * side for side in decoded.size))
             translation = stretched if deep else np.rint(stretched.clip(0, 255)).astype(np.uint8)
         path = self.settings.output / name
         try:
-            content = image_encoding.encode(translation, decoded.file, decoded.form)
+            source = image_files.enlarged(decoded.file, self.engine.scale)
+            content = image_encoding.encode(translation, source, decoded.form)
             atomic_write(path, content)
         except ImageError as error:
             return decoded.job.source.path, error.reason

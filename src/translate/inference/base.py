@@ -38,8 +38,16 @@ class Translation:
     latent_size: int = 0
     """The length L of a code (B, L); 0 without codes."""
 
+    own_domains: ClassVar[tuple[str, ...]] = ()
+    """Names of the domains of a translation whose targets are not domains of the data; () for the others."""
+
     def __init__(self, networks: Mapping[str, nn.Module]) -> None:
         self.networks = networks
+
+    @property
+    def scale(self) -> int:
+        """Return by how much height and width of a translation exceed those of its source: 1 for equal sizes."""
+        return 1
 
     def reachable(self, num_domains: int) -> tuple[int, ...]:
         """Return the domains to which these networks translate, by number: released weights may have one direction."""

@@ -264,7 +264,7 @@ def parts(
 
     A row has the height of ``row_images`` images.
     """
-    size = translator.image_size
+    size = translator.image_size.each(lambda side: translator.scale * side)
     most_rows, most_columns = size.each(lambda side: max(1, GRID_SIDE // side - 1))
     images = max(1, GRID_PIXELS // size.area)
     width = min(num_columns, most_columns, columns or most_columns, max(1, images // row_images))

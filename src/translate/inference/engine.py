@@ -73,6 +73,11 @@ class Engine(Protocol):
         ...
 
     @property
+    def scale(self) -> int:
+        """Return by how much height and width of translations exceed those of their sources; 1 for equal sizes."""
+        ...
+
+    @property
     def crop(self) -> Crop:
         """Return how images got the size of training."""
         ...

@@ -43,6 +43,7 @@ class GraphEngine:
         self.model, self.digest = self.header.model, self.header.weights_sha256
         self.domains, self.label_sets = self.header.domains, self.header.label_sets
         self.latent_size, self.image_size = self.header.latent_size, ImageSize.of(self.header.image_size)
+        self.scale = self.header.scale
         self.crop = cast(Crop, self.header.crop)
         self.directions = {g.header.target: g for g in self.graphs.values() if g.header.target is not None}
         self.whole = {g.header.style_input: g for g in self.graphs.values() if g.header.whole}
@@ -91,7 +92,8 @@ class GraphEngine:
     def translate(self, x: np.ndarray, target: np.ndarray, style: np.ndarray | None = None) -> np.ndarray:
         """Return images translated to a target, with a style where the model has style inputs; clipped to [-1, 1]."""
         if self.directions:
-            translations = np.empty_like(x)
+            height, width = (self.scale * side for side in x.shape[2:])
+            translations = np.empty((*x.shape[:2], height, width), x.dtype)
             for domain, graph in self.directions.items():
                 if (rows := target == domain).any():
                     translations[rows] = _run(graph, {"image": x[rows]})[0]

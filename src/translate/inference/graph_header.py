@@ -36,6 +36,7 @@ class GraphHeader:
     licence: str | None
     weights_sha256: str  # of the networks that translate and their arguments, see `Engine.digest`
     version: str  # of this package
+    scale: int = 1  # by how much height and width of translations exceed those of their sources
 
     def metadata(self) -> dict[str, str]:
         """Return the header as text by field."""
@@ -52,7 +53,10 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("style_input", "licence"), (str, type(None))),
     "whole": bool,
     "crop": (str, int),
+    "scale": int,
 }
+_DEFAULTS = {"scale": "1"}
+"""Fields that files of earlier versions lack."""
 
 
 def parse(metadata: Mapping[str, str], path: str) -> GraphHeader:
@@ -68,7 +72,7 @@ def parse(metadata: Mapping[str, str], path: str) -> GraphHeader:
     values: dict[str, Any] = {}
     for name, kind in _TYPES.items():
         try:
-            values[name] = json.loads(metadata[name])
+            values[name] = json.loads(metadata.get(name, _DEFAULTS[name]) if name in _DEFAULTS else metadata[name])
         except (KeyError, ValueError) as error:
             raise _damaged(f"the {name!r} of its header is missing or damaged", path) from error
         if not isinstance(values[name], kind):

@@ -28,6 +28,8 @@ INK = (30, 30, 30)
 class Grid:
     """Images (3, H, W) in [-1, 1] in rows on white, with border images above and at the left, and labels.
 
+    Images that are smaller than the largest by a whole factor are enlarged by repeated pixels.
+
     ``top`` has one image per column, ``left`` one per row; None is blank. ``row_labels`` has one text per row,
     ``column_labels`` one per column.
     """
@@ -60,9 +62,9 @@ class Grid:
     # --- images ----------------------------------------------------------------------------------------------
 
     def _cell(self) -> tuple[int, int]:
-        """Return the height and width of an image."""
-        image = next(image for row in (*self.rows, self.top, self.left) for image in row if image is not None)
-        return image.shape[-2], image.shape[-1]
+        """Return the height and width of the largest image."""
+        images = [image for row in (*self.rows, self.top, self.left) for image in row if image is not None]
+        return max(image.shape[-2] for image in images), max(image.shape[-1] for image in images)
 
     def _offset(self, scale: int) -> tuple[int, int]:
         """Return the place (y, x) of the first image of the first row."""
@@ -89,7 +91,13 @@ class Grid:
         rows = [(number, column, image) for number, row in enumerate(self.rows) for column, image in enumerate(row)]
         for row, column, image in (*((-1, column, image) for column, image in enumerate(self.top)), *left, *rows):
             if image is not None:
-                yield (image, *self._place(row, column, scale))
+                yield (self._fitted(image), *self._place(row, column, scale))
+
+    def _fitted(self, image: Tensor) -> Tensor:
+        """Return an image, enlarged by a whole factor as far as it fits into a cell."""
+        height, width = self._cell()
+        factor = min(height // image.shape[-2], width // image.shape[-1])
+        return image if factor == 1 else image.repeat_interleave(factor, -2).repeat_interleave(factor, -1)
 
     # --- labels ----------------------------------------------------------------------------------------------
 

@@ -41,6 +41,16 @@ class ImageFile:
         return self.pixels.shape[0], self.pixels.shape[1]
 
 
+def enlarged(file: ImageFile, scale: int) -> ImageFile:
+    """Return a file whose transparency has the size of a translation, ``scale`` times that of the file."""
+    if scale == 1 or file.alpha is None:
+        return file
+    height, width = file.alpha.shape
+    values = Image.fromarray(file.alpha.astype(np.float32)).resize((scale * width, scale * height))
+    largest = np.iinfo(file.alpha.dtype).max
+    return replace(file, alpha=np.rint(np.asarray(values).clip(0, largest)).astype(file.alpha.dtype))
+
+
 @dataclass
 class _Notes:
     """Notes on a file while it is read, each once."""

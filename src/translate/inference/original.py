@@ -57,21 +57,22 @@ def translate(engine: Engine, image: Any, target: np.ndarray, style: np.ndarray 
         return torch.from_numpy(translation) if isinstance(image, Tensor) else translation
     file = _opened(image)
     translation = at_size(engine, file.pixels, target, style, deep=file.form.bits > 8)
-    return image_encoding.to_image(translation, file, file.form)
+    return image_encoding.to_image(translation, image_files.enlarged(file, engine.scale), file.form)
 
 
 def at_size(
     engine: Engine, pixels: np.ndarray, target: np.ndarray, style: np.ndarray | None, deep: bool = False
 ) -> np.ndarray:
-    """Return the translation (H, W, 3) of pixels (H, W, C), see `translate.inference.tiling`."""
+    """Return the translation (s H, s W, 3) of pixels (H, W, C), s the scale, see `translate.inference.tiling`."""
 
     def run(x: np.ndarray) -> np.ndarray:
         return engine.translate(x[None], target, style)[0]
 
     if engine.sizes is not None:
-        return tiling.whole(run, pixels, engine.sizes, deep=deep)
+        return tiling.whole(run, pixels, engine.sizes, deep=deep, scale=engine.scale)
     x = tiling.to_input(tiling.reduced(pixels, engine.image_size))
-    stretched = tiling.enlarged(tiling.to_pixels(run(x), deep=True), *pixels.shape[:2]).clip(0, 255)
+    height, width = (engine.scale * side for side in pixels.shape[:2])
+    stretched = tiling.enlarged(tiling.to_pixels(run(x), deep=True), height, width).clip(0, 255)
     return stretched if deep else np.rint(stretched).astype(np.uint8)
 
 

@@ -20,7 +20,7 @@ OVERLAP = 128
 """Pixels that neighbouring tiles share, where one is blended into the other."""
 
 MAX_PIXELS = 1_000_000
-"""The largest image, in pixels, that goes through the networks at once; larger ones are tiled."""
+"""The largest translation, in pixels, that the networks make at once; larger ones are tiled."""
 
 
 # --- values -------------------------------------------------------------------------------------------------
@@ -69,21 +69,31 @@ def _resized(pixels: np.ndarray, height: int, width: int, resample: Image.Resamp
 # --- whole images -------------------------------------------------------------------------------------------
 
 
-def whole(run: Run, pixels: np.ndarray, rule: SizeRule, max_pixels: int = MAX_PIXELS, deep: bool = False) -> np.ndarray:
-    """Return the translation (H, W, 3) of an image at its own size, see `to_pixels`.
+def whole(
+    run: Run,
+    pixels: np.ndarray,
+    rule: SizeRule,
+    max_pixels: int = MAX_PIXELS,
+    deep: bool = False,
+    scale: int = 1,
+) -> np.ndarray:
+    """Return the translation (s H, s W, 3) of an image (H, W, C) at its own size, see `to_pixels`.
+
+    ``scale`` is s, by how much translations are larger than their sources: 1 but for super-resolution.
 
     The image is continued by reflection to a height and width of the ``rule``, and the translation is cropped. An image
-    of more than ``max_pixels`` is translated in tiles that overlap and are blended.
+    whose translation has more than ``max_pixels`` is translated in tiles that overlap and are blended.
     """
     height, width = pixels.shape[:2]
     rows, columns = (_reflected(side, rule.up(side)) for side in (height, width))
+    max_pixels //= scale**2
     if len(rows) * len(columns) <= max_pixels:
         x = to_input(pixels[np.ix_(rows, columns)] if (len(rows), len(columns)) != (height, width) else pixels)
-        return to_pixels(run(x)[:, :height, :width], deep)
-    result = np.empty((height, width, 3), np.float32 if deep else np.uint8)
-    for top, band in _bands(run, pixels, Tiles.of(rows, columns, rule, max_pixels)):
+        return to_pixels(run(x)[:, : scale * height, : scale * width], deep)
+    result = np.empty((scale * height, scale * width, 3), np.float32 if deep else np.uint8)
+    for top, band in _bands(run, pixels, Tiles.of(rows, columns, rule, max_pixels), scale):
         part = result[top : top + band.shape[1]]
-        part[:] = to_pixels(band[:, : len(part), :width], deep)
+        part[:] = to_pixels(band[:, : len(part), : scale * width], deep)
     return result
 
 
@@ -114,15 +124,13 @@ class Tiles:
         width = min(len(columns), max(side, max_pixels // height // rule.multiple * rule.multiple))
         return Tiles(rows, columns, _starts(len(rows), height, rule), _starts(len(columns), width, rule), height, width)
 
-    @property
-    def row_weights(self) -> list[np.ndarray]:
-        """Return the weights (height,) of each row of tiles."""
-        return _weights(self.tops, self.height)
+    def row_weights(self, scale: int = 1) -> list[np.ndarray]:
+        """Return the weights (scale * height,) of each row of tiles in a translation."""
+        return _weights([scale * top for top in self.tops], scale * self.height)
 
-    @property
-    def column_weights(self) -> list[np.ndarray]:
-        """Return the weights (width,) of each column of tiles."""
-        return _weights(self.lefts, self.width)
+    def column_weights(self, scale: int = 1) -> list[np.ndarray]:
+        """Return the weights (scale * width,) of each column of tiles in a translation."""
+        return _weights([scale * left for left in self.lefts], scale * self.width)
 
 
 def _starts(length: int, side: int, rule: SizeRule) -> list[int]:
@@ -155,21 +163,22 @@ def _ramp(overlap: int, side: int) -> np.ndarray:
     return np.minimum((np.arange(side, dtype=np.float32) + 0.5) / max(overlap, 1), 1)
 
 
-def _bands(run: Run, pixels: np.ndarray, tiles: Tiles) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield finished bands (3, h, W) of the translation and the row where each begins, from the top down."""
-    pending = np.zeros((3, 0, len(tiles.columns)), np.float32)
-    begin = 0  # the row of the image at which `pending` begins
-    for top, row_weight in zip(tiles.tops, tiles.row_weights, strict=True):
-        if top > begin:
-            yield begin, pending[:, : top - begin]
-            pending = pending[:, top - begin :]
-            begin = top
-        band = np.zeros((3, tiles.height, len(tiles.columns)), np.float32)
-        for left, column_weight in zip(tiles.lefts, tiles.column_weights, strict=True):
-            rows = tiles.rows[top : top + tiles.height]
+def _bands(run: Run, pixels: np.ndarray, tiles: Tiles, scale: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield finished bands (3, h, s W) of the translation and the row where each begins, from the top down."""
+    length = scale * len(tiles.columns)
+    pending = np.zeros((3, 0, length), np.float32)
+    begin = 0  # the row of the translation at which `pending` begins
+    for top, row_weight in zip(tiles.tops, tiles.row_weights(scale), strict=True):
+        if scale * top > begin:
+            yield begin, pending[:, : scale * top - begin]
+            pending = pending[:, scale * top - begin :]
+            begin = scale * top
+        band = np.zeros((3, scale * tiles.height, length), np.float32)
+        rows = tiles.rows[top : top + tiles.height]
+        for left, column_weight in zip(tiles.lefts, tiles.column_weights(scale), strict=True):
             columns = tiles.columns[left : left + tiles.width]
             translation = run(to_input(pixels[np.ix_(rows, columns)]))
-            band[:, :, left : left + tiles.width] += translation * column_weight
+            band[:, :, scale * left : scale * (left + tiles.width)] += translation * column_weight
         band *= row_weight[:, None]
         band[:, : pending.shape[1]] += pending
         pending = band

@@ -23,12 +23,12 @@ class TorchEngine:
         self.translator = translator
         about = translator.about
         self.model = about.model
-        self.domains = about.domains
-        self.reachable: Sequence[int] = translator.translation.reachable(len(about.domains))
+        self.domains = translator.domains
+        self.reachable: Sequence[int] = translator.translation.reachable(len(translator.domains))
         self.label_sets: Sequence[Mapping[str, Any]] = about.label_sets if translator.takes_labels else ()
         self.style_inputs = translator.style_inputs
         self.latent_size = translator.translation.latent_size
-        self.image_size = translator.image_size
+        self.image_size, self.scale = translator.image_size, translator.scale
         self.crop: Crop = translator.crop
         nodes = [node for role, node in about.networks.items() if role in translator.translation.roles]
         # a model with styles keeps the size of training: its style networks know no other

@@ -108,7 +108,7 @@ class Translator:
     @property
     def domains(self) -> tuple[str, ...]:
         """Return the names of the domains."""
-        return self.about.domains
+        return self.translation.own_domains or self.about.domains
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -127,8 +127,13 @@ class Translator:
 
     @property
     def image_size(self) -> ImageSize:
-        """Return the height and width of the training images, in pixels."""
-        return ImageSize.of(self.about.image_size)
+        """Return the height and width of the sources in training, in pixels."""
+        return ImageSize.of(self.about.image_size).each(lambda side: side // self.scale)
+
+    @property
+    def scale(self) -> int:
+        """Return by how much height and width of translations exceed those of their sources; 1 for equal sizes."""
+        return self.translation.scale
 
     def to(self, device: str | torch.device) -> "Translator":
         """Move the networks to a device; return the same object."""
@@ -138,34 +143,40 @@ class Translator:
         return self
 
     @overload
-    def translate(self, images: Tensor, target: Any, **style: Unpack[StyleArguments]) -> Tensor:
+    def translate(self, images: Tensor, target: Any = None, **style: Unpack[StyleArguments]) -> Tensor:
         """Return a float tensor, or 8-bit pixels, for one."""
 
     @overload
-    def translate(self, images: np.ndarray, target: Any, **style: Unpack[StyleArguments]) -> np.ndarray:
+    def translate(self, images: np.ndarray, target: Any = None, **style: Unpack[StyleArguments]) -> np.ndarray:
         """Return 8-bit pixels for 8-bit pixels."""
 
     @overload
-    def translate(self, images: Path, target: Any, **style: Unpack[StyleArguments]) -> Image.Image:
+    def translate(  # type: ignore[overload-overlap]
+        self, images: Path, target: Any = None, **style: Unpack[StyleArguments]
+    ) -> Image.Image:
         """Return a Pillow image for one, or for a path."""
 
     @overload
-    def translate(self, images: Sequence[Tensor], target: Any, **style: Unpack[StyleArguments]) -> list[Tensor]:
+    def translate(self, images: Sequence[Tensor], target: Any = None, **style: Unpack[StyleArguments]) -> list[Tensor]:
         """Return a list of tensors."""
 
     @overload
-    def translate(self, images: Sequence[np.ndarray], target: Any, **style: Unpack[StyleArguments]) -> list[np.ndarray]:
+    def translate(
+        self, images: Sequence[np.ndarray], target: Any = None, **style: Unpack[StyleArguments]
+    ) -> list[np.ndarray]:
         """Return a list of pixels."""
 
     @overload
-    def translate(self, images: Iterable[Path], target: Any, **style: Unpack[StyleArguments]) -> list[Image.Image]:
+    def translate(
+        self, images: Iterable[Path], target: Any = None, **style: Unpack[StyleArguments]
+    ) -> list[Image.Image]:
         """Return a list of Pillow images."""
 
     @torch.no_grad()
     def translate(
         self,
         images: Any,
-        target: Any,
+        target: Any = None,
         *,
         code: Tensor | None = None,
         seed: int | None = None,
@@ -181,11 +192,13 @@ class Translator:
         array or tensor, Pillow images, or paths of image files, one or a list. The result has the same form; for a path
         it is a Pillow image. ``size`` "model" gives translations of the size of training, and a float tensor its own
         size; "original" gives each translation the size and colour mode of its image, see `translate.inference.tiling`.
+        Super-resolution enlarges either by `scale`.
 
         ``target`` is a domain's name or number, or one for each image; for labels see
-        `translate.inference.targets.labels`. A model with style inputs takes one of ``code`` (B, L) or (L,), ``seed``,
-        which draws a code for each image, ``reference``, one image or one for each, and ``style``, (B, Z) or (Z,), see
-        `styles`; without any, the seed is 0. ``psi`` below 1 moves the styles of codes towards the domain's mean style.
+        `translate.inference.targets.labels`; a model with one target needs none. A model with style inputs takes one of
+        ``code`` (B, L) or (L,), ``seed``, which draws a code for each image, ``reference``, one image or one for each,
+        and ``style``, (B, Z) or (Z,), see `styles`; without any, the seed is 0. ``psi`` below 1 moves the styles of
+        codes towards the domain's mean style.
         ``batch_size`` images are translated at once. UserError for anything else.
         """
         if not isinstance(images, Tensor | np.ndarray | str | os.PathLike | Image.Image) and isinstance(
@@ -350,6 +363,14 @@ class Translator:
         moved = {name: value.to(self.device) for name, value in inputs.items()}
         return self.translation.styles(self.targets(target, count).to(self.device), **moved, **settings)
 
+    def _one_target(self) -> int:
+        """Return the domain to which the model translates; UserError if there are several."""
+        reachable = () if self.takes_labels else self.translation.reachable(len(self.domains))
+        if len(reachable) != 1:
+            expected = f"one of {', '.join(self.labels if self.takes_labels else self.domains)}"
+            raise UserError("this argument is missing", key="target", expected=expected)
+        return reachable[0]
+
     def translate_batch(self, x: Tensor, target: Tensor, **style: Any) -> Tensor:
         """Translate one batch; UserError for images of a size that the networks cannot process."""
         try:
@@ -377,6 +398,8 @@ class Translator:
     def targets(self, target: Any, count: int = 1) -> Tensor:
         """Return the target of ``count`` images as networks take it: domains (B,) int64, or labels (B, K) float32."""
         target = target.detach().cpu() if isinstance(target, Tensor) else target
+        if target is None:
+            target = self._one_target()
         if self.takes_labels:
             return torch.from_numpy(labels(target, count, self.about.label_sets))
         return torch.from_numpy(domains(target, count, self.domains))

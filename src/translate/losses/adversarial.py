@@ -113,6 +113,32 @@ class Wasserstein:
         return -precise(logits).mean()
 
 
+@LOSSES.register("probability_difference")
+class ProbabilityDifference:
+    """Differences of probabilities, without a logarithm (leftthomas/SRGAN).
+
+    With ``P = sigmoid(D)``: ``L_D = 1 - E[P(x)] + E[P(G)]`` and ``L_G = 1 - E[P(G)]``. No paper has this loss.
+
+    >>> import torch
+    >>> logits = torch.zeros(1)
+    >>> loss = ProbabilityDifference()
+    >>> [side(logits).item() for side in (loss.real, loss.fake, loss.generator)]
+    [0.5, 0.5, 0.5]
+    """
+
+    def real(self, logits: Tensor) -> Tensor:
+        """Return ``1 - E[P(x)]``."""
+        return 1 - precise(logits).sigmoid().mean()
+
+    def fake(self, logits: Tensor) -> Tensor:
+        """Return ``E[P(G)]``."""
+        return precise(logits).sigmoid().mean()
+
+    def generator(self, logits: Tensor) -> Tensor:
+        """Return ``1 - E[P(G)]``."""
+        return 1 - precise(logits).sigmoid().mean()
+
+
 @LOSSES.register("multiscale")
 class Multiscale:
     """Weighted sum of a loss over several maps of logits, such as those of several scales (UNIT, MUNIT, pix2pixHD).

@@ -1,5 +1,8 @@
 """Distances between features of a pretrained network."""
 
+from collections.abc import Sequence
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -20,3 +23,17 @@ def normalized_feature_distance(prediction: Tensor, target: Tensor) -> Tensor:
     (True, True)
     """
     return F.mse_loss(instance_norm(precise(prediction)), instance_norm(precise(target)))
+
+
+@LOSSES.register("feature_mse")
+def feature_mse(prediction: Tensor | Sequence[Tensor], target: Tensor | Sequence[Tensor]) -> Tensor:
+    """Return ``sum_l E[(f_l - g_l)^2]`` of feature maps f, g (B, C, s, s), of one layer or of several (SRGAN, eq. 5).
+
+    >>> import torch
+    >>> f, g = torch.ones(1, 2, 2, 2), torch.zeros(1, 2, 2, 2)
+    >>> feature_mse(f, g).item(), feature_mse([f, 3 * f], [g, g]).item()
+    (1.0, 10.0)
+    """
+    maps, others = ([each] if isinstance(each, Tensor) else each for each in (prediction, target))
+    distances = [F.mse_loss(precise(one), precise(other)) for one, other in zip(maps, others, strict=True)]
+    return torch.stack(distances).sum()

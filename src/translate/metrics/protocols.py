@@ -49,6 +49,12 @@ PROTOCOLS: dict[str, Protocol] = {
             "the labels that the model itself predicts, of every validation image",
             of_translations=False,
         ),
+        Protocol(
+            "super_resolution",
+            1,
+            None,
+            "whole images, reduced and enlarged, against themselves, by luma and without a border, as in the papers",
+        ),
     )
 }
 """The protocols by name."""

@@ -292,6 +292,11 @@ class TranslationModel(pl.LightningModule):
         """Return the only domain to which the model translates; None if there are several."""
         return None if self.inference is None else self.inference.only_target
 
+    @property
+    def scale(self) -> int:
+        """Return by how much height and width of a translation exceed those of its source: 1 for equal sizes."""
+        return 1
+
     def inference_networks(self) -> dict[str, nn.Module]:
         """Return the network of each role for use after training, in float32: the moving average if there is one."""
         networks = {role: self.ema[role] if role in self.ema else self.network(role) for role in self.roles}

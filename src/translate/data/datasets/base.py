@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 import numpy as np
+from PIL import Image
 
 from translate.data.images import CROPS, Crop, Half, cut_half, open_rgb, resize
 from translate.errors import Phrase, UserError, nearest, printable
@@ -97,6 +98,10 @@ class Dataset:
         """Return images at each of several sizes; override where decoding once for all sizes is cheaper."""
         return [self.read_many(indices, size) for size in sizes]
 
+    def read_whole(self, index: int, size: SizeLike) -> np.ndarray:
+        """Return an image at its own size, (H, W, 3) uint8; a set that draws its images draws it at `size`."""
+        return self.read(index, size)
+
     def describe(self, index: int) -> str:
         """Return a name by which a person finds the item: a path, or "critters cat 12"."""
         raise NotImplementedError
@@ -172,10 +177,20 @@ class ImageFiles(Dataset):
         for name, items in itertools.groupby(rows, key=lambda item: self.names[item[1]]):
             whole = open_rgb(os.path.join(self.home, name))
             for row, index in items:
-                half = whole if self.halves is None else cut_half(whole, self.halves[index])
                 for images, size in zip(results, sizes, strict=True):
-                    images[row] = resize(half, size, self.crop)
+                    images[row] = self._pixels(whole, index, size)
         return results
+
+    def _pixels(self, whole: Image.Image, index: int, size: SizeLike) -> np.ndarray:
+        """Return the pixels (height, width, 3) of an item, of the image in its file."""
+        half = whole if self.halves is None else cut_half(whole, self.halves[index])
+        return resize(half, size, self.crop)
+
+    def read_whole(self, index: int, size: SizeLike) -> np.ndarray:
+        """Decode the file without a crop and at its own size; `size` is not needed."""
+        del size
+        whole = open_rgb(os.path.join(self.home, self.names[index]))
+        return np.array(whole if self.halves is None else cut_half(whole, self.halves[index]))
 
     def describe(self, index: int) -> str:
         """Return the path, with unprintable bytes escaped, and the half of the file if items are halves."""

@@ -9,6 +9,7 @@ A view is registered with three facts, which are literals, so that a configurati
 - ``num_domains``: the least and the greatest number of domains; None for no limit. Default: any number.
 - ``images``: field of the batch -> stream of its augmentation, the name of a `Stream` or the number of a plug-in's own.
   Fields that share a stream are cropped and mirrored alike. Default: no field is an image.
+- ``protocol``: the evaluation protocol that alone suits the view. Default: all those that no view has for itself.
 
 The batch type is declared once, as a generic named tuple: ``Batch[np.ndarray]`` has the rows of the data set in its
 image fields, ``Batch[Tensor]`` the images. The first is what ``draw`` returns, the second what the model's step takes.
