@@ -41,7 +41,7 @@ def problems(*overrides: str) -> list[str]:
     return []
 
 
-NEEDS = {"metrics=accuracy": ["model=classifier"]}
+NEEDS = {"metrics=accuracy": ["model=classifier"], "metrics=super_resolution": ["model=srresnet_small"]}
 """Options that are for some models alone, and such a model."""
 
 

@@ -15,7 +15,9 @@ class HighResolutionBatch(NamedTuple, Generic[Array]):
     high: Array  # (B, 3, S, S) in [-1, 1]
 
 
-@VIEWS.register("high_resolution", needs=(), images={"high": "AUGMENT"}, protocol="super_resolution")
+@VIEWS.register(
+    "high_resolution", needs=(), num_domains=(0, None), images={"high": "AUGMENT"}, protocol="super_resolution"
+)
 class HighResolutionView:
     """Images of all domains in epochs, each once in an order that is drawn anew (SRGAN); labels are not used."""
 
