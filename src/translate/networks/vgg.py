@@ -23,7 +23,7 @@ NUM_CONVOLUTIONS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 CAFFE_MEAN = (103.939, 116.779, 123.68)  # of blue, green, red in 0..255
 TORCHVISION_MEAN, TORCHVISION_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of red, green, blue in 0..1
 
-Preprocessing = Literal["caffe", "torchvision"]
+Preprocessing = Literal["caffe", "torchvision", "none"]
 Pooling = Literal["max", "average"]
 
 
@@ -44,7 +44,7 @@ class VGG(Pretrained):
     """The layers of VGG up to ``last``, numbered as in torchvision, behind the preprocessing of its training.
 
     ``preprocessing`` "caffe" is blue, green, red in 0..255 minus a mean; "torchvision" is red, green, blue in 0..1,
-    normalised by mean and deviation.
+    normalised by mean and deviation; "none" is red, green, blue in 0..1.
     """
 
     mean: Tensor
@@ -63,11 +63,12 @@ class VGG(Pretrained):
     ) -> None:
         """Build the layers; those of ``without`` are left out, and their numbers stay free."""
         super().__init__(weights, sha256)
-        _one_of("preprocessing", preprocessing, ("caffe", "torchvision"))
+        _one_of("preprocessing", preprocessing, ("caffe", "torchvision", "none"))
         _one_of("pooling", pooling, ("max", "average"))
         self.preprocessing = preprocessing
-        caffe = preprocessing == "caffe"
-        mean, deviation = (CAFFE_MEAN, (1.0, 1.0, 1.0)) if caffe else (TORCHVISION_MEAN, TORCHVISION_DEVIATION)
+        means = {"caffe": CAFFE_MEAN, "torchvision": TORCHVISION_MEAN, "none": (0.0, 0.0, 0.0)}
+        mean = means[preprocessing]
+        deviation = TORCHVISION_DEVIATION if preprocessing == "torchvision" else (1.0, 1.0, 1.0)
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float64)[:, None, None], persistent=False)
         self.register_buffer("scale", 1 / torch.tensor(deviation, dtype=torch.float64)[:, None, None], persistent=False)
         names = layer_names(depth)
@@ -160,7 +161,7 @@ class VGGFeatures(VGG):
         weights: str | None = None,
         sha256: str | None = None,
         depth: Literal[16, 19] = 16,
-        preprocessing: Literal["caffe", "torchvision"] = "torchvision",
+        preprocessing: Literal["caffe", "torchvision", "none"] = "torchvision",
         pooling: Literal["max", "average"] = "max",
         base_width: int = 64,
     ) -> None:
