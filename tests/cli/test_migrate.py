@@ -194,6 +194,15 @@ def test_changed_options_of_cyclegan_and_pix2pix(model: str) -> None:
         assert config.model.networks["generator"]["num_downsamplings"] == 7
 
 
+@pytest.mark.parametrize(
+    ("load", "augment", "load_size"),
+    [(286, "resize_crop_flip", None), (300, "resize_crop_flip", 300), (256, "flip", None)],
+)
+def test_the_size_before_the_crop(load: int, augment: str, load_size: int | None) -> None:
+    config = trained(f"python train.py --dataroot datasets/maps --name x --model cycle_gan --load_size {load}")
+    assert (config.data.augment, config.data.load_size) == (augment, load_size)
+
+
 @pytest.mark.parametrize("project", PROJECTS, ids=lambda project: project.name)
 def test_every_option_has_an_answer(project: object) -> None:
     """No option of any project passes without words of ours or a remark."""

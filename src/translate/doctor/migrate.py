@@ -583,14 +583,18 @@ def _networks(build: Builder, pairs: bool, generators: Sequence[str], discrimina
 
 
 def _images(build: Builder) -> None:
-    """Say the sizes: images are resized to 286 / 256 of the crop, as the official defaults do."""
+    """Say the sizes: images are resized to 286 / 256 of the crop, as the official defaults do, or to data.load_size."""
     crop, load = int(build.number("--crop_size")), int(build.number("--load_size"))
     if "--crop_size" in build.given:
         build.say("--crop_size", [f"data.image_size={crop}"])
     if "--load_size" in build.given:
-        usual = round(crop * 286 / 256)
-        remark = f"is {usual} for a crop of {crop}, or equal to the crop with data.augment=flip"
-        build.say("--load_size", [], "the default already" if load == usual else remark)
+        words = [f"data.load_size={load}"] if load > crop else ["data.augment=flip"]
+        if "--no_flip" in build.given:
+            build.say("--load_size", [], "data.augment=none does not crop")
+        elif load == round(crop * 286 / 256):
+            build.say("--load_size", [], "the default already")
+        else:
+            build.say("--load_size", words, "" if load > crop else "images are not cropped")
     flips, resizes = "--no_flip" not in build.given, build.value("--preprocess") == "resize_and_crop"
     if "--preprocess" in build.given:
         remark = (
