@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from layouts import market1501
 from translate.cli import main
 from translate.config.compose import load
 from translate.doctor import advice, inspection
 from translate.doctor.layout import prefixes, recognize, usual_aspect
 from translate.doctor.scan import scan
+from translate.sizes import ImageSize
 
 Report = dict[str, Any]
 
@@ -460,6 +462,21 @@ def test_every_advice_checks_clean(
     advised = advice.advise(data(side=side, **worlds[world]), None if gpu is None else int(gpu))
     assert advised is not None
     assert load(advised.words).data.image_size == (min(64, sized(side)) if gpu is None else sized(side))
+
+
+@pytest.mark.parametrize(
+    ("side", "on_cpu", "on_gpu"),
+    [(20.0, [64, 32], [64, 32]), (64.0, [64, 32], [128, 64]), (128.0, [64, 32], [256, 128])],
+)
+def test_people_are_trained_in_their_aspect_ratio(
+    tmp_path: Path, side: float, on_cpu: list[int], on_gpu: list[int]
+) -> None:
+    market1501(tmp_path, each=1)
+    people = {"words": ("data=market1501", f"data.root={tmp_path}"), "domains": tuple(f"c{k}" for k in range(1, 7))}
+    for gpu, size in ((None, on_cpu), (24e9, on_gpu)):
+        advised = advice.advise(data(side=side, shape=ImageSize(256, 128), **people), None if gpu is None else int(gpu))
+        assert advised is not None
+        assert load(advised.words).data.image_size == size
 
 
 def sized(side: float) -> int:

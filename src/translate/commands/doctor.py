@@ -128,7 +128,7 @@ def _data(words: Sequence[str], measure: bool) -> Report:
     result = dataset.examine(report, found, kind, datasets, size if chosen else None, bad, mistakes)
     if datasets is not None:
         side = float(min(size)) if result is None else dataset.median_side(result)
-        _advise(report, own, config_dir, kind, datasets, side, measure)
+        _advise(report, own, config_dir, kind, datasets, side, size, measure)
     return report
 
 
@@ -139,6 +139,7 @@ def _advise(
     kind: str,
     datasets: OpenDatasets,
     side: float,
+    shape: ImageSize,
     measure: bool,
 ) -> None:
     """Add the command line to train with, and its measured cost; a model that the user names is kept."""
@@ -151,7 +152,7 @@ def _advise(
         advised: advice.Advice | None = advice.Advice(tuple(own), ("the model and the settings are yours",))
     else:
         gpu = torch.cuda.get_device_properties(0).total_memory if torch.cuda.is_available() else None
-        advised = advice.advise(advice.of_dataset(datasets.train, kind, own, side), gpu)
+        advised = advice.advise(advice.of_dataset(datasets.train, kind, own, side, shape), gpu)
     if advised is None:
         return
     section = report.section("Cost of training")

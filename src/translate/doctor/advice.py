@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from translate.data.datasets.base import Dataset
-from translate.doctor.dataset import SOME, training_size
+from translate.doctor.dataset import SIZES, SOME, training_size
 from translate.doctor.report import number
+from translate.sizes import ImageSize
 
 MANY = 300
 """Images of each domain from which styles can be learned: below, a translation without styles is the safer choice."""
@@ -19,6 +20,8 @@ BIG_GPU = 10e9  # bytes; the full models need 6 to 9 GB at 256 px
 CPU_SIZE = 64  # the largest that a CPU trains within hours
 
 CPU_LENGTH = ("budget=2h",)
+
+SQUARE = ImageSize(1, 1)
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Data:
     pairs: bool
     smallest: int  # images of the smallest domain, or pairs
     side: float  # the median of the smaller sides, in pixels
+    shape: ImageSize = SQUARE  # whose aspect ratio images of training have
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,8 @@ class Advice:
         return shlex.join(["python", "-m", "translate", *self.words])
 
 
-def of_dataset(train: Dataset, kind: str, words: Sequence[str], side: float) -> Data:
-    """Return the facts of an open data set."""
+def of_dataset(train: Dataset, kind: str, words: Sequence[str], side: float, shape: ImageSize) -> Data:
+    """Return the facts of an open data set; ``shape`` is its configured image size."""
     pairs = train.partner is not None
     counts = [len(train)] if train.domain is None else np.bincount(train.domain, minlength=len(train.domains)).tolist()
     return Data(
@@ -59,6 +63,7 @@ def of_dataset(train: Dataset, kind: str, words: Sequence[str], side: float) -> 
         pairs=pairs,
         smallest=min(counts, default=0),
         side=side,
+        shape=shape,
     )
 
 
@@ -68,8 +73,9 @@ def advise(data: Data, gpu_bytes: int | None) -> Advice | None:
     if model is None:
         return None
     small = gpu_bytes is None
-    size = min(training_size(data.side), CPU_SIZE) if small else training_size(data.side)
-    words = [f"model={model}{'_small' if small else ''}", *data.words, f"data.image_size={size}"]
+    size = _size(data, small)
+    plain = "[{},{}]".format(*size) if isinstance(size.plain, list) else size.plain
+    words = [f"model={model}{'_small' if small else ''}", *data.words, f"data.image_size={plain}"]
     if gpu_bytes is None:
         reasons.append(
             f"{model}_small at {size} px, since this machine has no GPU: the full model would take weeks here"
@@ -78,7 +84,7 @@ def advise(data: Data, gpu_bytes: int | None) -> Advice | None:
         words += CPU_LENGTH
     else:
         reasons.append(f"{size} px, since the images have {data.side:.0f} px; the GPU trains the full model")
-        words += _full_network(model, size)
+        words += _full_network(model, min(size))
         if gpu_bytes < BIG_GPU:
             words.append("trainer.activation_checkpointing=true")
             reasons.append("activation checkpointing, since the GPU has less than 10 GB")
@@ -88,6 +94,14 @@ def advise(data: Data, gpu_bytes: int | None) -> Advice | None:
             "keep data.augment on"
         )
     return Advice(tuple(words), tuple(reasons))
+
+
+def _size(data: Data, small: bool) -> ImageSize:
+    """Return the size of training; on a CPU its longer side is limited, if the shorter one stays large enough."""
+    short, ratio = training_size(data.side), max(data.shape) / min(data.shape)
+    if small:
+        short = max(min(short, int(CPU_SIZE / ratio)), SIZES[-1])
+    return data.shape.each(lambda side: round(short * side / min(data.shape)))
 
 
 def _model(data: Data) -> tuple[str | None, list[str]]:
