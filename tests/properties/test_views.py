@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from properties.budget import examples
 from properties.worlds import Numbers, domains, items_of
 from translate.data.datasets.joint import Joint
-from translate.data.module import DataModule
+from translate.data.module import DataModule, Shard
 from translate.errors import UserError
 
 
@@ -119,6 +119,24 @@ def test_unpaired(data, iteration) -> None:
         items = items_of(image.pixels.numpy())
         assert good(items, data.train, data.batch_size)
         assert (data.train.domain[items] == number).all()
+
+
+@examples(80)
+@given(modules("domain_pair", 2), iterations)
+def test_domain_pair(data, iteration) -> None:
+    batch = batch_of(data, iteration)
+    if batch is None:
+        return
+    pair = batch.domain_a, batch.domain_b
+    assert pair[0] != pair[1]
+    for domain, image in zip(pair, (batch.a, batch.b), strict=True):
+        items = items_of(image.pixels.numpy())
+        assert good(items, data.train, data.batch_size)
+        assert (data.train.domain[items] == domain).all()
+    parts = [data.iterations(Shard(rank, data.batch_size))[iteration] for rank in range(data.batch_size)]
+    assert {(part.domain_a, part.domain_b) for part in parts} == {pair}
+    for name in ("a", "b"):
+        assert torch.cat([getattr(part, name).pixels for part in parts]).equal(getattr(batch, name).pixels)
 
 
 @examples(80)

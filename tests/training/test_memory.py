@@ -12,7 +12,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from training.tiny import Case, tiny, tiny_cyclegan, tiny_pix2pix, tiny_stargan_v1, tiny_unit, tiny_unit_paper
+from training.tiny import (
+    Case,
+    tiny,
+    tiny_combogan_shared,
+    tiny_cyclegan,
+    tiny_pix2pix,
+    tiny_stargan_v1,
+    tiny_unit,
+    tiny_unit_paper,
+)
 from translate.acceleration import cpu_convolutions
 from translate.acceleration.activation_checkpointing import (
     CheckpointedModule,
@@ -34,6 +43,7 @@ CASES = {
     "cyclegan": tiny_cyclegan,
     "pix2pix": tiny_pix2pix,
     "unit": tiny_unit,
+    "combogan with shared blocks": tiny_combogan_shared,
     "unit with shared layers": tiny_unit_paper,
 }
 BATCH_NORM = Case(["model=cyclegan_small_conv"], tiny_cyclegan.data)

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from training.test_models import CASES, COVERED
-from training.tiny import Case, tiny_pix2pix, tiny_unit_paper
+from training.tiny import Case, tiny_combogan_shared, tiny_pix2pix, tiny_unit_paper
 from translate.errors import ConfigError, UserError
 from translate.models.base import TranslationModel
 from translate.training import build
@@ -15,7 +15,11 @@ FURTHER = {
     "stargan_v1": ["model.num_critic=2"],
     "pix2pix": ["model.networks.generator.dropout=false"],  # dropout draws for each microbatch anew
 }
-MADE: dict[str, Case] = {**{name: CASES[name] for name in COVERED}, "unit with shared layers": tiny_unit_paper}
+MADE: dict[str, Case] = {
+    **{name: CASES[name] for name in COVERED},
+    "combogan with shared blocks": tiny_combogan_shared,
+    "unit with shared layers": tiny_unit_paper,
+}
 
 
 def after(name: str, num_microbatches: int, iterations: int = 4) -> tuple[TranslationModel, list[dict[str, float]]]:

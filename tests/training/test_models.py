@@ -12,6 +12,7 @@ from training.tiny import (
     Case,
     tiny,
     tiny_classifier,
+    tiny_combogan,
     tiny_cyclegan,
     tiny_dtn,
     tiny_fast_style,
@@ -30,6 +31,7 @@ from translate.training import build
 
 CASES: dict[str, Case] = {
     "classifier": tiny_classifier,
+    "combogan": tiny_combogan,
     "cyclegan": tiny_cyclegan,
     "dtn": tiny_dtn,
     "fast_style": tiny_fast_style,
@@ -45,6 +47,7 @@ CASES: dict[str, Case] = {
 
 OVERFITS = {
     "classifier": "cross_entropy",
+    "combogan": "cycle",
     "cyclegan": "cycle",
     "dtn": "identity",
     "fast_style": "style",
@@ -59,6 +62,7 @@ OVERFITS = {
 """The term that says how well each model reproduces the images of a batch."""
 
 HURRY = {
+    "combogan": ["model.optimizers.encoder.lr=1e-2", "model.networks.encoder.base_width=8"],
     "cyclegan": ["model.optimizers.generator_ab.lr=1e-2", "model.networks.generator_ab.base_width=8"],
     "dtn": ["model.optimizers.generator.lr=1e-2", "model.networks.generator.base_width=16"],
     "fast_style": ["model.optimizers.transformer.lr=1e-2", "model.networks.transformer.base_width=8"],

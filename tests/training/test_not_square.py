@@ -23,7 +23,7 @@ from translate.training import run
 
 HEIGHT, WIDTH = 64, 32
 UPRIGHT = f"data.image_size=[{HEIGHT},{WIDTH}]"
-MODELS = ("cyclegan", "pix2pix", "stargan_v1", "stargan_v2", "unit")
+MODELS = ("combogan", "cyclegan", "pix2pix", "stargan_v1", "stargan_v2", "unit")
 
 
 def configuration(name: str, *overrides: str) -> RunConfig:

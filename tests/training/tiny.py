@@ -115,6 +115,41 @@ tiny_unit = Case(
 )
 """UNIT of 2018; every iteration draws noise, six maps an image."""
 
+tiny_combogan = Case(
+    model=[
+        "model=combogan_small",
+        "model.pool_size=3",
+        "model.networks.encoder.base_width=4",
+        "model.networks.encoder.num_blocks=1",
+        "model.networks.decoder.num_blocks=1",
+        "model.networks.discriminator.base_width=4",
+        "model.networks.discriminator.num_layers=2",
+        "model.weights.generator.identity_a=0.5",
+        "model.weights.generator.identity_b=0.5",
+        "model.optimizers.encoder.lr={schedule: linear, start: 1e-3, end: 0, iterations: 8, after: 0}",
+        "model.optimizers.discriminator.lr={schedule: linear, start: 5e-4, end: 0, iterations: 8, after: 0}",
+    ],
+    data=tiny.data,
+)
+"""ComboGAN of three domains; the pools of the first pair are full after one iteration."""
+
+SHARED_BLOCKS = "{name: combogan_shared_blocks, num_domains: 3, width: 16, num_blocks: 1}"
+tiny_combogan_shared = Case(
+    model=[
+        *tiny_combogan.model,
+        f"+model.networks.encoder_shared={SHARED_BLOCKS}",
+        f"+model.networks.decoder_shared={SHARED_BLOCKS}",
+        "+model.optimizers.encoder_shared={_target_: torch.optim.Adam, lr: 1e-3, weight_decay: 1e-2}",
+        "+model.optimizers.decoder_shared={_target_: torch.optim.Adam, lr: 1e-3}",
+        "model.weights.generator.forward_a=0.2",
+        "model.weights.generator.forward_b=0.2",
+        "model.weights.generator.latent_a={schedule: linear, start: 0, end: 1, iterations: 8}",
+        "model.weights.generator.latent_b={schedule: linear, start: 0, end: 1, iterations: 8}",
+    ],
+    data=tiny.data,
+)
+"""ComboGAN with blocks that the domains share, and with all optional terms."""
+
 tiny_unit_paper = Case(
     model=[
         "model=unit_paper",

@@ -1,5 +1,6 @@
 """The vocabulary of a step: update, descend, weighted, average, record."""
 
+import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -13,6 +14,7 @@ from translate.distributed import microbatches
 from translate.errors import UserError
 from translate.inference.base import Translation
 from translate.models.base import TranslationModel, image_logits
+from translate.networks.layers.per_domain import PerDomain
 
 WEIGHTS: dict[str, dict[str, Any]] = {
     "generator": {
@@ -252,6 +254,85 @@ def test_weights_and_terms_must_be_the_same(given: dict[str, float]) -> None:
 def test_wrong_weights_are_refused_when_the_model_is_made() -> None:
     with pytest.raises(UserError, match="linaer"):
         Model({}, {}, {}, {"generator": {"cycle": {"schedule": "linaer"}}})
+
+
+# --- parts of a role ----------------------------------------------------------------------------------------
+
+
+def parted(optimizer: Callable[..., Any], **arguments: Any) -> Model:
+    """Return a model whose generators and discriminators have a network for each of three domains."""
+    torch.manual_seed(0)
+    networks = {role: PerDomain(nn.Linear(3, 3) for _ in range(3)) for role in ("generator", "discriminator")}
+    return Model(networks, dict.fromkeys(networks, optimizer), {}, WEIGHTS, **arguments)
+
+
+def update_parts(model: Model, *domains: int) -> None:
+    with model.update(*(f"generator.{domain}" for domain in domains)) as minimize:
+        loss = sum(model.discriminator[d](model.generator[d](X)).square().sum() for d in domains)
+        minimize(loss)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        partial(torch.optim.Adam, lr=0.1, weight_decay=0.5),
+        partial(torch.optim.AdamW, lr=0.1, weight_decay=0.5, fused=True),
+        partial(torch.optim.SGD, lr=0.1, momentum=0.9, weight_decay=0.5),
+    ],
+)
+def test_an_update_of_parts_equals_an_optimizer_for_each_part(optimizer: Callable[..., Any]) -> None:
+    """Weights, moments and counts of steps: to the bit as if each part had an optimizer that others do not know."""
+    model = parted(optimizer)
+    plain = copy.deepcopy(model.generator)
+    optimizers = [optimizer(network.parameters()) for network in plain]
+    for domains in ((0, 1), (1, 0), (0, 1), (2, 1), (0, 2)):
+        update_parts(model, *domains)
+        for d in domains:
+            optimizers[d].zero_grad()
+            model.discriminator[d](plain[d](X)).square().sum().backward()
+            optimizers[d].step()
+    assert equal(model.generator.parameters(), plain.parameters())
+    states = model.optimizer("generator").state
+    for network, own in zip(model.generator, plain, strict=True):
+        number = next(k for k in range(3) if plain[k] is own)
+        for p, q in zip(network.parameters(), own.parameters(), strict=True):
+            for key, value in optimizers[number].state[q].items():
+                assert torch.as_tensor(states[p][key]).equal(torch.as_tensor(value)), key
+
+
+def test_other_parts_are_frozen_and_have_no_gradient() -> None:
+    model = parted(partial(torch.optim.SGD, lr=0.1))
+    update_parts(model, 0, 1)
+    with model.update("generator.2", "generator.0"):
+        learning = {name for name, p in model.named_parameters() if p.requires_grad}
+        assert learning == {f"generator.{d}.{key}" for d in (2, 0) for key in ("weight", "bias")}
+        assert all(p.grad is None for p in model.generator.parameters())  # also those of the update before
+    assert all(p.requires_grad for d in (0, 1, 2) for p in model.discriminator[d].parameters())
+    assert list(model.terms) == ["gradient_norm/generator"]  # a name that does not depend on the parts
+
+
+def test_moving_averages_of_other_parts_stay() -> None:
+    model = parted(partial(torch.optim.SGD, lr=0.1), ema_decay=0.5)
+    with torch.no_grad():
+        for p in model.generator.parameters():
+            p.add_(1)
+    before = weights(model.ema["generator"])
+    model.update_ema("generator.2", "discriminator.0")
+    changed = [not a.equal(b) for a, b in zip(weights(model.ema["generator"]), before, strict=True)]
+    assert changed == [False] * 4 + [True] * 2
+
+
+def test_microbatches_that_update_different_parts_are_refused() -> None:
+    model = parted(partial(torch.optim.SGD, lr=0.1))
+    model.num_microbatches = 2
+
+    def what(self: Model, batch: Tensor) -> None:
+        with self.update(f"generator.{int(batch[0, 0] > 0)}") as minimize:
+            minimize(self.generator(X).sum())
+
+    model.what = what
+    with pytest.raises(AssertionError, match="the microbatches update different networks"):
+        model.training_step(torch.tensor([[1.0], [-1.0]]), 0)
 
 
 # --- record, average, training_step -------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from translate.networks.layers import resampling
 from translate.networks.layers.device import assume_device
 from translate.networks.layers.initialization import he_normal
 from translate.networks.layers.normalization import InstanceNorm, instance_norm
+from translate.networks.layers.per_domain import PerDomain
 from translate.networks.layers.resampling import DoublingConv2d, HalvingConv2d
 from translate.networks.stargan_v2 import (
     AdaIN,
@@ -71,6 +72,18 @@ DOMAIN = torch.tensor([0, 1, 2, 1])  # every head is asked
 Case = tuple[dict[str, Any], Callable[[int], tuple[Any, ...]], Callable[[int], list[tuple[int, ...]]]]
 CASES: dict[str, list[Case]] = {
     "fast_style_transformer": [({}, lambda s: (images(s),), lambda s: [(B, 3, s, s)])],
+    "combogan_encoders": [({}, lambda s: (images(s),), lambda s: [(B, 16, s // 4, s // 4)] * K)],
+    "combogan_decoders": [({}, lambda s: (maps(16, s // 4),), lambda s: [(B, 3, s, s)] * K)],
+    "combogan_discriminators": [
+        (
+            {"num_layers": 2},
+            lambda s: (images(s),),
+            lambda s: [(B, 2, side, side) for side in (s // 4 + 1, s // 4 + 3)] * K,
+        ),
+    ],
+    "combogan_shared_blocks": [
+        ({"width": 16}, lambda s: (maps(16, s // 4), 1), lambda s: [(B, 16, s // 4, s // 4)]),
+    ],
     "label_condition": [({}, lambda s: (vectors(L), DOMAIN), lambda s: [(B, Z)])],
     "label_and_code_condition": [({}, lambda s: (vectors(L), DOMAIN), lambda s: [(B, Z)])],
     "label_and_code_encoder": [({}, lambda s: (images(s), DOMAIN), lambda s: [(B, Z)])],
@@ -194,6 +207,8 @@ def build(name: str, size: int, **arguments: Any) -> nn.Module:
 
 
 def outputs(network: nn.Module, inputs: tuple[Any, ...]) -> list[Tensor]:
+    if isinstance(network, PerDomain):  # the network of each domain is called by itself
+        return [value for each in network for value in outputs(each, inputs)]
     found = network(*inputs)
     return [found] if isinstance(found, Tensor) else list(found)
 
@@ -263,6 +278,8 @@ def test_gradient_equals_the_difference_quotient(name: str, case: Case, size: in
     def doubled(value: Any) -> Any:
         if isinstance(value, tuple):
             return tuple(map(doubled, value))
+        if isinstance(value, int):
+            return value
         return value.double() if value.is_floating_point() else value
 
     given = tuple(map(doubled, inputs(size)))
@@ -303,6 +320,8 @@ def test_images_of_a_batch_do_not_see_each_other(name: str, case: Case, size: in
     network = build(name, size, **arguments).eval()
 
     def alone(value: Any) -> Any:
+        if isinstance(value, int):
+            return value
         return tuple(map(alone, value)) if isinstance(value, tuple) else value[2:3]
 
     with torch.no_grad():

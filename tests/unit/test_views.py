@@ -11,6 +11,7 @@ from properties.worlds import Numbers
 from translate.data.module import balanced_rows
 from translate.data.streams import FIRST_PLUGIN_STREAM, Stream
 from translate.data.views.base import ViewInputs, image_streams
+from translate.data.views.domain_pair import DomainPairView
 from translate.data.views.reference import ReferenceBatch, ReferenceView
 from translate.errors import UserError
 from translate.registry.registry import MODELS, VIEWS
@@ -175,3 +176,20 @@ def test_balanced_rows(domain, count) -> None:
 
 def test_balanced_rows_take_turns() -> None:
     assert balanced_rows(np.array([0, 0, 0, 1, 1, 2]), 3, 5).tolist() == [0, 3, 5, 1, 4]
+
+
+def test_all_ordered_pairs_of_domains_are_alike_whatever_their_sizes() -> None:
+    view = DomainPairView(ViewInputs(Numbers(UNEVEN), np.arange(len(UNEVEN)), 2, 0, None, 5))
+    pairs = np.array([view.pair(number) for number in range(6_000)])
+    counts = np.bincount(3 * pairs[:, 0] + pairs[:, 1], minlength=9).reshape(3, 3)
+    assert (np.diag(counts) == 0).all()
+    others = counts[~np.eye(3, dtype=bool)]
+    assert np.abs(others - 1_000).max() < 5 * math.sqrt(1_000 * 5 / 6)
+    batch = view.draw(np.array([8, 9]))
+    assert (batch.domain_a, batch.domain_b) == view.pair(4)
+
+
+def test_a_pair_of_domains_belongs_to_one_batch() -> None:
+    view = DomainPairView(ViewInputs(Numbers(UNEVEN), np.arange(len(UNEVEN)), 2, 0, None, 5))
+    with pytest.raises(AssertionError, match="one batch"):
+        view.draw(np.array([1, 2]))

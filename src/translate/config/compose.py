@@ -208,14 +208,14 @@ def register_resolvers() -> None:
     """Make our resolvers known to OmegaConf.
 
     `${len:LIST}` is the length of a list. `${epochs:N}` is N epochs in iterations, an epoch being as many batches as
-    hold `data.epoch_size` images. `${share:0.5}` is so much of the run's iterations, at least one of them; of `NOMINAL`
-    while a budget has yet to decide.
+    hold `data.epoch_size` images; `${epochs:N,TIMES}` is so many times N epochs. `${share:0.5}` is so much
+    of the run's iterations, at least one of them; of `NOMINAL` while a budget has yet to decide.
     `${stage:NAME}` is the run folder of another stage of the experiment, beside that of this run.
     `${variant:{paper: X, official_code: Y}}` is what the root's `variant` chooses.
     """
 
-    def epochs(count: float, *, _root_: Any) -> int:
-        return round(count * math.ceil(_root_.data.epoch_size / _root_.data.batch_size))
+    def epochs(count: float, times: float = 1, *, _root_: Any) -> int:
+        return round(count * times * math.ceil(_root_.data.epoch_size / _root_.data.batch_size))
 
     def share(part: float, *, _root_: Any) -> int:
         if not isinstance(part, int | float):

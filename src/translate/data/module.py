@@ -75,7 +75,9 @@ class Iterations(TorchDataset[Any]):
     def _filled(self, rows: Any, positions: np.ndarray, label_set: int) -> Any:
         """Return a batch of rows with tensors in place of arrays and images in place of rows."""
 
-        def value(name: str, array: np.ndarray) -> Any:
+        def value(name: str, array: np.ndarray | int) -> Any:
+            if isinstance(array, int):
+                return array
             if name not in self.streams:
                 return torch.from_numpy(array)
             stream = stream_of_set(label_set, self.streams[name])

@@ -47,6 +47,7 @@ class Stream(IntEnum):
     INTERPOLATION = 13  # between real and generated images, for a gradient penalty
     POOL = 14  # the queries of an image pool
     NOISE = 15  # added to features within a step
+    DOMAIN_PAIR = 16  # of a batch, at the number of the batch
 
 
 def stream_of_set(number: int, stream: int) -> int:

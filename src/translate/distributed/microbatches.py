@@ -99,8 +99,10 @@ def run_microbatches(function: Callable[[Any], object], batches: Sequence[Any]) 
 def split(batch: Any, count: int) -> list[Any]:
     """Return a batch (a tensor, or a tuple of batches) in ``count`` equal microbatches, in their order.
 
-    UserError if the batch does not divide.
+    A number, which is a fact of the whole batch, is in each of them. UserError if the batch does not divide.
     """
+    if isinstance(batch, int):
+        return [batch] * count
     if isinstance(batch, Tensor):
         if len(batch) % count:
             raise UserError(

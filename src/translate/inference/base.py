@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from translate.errors import Phrase, UserError
+from translate.networks.layers.per_domain import PerDomain
 from translate.registry.registry import TRANSLATIONS
 
 
@@ -14,7 +15,8 @@ class Translation:
     """Networks by role that translate together.
 
     Register a subclass under the name of the model that trains its networks, list the roles that it uses, and define
-    ``__call__``. The constructor's arguments beside ``networks`` have the names of the model's arguments.
+    ``__call__``. The constructor's arguments beside ``networks`` have the names of the model's arguments. A translation
+    that is registered with ``needs_source=True`` takes routes (B, 2) as targets: the domain of an image and the target.
     """
 
     roles: ClassVar[tuple[str, ...]] = ()
@@ -49,6 +51,10 @@ class Translation:
         """Return by how much height and width of a translation exceed those of its source: 1 for equal sizes."""
         return 1
 
+    def example_target(self, role: str) -> int | tuple[int, int] | None:
+        """Return a target at which a translation uses the network of a role; None if it does at every target."""
+        return self.fixed_targets.get(role, self.role_targets.get(role))
+
     def reachable(self, num_domains: int) -> tuple[int, ...]:
         """Return the domains to which these networks translate, by number: released weights may have one direction."""
         if self.only_target is not None:
@@ -64,6 +70,25 @@ class Translation:
     def network(self, role: str) -> nn.Module:
         """Return the network of a role as it translates: in eval mode, its output for an image depends on it alone."""
         return self.networks[role]
+
+    def parts(self) -> dict[str, nn.Module]:
+        """Return the networks that a translation calls, by role; in a role with a network for each domain, by both.
+
+        The name of such a part is ``role.number``, as of a part that a model updates.
+        """
+        return {
+            name: network
+            for role, owner in self.networks.items()
+            for name, network in (
+                [(f"{role}.{number}", each) for number, each in owner.named_children()]
+                if isinstance(owner, PerDomain)
+                else [(role, owner)]
+            )
+        }
+
+    def again(self, x: Tensor, target: Tensor, **style_inputs: Any) -> Tensor:
+        """Return the same as a call. What the call before has computed of equal images may be used once more."""
+        return self(x, target, **style_inputs)
 
     def random_target(self, count: int, num_domains: int, draws: torch.Generator) -> Tensor:
         """Return random targets for ``count`` images, as examples of an input: domains (count,)."""

@@ -163,7 +163,7 @@ class Multiscale:
         if reduction not in ("mean", "sum"):
             raise UserError(key="reduction", found=reduction, expected="'mean' or 'sum'")
         single = LOSSES.get(loss)
-        if not isinstance(single, type) or not hasattr(single, "generator") or single is Multiscale:
+        if not isinstance(single, type) or not hasattr(single, "generator") or issubclass(single, Multiscale):
             raise UserError(key="loss", found=loss, expected="an adversarial loss of one map, such as least_squares")
         self.loss: AdversarialLoss = single()
         self.weights = weights
@@ -186,7 +186,7 @@ class Multiscale:
 
     def _sum(self, losses: list[Tensor], logits: Logits) -> Tensor:
         """Return the weighted sum of the losses of all maps; UserError if there are not as many weights as maps."""
-        weights = [1.0] * len(losses) if self.weights is None else self.weights
+        weights = self._weights(len(losses))
         if len(weights) != len(losses):
             raise UserError(
                 "a weight for each map of logits",
@@ -198,6 +198,31 @@ class Multiscale:
             maps = self._maps(logits)
             weights = [weight * each[0].numel() for weight, each in zip(weights, maps, strict=True)]
         return torch.stack([weight * loss for weight, loss in zip(weights, losses, strict=True)]).sum()
+
+    def _weights(self, count: int) -> list[float]:
+        """Return the weights of so many maps."""
+        return [1.0] * count if self.weights is None else self.weights
+
+
+@LOSSES.register("rising_maps")
+class RisingMaps(Multiscale):
+    """Weighted mean of a loss over n maps of logits, with weights that rise from the finest map to the last (ComboGAN).
+
+    ``L = sum_k w_k L_k / (n sum_k w_k)`` with ``w = 1, 2, ..., n - 1, n + 1`` and ``L_k`` the mean of ``loss`` over map
+    k. For four maps this is ``(L_1 + 2 L_2 + 3 L_3 + 5 L_4) / 44``.
+
+    >>> import torch
+    >>> maps = [torch.tensor([1.0 - k]) for k in range(4)]
+    >>> round(44 * RisingMaps().generator(maps).item(), 4)  # 2 * 1 + 3 * 4 + 5 * 9
+    59.0
+    """
+
+    def __init__(self, loss: str = "least_squares") -> None:
+        super().__init__(loss)
+
+    def _weights(self, count: int) -> list[float]:
+        rising = [*range(1, count), count + 1]
+        return [weight / (count * sum(rising)) for weight in rising]
 
 
 @LOSSES.register("ternary")

@@ -55,3 +55,16 @@ def norm(prediction: Tensor, target: Tensor, order: float = 2.0) -> Tensor:
     """
     difference = (precise(prediction) - precise(target)).flatten(1)
     return torch.linalg.vector_norm(difference, order, dim=1).mean()
+
+
+@LOSSES.register("smooth_l1")
+def smooth_l1(prediction: Tensor, target: Tensor) -> Tensor:
+    """Return ``E[h(prediction - target)]``, ``h(d) = d^2 / 2`` where ``|d| < 1`` and ``|d| - 1/2`` elsewhere.
+
+    The mean is over all elements of two tensors of one shape (Huber 1964; Girshick, ICCV 2015).
+
+    >>> import torch
+    >>> smooth_l1(torch.tensor([1.0, 2.0]), torch.tensor([0.5, 4.0])).item()  # (0.125 + 1.5) / 2
+    0.8125
+    """
+    return F.smooth_l1_loss(precise(prediction), precise(target))

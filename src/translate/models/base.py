@@ -22,7 +22,7 @@ from translate.data.noise import normal_on
 from translate.data.philox import uniform
 from translate.data.streams import Stream, stream_of_set
 from translate.distributed.batch_norm import is_synchronized
-from translate.distributed.collectives import all_reduce_mean, gather, process_rank, shard_count, shard_rank
+from translate.distributed.collectives import all_reduce_gradients, gather, process_rank, shard_count, shard_rank
 from translate.distributed.microbatches import current_microbatch, rendezvous, run_microbatches, split
 from translate.errors import Phrase, UserError
 from translate.inference.base import Translation
@@ -139,36 +139,45 @@ class TranslationModel(pl.LightningModule):
         Yields ``minimize(loss)``. Roles without an optimizer, such as networks without parameters, are skipped.
         Freezing saves gradients that no optimizer reads: the generator's loss is differentiated *through* the
         discriminator, not with respect to the discriminator's weights.
+
+        ``role.part`` is a part of a role, such as ``encoder.2``, that of domain 2 in a role with a network for each
+        domain. Other parts of the role are frozen and have no gradient, so the role's optimizer does not touch them:
+        neither weights nor moments nor counts of steps change. Every process and microbatch must name the same parts.
         """
-        roles = tuple(role for role in roles if role in self.trained)
-        with self.observer("update", roles):
-            frozen = rendezvous(None, lambda _: self._freeze_all_but(roles))
+        roles = tuple(role for role in roles if owner_of(role) in self.trained)
+        with self.observer("update", owners_of(roles)):
+            frozen = rendezvous(roles, self._freeze_all_but)
             try:
                 yield lambda loss: self._minimize(loss, roles)
             finally:
                 for parameter in frozen:
                     parameter.requires_grad_(True)
 
-    def _freeze_all_but(self, roles: tuple[str, ...]) -> list[nn.Parameter]:
+    def _freeze_all_but(self, roles_of_microbatches: Sequence[tuple[str, ...]]) -> list[nn.Parameter]:
         """Freeze the networks of all other roles and clear the gradients of these; return the parameters frozen."""
-        others = [role for role in self.trained if role not in roles]
-        frozen = [p for role in others for p in self.network(role).parameters() if p.requires_grad]
+        roles = roles_of_microbatches[0]
+        assert set(roles_of_microbatches) == {roles}, (
+            f"the microbatches update different networks: {roles_of_microbatches}"
+        )
+        trained = {id(p) for role in roles for p in self.network(role).parameters()}
+        parameters = [p for role in self.trained for p in self.network(role).parameters()]
+        frozen = [p for p in parameters if p.requires_grad and id(p) not in trained]
         for parameter in frozen:
             parameter.requires_grad_(False)
-        for role in roles:
-            self.optimizer(role).zero_grad(set_to_none=True)
+        for owner in owners_of(roles):
+            self.optimizer(owner).zero_grad(set_to_none=True)
         return frozen
 
     def _minimize(self, loss: Tensor, roles: tuple[str, ...]) -> None:
         """Differentiate ``loss``, average gradients over microbatches and processes, clip, record the norm, step."""
-        count = current_microbatch().count
+        count, owners = current_microbatch().count, owners_of(roles)
         loss = loss / count if count > 1 else loss
         joined = count > 1 and any(is_synchronized(self.network(role)) for role in self.roles)
-        with self.observer("minimize", roles):
+        with self.observer("minimize", owners):
             if not joined:
                 loss.backward()
             norm = rendezvous(loss, lambda losses: self._step_optimizers(roles, losses if joined else ()))
-            self.record(f"gradient_norm/{'+'.join(roles)}", norm)
+            self.record(f"gradient_norm/{'+'.join(owners)}", norm)
 
     def _step_optimizers(self, roles: tuple[str, ...], joined: Sequence[Tensor]) -> Tensor:
         """Clip the accumulated gradients, step the optimizers, and return the gradient norm before clipping.
@@ -177,12 +186,18 @@ class TranslationModel(pl.LightningModule):
         """
         if joined:
             torch.autograd.backward(joined)
-        gradients = [p.grad for role in roles for p in self.network(role).parameters() if p.grad is not None]
-        all_reduce_mean(gradients)
+        parameters = {
+            f"{role}.{name}": p
+            for role in roles
+            for name, p in self.network(role).named_parameters()
+            if p.requires_grad
+        }
+        all_reduce_gradients(parameters)
+        gradients = [p.grad for p in parameters.values() if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         if self.gradient_clip is not None:
             torch._foreach_mul_(gradients, (self.gradient_clip / (norm + 1e-6)).clamp(max=1.0))
-        for role in roles:
+        for role in owners_of(roles):
             with self.observer("optimizer", (role,)):
                 channels_last_step.step(self.optimizer(role))
         return norm
@@ -217,13 +232,17 @@ class TranslationModel(pl.LightningModule):
         """Return whether a term ever has a weight. A step need not compute an inactive term that is expensive."""
         return self.weights[phase].get(term, Constant(0.0)) != Constant(0.0)
 
-    def update_ema(self) -> None:
-        """Move the moving averages towards the trained networks."""
-        rendezvous(None, lambda _: self._update_ema())
+    def update_ema(self, *roles: str) -> None:
+        """Move the moving averages of ``roles``, or of their parts such as ``encoder.2``, towards the trained networks.
 
-    def _update_ema(self) -> None:
-        with self.observer("update_ema", tuple(self.ema.networks)):
-            self.ema.update({role: self.network(role) for role in self.ema.networks})
+        No roles are all. Roles without a moving average are skipped.
+        """
+        chosen = [role for role in roles or self.ema.networks if owner_of(role) in self.ema.networks]
+        rendezvous(None, lambda _: self._update_ema(chosen))
+
+    def _update_ema(self, roles: Sequence[str]) -> None:
+        with self.observer("update_ema", owners_of(roles)):
+            self.ema.update({role: self.network(role) for role in roles})
 
     def record(self, name: str, value: Tensor) -> None:
         """Keep a scalar of this iteration for the log, detached, without waiting for the device.
@@ -359,6 +378,24 @@ class TranslationModel(pl.LightningModule):
         if role not in self._optimizers:
             self._optimizers[role] = self._factories[role](self.network(role).parameters())
         return self._optimizers[role]
+
+
+def owner_of(role: str) -> str:
+    """Return the role to which a part belongs; a role itself for a whole one.
+
+    >>> owner_of("encoder.2"), owner_of("encoder")
+    ('encoder', 'encoder')
+    """
+    return role.partition(".")[0]
+
+
+def owners_of(roles: Iterable[str]) -> tuple[str, ...]:
+    """Return the roles to which roles and parts belong, each once.
+
+    >>> owners_of(["encoder.2", "encoder.0", "decoder"])
+    ('encoder', 'decoder')
+    """
+    return tuple(dict.fromkeys(map(owner_of, roles)))
 
 
 def unused(name: str, taken: Mapping[str, Any]) -> str:

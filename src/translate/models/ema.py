@@ -33,13 +33,14 @@ class EMA(nn.Module):
 
     @torch.no_grad()
     def update(self, networks: dict[str, nn.Module]) -> None:
-        """Move each average towards the trained network of its role."""
+        """Move averages towards the trained networks of their roles, or of parts of roles such as ``encoder.2``."""
         averages: list[torch.Tensor] = []
         trained: list[torch.Tensor] = []
-        for role, average in self.networks.items():
+        for role, network in networks.items():
+            average = self.networks.get_submodule(role)
             averages += list(average.parameters())
-            trained += list(networks[role].parameters())
-            for buffer, trained_buffer in zip(average.buffers(), networks[role].buffers(), strict=True):
+            trained += list(network.parameters())
+            for buffer, trained_buffer in zip(average.buffers(), network.buffers(), strict=True):
                 buffer.copy_(trained_buffer)
         if averages:
             torch._foreach_lerp_(averages, trained, 1 - self.decay)

@@ -199,6 +199,8 @@ def _allocated(value: Any, size: ImageSize, layout: torch.memory_format) -> Any:
         return torch.empty(len(value.pixels), 3, *size, memory_format=layout)
     if isinstance(value, Tensor):
         return torch.empty(value.shape, dtype=value.dtype)
+    if isinstance(value, int):
+        return value
     values = [_allocated(element, size, layout) for element in value]
     return type(value)(*values) if hasattr(value, "_fields") else tuple(values)
 
@@ -285,7 +287,8 @@ def _observed(model: TranslationModel, tracker: MemoryTracker, updated: set[str]
         updated.update(roles)
         yield
         if num_processes > 1:  # one collective call sends all gradients as one tensor
-            torch.empty(sum(p.numel() for role in roles for p in model.network(role).parameters()))
+            gradients = [p.grad for role in roles for p in model.network(role).parameters() if p.grad is not None]
+            torch.empty(sum(gradient.numel() for gradient in gradients))
         tracker.during = OUTSIDE
 
     def observer(phase: str, roles: tuple[str, ...]) -> AbstractContextManager[object]:

@@ -13,6 +13,7 @@ A view is registered with three facts, which are literals, so that a configurati
 
 The batch type is declared once, as a generic named tuple: ``Batch[np.ndarray]`` has the rows of the data set in its
 image fields, ``Batch[Tensor]`` the images. The first is what ``draw`` returns, the second what the model's step takes.
+A field that is an ``int`` is a fact of the whole batch: equal in all processes and microbatches, and never on a device.
 """
 
 import functools
