@@ -130,6 +130,7 @@ def test_streams_keep_their_numbers() -> None:
         ("INTERPOLATION", 13),
         ("POOL", 14),
         ("NOISE", 15),
+        ("DOMAIN_PAIR", 16),
     ]
 
 

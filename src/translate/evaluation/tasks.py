@@ -43,7 +43,7 @@ class TranslationTask:
     name: str  # "cat -> dog", "without Smiling -> with"
     number: int  # the key of the random draws
     sources: np.ndarray  # (n,) rows of the validation images
-    targets: Tensor  # (n,) domains or (n, K) labels: the argument of `translate`
+    targets: Tensor  # (n,) domains, (n, K) labels or (n, 2) routes: the argument of `translate`
     references: np.ndarray = field(default_factory=_no_rows)  # (m,) rows of the validation images that have the target
     reals: np.ndarray = field(default_factory=_no_rows)  # (k,) items of the training part that have the target
     expected: ExpectedLabels | None = None
@@ -67,7 +67,7 @@ def translation_tasks(data: DataModule, only_target: int | None = None) -> list[
         only_target = 1 if data.view == "paired" else only_target
         pairs = [pair for pair in _ordered_pairs(len(data.domains)) if only_target in (None, pair[1])]
         return [
-            _domain_task(number, pair, data.domains, data.val.domain[items], data.train.domain)
+            _domain_task(number, pair, data, data.val.domain[items], data.train.domain)
             for number, pair in enumerate(pairs)
         ]
     tasks: list[TranslationTask] = []
@@ -84,18 +84,24 @@ def _ordered_pairs(count: int) -> list[tuple[int, int]]:
 
 
 def _domain_task(
-    number: int, pair: tuple[int, int], names: tuple[str, ...], held_out: np.ndarray, train: np.ndarray
+    number: int, pair: tuple[int, int], data: DataModule, held_out: np.ndarray, train: np.ndarray
 ) -> TranslationTask:
     source, target = pair
-    sources = np.flatnonzero(held_out == source)
+    names, sources = data.domains, np.flatnonzero(held_out == source)
+    domains = torch.full((len(sources),), source), torch.full((len(sources),), target)
     return TranslationTask(
         name=f"{names[source]} -> {names[target]}",
         number=number,
         sources=sources,
-        targets=torch.full((len(sources),), target, dtype=torch.int64),
+        targets=_targets(data, *domains),
         references=np.flatnonzero(held_out == target),
         reals=np.flatnonzero(train == target),
     )
+
+
+def _targets(data: DataModule, source: Tensor, target: Tensor) -> Tensor:
+    """Return domains (n,) as a model takes them: alone, or as routes (n, 2) if it needs the domain of the source."""
+    return torch.stack([source, target], dim=1) if VIEWS.facts(data.view).get("routes") else target
 
 
 @dataclass(frozen=True)
@@ -188,7 +194,8 @@ def classifier_tasks(data: DataModule, num_sources: int, only_target: int | None
                 target = (classes + shift) % width
                 values = conditions(F.one_hot(target, width).float(), number, widths)
                 expected = ExpectedLabels(labels, values[:, : sum(widths)], (0,))
-                add(f"class + {shift}", rows, target if len(sets) == 1 else values, expected)
+                targets = _targets(data, classes, target) if len(sets) == 1 else values
+                add(f"class + {shift}", rows, targets, expected)
         else:
             for column, name in enumerate(data.label_sets("val")[number].names):
                 values = conditions(changed(own[known], column, data.label_sets("val")[number].names), number, widths)

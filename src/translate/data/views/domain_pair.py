@@ -19,7 +19,13 @@ class DomainPairBatch(NamedTuple, Generic[Array]):
     domain_b: int
 
 
-@VIEWS.register("domain_pair", needs=("domain",), num_domains=(2, None), images={"a": "AUGMENT", "b": "AUGMENT_B"})
+@VIEWS.register(
+    "domain_pair",
+    needs=("domain",),
+    num_domains=(2, None),
+    routes=True,
+    images={"a": "AUGMENT", "b": "AUGMENT_B"},
+)
 class DomainPairView:
     """A pair of domains for each batch, and for each sample an image of both, with replacement (ComboGAN).
 
