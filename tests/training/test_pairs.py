@@ -47,6 +47,16 @@ def market1501(root: Path) -> list[str]:
     return ["data=market1501", f"data.root={root}", TWO.format("c1", "c4")]
 
 
+def high_resolution(root: Path) -> list[str]:
+    layouts.folders(root, {"train": 3, "val": 2}, size=(70, 80))
+    return ["data=high_resolution", f"data.root={root / 'train'}", f"data.val_root={root / 'val'}"]
+
+
+def images_of_a_folder(root: Path) -> list[str]:
+    layouts.folders(root, {"": 5})
+    return ["data=images", f"data.root={root}", "data.val_fraction=0.4"]
+
+
 def joint(root: Path) -> list[str]:
     layouts.celeba(root / "celeba")
     layouts.rafd(root / "rafd", persons=3, angles=(90,))
@@ -74,7 +84,9 @@ LAYOUTS: dict[str, Callable[[Path], list[str]]] = {
     "critters": critters,
     "critters_outlines": critters_outlines,
     "folder": class_folders,
+    "high_resolution": high_resolution,
     "huggingface": huggingface,
+    "images": images_of_a_folder,
     "joint": joint,
     "market1501": market1501,
     "paired": paired,

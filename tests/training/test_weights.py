@@ -56,7 +56,7 @@ def asked(name: str, held: HeldOut) -> tuple[Tensor, Tensor, dict[str, Any]]:
     batch = MODELS.facts(name)["batch"]
     rows = held.domain == 0 if batch == "paired" else torch.ones(len(held.image), dtype=torch.bool)
     target = held.label.roll(1, 0) if batch == "labelled" else (held.domain + 1) % (int(held.domain.max()) + 1)
-    if batch == "images":  # the model's own target is the only one
+    if batch in ("images", "high_resolution"):  # the model's own target is the only one
         target = torch.zeros_like(held.domain)
     guide = {"reference": held.image[rows]} if "reference" in translation_of(name).style_inputs else {}
     return held.image[rows], target[rows], guide
@@ -165,6 +165,7 @@ def test_own_weights_survive_the_published_layout(name: str, tmp_path: Path) -> 
 
 
 FURTHER = {
+    "srgan": ["~model.networks.content", "model.weights.generator.content=0"],
     "fast_style": ["model.style_image=strokes", "model.networks.features={weights: critters_vgg, base_width: 16}"],
 }
 """Files that a model needs for training, and its weights do not hold."""
@@ -180,7 +181,7 @@ def test_a_run_begins_with_the_weights(name: str, tmp_path: Path) -> None:
     overrides = [*case.data, "metrics=none", "trainer=cpu", "trainer.threads=1", "sample_every=null", "iterations=1"]
     overrides += FURTHER.get(name, [])
     run_begun = importer.begin_run(weights, folder, overrides)
-    assert bool(run_begun.initialized) == (name != "fast_style")  # it has no discriminator
+    assert bool(run_begun.initialized) == (name not in ("fast_style", "srresnet"))  # they have no discriminator
     assert run_begun.seed == 0
     checkpoint = checkpoints.newest(folder)
     assert checkpoint.iteration == 0

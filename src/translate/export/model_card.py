@@ -4,7 +4,6 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 
-from translate.inference.base import translation_of
 from translate.runs import scores
 from translate.runs.scores import Result
 from translate.sizes import ImageSize
@@ -60,8 +59,6 @@ def _body(weights: Weights, address: Address, command: str) -> Iterator[str]:
 
 
 def _vocabulary(weights: Weights) -> Iterator[tuple[str, list[str]]]:
-    if translation_of(weights.model).own_domains:
-        return
     if weights.domains:
         yield "Domains", list(weights.domains)
     for labels in weights.label_sets:
@@ -71,8 +68,6 @@ def _vocabulary(weights: Weights) -> Iterator[tuple[str, list[str]]]:
 
 def _example(weights: Weights) -> str | int:
     """Return a target for the example: the last domain, else the first label."""
-    if own := translation_of(weights.model).own_domains:
-        return own[-1]
     if weights.domains:
         return weights.domains[-1]
     return weights.label_sets[0]["names"][0] if weights.label_sets else 1

@@ -40,9 +40,6 @@ class Translation:
     latent_size: int = 0
     """The length L of a code (B, L); 0 without codes."""
 
-    own_domains: ClassVar[tuple[str, ...]] = ()
-    """Names of the domains of a translation whose targets are not domains of the data; () for the others."""
-
     def __init__(self, networks: Mapping[str, nn.Module]) -> None:
         self.networks = networks
 

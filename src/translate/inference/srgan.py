@@ -16,7 +16,6 @@ class SuperResolution(Translation):
 
     roles = ("generator",)
     fixed_targets: ClassVar[Mapping[str, int]] = {"generator": 0}
-    own_domains = ("high_resolution",)
 
     @property
     def scale(self) -> int:

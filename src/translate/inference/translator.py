@@ -108,7 +108,7 @@ class Translator:
     @property
     def domains(self) -> tuple[str, ...]:
         """Return the names of the domains."""
-        return self.translation.own_domains or self.about.domains
+        return self.about.domains
 
     @property
     def labels(self) -> tuple[str, ...]:

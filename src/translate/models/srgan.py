@@ -53,6 +53,7 @@ class SRResNet(TranslationModel):
     progress_terms: tuple[str, ...] = ("generator/pixel",)
     ema_roles = ("generator",)
     double_backward_roles = ()
+    target_domains = ("high_resolution",)
     inference: ClassVar[type[Translation] | None] = SRResNetTranslation
 
     generator: nn.Module
