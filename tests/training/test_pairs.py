@@ -53,8 +53,8 @@ def high_resolution(root: Path) -> list[str]:
 
 
 def images_of_a_folder(root: Path) -> list[str]:
-    layouts.folders(root, {"": 5})
-    return ["data=images", f"data.root={root}", "data.val_fraction=0.4"]
+    layouts.folders(root, {"train": 3, "val": 2})
+    return ["data=images", f"data.root={root / 'train'}", f"data.val_root={root / 'val'}"]
 
 
 def joint(root: Path) -> list[str]:
