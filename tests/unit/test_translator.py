@@ -15,7 +15,7 @@ from translate.inference import targets
 from translate.inference.codes import draw_codes
 from translate.inference.images import to_images, to_pixels
 from translate.inference.stargan_v2 import StarGANv2Translation
-from translate.inference.translator import Translator
+from translate.inference.translator import Translator, load
 from translate.weights.format import Weights, build
 
 SIZE = 32
@@ -267,3 +267,82 @@ def test_translations_read_networks_that_others_train() -> None:
     with torch.no_grad():
         style.bias.add_(1.0)
     assert not before.equal(translation(noise(1), torch.tensor([0]), code=torch.ones(1, 5)))
+
+
+# --- arguments of other types, and nothing to translate -------------------------------------------------------
+
+
+def test_arrays_serve_as_codes_and_styles(translator: Translator) -> None:
+    codes = draw_codes(3, 2, 5)
+    assert translator.translate(noise(), "cat", code=codes).equal(translator.translate(noise(), "cat", seed=3))
+    style = translator.styles("cat", seed=3)
+    for form in (style.numpy(), style.numpy()[0], style.double()):
+        assert translator.translate(noise(), "cat", style=form).equal(translator.translate(noise(), "cat", style=style))
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ({"seed": 1.5}, "seed: found 1.5, expected a whole number"),
+        ({"seed": [1, 2]}, r"seed: found \[1, 2\], expected a whole number"),
+        ({"psi": "much"}, "psi: found 'much', expected a number"),
+        ({"psi": float("nan")}, "psi: found nan, expected a number"),
+        ({"code": "abc"}, "code: found str, expected a tensor or an array"),
+        ({"code": np.zeros((1, 2, 5))}, r"code: found shape \(1, 2, 5\), expected \(B, 5\)"),
+        ({"style": np.zeros((1, 1, 6))}, r"style: found shape \(1, 1, 6\), expected \(B, Z\)"),
+        ({"style": np.zeros(3)}, r"style: the networks cannot process this style; found shape \(1, 3\)"),
+        ({"batch_size": 0}, "batch_size: found 0, expected at least 1"),
+        ({"size": 64}, "size: unknown size 64"),
+        ({"target": None}, "target: found None, expected a domain of cat, dog, wild, or one for each image"),
+        ({"target": 1.0}, "target: found 1.0, expected a domain"),
+        ({"target": True}, "target: found True, expected 0 to 2"),
+    ],
+)
+def test_arguments_of_another_type_are_refused(translator: Translator, words: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        translator.translate(noise(1), **{"target": "cat", **words})
+
+
+def test_interpolation_leads_between_two(translator: Translator) -> None:
+    with pytest.raises(UserError, match="seeds: found 3, expected two"):
+        translator.interpolate(noise(1), "cat", seeds=(1, 2, 3))  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="steps: found 1, expected at least 2"):
+        translator.interpolate(noise(1), "cat", seeds=(1, 2), steps=1)
+
+
+@pytest.mark.parametrize("size", ["model", "original"])
+def test_no_images_have_no_translations(translator: Translator, size: Any) -> None:
+    assert translator.translate([], "cat", size=size) == []
+    assert translator.translate(np.zeros((0, 20, 20, 3), np.uint8), "cat", size=size).shape[0] == 0
+    assert translator.translate(torch.zeros(0, 3, SIZE, SIZE), "cat", size=size).shape[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ({"max_pixels": 0}, "max_pixels: found 0, expected at least 4096"),
+        ({"batch_size": 0}, "batch_size: found 0, expected at least 1"),
+        ({"resolution": "huge"}, "resolution: unknown resolution 'huge'"),
+        ({"format": "bmp"}, "format: unknown format of images 'bmp'"),
+        ({"steps": 1, "seed": (1, 2)}, "steps: found 1, expected at least 2"),
+        ({"num_styles": 0}, "num_styles: found 0, expected at least 1"),
+        ({"psi": "x"}, "psi: found 'x', expected a number"),
+        ({"seed": ["a"]}, "seed: found 'a', expected a whole number"),
+    ],
+)
+def test_apply_refuses_what_its_command_refuses(
+    translator: Translator, tmp_path: Path, words: dict[str, Any], sentence: str
+) -> None:
+    Image.fromarray(pixels(8, 8)).save(tmp_path / "a.png")
+    with pytest.raises(UserError, match=sentence):
+        translator.apply(tmp_path / "a.png", tmp_path / "out", target="cat", **words)
+    assert not (tmp_path / "out").exists()
+
+
+def test_wrong_places_and_types_of_saved_weights(translator: Translator, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="dtype: unknown type of numbers 'int8'"):
+        translator.save(tmp_path / "a.safetensors", dtype="int8")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"/proc/a\.safetensors: cannot be written"):
+        translator.save("/proc/a.safetensors")
+    with pytest.raises(UserError, match="place: found NoneType, expected a name, a path, or an address"):
+        load(None)  # type: ignore[arg-type]

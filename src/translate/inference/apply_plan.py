@@ -3,17 +3,22 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from translate.errors import Phrase, UserError
 from translate.inference import tiling
 from translate.inference.engine import Engine
+from translate.inference.image_forms import SUFFIXES
 from translate.inference.inputs import Source
 from translate.inference.names import NamePattern, default_path, source_domain
+from translate.inference.numbers import whole
 from translate.inference.records import Records, same_settings
 from translate.inference.variants import Variant
 
 Resolution = Literal["auto", "model", "full"]
+
+MIN_PIXELS = 4096
+"""The smallest tiles, in pixels."""
 
 SHOWN = 10
 """How many names of files a message lists."""
@@ -57,7 +62,7 @@ def plan(
     UserError for a resolution that the networks do not have, if two translations have the same path, and for a path
     that is an input, or a file of another origin.
     """
-    _check_resolution(engine, settings)
+    _check_settings(engine, settings)
     existing = 0
     owners: dict[str, tuple[Source, Variant]] = {}
     twice, foreign, jobs = [], [], []
@@ -212,7 +217,14 @@ def facts_of(engine: Engine, variant: Variant, settings: Settings) -> dict[str, 
     }
 
 
-def _check_resolution(engine: Engine, settings: Settings) -> None:
+def _check_settings(engine: Engine, settings: Settings) -> None:
+    whole(settings.max_pixels, "max_pixels", MIN_PIXELS)
+    if settings.batch_size is not None:
+        whole(settings.batch_size, "batch_size", 1)
+    if settings.resolution not in get_args(Resolution):
+        raise UserError("unknown resolution", key="resolution", found=settings.resolution, known=get_args(Resolution))
+    if settings.format is not None and settings.format not in SUFFIXES:
+        raise UserError("unknown format of images", key="format", found=settings.format, known=tuple(SUFFIXES))
     if settings.resolution == "full" and engine.sizes is None:
         height, width = engine.image_size
         raise UserError(

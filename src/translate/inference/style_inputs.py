@@ -10,6 +10,7 @@ from translate.errors import Phrase, UserError
 from translate.inference.base import Translation
 from translate.inference.codes import draw_codes
 from translate.inference.images import to_images
+from translate.inference.numbers import finite, whole
 from translate.sizes import ImageSize
 
 StyleInputs = dict[str, Tensor]
@@ -24,9 +25,7 @@ class StyleReader:
         self.model, self.translation = model, translation
         self.image_size, self.crop = image_size, crop
 
-    def read(
-        self, count: int, code: Tensor | None, seed: int | None, reference: Any, style: Tensor | None
-    ) -> StyleInputs:
+    def read(self, count: int, code: Any, seed: int | None, reference: Any, style: Any) -> StyleInputs:
         """Return the style input of each of ``count`` images; UserError for several, and for one of another kind."""
         given = (("code", code), ("seed", seed), ("reference", reference), ("style", style))
         names = [name for name, value in given if value is not None]
@@ -34,7 +33,7 @@ class StyleReader:
         if len(names) > 1:
             raise UserError(key="translate", found=Phrase(" and ".join(names)), expected="one of them")
         if style is not None:
-            return {"style": _for_each(style[None] if style.ndim == 1 else style, count, "style", "styles")}
+            return {"style": _for_each(_rows(style, "style", None), count, "style", "styles")}
         if reference is not None:
             images = self.references(reference)
             return {"reference": _for_each(images, count, "reference", "references")}
@@ -42,11 +41,8 @@ class StyleReader:
             return {}
         length = self.translation.latent_size
         if code is None:
-            return {"code": torch.from_numpy(draw_codes(seed or 0, count, length))}
-        codes = code[None] if code.ndim == 1 else code
-        if codes.ndim != 2 or codes.shape[1] != length:
-            raise UserError(key="code", found=Phrase(f"shape {tuple(code.shape)}"), expected=f"(B, {length})")
-        return {"code": _for_each(codes.float(), count, "code", "codes")}
+            return {"code": torch.from_numpy(draw_codes(whole(seed or 0, "seed"), count, length))}
+        return {"code": _for_each(_rows(code, "code", length), count, "code", "codes")}
 
     def references(self, reference: Any) -> Tensor:
         """Return reference images (B, 3, S, S) in [-1, 1], see `to_images`."""
@@ -60,10 +56,23 @@ class StyleReader:
 
 
 def checked_psi(psi: float, style: StyleInputs) -> float:
-    """Return psi as a number; UserError without codes, whose styles it moves."""
+    """Return psi as a number; UserError for another value, and without codes, whose styles it moves."""
     if "code" not in style:
         raise UserError("it moves the styles of codes towards the mean style", key="psi", expected="a code or a seed")
-    return float(psi)
+    return finite(psi, "psi")
+
+
+def _rows(values: Any, key: str, width: int | None) -> Tensor:
+    """Return a tensor or an array, (B, W) or (W,), as a tensor (B, W) float32; UserError for another shape."""
+    try:
+        rows = torch.as_tensor(values, dtype=torch.float32)
+    except (TypeError, ValueError, RuntimeError):
+        raise UserError(key=key, found=Phrase(type(values).__name__), expected="a tensor or an array") from None
+    rows = rows[None] if rows.ndim == 1 else rows
+    if rows.ndim != 2 or width not in (None, rows.shape[1]):
+        found = Phrase(f"shape {tuple(torch.as_tensor(values).shape)}")
+        raise UserError(key=key, found=found, expected=f"(B, {width or 'Z'})")
+    return rows
 
 
 def _for_each(values: Tensor, count: int, key: str, plural: str) -> Tensor:

@@ -1,11 +1,12 @@
 """Convert the target of a translation from names or numbers to the array that a model takes; torch is not imported."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from translate.errors import Phrase, UserError
+from translate.inference.numbers import finite
 
 KEY = "target"
 """The argument that every error names."""
@@ -21,6 +22,8 @@ def domains(target: Any, count: int, names: Sequence[str]) -> np.ndarray:
     """
     if hasattr(target, "tolist"):
         target = target.tolist()
+    if not isinstance(target, str | int | Iterable):
+        raise UserError(key=KEY, found=target, expected=f"a domain of {', '.join(names)}, or one for each image")
     targets = [target] * count if isinstance(target, str | int) else list(target)
     if len(targets) != count:
         raise UserError(
@@ -80,7 +83,7 @@ def _only(target: Any) -> Any:
     """Return the class of a mapping such as {"happy": 1}; any other target as it is."""
     if isinstance(target, Mapping):
         names = [str(name) for name, value in target.items() if value]
-        if len(names) != 1 or float(target[names[0]]) != 1:
+        if len(names) != 1 or finite(target[names[0]], KEY) != 1:
             raise UserError(key=KEY, found=target, expected="one class with the value 1")
         return names[0]
     return target
@@ -91,7 +94,7 @@ def _index(target: Any, names: Sequence[str]) -> int:
         if target not in names:
             raise UserError("unknown domain", key=KEY, found=target, known=names)
         return list(names).index(target)
-    if not isinstance(target, int) or not 0 <= target < len(names):
+    if not isinstance(target, int) or isinstance(target, bool) or not 0 <= target < len(names):
         expected = f"0 to {len(names) - 1}, or a domain of {', '.join(names)}"
         raise UserError(key=KEY, found=target, expected=expected)
     return target
@@ -99,7 +102,7 @@ def _index(target: Any, names: Sequence[str]) -> int:
 
 def _truth_values(target: Any) -> dict[str, float]:
     if isinstance(target, Mapping):
-        values = {str(name): float(value) for name, value in target.items()}
+        values = {str(name): finite(value, f"{KEY}.{name}") for name, value in target.items()}
         for name, value in values.items():
             if not 0 <= value <= 1:
                 raise UserError(key=f"{KEY}.{name}", found=value, expected="0 (false) to 1 (true)")

@@ -20,6 +20,7 @@ from translate.inference.devices import chosen_device
 from translate.inference.images import alike, elements, like, to_images
 from translate.inference.inputs import sources_of
 from translate.inference.names import NamePattern
+from translate.inference.numbers import whole
 from translate.inference.style_inputs import StyleReader, checked_psi
 from translate.inference.targets import domains, labels
 from translate.inference.tiling import MAX_PIXELS
@@ -71,6 +72,8 @@ def load(
     >>> load("critters")
     Translator(stargan_v2; 32 px; domains bear, cat, rabbit; style of code or reference; iteration 2,500; cpu)
     """
+    if not isinstance(place, str | os.PathLike):
+        raise UserError(key="place", found=Phrase(type(place).__name__), expected="a name, a path, or an address")
     known = [item.name for item in fields(ImportOptions)]
     for name in facts:
         if name not in known:
@@ -207,6 +210,9 @@ class Translator:
             images = list(images)
         if size not in get_args(Size):
             raise UserError("unknown size", key="size", found=size, known=get_args(Size))
+        batch_size = whole(batch_size, "batch_size", 1)
+        if (isinstance(images, list) and not images) or (isinstance(images, Tensor | np.ndarray) and 0 in images.shape):
+            return images
         if size == "original":
             return self._at_original_size(images, target, (code, seed, reference, style), psi)
         x = to_images(images, self.image_size, self.crop)
@@ -300,8 +306,11 @@ class Translator:
             raise UserError(
                 key="interpolate", found=Phrase(" and ".join(ways) or "none"), expected="seeds, references or styles"
             )
-        if steps < 2:
-            raise UserError(key="steps", found=steps, expected="at least 2")
+        steps = whole(steps, "steps", 2)
+        pair = seeds or references or styles
+        assert pair is not None, ways
+        if len(pair) != 2:
+            raise UserError(key=ways[0], found=Phrase(str(len(pair))), expected="two")
         if seeds is not None:
             start, end = (self.styles(target, seed=seed, psi=psi) for seed in seeds)
         elif references is not None:
@@ -320,6 +329,8 @@ class Translator:
         place = FilePath(path).expanduser()
         if place.suffix != SUFFIX:
             raise UserError(key="path", found=str(path), expected=f"a name that ends in {SUFFIX}")
+        if dtype not in get_args(Dtype):
+            raise UserError("unknown type of numbers", key="dtype", found=dtype, known=get_args(Dtype))
         networks = self.translation.networks
         tensors = {
             f"{NETWORK}.{role}.{name}": tensor
@@ -327,7 +338,10 @@ class Translator:
             for name, tensor in network.state_dict().items()
         }
         nodes = {role: self.about.networks[role] for role in networks}
-        format.write(replace(self.about, tensors=tensors, networks=nodes, official=None), place, dtype)
+        try:
+            format.write(replace(self.about, tensors=tensors, networks=nodes, official=None), place, dtype)
+        except OSError as error:
+            raise UserError(f"cannot be written ({error.strerror or error})", key=str(place)) from error
 
     def __repr__(self) -> str:
         targets = ", ".join(self.labels if self.takes_labels else self.domains)
@@ -379,6 +393,9 @@ class Translator:
             size = self.image_size
             sizes = [tuple(t.shape[2:]) for t in (x, *style.values()) if isinstance(t, Tensor) and t.ndim == 4]
             other = [each for each in sizes if each != size]
+            if not other and "style" in style:
+                found = Phrase(f"shape {tuple(style['style'].shape)}")
+                raise UserError("the networks cannot process this style", key="style", found=found) from error
             if not other:
                 raise
             raise UserError(

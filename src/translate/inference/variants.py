@@ -14,6 +14,7 @@ from translate.errors import Phrase, UserError
 from translate.inference.codes import draw_codes
 from translate.inference.engine import Engine
 from translate.inference.inputs import domain_of, image_paths
+from translate.inference.numbers import finite, whole
 from translate.inference.targets import domain_of_direction, domains, labels
 from translate.inference.tiling import to_input
 
@@ -161,7 +162,7 @@ def _label_targets(engine: Engine, wishes: Wishes) -> list[_Target]:
     if wishes.direction is not None:
         raise UserError(f"{engine.model} has no directions", key="direction", fix="target=LABEL")
     if wishes.attributes is not None:
-        attributes = {name: float(value) for name, value in wishes.attributes.items()}
+        attributes = {name: finite(value, f"attributes.{name}") for name, value in wishes.attributes.items()}
         _check_hair(attributes)
         try:
             row = labels(attributes, 1, sets)
@@ -220,6 +221,13 @@ def _style_inputs(engine: Engine, wishes: Wishes) -> list[_StyleInput | None]:
 
 
 def _check_style_wishes(engine: Engine, wishes: Wishes) -> None:
+    for seed in wishes.seeds:
+        whole(seed, "seed")
+    whole(wishes.num_styles, "num_styles", 1)
+    if wishes.psi is not None:
+        finite(wishes.psi, "psi")
+    if wishes.steps is not None:
+        whole(wishes.steps, "steps", 2)
     by_code = wishes.seeds or wishes.num_styles > 1 or wishes.psi is not None
     for key, given, needed in (
         ("seed", wishes.seeds, "code"),
