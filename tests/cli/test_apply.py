@@ -271,7 +271,7 @@ def test_every_command_of_the_page_runs(capsys: Out, place: Path) -> None:
     save(golden_state("stargan_v1_celeba64", "generator"), place / "200000-G.ckpt")
     save(golden_state("cyclegan_resnet9_64", "G_A", 0.5), place / "latest_net_G.pth")
     commands = re.findall(r"^    python -m translate ([^\n]*)$", PAGE, re.MULTILINE)
-    assert len(commands) == 10
+    assert len(commands) == 11
     for command in commands:
         assert main(shlex.split(command)) == 0, (command, capsys.readouterr().err)
     assert Path("styles/seed_3/a.jpg").is_file()

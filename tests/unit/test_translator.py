@@ -293,7 +293,7 @@ def test_arrays_serve_as_codes_and_styles(translator: Translator) -> None:
         ({"style": np.zeros(3)}, r"style: the networks cannot process this style; found shape \(1, 3\)"),
         ({"batch_size": 0}, "batch_size: found 0, expected at least 1"),
         ({"size": 64}, "size: unknown size 64"),
-        ({"target": None}, "target: found None, expected a domain of cat, dog, wild, or one for each image"),
+        ({"target": None}, "target: this argument is missing; expected one of cat, dog, wild"),
         ({"target": 1.0}, "target: found 1.0, expected a domain"),
         ({"target": True}, "target: found True, expected 0 to 2"),
     ],
