@@ -48,6 +48,8 @@ class Stream(IntEnum):
     POOL = 14  # the queries of an image pool
     NOISE = 15  # added to features within a step
     DOMAIN_PAIR = 16  # of a batch, at the number of the batch
+    WRONG_LABEL = 17  # labels that an image does not have
+    SAMPLED_LABEL = 18  # labels of a generated image
 
 
 def stream_of_set(number: int, stream: int) -> int:

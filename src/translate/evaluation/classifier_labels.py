@@ -3,12 +3,13 @@
 import numpy as np
 
 from translate.data.module import DataModule
+from translate.data.views.base import takes_labels
 from translate.metrics.classifier import ClassifierLabels
 
 
 def label_sets(data: DataModule) -> list[ClassifierLabels]:
     """Return the label sets: those that the model translates, in a model of labels, else the domains."""
-    if data.view != "labelled":
+    if not takes_labels(data.view):
         return [ClassifierLabels("classes", 0, len(data.domains))]
     sets, start = [], 0
     for labels in data.label_sets("train"):
@@ -19,7 +20,7 @@ def label_sets(data: DataModule) -> list[ClassifierLabels]:
 
 def label_table(data: DataModule, part: str) -> np.ndarray:
     """Return the labels (N, K) of all items of "train" or "val": 0, 1, or NaN for labels of another data set."""
-    if data.view != "labelled":
+    if not takes_labels(data.view):
         dataset = data.train if part == "train" else data.val
         assert dataset.domain is not None
         return np.eye(len(data.domains), dtype=np.float32)[dataset.domain]

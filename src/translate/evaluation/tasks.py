@@ -11,6 +11,7 @@ from torch import Tensor
 from translate.data.datasets.base import LabelSet
 from translate.data.labels import changed, conditions
 from translate.data.module import DataModule
+from translate.data.views.base import takes_labels
 from translate.evaluation.classifier_labels import label_sets
 from translate.metrics.classifier import ClassifierLabels
 from translate.registry.registry import VIEWS
@@ -61,7 +62,7 @@ def translation_tasks(data: DataModule, only_target: int | None = None) -> list[
     items = data.images("val").indices
     if not VIEWS.facts(data.view).get("needs"):
         return [TranslationTask("all images", 0, np.arange(len(items)), torch.zeros(len(items), dtype=torch.int64))]
-    if data.view != "labelled":
+    if not takes_labels(data.view):
         assert data.train.domain is not None
         assert data.val.domain is not None
         only_target = 1 if data.view == "paired" else only_target

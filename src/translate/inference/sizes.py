@@ -51,6 +51,8 @@ def size_rule(node: Mapping[str, Any]) -> SizeRule | None:
     if isinstance(node.get("network"), Mapping):
         return size_rule(node["network"])
     entry = NETWORKS.entry(node["name"])
+    if entry.facts.get("of_role"):
+        return size_rule(node["network"])
     facts = dict(entry.facts.get("image_size", {}))
     built_for_one = any(parameter.name == "image_size" for parameter in entry.parameters)
     if built_for_one or facts.get("power_of_two") or "maximum" in facts:

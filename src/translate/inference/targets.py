@@ -1,5 +1,6 @@
 """Convert the target of a translation from names or numbers to the array that a model takes; torch is not imported."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from translate.errors import Phrase, UserError
 from translate.inference.numbers import finite
+from translate.registry.registry import MODELS
 
 KEY = "target"
 """The argument that every error names."""
@@ -32,13 +34,22 @@ def domains(target: Any, count: int, names: Sequence[str]) -> np.ndarray:
     return np.array([_index(each, names) for each in targets], dtype=np.int64)
 
 
-def labels(target: Any, count: int, label_sets: Sequence[Mapping[str, Any]]) -> np.ndarray:
+def unnamed_label(model: str) -> float:
+    """Return the value of labels that a target does not name: NaN, "as in the image", for a model that edits labels.
+
+    For other models it is 0: such labels are false.
+    """
+    entry = MODELS.index().get(model)
+    return math.nan if entry is not None and entry.facts.get("edits_labels") else 0.0
+
+
+def labels(target: Any, count: int, label_sets: Sequence[Mapping[str, Any]], unnamed: float = 0.0) -> np.ndarray:
     """Return the target labels of each of ``count`` images, shape (count, K), float32, as StarGAN v1 takes them.
 
     The labels of all sets are side by side; with several sets a mask follows, 1 for the set whose labels are given. For
     classes, ``target`` is a name or number, or a list of these with one for each image. For attributes, it is a name, a
     list of the attributes that are true, or a mapping from names to truth values or numbers between 0 and 1; attributes
-    without a name there are false. A float array or tensor (K,) or (count, K) is used unchanged.
+    without a name there are ``unnamed``. A float array or tensor (K,) or (count, K) is used unchanged.
     """
     num_labels = sum(len(each["names"]) for each in label_sets)
     width = num_labels + (len(label_sets) if len(label_sets) > 1 else 0)
@@ -51,6 +62,7 @@ def labels(target: Any, count: int, label_sets: Sequence[Mapping[str, Any]]) -> 
     if len(label_sets) == 1 and label_sets[0]["kind"] == "classes":
         return np.eye(num_labels, dtype=np.float32)[domains(_only(target), count, label_sets[0]["names"])]
     row = np.zeros(width, np.float32)
+    row[:num_labels] = unnamed
     for name, value in _truth_values(target).items():
         set_index, label_index = _find(name, label_sets)
         row[label_index] = value

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from translate.data.images import CROPS, Crop
+from translate.data.views.base import takes_labels
 from translate.errors import Phrase, UserError
 from translate.inference import original
 from translate.inference.apply import Settings, Summary, apply
@@ -22,7 +23,7 @@ from translate.inference.inputs import sources_of
 from translate.inference.names import NamePattern
 from translate.inference.numbers import whole
 from translate.inference.style_inputs import StyleReader, checked_psi
-from translate.inference.targets import domains, labels
+from translate.inference.targets import domains, labels, unnamed_label
 from translate.inference.tiling import MAX_PIXELS
 from translate.inference.variants import Wishes, variants_of
 from translate.registry import plugins
@@ -121,7 +122,7 @@ class Translator:
     @property
     def takes_labels(self) -> bool:
         """Return whether targets are labels, as of StarGAN v1, and not domains."""
-        return MODELS.facts(self.about.model)["batch"] == "labelled"
+        return takes_labels(MODELS.facts(self.about.model)["batch"])
 
     @property
     def style_inputs(self) -> tuple[str, ...]:
@@ -418,7 +419,7 @@ class Translator:
         if target is None:
             target = self._one_target()
         if self.takes_labels:
-            return torch.from_numpy(labels(target, count, self.about.label_sets))
+            return torch.from_numpy(labels(target, count, self.about.label_sets, unnamed_label(self.about.model)))
         return torch.from_numpy(domains(target, count, self.domains))
 
 

@@ -15,7 +15,7 @@ from translate.inference.codes import draw_codes
 from translate.inference.engine import Engine
 from translate.inference.inputs import domain_of, image_paths
 from translate.inference.numbers import finite, whole
-from translate.inference.targets import domain_of_direction, domains, labels
+from translate.inference.targets import domain_of_direction, domains, labels, unnamed_label
 from translate.inference.tiling import to_input
 
 REFERENCE_BATCH = 8
@@ -158,21 +158,21 @@ def _default_domains(engine: Engine, wishes: Wishes) -> list[int]:
 
 def _label_targets(engine: Engine, wishes: Wishes) -> list[_Target]:
     """Return the labels together, or one target for each."""
-    sets = engine.label_sets
+    sets, unnamed = engine.label_sets, unnamed_label(engine.model)
     if wishes.direction is not None:
         raise UserError(f"{engine.model} has no directions", key="direction", fix="target=LABEL")
     if wishes.attributes is not None:
         attributes = {name: finite(value, f"attributes.{name}") for name, value in wishes.attributes.items()}
         _check_hair(attributes)
         try:
-            row = labels(attributes, 1, sets)
+            row = labels(attributes, 1, sets, unnamed)
         except UserError as error:
             raise UserError.of(replace(error.problem, key="attributes")) from error
         name = "+".join(name for name, value in attributes.items() if value) or "none"
         text = ",".join(f"{name}:{value:g}" for name, value in attributes.items())
         return [_Target(name, row, (f"attributes={{{text}}}",), attributes)]
     names = wishes.targets or tuple(name for each in sets for name in each["names"])
-    return [_Target(name, labels(name, 1, sets), (f"target={name}",), name) for name in dict.fromkeys(names)]
+    return [_Target(name, labels(name, 1, sets, unnamed), (f"target={name}",), name) for name in dict.fromkeys(names)]
 
 
 def _check_hair(attributes: Mapping[str, float]) -> None:

@@ -16,6 +16,7 @@ from translate.config.schema import RESULT_NEUTRAL_KEYS, RunConfig, experiment_k
 from translate.console import setup_logging
 from translate.data import advice
 from translate.data.module import DataModule
+from translate.data.views.base import takes_labels
 from translate.errors import Phrase, UserError
 from translate.evaluation import results
 from translate.evaluation.evaluator import EvaluatedModel
@@ -200,7 +201,7 @@ def _announce(config: RunConfig, run: RunFolder, model: TranslationModel, data: 
 
 def _labels_in_words(data: DataModule) -> str:
     """Return the labels that the view uses, else the domains."""
-    if data.view != "labelled":
+    if not takes_labels(data.view):
         return f"{len(data.domains)} domains ({', '.join(data.domains)})" if data.domains else "images without domains"
     sets = data.label_sets("train")
     return " and ".join(f"{len(labels.names)} {labels.kind} ({', '.join(labels.names)})" for labels in sets)

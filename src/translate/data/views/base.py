@@ -3,11 +3,12 @@
 A view is a pure function of (seed, position). A position counts the samples of an endless stream. Each random number of
 a sample is drawn from (seed, stream, position), so any process can make any batch.
 
-A view is registered with four facts, which are literals, so that a configuration is checked without an import:
+A view is registered with five facts, which are literals, so that a configuration is checked without an import:
 
 - ``needs``: the labels that a data set must provide, all of them; ``"domain|attributes"`` is either. Default: none.
 - ``num_domains``: the least and the greatest number of domains; None for no limit. Default: any number.
 - ``routes``: whether its models need the domain of a source to translate it, see `Translation`. Default: false.
+- ``labels``: True if the targets of a translation are labels and not domains. Default: False.
 - ``images``: field of the batch -> stream of its augmentation, the name of a `Stream` or the number of a plug-in's own.
   Fields that share a stream are cropped and mirrored alike. Default: no field is an image.
 - ``protocol``: the evaluation protocol that alone suits the view. Default: all those that no view has for itself.
@@ -28,6 +29,7 @@ from translate.data.datasets.base import Dataset
 from translate.data.philox import uniform
 from translate.data.streams import Stream
 from translate.errors import UserError
+from translate.registry.registry import VIEWS
 
 Array = TypeVar("Array")
 """The type of a batch's fields: `numpy.ndarray` in a view, `torch.Tensor` in a model."""
@@ -66,6 +68,11 @@ class View(Protocol):
     def draw(self, positions: np.ndarray) -> Any:
         """Return a batch of arrays, one row a position (n,); for a joint data set, a tuple of one batch a label set."""
         ...
+
+
+def takes_labels(view: str) -> bool:
+    """Return whether models of a view translate to labels and not to domains."""
+    return bool(VIEWS.facts(view).get("labels"))
 
 
 def image_streams(facts: Mapping[str, Any]) -> dict[str, int]:

@@ -19,7 +19,9 @@ class LabelledBatch(NamedTuple, Generic[Array]):
     target: Array  # (B, K) float32, the labels to translate to
 
 
-@VIEWS.register("labelled", needs=("domain|attributes",), num_domains=(2, None), images={"image": "AUGMENT"})
+@VIEWS.register(
+    "labelled", needs=("domain|attributes",), labels=True, num_domains=(2, None), images={"image": "AUGMENT"}
+)
 class LabelledView:
     """Images with their labels, and the labels of the same batch in another order as targets (StarGAN v1).
 
