@@ -16,7 +16,7 @@ from translate.data.module import DataModule, Shard
 from translate.data.views.base import ViewInputs, shuffled
 from translate.data.views.reference import ReferenceView
 
-VIEWS = ("reference", "labelled", "unpaired", "paired")
+VIEWS = ("reference", "labelled", "unpaired", "paired", "conditional")
 seeds = st.integers(0, 2**64 - 1)
 
 

@@ -14,7 +14,7 @@ from training.in_turn import train_in_turn
 from training.test_ablation import row
 from training.test_models import CASES, COVERED
 from training.test_stargan_v1 import JOINT
-from training.tiny import tiny_combogan_shared, tiny_stargan_v1, tiny_unit_paper
+from training.tiny import tiny_combogan_shared, tiny_icgan_gan, tiny_stargan_v1, tiny_unit_paper
 from translate.config.schema import RunConfig
 from translate.runs import checkpoints
 from translate.training import build
@@ -24,6 +24,7 @@ FURTHER: dict[str, Callable[..., RunConfig]] = {
     "stargan_v1 on joined data": partial(tiny_stargan_v1.on, JOINT, "model.num_critic=2"),
     "combogan with shared blocks": tiny_combogan_shared,
     "unit with shared layers": tiny_unit_paper,
+    "icgan's conditional GAN": tiny_icgan_gan,
 }
 """Beside a case of every model: what other rows of the ablation and other data make a model do."""
 

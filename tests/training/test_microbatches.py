@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from training.test_models import CASES, COVERED
-from training.tiny import Case, tiny_combogan_shared, tiny_pix2pix, tiny_unit_paper
+from training.tiny import Case, tiny_combogan_shared, tiny_icgan_gan, tiny_pix2pix, tiny_unit_paper
 from translate.errors import ConfigError, UserError
 from translate.models.base import TranslationModel
 from translate.training import build
@@ -19,6 +19,7 @@ MADE: dict[str, Case] = {
     **{name: CASES[name] for name in COVERED},
     "combogan with shared blocks": tiny_combogan_shared,
     "unit with shared layers": tiny_unit_paper,
+    "icgan's GAN": tiny_icgan_gan,
 }
 
 

@@ -15,6 +15,7 @@ from training.test_models import CASES, TRANSLATING
 from translate.config.resume import resumed
 from translate.config.schema import to_mapping, to_yaml
 from translate.data.batches import HeldOut
+from translate.data.views.base import takes_labels
 from translate.errors import UserError
 from translate.export import importer
 from translate.export import weights as export_weights
@@ -55,7 +56,7 @@ def asked(name: str, held: HeldOut) -> tuple[Tensor, Tensor, dict[str, Any]]:
     """Return images, targets and guides that a model takes."""
     batch = MODELS.facts(name)["batch"]
     rows = held.domain == 0 if batch == "paired" else torch.ones(len(held.image), dtype=torch.bool)
-    target = held.label.roll(1, 0) if batch == "labelled" else (held.domain + 1) % (int(held.domain.max()) + 1)
+    target = held.label.roll(1, 0) if takes_labels(batch) else (held.domain + 1) % (int(held.domain.max()) + 1)
     if batch in ("images", "high_resolution"):  # the model's own target is the only one
         target = torch.zeros_like(held.domain)
     guide = {"reference": held.image[rows]} if "reference" in translation_of(name).style_inputs else {}

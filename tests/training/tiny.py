@@ -251,6 +251,36 @@ tiny_srgan = Case(
 )
 """SRGAN without features of a frozen network."""
 
+tiny_icgan_gan = Case(
+    model=[
+        "model=icgan",
+        "model.latent_size=6",
+        "model.networks.generator.base_width=4",
+        "model.networks.discriminator.base_width=4",
+    ],
+    data=[*tiny.data, "data.labels=attributes", "data.attributes=[dark_coat,glasses]"],
+)
+"""The conditional GAN of IcGAN, which translates nothing."""
+
+_ENCODER = "name: icgan_encoder, image_size: 32, base_width: 4, num_layers: 3, hidden_width: 16"
+tiny_icgan = Case(
+    model=[
+        *tiny_icgan_gan.model[:-1],
+        "~model.networks.discriminator",
+        "~model.optimizers.discriminator",
+        "~model.optimizers.generator",
+        f"+model.networks.encoder_z={{{_ENCODER}, num_outputs: 6}}",
+        f"+model.networks.encoder_y={{{_ENCODER}, num_outputs: 2}}",
+        "+model.optimizers.encoder_z={_target_: torch.optim.Adam, lr: 1e-3}",
+        "+model.optimizers.encoder_y={_target_: torch.optim.Adam, lr: 1e-3}",
+        "model.weights.discriminator={real: 0.0, wrong: 0.0, fake: 0.0}",
+        "model.weights.generator.adversarial=0",
+        "model.weights.encoder={code: 1.0, labels: 1.0}",
+    ],
+    data=tiny_icgan_gan.data,
+)
+"""Both encoders of IcGAN, for a generator with random weights."""
+
 TINY = [*tiny.model, *tiny.data, *RUN]
 
 

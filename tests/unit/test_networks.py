@@ -57,6 +57,10 @@ def vectors(length: int) -> Tensor:
     return torch.randn(B, length, generator=torch.Generator().manual_seed(1))
 
 
+def signs() -> Tensor:
+    return torch.tensor([[1.0, -1.0, 1.0], [-1.0, -1.0, 1.0], [1.0, 1.0, 1.0], [-1.0, 1.0, -1.0]])
+
+
 def maps(width: int, size: int) -> Tensor:
     return torch.randn(B, width, size, size, generator=torch.Generator().manual_seed(1))
 
@@ -127,6 +131,12 @@ CASES: dict[str, list[Case]] = {
     "stargan_v2_discriminator": [({}, lambda s: (images(s), DOMAIN), lambda s: [(B,)])],
     "conv_encoder": [({"num_features": 12}, lambda s: (images(s),), lambda s: [(B, 12)])],
     "linear_head": [({"num_features": 8}, lambda s: (vectors(8),), lambda s: [(B, K)])],
+    "icgan_generator": [({}, lambda s: (vectors(L), signs()), lambda s: [(B, 3, s, s)])],
+    "icgan_discriminator": [({}, lambda s: (images(s), signs()), lambda s: [(B,)])],
+    "icgan_encoder": [
+        ({"num_outputs": L, "num_layers": 3}, lambda s: (images(s),), lambda s: [(B, L)]),
+        ({"num_outputs": K, "num_layers": 3, "hidden_width": 16}, lambda s: (images(s),), lambda s: [(B, K)]),
+    ],
     "frozen": [
         (
             {"role": "generator", "network": {"name": "small_conv_generator", "base_width": 4}},

@@ -131,6 +131,8 @@ def test_streams_keep_their_numbers() -> None:
         ("POOL", 14),
         ("NOISE", 15),
         ("DOMAIN_PAIR", 16),
+        ("WRONG_LABEL", 17),
+        ("SAMPLED_LABEL", 18),
     ]
 
 

@@ -50,6 +50,7 @@ NUM_CODES = 6  # codes in the grid of generated images
     edits_labels=True,
     networks=("generator",),
     optional_networks=("discriminator", "encoder_z", "encoder_y"),
+    trained=(),
     losses=("adversarial",),
     terms={
         "discriminator": ("real", "wrong", "fake"),
@@ -144,6 +145,18 @@ class IcGAN(TranslationModel):
                 found=list(self.trained),
                 expected="one of the two",
             )
+        owners = {
+            "discriminator.real": "discriminator",
+            "discriminator.wrong": "discriminator",
+            "discriminator.fake": "discriminator",
+            "generator.adversarial": "generator",
+            "encoder.code": "encoder_z",
+            "encoder.labels": "encoder_y",
+        }
+        for term, role in owners.items():
+            if self.is_active(*term.split(".")) != (role in self.trained):
+                fix = f"set 0, or train networks.{role}" if role not in self.trained else "set a weight"
+                raise UserError(f"the term belongs to the training of {role}", key=f"weights.{term}", fix=fix)
 
     # --- use after training ----------------------------------------------------------------------------------
 

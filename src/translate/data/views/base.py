@@ -3,7 +3,7 @@
 A view is a pure function of (seed, position). A position counts the samples of an endless stream. Each random number of
 a sample is drawn from (seed, stream, position), so any process can make any batch.
 
-A view is registered with five facts, which are literals, so that a configuration is checked without an import:
+A view is registered with six facts, which are literals, so that a configuration is checked without an import:
 
 - ``needs``: the labels that a data set must provide, all of them; ``"domain|attributes"`` is either. Default: none.
 - ``num_domains``: the least and the greatest number of domains; None for no limit. Default: any number.
