@@ -3,10 +3,12 @@
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 from omegaconf import DictConfig
 
+from translate.config.command_line import parse, stages_of
 from translate.config.compose import compose, load
 from translate.config.experiments import HEADER, header, header_problems
 from translate.config.length import NOMINAL
@@ -14,6 +16,7 @@ from translate.config.schema import experiment_key, to_mapping
 from translate.config.search_path import groups, shipped
 from translate.errors import ConfigError
 from translate.registry.registry import METRICS
+from translate.sweeps.stages import check
 
 SHIPPED = groups()
 CHOICES = [
@@ -29,16 +32,26 @@ def problems(*overrides: str) -> list[str]:
     A pair of model and data that does not fit has none, since what else is said of it does not matter.
     """
     try:
-        load(overrides, scan=False)
+        stages = stages_of(parse(overrides))
+        _ = load(overrides, scan=False) if stages is None else check(stages, [*overrides], scan=False)
     except ConfigError as error:
         if any("of every image" in problem.what for problem in error.problems):
             return []
         return [
             str(problem)
             for problem in error.problems
-            if problem.what != "the value is missing" and not problem.fix.startswith("choose them by data.domains=")
+            if not problem.what.startswith("the value is missing")
+            and not problem.fix.startswith("choose them by data.domains=")
         ]
     return []
+
+
+def configured(option: str, *words: str) -> dict[str, Any]:
+    """Return the configuration of an experiment as a mapping: of one with stages, that of the last."""
+    overrides = [f"experiments={option}", *words]
+    stages = stages_of(parse(overrides))
+    config = load(overrides, scan=False) if stages is None else [*check(stages, overrides, scan=False).values()][-1]
+    return to_mapping(config)
 
 
 NEEDS = {"metrics=accuracy": ["model=classifier"], "metrics=super_resolution": ["model=srresnet_small"]}
@@ -120,12 +133,12 @@ def test_the_header_of_an_experiment_is_true(option: str, path: Path) -> None:
     """Baseline, Change and Expected agree with the composed configurations where they name keys, files or scores."""
     said = header(path)
     data = [w for w in shlex.split(said["Command"]) if w.startswith(("data=", "data.")) and "," not in w]
-    config = to_mapping(load([f"experiments={option}", *data], scan=False))
+    config = configured(option, *data)
     own, baseline = experiment_key(config), said["Baseline"]
     assert (baseline.startswith("none") and said["Change"].startswith("none")) or not said["Change"].startswith("none")
     if "/" in baseline.split()[0]:
         assert baseline in dict(EXPERIMENTS), f"there is no experiment {baseline}"
-        assert experiment_key(to_mapping(load([f"experiments={baseline}", *data], scan=False))) != own
+        assert experiment_key(configured(baseline, *data)) != own
     for key, value in re.findall(r"([a-z_]+\.[\w.]+): \S.* -> ([\w-]+)", said["Change"]):
         if value != "as":  # "as in the paper"
             found = own.get(key, own.get(f"{key}.name"))

@@ -14,10 +14,12 @@ from translate.cli import MODULES, command, main
 from translate.commands import benchmark, download, evaluate, sweep
 from translate.commands.arguments import parse
 from translate.config.command_line import parse as parse_line
+from translate.config.command_line import stages_of
 from translate.config.compose import load
 from translate.config.experiments import header
 from translate.registry import plugins
 from translate.sweeps.grid import _known_runs
+from translate.sweeps.stages import check as check_stages
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
@@ -125,6 +127,9 @@ def test_quoted_command_is_good(
         assert not arguments.overrides
         return
     line = parse_line([word for word in arguments.overrides if not word.startswith("resume=runs/")])
+    if (stages := stages_of(line)) is not None:
+        assert check_stages(stages, line.overrides, scan=False)
+        return
     runs = _known_runs(line) if line.flags.multirun else [([], line.overrides)]
     assert runs
     for of_hydra, overrides in runs:
