@@ -26,11 +26,10 @@ GOLDEN: dict[str, Any] = json.loads((FOLDER / f"{TAG}.json").read_text())
 OUTPUTS = dict(np.load(FOLDER / f"{TAG}.npz"))
 BATCH, SIZE, Z, K = (GOLDEN[key] for key in ("batch", "img_size", "nz", "ny"))
 LABELS = [{"kind": "attributes", "names": [f"label {k}" for k in range(K)]}]
-WEIGHTS = {
-    "discriminator": {"real": 1.0, "wrong": 0.5, "fake": 0.5},
-    "generator": {"adversarial": 1.0},
-    "encoder": {"code": 1.0, "labels": 1.0},
-}
+GAN_WEIGHTS = {"discriminator": {"real": 1.0, "wrong": 0.5, "fake": 0.5}, "generator": {"adversarial": 1.0}}
+ENCODER_WEIGHTS = {"encoder": {"code": 1.0, "labels": 1.0}}
+NONE = {phase: dict.fromkeys(terms, 0.0) for phase, terms in (GAN_WEIGHTS | ENCODER_WEIGHTS).items()}
+WEIGHTS = {"gan": NONE | GAN_WEIGHTS, "encoders": NONE | ENCODER_WEIGHTS}
 
 
 def official_key(role: str, key: str) -> str:
@@ -75,7 +74,7 @@ def make(networks: dict[str, nn.Module], trained: tuple[str, ...], phase: str) -
         networks=networks,
         optimizers=dict.fromkeys(trained, factory),
         losses={"adversarial": NonSaturating()},
-        weights=WEIGHTS,
+        weights=WEIGHTS[phase],
     ).double()
 
 
