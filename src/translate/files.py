@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from translate.errors import UserError, first_line
+
 UNFINISHED = ".unfinished"
 """The suffix behind the name of a file that is being written."""
 
@@ -32,6 +34,15 @@ def atomic_path(path: Path, durable: bool = False) -> Iterator[Path]:
         raise
     if durable:
         _sync_folder(path.parent)
+
+
+@contextmanager
+def written(path: Path | str) -> Iterator[None]:
+    """Raise UserError about ``path`` where the block cannot write a file: no permission, no room, a file in the way."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"cannot be written ({error.strerror or first_line(error)})", key=str(path)) from error
 
 
 @contextmanager

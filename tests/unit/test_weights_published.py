@@ -445,6 +445,17 @@ WRONG: dict[str, tuple[dict[str, Content], dict[str, Any], str]] = {
         {"model": "cyclegan"},
         "clovaai/stargan-v2; found 'cyclegan', expected stargan_v2",
     ),
+    "v2 labels": (
+        {"nets_ema.ckpt": small_v2()},
+        {"labels": "domain"},
+        "labels: files of clovaai/stargan-v2 do not need",
+    ),
+    "v1 w_hpf": ({"G.ckpt": v1("generator")}, {"w_hpf": 1.0}, "w_hpf: files of yunjey/stargan do not need this fact"),
+    "cyclegan labels": (
+        {"latest_net_G_A.pth": cyclegan("G_A")},
+        {"num_attributes": 3},
+        "do not need this fact; found 3, expected only domains, image_size, dropout",
+    ),
     "twice": ({"a.ckpt": small_v2(), "b.ckpt": small_v2()}, {}, "two files of one kind"),
     "mixed": ({"a.ckpt": small_v2(), "b.ckpt": v1("generator")}, {}, "or do not belong together"),
     "v1 discriminator": ({"D.ckpt": v1("discriminator")}, {}, "name the generator's file too"),

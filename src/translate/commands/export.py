@@ -8,6 +8,7 @@ from typing import Any, Literal, cast
 from translate.commands.arguments import Command, arg, to_words
 from translate.commands.weights import WeightsArguments, options_of, place_of
 from translate.errors import UserError
+from translate.files import written
 from translate.registry import plugins
 from translate.runs.folder import BEST, RunFolder
 
@@ -70,6 +71,11 @@ def run(arguments: Arguments) -> int:
     if arguments.private is not None and not to.startswith(HUB):
         raise UserError("only a repository on the Hub can be private", key="private", expected=f"to={HUB}owner/name")
     plugins.activate(arguments.plugins)
+    with written(to):
+        return _write(arguments, form, place, folder, to)
+
+
+def _write(arguments: Arguments, form: str, place: str, folder: RunFolder | None, to: str) -> int:
     if form in RUNTIMES:
         return _write_programs(arguments, form, place, Path(to).expanduser())
     from translate.export.weights import export

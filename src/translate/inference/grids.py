@@ -10,8 +10,8 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from translate.errors import UserError, first_line
-from translate.files import atomic_open
+from translate.errors import UserError
+from translate.files import atomic_open, written
 
 GAP = 2  # pixels between neighbours
 MARGIN = 6  # pixels between the border images (references, inputs) and the grid
@@ -174,11 +174,8 @@ def check_suffix(path: Path) -> None:
 
 def save(pixels: np.ndarray, path: Path) -> None:
     """Write pixels (H, W, 3) uint8 to an image file in the format of its suffix; UserError if that fails."""
-    try:
-        with atomic_open(path, durable=False) as file:
-            Image.fromarray(pixels).save(file, FORMATS[path.suffix.lower()])
-    except OSError as error:
-        raise UserError(f"cannot be written ({error.strerror or first_line(error)})", key=str(path)) from error
+    with written(path), atomic_open(path, durable=False) as file:
+        Image.fromarray(pixels).save(file, FORMATS[path.suffix.lower()])
 
 
 def to_bytes(image: Tensor) -> Tensor:

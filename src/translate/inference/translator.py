@@ -14,6 +14,7 @@ from torch import Tensor
 from translate.data.images import CROPS, Crop
 from translate.data.views.base import takes_labels
 from translate.errors import Phrase, UserError
+from translate.files import written
 from translate.inference import original
 from translate.inference.apply import Settings, Summary, apply
 from translate.inference.base import Translation, translation_of
@@ -339,10 +340,8 @@ class Translator:
             for name, tensor in network.state_dict().items()
         }
         nodes = {role: self.about.networks[role] for role in networks}
-        try:
+        with written(place):
             format.write(replace(self.about, tensors=tensors, networks=nodes, official=None), place, dtype)
-        except OSError as error:
-            raise UserError(f"cannot be written ({error.strerror or error})", key=str(place)) from error
 
     def __repr__(self) -> str:
         targets = ", ".join(self.labels if self.takes_labels else self.domains)

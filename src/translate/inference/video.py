@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from translate.errors import UserError, first_line
-from translate.files import atomic_path
+from translate.errors import UserError
+from translate.files import atomic_path, written
 
 EXTRA = "pip install 'translate-gan[video]'"
 
@@ -36,14 +36,6 @@ def check(path: Path) -> None:
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:  # of the file, or of the pipe to ffmpeg, which has ended
-        raise UserError(f"cannot be written ({error.strerror or first_line(error)})", key=str(path)) from error
-
-
-@contextmanager
 def film(path: Path, fps: float) -> Iterator[Callable[[np.ndarray], None]]:
     """Yield a function that appends a frame (H, W, 3) uint8 to the film at ``path``; all frames have one size.
 
@@ -54,7 +46,7 @@ def film(path: Path, fps: float) -> Iterator[Callable[[np.ndarray], None]]:
     import imageio_ffmpeg
 
     writer: Any = None
-    with _explained(path), atomic_path(path) as unfinished:
+    with written(path), atomic_path(path) as unfinished:  # or the pipe to ffmpeg, which has ended
         unfinished.touch()  # fails here with a plain reason, and not in ffmpeg
 
         def append(frame: np.ndarray) -> None:

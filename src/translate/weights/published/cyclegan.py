@@ -49,6 +49,7 @@ class CycleGANLayout(Layout):
 
     name = "junyanz/pytorch-CycleGAN-and-pix2pix"
     models = (CYCLEGAN, PIX2PIX)
+    facts = ("domains", "image_size", "dropout")
 
     def fits(self, files: Sequence[OfficialFile]) -> bool:
         """Return whether each file holds a generator or discriminator of these models."""

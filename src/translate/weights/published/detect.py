@@ -41,6 +41,12 @@ def read(paths: Sequence[Path], options: ImportOptions) -> Weights:
             found=options.model,
             expected=" or ".join(layout.models),
         )
+    for name, value in vars(options).items():
+        if value is not None and name not in (*layout.facts, "model", "licence"):
+            known = ", ".join(layout.facts)
+            raise UserError(
+                f"files of {layout.name} do not need this fact", key=name, found=value, expected=f"only {known}"
+            )
     try:
         return layout.read(files, options)
     except (LookupError, ValueError) as error:  # a tensor that determines a size is missing or has another shape

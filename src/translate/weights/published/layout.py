@@ -57,6 +57,7 @@ class Layout(ABC):
 
     name: str
     models: tuple[str, ...]
+    facts: tuple[str, ...]  # the options that complete the files, beside the model and the licence
     single_network: bool = True  # a file holds one network, without its name
 
     @abstractmethod

@@ -36,6 +36,7 @@ class StarGANv1Layout(Layout):
 
     name = "yunjey/stargan"
     models = ("stargan_v1",)
+    facts = ("domains", "labels", "num_attributes", "image_size")
 
     def fits(self, files: Sequence[OfficialFile]) -> bool:
         """Return whether each file holds one of the two networks."""

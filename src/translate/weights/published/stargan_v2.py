@@ -41,6 +41,7 @@ class StarGANv2Layout(Layout):
 
     name = "clovaai/stargan-v2"
     models = ("stargan_v2",)
+    facts = ("domains", "image_size", "w_hpf")
     single_network = False
 
     def fits(self, files: Sequence[OfficialFile]) -> bool:
