@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from translate.errors import UserError
-from translate.files import atomic_write
+from translate.files import atomic_write, written
 
 FILE = "translations.jsonl"
 
@@ -49,9 +49,10 @@ class Records:
         with self._lock:
             self._outdated = self._outdated or line["output"] in self.lines
             self.lines[line["output"]] = dict(line)
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(_text(line))
+            with written(self.path):
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                with self.path.open("a", encoding="utf-8") as file:
+                    file.write(_text(line))
 
     def close(self) -> None:
         """Leave one line for each output."""

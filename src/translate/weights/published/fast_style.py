@@ -23,7 +23,7 @@ class FastStyleLayout(Layout):
 
     name = "pytorch/examples fast_neural_style"
     models = ("fast_style",)
-    facts = ("image_size",)
+    facts = ("domains", "image_size")
 
     def fits(self, files: Sequence[OfficialFile]) -> bool:
         """Return whether there is one file with the network."""
