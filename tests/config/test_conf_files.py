@@ -47,11 +47,12 @@ def problems(*overrides: str) -> list[str]:
 
 
 def configured(option: str, *words: str) -> dict[str, Any]:
-    """Return the configuration of an experiment as a mapping: of one with stages, that of the last."""
+    """Return the configuration of an experiment as a mapping: of one with stages, that of the first."""
     overrides = [f"experiments={option}", *words]
     stages = stages_of(parse(overrides))
-    config = load(overrides, scan=False) if stages is None else [*check(stages, overrides, scan=False).values()][-1]
-    return to_mapping(config)
+    return to_mapping(
+        load(overrides if stages is None else [*overrides, f"stage={next(iter(stages.words))}"], scan=False)
+    )
 
 
 NEEDS = {"metrics=accuracy": ["model=classifier"], "metrics=super_resolution": ["model=srresnet_small"]}
