@@ -62,6 +62,14 @@ UNIT = {
 }
 UNIT_SHARED = {role: {**node, "name": node["name"].replace("unit_", "unit_paper_")} for role, node in UNIT.items()}
 UNIT_SHARED |= {f"{part}_shared": {"name": "unit_shared_blocks", "width": 16} for part in ("encoder", "decoder")}
+COMBOGAN = {
+    role: {"name": f"combogan_{role}s", "num_domains": 3, "base_width": 4, "num_blocks": 1}
+    for role in ("encoder", "decoder")
+}
+COMBOGAN |= {
+    f"{role}_shared": {"name": "combogan_shared_blocks", "num_domains": 3, "width": 16}
+    for role in ("encoder", "decoder")
+}
 DTN = {
     "features": {"name": "conv_encoder", "image_size": 32, "base_width": 4, "num_features": 16},
     "generator": {"name": "dtn_generator", "image_size": 32, "base_width": 4, "code_size": 16, "image_channels": 1},
@@ -123,6 +131,10 @@ CASES: dict[str, tuple[Callable[[], Translator], tuple[str, ...]]] = {
         lambda: made("unit", UNIT_SHARED, 16, domains=("a", "b")),
         ("encoder_shared", "decoder_b", "translate"),
     ),
+    "combogan": (
+        lambda: made("combogan", COMBOGAN, 16, domains=("bear", "cat", "rabbit")),
+        ("encoder.0", "decoder.2", "translate"),
+    ),
     "dtn": (lambda: made("dtn", DTN, 32, domains=("a", "b")), ("features", "translate")),
     "xgan": (lambda: made("xgan", XGAN, 32, domains=("a", "b")), ("encoder_a", "decoder_shared", "translate")),
     "my_lab_painter_gan": (
@@ -133,7 +145,7 @@ CASES: dict[str, tuple[Callable[[], Translator], tuple[str, ...]]] = {
 }
 """Translators of every registered model, and the graphs to export; the other graphs are those of a case beside it."""
 
-DYNAMIC = {"stargan_v1", "cyclegan", "fast_style", "pix2pix", "unit", "unit_shared"}
+DYNAMIC = {"combogan", "stargan_v1", "cyclegan", "fast_style", "pix2pix", "unit", "unit_shared"}
 """Cases with dynamic height and width."""
 
 PATHS = {
@@ -144,6 +156,7 @@ PATHS = {
     "pix2pix": "generator",
     "pix2pix_dropout": "generator",
     "fast_style": "transformer",
+    "combogan": "translate",
     "unit": "translate",
     "unit_shared": "translate",
     "dtn": "translate",
@@ -218,7 +231,9 @@ def inputs_of(name: str, count: int, height: int, width: int) -> tuple[dict[str,
         words["target"] = torch.linspace(0, 0.9, count)
     elif name.startswith(("unit", "xgan")):
         words["target"] = torch.arange(count) % 2
-    if name.startswith(("my_lab", "unit", "xgan")):
+    elif name == "combogan":
+        words["target"] = torch.stack([torch.arange(count) % 3, (torch.arange(count) + 1) % 3], dim=1)
+    if name.startswith(("my_lab", "unit", "xgan", "combogan")):
         inputs["target"] = words["target"].numpy()
     return inputs, words
 
@@ -275,9 +290,15 @@ def test_files_describe_themselves(case: Case, name: str) -> None:
         if name in DYNAMIC:
             sides = ["height", "width"]
             alone = path.stem.startswith(("decoder", "encoder_shared"))  # their input is a code, of one size
-            multiple = {"stargan_v1": 4, "cyclegan": 4, "fast_style": 4, "pix2pix": 16, "unit": 4, "unit_shared": 4}[
-                name
-            ]
+            multiple = {
+                "stargan_v1": 4,
+                "cyclegan": 4,
+                "fast_style": 4,
+                "pix2pix": 16,
+                "combogan": 4,
+                "unit": 4,
+                "unit_shared": 4,
+            }[name]
             assert header.multiple == (None if alone else multiple)
             sides = [about.image_size] * 2 if alone else sides
         for tensor in (*run.get_inputs(), *run.get_outputs()):

@@ -38,6 +38,11 @@ class Arguments(EngineArguments):
     target: tuple[str, ...] = arg(
         (), metavar="NAME|[NAME,...]", help="the domains, or labels, each a translation of its own; default all"
     )
+    source: str | None = arg(
+        None,
+        metavar="DOMAIN",
+        help="ComboGAN: the domain of the images; default the one that all their folders name, or the other of two",
+    )
     direction: str | None = arg(
         None, metavar="AtoB|BtoA", help="instead of target, for two domains: also by their names, horse2zebra"
     )
@@ -87,7 +92,7 @@ def run(arguments: Arguments) -> int:
     from translate.inference.examples import draw_examples
     from translate.inference.inputs import Source, sources_of
     from translate.inference.names import NamePattern
-    from translate.inference.variants import Wishes, variants_of
+    from translate.inference.variants import Wishes, common_domain, variants_of
 
     pattern = None if arguments.names is None else NamePattern(arguments.names)
     place = place_of(arguments)
@@ -107,6 +112,7 @@ def run(arguments: Arguments) -> int:
         arguments.reference,
         arguments.psi,
         arguments.steps,
+        arguments.source or common_domain(sources, engine),
     )
     variants = variants_of(engine, wishes)
     if not sources:

@@ -69,7 +69,7 @@ class ClassScores:
     def of_real_images(self, only_target: int | None) -> Scores:
         """Return the score of real validation images of the targets."""
         values = []
-        for target in {int(task.targets[0]): None for task in self._tasks(only_target)}:
+        for target in {task.target_domain: None for task in self._tasks(only_target)}:
             rows = np.flatnonzero(self._of_items("domain") == target)
             values.append(self._correct(target, self._images(rows), rows).double().mean().item())
         return {SCORE: sum(values) / len(values)}
@@ -82,7 +82,7 @@ class ClassScores:
             for start in range(0, len(task.sources), TRANSLATION_BATCH):
                 positions = np.arange(start, min(start + TRANSLATION_BATCH, len(task.sources)))
                 images = outputs(task, positions)
-                correct.append(self._correct(int(task.targets[0]), images, task.sources[positions]))
+                correct.append(self._correct(task.target_domain, images, task.sources[positions]))
             values.append(torch.cat(correct).double().mean().item())
         return {SCORE: sum(values) / len(values)}
 

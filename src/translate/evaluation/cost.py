@@ -112,7 +112,7 @@ def _classes(
 ) -> float:
     """Return the seconds of metric `class_accuracy`: a classifier for each target, and all translations twice."""
     short = ClassAccuracy(metric.num_sources, FIT_ITERATIONS, metric.learning_rate)
-    targets = {int(task.targets[0]) for task in tasks}
+    targets = {task.target_domain for task in tasks}
     fit = _timed(lambda: ClassScores(short, evaluator.data, evaluator.device).classifier(min(targets)))
     counts = [len(task.sources) if metric.num_sources is None else metric.num_sources for task in tasks]
     each = _per_source(evaluator, model, tasks[0], 1, [])

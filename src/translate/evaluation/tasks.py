@@ -49,6 +49,11 @@ class TranslationTask:
     reals: np.ndarray = field(default_factory=_no_rows)  # (k,) items of the training part that have the target
     expected: ExpectedLabels | None = None
 
+    @property
+    def target_domain(self) -> int:
+        """Return the target of a task of one pair of domains."""
+        return int(self.targets[0].flatten()[-1])
+
 
 # --- streamed metrics ---------------------------------------------------------------------------------------
 

@@ -190,11 +190,11 @@ class NetworkAlone(nn.Module):
 
 def _networks_alone(translator: Translator) -> Iterable[Graph]:
     translation, nodes = translator.translation, translator.about.networks
-    for role in translation.networks:
+    for role, network in translation.parts().items():
         call, names = _call_of(translator, role)
         fixed = role in translation.fixed_targets
-        network = translation.network(role)
-        rule = size_rule(nodes[role])
+        network = network if role not in translation.networks else translation.network(role)
+        rule = size_rule(nodes[role.partition(".")[0]])
         maps = [tensor for tensor in call.inputs().values() if tensor.ndim == 4]
         if any(tensor.shape[2:] != translator.image_size for tensor in maps):  # features; the rule is for images
             rule = None
@@ -219,9 +219,8 @@ def _call_of(
     size = translator.image_size
     inputs = _draw(translator, batch, height or size.height, width or size.width, seed)
     translation = translator.translation
-    targets = {**translation.role_targets, **translation.fixed_targets}
-    if role in targets:
-        inputs["target"] = torch.full((batch,), targets[role])
+    if (target := translation.example_target(role)) is not None:
+        inputs["target"] = torch.tensor([target] * batch)
     calls: dict[str, _Call] = {}
     for style_input in translation.style_inputs or (None,):
         if role not in calls:
@@ -244,7 +243,7 @@ def _calls_of(translator: Translator, style_input: str | None, inputs: Tensors) 
 
         return note
 
-    networks = translator.translation.networks
+    networks = translator.translation.parts()
     hooks = [network.register_forward_hook(noting(role), with_kwargs=True) for role, network in networks.items()]
     keywords = {} if style_input is None else {style_input: inputs[style_input]}
     try:

@@ -24,18 +24,22 @@ class ComboGANTranslation(Translation):
     def __init__(self, networks: Mapping[str, nn.Module]) -> None:
         super().__init__(networks)
         self.count = len(list(networks["decoder"].children()))
+        shared = [networks.get(role) for role in self.optional_roles]
+        self.coders: dict[str, nn.Module] = {}
+        for domain in range(self.count):
+            encoder, decoder = (networks[role].get_submodule(str(domain)) for role in self.roles)
+            self.coders[f"encoder.{domain}"] = WholeEncoder(encoder, shared[0], domain)
+            self.coders[f"decoder.{domain}"] = WholeDecoder(decoder, shared[1], domain)
         self._last: tuple[Tensor, Tensor, Tensor] | None = None  # images, their domains, their codes
 
     def encode(self, x: Tensor, domain: int) -> Tensor:
         """Return codes (B, C, s, s) of images (B, 3, H, W) of a domain."""
-        code: Tensor = self.network(f"encoder.{domain}")(x)
-        return self.networks["encoder_shared"](code, domain) if "encoder_shared" in self.networks else code
+        code: Tensor = self.coders[f"encoder.{domain}"](x)
+        return code
 
     def decode(self, code: Tensor, domain: int) -> Tensor:
         """Return images (B, 3, H, W) in a domain of codes (B, C, s, s)."""
-        if "decoder_shared" in self.networks:
-            code = self.networks["decoder_shared"](code, domain)
-        images: Tensor = self.network(f"decoder.{domain}")(code)
+        images: Tensor = self.coders[f"decoder.{domain}"](code)
         return images
 
     @torch.no_grad()
@@ -87,15 +91,14 @@ class ComboGANTranslation(Translation):
                 expected="two domains for each image, its own and the target",
             )
 
-    def network(self, role: str) -> nn.Module:
-        """Return the network of a role, or of one domain, such as "encoder.2"."""
-        role, _, domain = role.partition(".")
-        return self.networks[role].get_submodule(domain)
+    def parts(self) -> dict[str, nn.Module]:
+        """Return the whole encoder and decoder of each domain, such as "encoder.2", with the shared blocks."""
+        return self.coders
 
     def example_target(self, role: str) -> tuple[int, int]:
-        """Return a route on which a translation uses the network of a role, or of one domain."""
+        """Return a route on which a translation uses the network of one domain, such as "encoder.2"."""
         owner, _, number = role.partition(".")
-        domain = int(number or 0)
+        domain = int(number)
         other = (domain + 1) % self.count
         return (other, domain) if owner.startswith("decoder") else (domain, other)
 
@@ -108,6 +111,32 @@ class ComboGANTranslation(Translation):
     def path(self, style_input: str | None, num_domains: int) -> TranslationPath:
         """Return the whole way as a module that encodes by and decodes to every domain, and selects by the route."""
         return AllDomains(self, ("image", "target"))
+
+
+class WholeEncoder(nn.Module):
+    """The encoder of a domain and the blocks that all encoders share, if there are any."""
+
+    def __init__(self, encoder: nn.Module, shared: nn.Module | None, domain: int) -> None:
+        super().__init__()
+        self.encoder, self.shared, self.domain = encoder, shared, domain
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return codes (B, C, s, s) of images (B, 3, H, W)."""
+        code: Tensor = self.encoder(x)
+        return code if self.shared is None else self.shared(code, self.domain)
+
+
+class WholeDecoder(nn.Module):
+    """The blocks that all decoders share, if there are any, and the decoder of a domain."""
+
+    def __init__(self, decoder: nn.Module, shared: nn.Module | None, domain: int) -> None:
+        super().__init__()
+        self.decoder, self.shared, self.domain = decoder, shared, domain
+
+    def forward(self, code: Tensor) -> Tensor:
+        """Return images (B, 3, H, W) of codes (B, C, s, s)."""
+        images: Tensor = self.decoder(code if self.shared is None else self.shared(code, self.domain))
+        return images
 
 
 def _equal(first: Tensor, second: Tensor) -> bool:

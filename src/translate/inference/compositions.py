@@ -53,6 +53,12 @@ class Sources:
     names: Sequence[str]
     domains: Sequence[str | None]
 
+    def needed_by(self, translator: Translator) -> list[str] | None:
+        """Return the domain of each image for a model that needs it, else None; UserError where it is unknown."""
+        if not translator.needs_source or (None in self.domains and len(translator.domains) == 2):
+            return None
+        return known_domains(self.names, self.domains, key="source")
+
 
 class SourceFiles:
     """Image files at a model's size, which are read in batches; a folder with the name of a domain tells the domain."""
@@ -185,7 +191,8 @@ def _style_grid(translator: Translator, files: SourceFiles, styles: Sequence[Sty
         arguments = style.arguments()
         reference = arguments.get("reference")
         left.append(None if reference is None else reference[0])
-        rows.append(list(translator.translate(sources.images, style.target, **arguments)))
+        own = sources.needed_by(translator)
+        rows.append(list(translator.translate(sources.images, style.target, source=own, **arguments)))
     return Grid(
         rows=rows,
         top=list(sources.images),
@@ -251,7 +258,10 @@ def _cycle_grid(
     back: dict[str, Any] = {"reference": sources.images} if "reference" in translator.style_inputs else {}
     rows, labels = [], []
     for style in styles:
-        translations = translator.translate(sources.images, style.target, **style.arguments())
+        there = {"source": own} if translator.needs_source else {}
+        translations = translator.translate(sources.images, style.target, **there, **style.arguments())
+        if translator.needs_source:
+            back = {"source": style.target}
         rows += [list(translations), list(translator.translate(translations, own, **back))]
         labels += [style.label, "and back"]
     return Grid(rows, top=list(sources.images), row_labels=labels, column_labels=sources.names)

@@ -13,8 +13,9 @@ from translate.sizes import ImageSize
 class Engine(Protocol):
     """A model that translates arrays.
 
-    Images are float32 (B, 3, H, W) in [-1, 1]. A target is (B,) int64, domains, or (B, K) float32, labels. A style is
-    an array (B, ...) that `styles` returned; only its engine knows its meaning.
+    Images are float32 (B, 3, H, W) in [-1, 1]. A target is (B,) int64, domains; (B, K) float32, labels; or (B, 2)
+    int64, routes: the domain of an image and the target. A style is an array (B, ...) that `styles` returned; only its engine
+    knows its meaning.
     """
 
     @property

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,31 @@ def domains(target: Any, count: int, names: Sequence[str]) -> np.ndarray:
             key=KEY, found=Phrase(f"{len(targets)} for {count} images"), expected="one, or one for each image"
         )
     return np.array([_index(each, names) for each in targets], dtype=np.int64)
+
+
+def routes(target: Any, source: Any, count: int, names: Sequence[str]) -> np.ndarray:
+    """Return the domain and the target domain of each of ``count`` images, shape (count, 2), int64.
+
+    Both are given as in `domains`. Between two domains the source may be None: it is the other one. An array or tensor
+    (count, 2) as target, with None as source, is used unchanged.
+    """
+    if hasattr(target, "tolist") and np.ndim(target) == 2:
+        rows = np.asarray(target, dtype=np.int64)
+        if source is not None or rows.shape != (count, 2) or rows.min() < 0 or rows.max() >= len(names):
+            found = Phrase(f"shape {rows.shape}")
+            raise UserError("routes hold the source and the target", key=KEY, found=found, expected=f"({count}, 2)")
+        return rows
+    targets = domains(target, count, names)
+    if source is None and len(names) == 2:
+        return np.stack([1 - targets, targets], axis=1)
+    if source is None:
+        raise UserError("the domain of the images is unknown", key="source", expected=f"one of {', '.join(names)}")
+    try:
+        return np.stack([domains(source, count, names), targets], axis=1)
+    except UserError as error:
+        if error.problem.key != KEY:
+            raise
+        raise UserError.of(replace(error.problem, key="source")) from error
 
 
 def unnamed_label(model: str) -> float:

@@ -24,9 +24,9 @@ from translate.inference.inputs import sources_of
 from translate.inference.names import NamePattern
 from translate.inference.numbers import whole
 from translate.inference.style_inputs import StyleReader, checked_psi
-from translate.inference.targets import domains, labels, unnamed_label
+from translate.inference.targets import domains, labels, routes, unnamed_label
 from translate.inference.tiling import MAX_PIXELS
-from translate.inference.variants import Wishes, variants_of
+from translate.inference.variants import Wishes, common_domain, variants_of
 from translate.registry import plugins
 from translate.registry.registry import MODELS, TRANSLATIONS
 from translate.runs.checkpoints import NETWORK
@@ -49,6 +49,7 @@ Path = str | os.PathLike[str] | Image.Image
 class StyleArguments(TypedDict, total=False):
     """The keywords of `Translator.translate`."""
 
+    source: Any
     code: Tensor | None
     seed: int | None
     reference: Any
@@ -126,6 +127,11 @@ class Translator:
         return takes_labels(MODELS.facts(self.about.model)["batch"])
 
     @property
+    def needs_source(self) -> bool:
+        """Return whether the model needs the domain of an image, and not the target alone, as ComboGAN does."""
+        return bool(TRANSLATIONS.facts(self.about.model).get("needs_source"))
+
+    @property
     def style_inputs(self) -> tuple[str, ...]:
         """Return the inputs that determine the style, of "code" and "reference"."""
         return self.translation.style_inputs
@@ -183,6 +189,7 @@ class Translator:
         images: Any,
         target: Any = None,
         *,
+        source: Any = None,
         code: Tensor | None = None,
         seed: int | None = None,
         reference: Any = None,
@@ -200,7 +207,8 @@ class Translator:
         Super-resolution enlarges either by `scale`.
 
         ``target`` is a domain's name or number, or one for each image; for labels see
-        `translate.inference.targets.labels`; a model with one target needs none. A model with style inputs takes one of
+        `translate.inference.targets.labels`; a model with one target needs none. ``source`` is the domain of the
+        images, or one for each, for a model that needs it, see `needs_source`. A model with style inputs takes one of
         ``code`` (B, L) or (L,), ``seed``, which draws a code for each image, ``reference``, one image or one for each,
         and ``style``, (B, Z) or (Z,), see `styles`; without any, the seed is 0. ``psi`` below 1 moves the styles of
         codes towards the domain's mean style.
@@ -216,10 +224,10 @@ class Translator:
         if (isinstance(images, list) and not images) or (isinstance(images, Tensor | np.ndarray) and 0 in images.shape):
             return images
         if size == "original":
-            return self._at_original_size(images, target, (code, seed, reference, style), psi)
+            return self._at_original_size(images, target, source, (code, seed, reference, style), psi)
         x = to_images(images, self.image_size, self.crop)
         count = len(x)
-        targets = self.targets(target, count)
+        targets = self.targets(target, count, source)
         chosen_style = self.style_reader.read(count, code, seed, reference, style)
         settings = {} if psi is None else {"psi": checked_psi(psi, chosen_style)}
         translations = []
@@ -232,10 +240,12 @@ class Translator:
             return y
         return alike(images, [like(image, each) for image, each in zip(elements(images), y, strict=True)])
 
-    def _at_original_size(self, images: Any, target: Any, style: tuple[Any, Any, Any, Any], psi: float | None) -> Any:
+    def _at_original_size(
+        self, images: Any, target: Any, source: Any, style: tuple[Any, Any, Any, Any], psi: float | None
+    ) -> Any:
         """Return translations of the sizes of their images, which can differ."""
         singles = elements(images)
-        targets = self.targets(target, len(singles)).numpy()
+        targets = self.targets(target, len(singles), source).numpy()
         inputs = self.style_reader.read(len(singles), *style)
         amount = None if psi is None else checked_psi(psi, inputs)
         arrays = {name: value.cpu().numpy() for name, value in inputs.items()}
@@ -256,6 +266,7 @@ class Translator:
         target: str | Sequence[str] | None = None,
         attributes: Mapping[str, float] | None = None,
         direction: str | None = None,
+        source: str | None = None,
         seed: int | Sequence[int] | None = None,
         num_styles: int = 1,
         reference: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
@@ -276,9 +287,10 @@ class Translator:
         """
         targets, seeds = _several(target, str), _several(seed, int)
         references = tuple(os.fspath(each) for each in _several(reference, str | os.PathLike))
-        wishes = Wishes(targets, attributes, direction, seeds, num_styles, references, psi, steps)
         folder, engine = FilePath(output).expanduser(), self.engine
         sources = sources_of(_several(input, str | os.PathLike), folder)
+        source = source or common_domain(sources, engine)
+        wishes = Wishes(targets, attributes, direction, seeds, num_styles, references, psi, steps, source)
         pattern = None if names is None else NamePattern(names)
         settings = Settings(
             folder, resolution, max_pixels, format, overwrite, batch_size, self.place, names=pattern, others=others
@@ -388,7 +400,7 @@ class Translator:
     def translate_batch(self, x: Tensor, target: Tensor, **style: Any) -> Tensor:
         """Translate one batch; UserError for images of a size that the networks cannot process."""
         try:
-            return self.translation(x, target, **style)
+            return self.translation.again(x, target, **style)
         except RuntimeError as error:
             size = self.image_size
             sizes = [tuple(t.shape[2:]) for t in (x, *style.values()) if isinstance(t, Tensor) and t.ndim == 4]
@@ -412,11 +424,19 @@ class Translator:
         known = crop in CROPS or (isinstance(crop, int) and crop > 0)
         return cast(Crop, crop) if known else "square"
 
-    def targets(self, target: Any, count: int = 1) -> Tensor:
-        """Return the target of ``count`` images as networks take it: domains (B,) int64, or labels (B, K) float32."""
+    def targets(self, target: Any, count: int = 1, source: Any = None) -> Tensor:
+        """Return the target of ``count`` images as networks take it.
+
+        It is domains (B,) int64, labels (B, K) float32, or routes (B, 2) int64 from ``source``. UserError for a source
+        where the model does not need it.
+        """
         target = target.detach().cpu() if isinstance(target, Tensor) else target
         if target is None:
             target = self._one_target()
+        if self.needs_source:
+            return torch.from_numpy(routes(target, source, count, self.domains))
+        if source is not None:
+            raise UserError(f"{self.about.model} does not need the domain of an image", key="source")
         if self.takes_labels:
             return torch.from_numpy(labels(target, count, self.about.label_sets, unnamed_label(self.about.model)))
         return torch.from_numpy(domains(target, count, self.domains))

@@ -13,10 +13,11 @@ from translate.data.images import ImageError, open_rgb, resize
 from translate.errors import Phrase, UserError
 from translate.inference.codes import draw_codes
 from translate.inference.engine import Engine
-from translate.inference.inputs import domain_of, image_paths
+from translate.inference.inputs import Source, domain_of, image_paths
 from translate.inference.numbers import finite, whole
-from translate.inference.targets import domain_of_direction, domains, labels, unnamed_label
+from translate.inference.targets import domain_of_direction, domains, labels, routes, unnamed_label
 from translate.inference.tiling import to_input
+from translate.registry.registry import TRANSLATIONS
 
 REFERENCE_BATCH = 8
 
@@ -28,7 +29,7 @@ class Wishes:
     ``targets`` are domains or labels, each a translation of its own. ``attributes`` are the labels of one translation.
     ``direction`` names a target between two domains. A style is that of each seed, or of each reference: a file, or a
     folder or pattern whose images have a mean style. ``num_styles`` styles begin at one seed. ``steps`` images lead
-    from one of two styles to the other.
+    from one of two styles to the other. ``source`` is the domain of the images, for a model that needs it.
     """
 
     targets: tuple[str, ...] = ()
@@ -39,6 +40,7 @@ class Wishes:
     references: tuple[str, ...] = ()
     psi: float | None = None
     steps: int | None = None
+    source: str | None = None
 
 
 @dataclass(frozen=True)
@@ -134,11 +136,43 @@ def _targets(engine: Engine, wishes: Wishes) -> list[_Target]:
             )
     if not numbers:
         numbers = _default_domains(engine, wishes)
+    if needs_source(engine):
+        return _routes(engine, numbers, words, wishes.source)
+    if wishes.source is not None:
+        raise UserError(f"{engine.model} does not need the domain of the images", key="source")
     return [
         _Target(name, np.array([number]), words or (f"target={name}",), name)
         for number in numbers
         for name in [engine.domains[number]]
     ]
+
+
+def needs_source(engine: Engine) -> bool:
+    """Return whether a model needs the domain of an image, and not the target alone."""
+    known = TRANSLATIONS.index()  # an exported file may be of a plug-in's model that is not active
+    return engine.model in known and bool(known[engine.model].facts.get("needs_source"))
+
+
+def _routes(engine: Engine, numbers: Sequence[int], words: tuple[str, ...] | None, source: str | None) -> list[_Target]:
+    """Return the targets of a model that needs the domain of the images; the domain itself only where it is named."""
+    names = [engine.domains[number] for number in numbers]
+    if words is None and len(names) == len(engine.domains) > 2:
+        names = [name for name in names if name != source]
+    return [
+        _Target(
+            name,
+            routes(name, source, 1, engine.domains),
+            (*(words or (f"target={name}",)), *(() if source is None else (f"source={source}",))),
+            name if source is None else {"source": source, "target": name},
+        )
+        for name in names
+    ]
+
+
+def common_domain(sources: Sequence[Source], engine: Engine) -> str | None:
+    """Return the domain that the folders of all sources name, for a model that needs it; None if there is none."""
+    named = {domain_of(source.path, engine.domains) for source in sources} if needs_source(engine) else set()
+    return named.pop() if len(named) == 1 else None
 
 
 def _default_domains(engine: Engine, wishes: Wishes) -> list[int]:

@@ -1,9 +1,10 @@
 """The controls of a model: the inputs that a page and an HTTP interface offer for it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from translate.inference.engine import Engine
+from translate.inference.variants import needs_source
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Controls:
     """The inputs of a model beside the image.
 
     A model has either ``domains``, which are the possible targets, or ``label_groups``. ``sources`` are all domains.
+    A model of several domains that needs the domain of an image has ``routes``, from source to target, as targets.
     ``code`` and ``reference`` say whether a random code or a reference image can determine the style, ``blend`` whether
     two styles can be blended.
     """
@@ -26,6 +28,7 @@ class Controls:
     domains: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     label_groups: tuple[LabelGroup, ...] = ()
+    routes: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     code: bool = False
     reference: bool = False
     blend: bool = False
@@ -36,7 +39,9 @@ class Controls:
         return self.code or self.reference
 
     def choices(self) -> list[tuple[str, str]]:
-        """Return the title and the name of each target domain; between two domains the title is a direction."""
+        """Return the title and the name of each target; between two domains, and of a route, it is a direction."""
+        if self.routes:
+            return [(f"{source} → {target}", name) for name, (source, target) in self.routes.items()]
         if len(self.sources) == 2 and not self.has_style:
             return [(f"{_other(self.sources, domain)} → {domain}", domain) for domain in self.domains]
         return [(domain, domain) for domain in self.domains]
@@ -44,9 +49,13 @@ class Controls:
 
 def controls_of(engine: Engine) -> Controls:
     """Return the controls of a model."""
-    inputs = engine.style_inputs
+    inputs, reachable = engine.style_inputs, [engine.domains[number] for number in engine.reachable]
+    routes = {}
+    if needs_source(engine) and len(engine.domains) > 2:
+        routes = {f"{a}_to_{b}": (a, b) for a in engine.domains for b in reachable if a != b}
     return Controls(
-        domains=tuple(engine.domains[number] for number in engine.reachable) if not engine.label_sets else (),
+        domains=tuple(routes or reachable) if not engine.label_sets else (),
+        routes=routes,
         sources=tuple(engine.domains),
         label_groups=tuple(LabelGroup(tuple(e["names"]), e["kind"] == "attributes") for e in engine.label_sets),
         code="code" in inputs,

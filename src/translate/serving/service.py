@@ -16,7 +16,8 @@ from translate.inference import image_encoding, image_forms, tiling
 from translate.inference.codes import draw_codes
 from translate.inference.engine import Engine
 from translate.inference.image_files import ImageFile
-from translate.inference.targets import domains, labels
+from translate.inference.targets import domains, labels, routes
+from translate.inference.variants import needs_source
 from translate.serving.controls import Controls, controls_of
 from translate.serving.limits import Limits
 
@@ -160,6 +161,9 @@ class Service:
         if not controls.label_groups:
             if value not in controls.domains:
                 raise UserError("unknown domain", key="target", found=value, known=controls.domains)
+            if needs_source(self.engine):
+                source, target = controls.routes.get(value, (None, value))
+                return routes(target, source, 1, self.engine.domains)
             return domains(value, 1, self.engine.domains)
         names = [value] if isinstance(value, str) else value
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
