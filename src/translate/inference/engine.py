@@ -14,8 +14,8 @@ class Engine(Protocol):
     """A model that translates arrays.
 
     Images are float32 (B, 3, H, W) in [-1, 1]. A target is (B,) int64, domains; (B, K) float32, labels; or (B, 2)
-    int64, routes: the domain of an image and the target. A style is an array (B, ...) that `styles` returned; only its engine
-    knows its meaning.
+    int64, routes: the domain of an image and the target. A style is an array (B, ...) that `styles` returned; only its
+    engine knows its meaning.
     """
 
     @property
