@@ -9,6 +9,7 @@ import torch
 from translate.errors import Phrase, UserError
 from translate.files import atomic_write
 from translate.weights.format import Weights
+from translate.weights.published.combogan import ComboGANLayout
 from translate.weights.published.cyclegan import CycleGANLayout
 from translate.weights.published.fast_style import FastStyleLayout
 from translate.weights.published.files import UNNAMED, OfficialFile
@@ -17,7 +18,13 @@ from translate.weights.published.layout import ImportOptions, Layout
 from translate.weights.published.stargan_v1 import StarGANv1Layout
 from translate.weights.published.stargan_v2 import StarGANv2Layout
 
-LAYOUTS: tuple[Layout, ...] = (StarGANv2Layout(), StarGANv1Layout(), CycleGANLayout(), FastStyleLayout())
+LAYOUTS: tuple[Layout, ...] = (
+    StarGANv2Layout(),
+    StarGANv1Layout(),
+    ComboGANLayout(),  # whose encoders look like generators of CycleGAN
+    CycleGANLayout(),
+    FastStyleLayout(),
+)
 
 
 def read(paths: Sequence[Path], options: ImportOptions) -> Weights:
