@@ -78,11 +78,11 @@ class ComboGANLayout(Layout):
 
     def tensor_groups(self, weights: Weights) -> list[tuple[str, TensorGroup]]:
         """Return the roles of the weights; `write` divides them among files."""
-        groups = []
-        for role in (ENCODER, SHARED_ENCODER, DECODER, SHARED_DECODER, DISCRIMINATOR):
-            if role in weights.networks and weights.inference_state(role):
-                groups.append((role, TensorGroup(role, role, EMA if role in weights.ema_roles else NETWORK)))
-        return groups
+        return [
+            (role, TensorGroup(role, role, EMA if role in weights.ema_roles else NETWORK))
+            for role in (ENCODER, SHARED_ENCODER, DECODER, SHARED_DECODER, DISCRIMINATOR)
+            if role in weights.networks and weights.inference_state(role)
+        ]
 
     def write(self, weights: Weights) -> dict[str, dict[str, State]]:
         """Return the network of each file; weights read in this layout are written unchanged."""
