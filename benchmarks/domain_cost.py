@@ -53,17 +53,15 @@ def main() -> None:
             model.training_step(batches[number % count], 0)
             times[count].append(time.perf_counter() - begin)
     least = statistics.median(times[DOMAINS[0]])
-    print(
-        "| domains | ms an iteration | ratio | parameters, MB | optimizer states, MB | gradients, MB | at the peak, MB |"
-    )
-    print("| --- | --- | --- | --- | --- | --- | --- |")
+    columns = ("domains", "ms", "ratio", "parameters, MB", "optimizers, MB", "gradients, MB", "activations, MB")
+    print(f"| {' | '.join(columns)} |\n{'| --- ' * len(columns)}|")
     for count in DOMAINS:
         model, batches = made(count, words)
         peak = memory.measure_peak(model, batches[0], "32-true")
         held = {kind: size / 1e6 for kind, size in peak.kinds.items()}
         median = statistics.median(times[count])
-        parts = [held[kind] for kind in (memory.PARAMETERS, memory.OPTIMIZERS, memory.GRADIENTS)]
-        numbers = [f"{each:.1f}" for each in (*parts, sum(held.values()))]
+        kinds = (memory.PARAMETERS, memory.OPTIMIZERS, memory.GRADIENTS, memory.ACTIVATIONS)
+        numbers = [f"{held[kind]:.1f}" for kind in kinds]
         print(f"| {count} | {1000 * median:.0f} | {median / least:.2f} | {' | '.join(numbers)} |")
 
 
