@@ -3,8 +3,8 @@
     python benchmarks/domain_cost.py [ROUNDS] [OVERRIDE ...]
 
 The sizes are those of the small preset at 32 px, batch 8, on one thread. The models take turns, so that a busy machine
-slows all of them alike; the time is the median over rounds. Memory is what tensors hold: parameters, optimizer states
-and full image pools grow with the number of domains, gradients and activations of an iteration do not.
+slows all of them alike; the time is the median over rounds. Memory is what tensors hold at the peak of an iteration:
+parameters and optimizer states grow with the number of domains, activations do not.
 """
 
 import statistics
@@ -53,15 +53,14 @@ def main() -> None:
             model.training_step(batches[number % count], 0)
             times[count].append(time.perf_counter() - begin)
     least = statistics.median(times[DOMAINS[0]])
-    columns = ("domains", "ms", "ratio", "parameters, MB", "optimizers, MB", "gradients, MB", "activations, MB")
+    columns = ("domains", "ms", "ratio", "parameters, MB", "optimizers, MB", "activations, MB")
     print(f"| {' | '.join(columns)} |\n{'| --- ' * len(columns)}|")
     for count in DOMAINS:
         model, batches = made(count, words)
         peak = memory.measure_peak(model, batches[0], "32-true")
-        held = {kind: size / 1e6 for kind, size in peak.kinds.items()}
         median = statistics.median(times[count])
-        kinds = (memory.PARAMETERS, memory.OPTIMIZERS, memory.GRADIENTS, memory.ACTIVATIONS)
-        numbers = [f"{held[kind]:.1f}" for kind in kinds]
+        kinds = (memory.PARAMETERS, memory.OPTIMIZERS, memory.ACTIVATIONS)
+        numbers = [f"{peak.kinds[kind] / 1e6:.1f}" for kind in kinds]
         print(f"| {count} | {1000 * median:.0f} | {median / least:.2f} | {' | '.join(numbers)} |")
 
 
