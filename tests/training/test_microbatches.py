@@ -42,6 +42,8 @@ def after(name: str, num_microbatches: int, iterations: int = 4) -> tuple[Transl
 def in_float64(batch: object) -> object:
     if isinstance(batch, Tensor):
         return batch.double() if batch.is_floating_point() else batch
+    if isinstance(batch, int):
+        return batch
     assert isinstance(batch, tuple)
     values = [in_float64(value) for value in batch]
     return type(batch)(*values) if hasattr(batch, "_fields") else tuple(values)

@@ -1,6 +1,6 @@
 """Translation by ComboGAN: the encoder of the source's domain, then the decoder of the target's."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -68,20 +68,10 @@ class ComboGANTranslation(Translation):
         return torch.stack([self.decode(code, target) for target in range(self.count)]).to(x.dtype)
 
     def _encoded(self, x: Tensor, source: Tensor) -> Tensor:
-        rows = [(domain, source == domain) for domain in source.unique().tolist()]
-        parts = [(own, self.encode(x[own], domain)) for domain, own in rows]
-        codes = parts[0][1].new_empty(len(x), *parts[0][1].shape[1:])
-        for own, code in parts:
-            codes[own] = code
-        return codes
+        return _by_domain(x, source, self.encode)
 
     def _decoded(self, codes: Tensor, target: Tensor) -> Tensor:
-        rows = [(domain, target == domain) for domain in target.unique().tolist()]
-        parts = [(own, self.decode(codes[own], domain)) for domain, own in rows]
-        images = parts[0][1].new_empty(len(codes), *parts[0][1].shape[1:])
-        for own, image in parts:
-            images[own] = image
-        return images
+        return _by_domain(codes, target, self.decode)
 
     def _check(self, target: Tensor) -> None:
         if target.ndim != 2 or target.shape[1] != 2:
@@ -111,6 +101,18 @@ class ComboGANTranslation(Translation):
     def path(self, style_input: str | None, num_domains: int) -> TranslationPath:
         """Return the whole way as a module that encodes by and decodes to every domain, and selects by the route."""
         return AllDomains(self, ("image", "target"))
+
+
+def _by_domain(x: Tensor, domain: Tensor, function: Callable[[Tensor, int], Tensor]) -> Tensor:
+    """Return the results of a function of the rows (B, ...) of each domain (B,), in the order of the rows."""
+    domains = domain.unique().tolist()
+    if len(domains) == 1:
+        return function(x, domains[0])
+    parts = [(domain == each, function(x[domain == each], each)) for each in domains]
+    result = parts[0][1].new_empty(len(x), *parts[0][1].shape[1:])
+    for own, values in parts:
+        result[own] = values
+    return result
 
 
 class WholeEncoder(nn.Module):
