@@ -103,7 +103,14 @@ def fits(model: str, data: str) -> bool:
     return not missing_needs(VIEWS.facts(MODELS.facts(model)["batch"])["needs"], DATASETS.facts(data)["provides"])
 
 
-YES = [(model, data) for model in NAMES for data in SETS if fits(model, data)]
+def takes_joint(model: str) -> bool:
+    """Return whether a model takes several sets of labels."""
+    return not VIEWS.facts(MODELS.facts(model)["batch"]).get("one_label_set")
+
+
+YES = [
+    (model, data) for model in NAMES for data in SETS if fits(model, data) and (data != "joint" or takes_joint(model))
+]
 NO = [(model, data) for model in NAMES for data in SETS if not fits(model, data)]
 
 
@@ -144,6 +151,12 @@ def test_a_pair_trains(model: str, data: str, tmp_path: Path) -> None:
     assert torch.stack(list(network.terms.values())).isfinite().all()
     assert any(not weight.equal(before[name]) for name, weight in network.named_parameters())
     assert len(module.held_out(2).image) == 2
+
+
+@pytest.mark.parametrize("model", [model for model in NAMES if not takes_joint(model)])
+def test_several_sets_of_labels_are_refused(model: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=f"data: the model '{model}' takes one set of labels; found 2 sets"):
+        CASES[model].on([*LAYOUTS["joint"](tmp_path), *small(model)])
 
 
 @pytest.mark.parametrize(("model", "data"), NO, ids=[f"{model}-{data}" for model, data in NO])

@@ -270,7 +270,7 @@ tiny_icgan = Case(
         "~model.optimizers.discriminator",
         "~model.optimizers.generator",
         f"+model.networks.encoder_z={{{_ENCODER}, num_outputs: 6}}",
-        f"+model.networks.encoder_y={{{_ENCODER}, num_outputs: 2}}",
+        f"+model.networks.encoder_y={{{_ENCODER}, num_outputs: ${{data.num_labels}}}}",
         "+model.optimizers.encoder_z={_target_: torch.optim.Adam, lr: 1e-3}",
         "+model.optimizers.encoder_y={_target_: torch.optim.Adam, lr: 1e-3}",
         "model.weights.discriminator={real: 0.0, wrong: 0.0, fake: 0.0}",

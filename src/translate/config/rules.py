@@ -153,6 +153,15 @@ def domains_are_as_many_as_needed(values: Mapping[str, Any]) -> Iterator[Problem
         )
 
 
+def label_sets_are_as_many_as_needed(values: Mapping[str, Any]) -> Iterator[Problem]:
+    """A model of one set of labels has no joint data set."""
+    model, sets = values.get("model") or {}, (values.get("data") or {}).get("label_sets")
+    batch = MODELS.facts(model["name"]).get("batch") if model.get("name") in MODELS.index() else None
+    if batch in VIEWS.index() and VIEWS.facts(batch).get("one_label_set") and isinstance(sets, list) and len(sets) > 1:
+        statement, found = f"the model {model['name']!r} takes one set of labels", Phrase(f"{len(sets)} sets")
+        yield Problem(statement, key="data", found=found, fix="choose a data set that is not joint")
+
+
 def _lacks(needs: tuple[str, ...], data: Mapping[str, Any]) -> bool:
     """Return whether the data set lacks what a view needs, which `data_serves_model` reports."""
     from translate.data.views.base import missing_needs
@@ -326,6 +335,7 @@ RULES: tuple[Callable[[Mapping[str, Any]], Iterator[Problem]], ...] = (
     batch_is_divisible,
     data_serves_model,
     domains_are_as_many_as_needed,
+    label_sets_are_as_many_as_needed,
     compiled_or_checkpointed,
     best_is_measured,
     metrics_suit_model,

@@ -21,7 +21,8 @@ class IcGANTranslation(Translation):
     number (NaN) stay as the encoder reads them.
     """
 
-    roles = ("generator", "encoder_z", "encoder_y")
+    roles = ("generator",)
+    optional_roles = ("encoder_z", "encoder_y")  # of the last stage; without them nothing can be edited
 
     def __init__(self, networks: Mapping[str, nn.Module], label_sets: Sequence[Mapping[str, Any]]) -> None:
         super().__init__(networks)

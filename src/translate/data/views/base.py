@@ -3,12 +3,13 @@
 A view is a pure function of (seed, position). A position counts the samples of an endless stream. Each random number of
 a sample is drawn from (seed, stream, position), so any process can make any batch.
 
-A view is registered with six facts, which are literals, so that a configuration is checked without an import:
+A view is registered with seven facts, which are literals, so that a configuration is checked without an import:
 
 - ``needs``: the labels that a data set must provide, all of them; ``"domain|attributes"`` is either. Default: none.
 - ``num_domains``: the least and the greatest number of domains; None for no limit. Default: any number.
 - ``routes``: whether its models need the domain of a source to translate it, see `Translation`. Default: false.
 - ``labels``: True if the targets of a translation are labels and not domains. Default: False.
+- ``one_label_set``: True if a joint data set, with several sets of labels, does not suit the view. Default: False.
 - ``images``: field of the batch -> stream of its augmentation, the name of a `Stream` or the number of a plug-in's own.
   Fields that share a stream are cropped and mirrored alike. Default: no field is an image.
 - ``protocol``: the evaluation protocol that alone suits the view. Default: all those that no view has for itself.

@@ -22,7 +22,12 @@ class ConditionalBatch(NamedTuple, Generic[Array]):
 
 
 @VIEWS.register(
-    "conditional", needs=("domain|attributes",), labels=True, num_domains=(2, None), images={"image": "AUGMENT"}
+    "conditional",
+    needs=("domain|attributes",),
+    labels=True,
+    one_label_set=True,
+    num_domains=(2, None),
+    images={"image": "AUGMENT"},
 )
 class ConditionalView:
     """Images in epochs, each with its labels, and with labels and a code for a generated image (IcGAN).
@@ -33,11 +38,7 @@ class ConditionalView:
 
     def __init__(self, inputs: ViewInputs) -> None:
         self.latent_size, self.seed = inputs.latent_size, inputs.seed
-        sets = inputs.dataset.label_sets(inputs.labels)
-        if len(sets) != 1:
-            raise UserError(
-                "this model takes one set of labels", found=len(sets), expected="a data set that is not joint"
-            )
+        sets = inputs.dataset.label_sets(inputs.labels)  # one: the check of a configuration refuses several
         rows = inputs.rows_of(sets[0].items)
         self.rows, self.labels = rows[rows >= 0], sets[0].values[rows >= 0]  # (N,), (N, K) float32
         kinds, self._kind = np.unique(self.labels, axis=0, return_inverse=True)
