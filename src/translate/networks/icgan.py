@@ -1,7 +1,7 @@
 """Networks of IcGAN (Perarnau et al., NIPS 2016 workshop, arXiv 1611.06355): a conditional GAN and its encoders.
 
-Letters: B batch, S image side (sides may differ), z code of length Z, y labels of length K, -1 or +1. The widths are those of DCGAN
-(Radford et al., ICLR 2016): 512, 256, 128, 64 and 3 at 64 px.
+Letters: B batch, S image side (sides may differ), z code of length Z, y labels of length K, -1 or +1. The widths are
+those of DCGAN (Radford et al., ICLR 2016): 512, 256, 128, 64 and 3 at 64 px.
 """
 
 from math import log2
