@@ -8,6 +8,7 @@ __version__ = "0.1.0"
 _LAZY = {
     "load": "translate.inference.translator",
     "Translator": "translate.inference.translator",
+    "stylize": "translate.inference.stylize",
     "train": "translate.commands.functions",
     "evaluate": "translate.commands.functions",
     "UserError": "translate.errors",

@@ -24,6 +24,7 @@ HELP = ("-h", "--help")
 MODULES = {
     "train": "train",
     "apply": "apply",
+    "stylize": "stylize",
     "show": "show",
     "list": "list",
     "evaluate": "evaluate",

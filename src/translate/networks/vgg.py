@@ -65,7 +65,7 @@ class VGG(Pretrained):
         super().__init__(weights, sha256)
         _one_of("preprocessing", preprocessing, ("caffe", "torchvision", "none"))
         _one_of("pooling", pooling, ("max", "average"))
-        self.preprocessing = preprocessing
+        self.preprocessing, self.pooling = preprocessing, pooling
         means = {"caffe": CAFFE_MEAN, "torchvision": TORCHVISION_MEAN, "none": (0.0, 0.0, 0.0)}
         mean = means[preprocessing]
         deviation = TORCHVISION_DEVIATION if preprocessing == "torchvision" else (1.0, 1.0, 1.0)
