@@ -109,6 +109,7 @@ def test_quoted_command_is_good(
         "import",
         "migrate",
         "serve",
+        "stylize",
         "table",
         "video",
     ):  # their own tests run them

@@ -61,8 +61,12 @@ class Arguments:
     style_weight: float | None = arg(
         None, metavar="NUMBER", minimum=0, help="of the style; default 10, with scale=notebook 1", section=LOSS
     )
-    variation: float = arg(
-        0.0, metavar="NUMBER", minimum=0, help="of neighbouring pixels; more is smoother", section=LOSS
+    variation: float | None = arg(
+        None,
+        metavar="NUMBER",
+        minimum=0,
+        help="of differences of neighbours, more is smoother; default 1e-5, with scale=notebook 0",
+        section=LOSS,
     )
     content_layers: tuple[str, ...] = arg(
         ("relu4_2",), metavar="[relu4_2,...]", help="layers of the content", section=LOSS
@@ -110,14 +114,15 @@ def run(arguments: Arguments) -> int:
 def _settings(arguments: Arguments) -> "Settings":
     """Return the settings in the words."""
     from translate.inference.neural_style import LossWeights
-    from translate.inference.stylize import STYLE_WEIGHT, Settings
+    from translate.inference.stylize import STYLE_WEIGHT, VARIATION, Settings
 
-    default = STYLE_WEIGHT if arguments.scale == "relative" else 1.0
-    style_weight = default if arguments.style_weight is None else arguments.style_weight
+    relative = arguments.scale == "relative"
+    style_weight = (STYLE_WEIGHT if relative else 1.0) if arguments.style_weight is None else arguments.style_weight
+    variation = (VARIATION if relative else 0.0) if arguments.variation is None else arguments.variation
     weights = LossWeights(
         dict.fromkeys(arguments.content_layers, arguments.content_weight),
         dict.fromkeys(arguments.style_layers, style_weight),
-        arguments.variation,
+        variation,
         arguments.scale,
     )
     evaluations = arguments.evaluations

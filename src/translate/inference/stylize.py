@@ -48,6 +48,7 @@ log = logging.getLogger("translate")
 
 FORMAT = "translate style 1"
 DEFAULT_FEATURES = "critters_vgg"
+VARIATION = 1e-5  # with the scale "relative"
 STYLE_WEIGHT = 10.0  # of the style layers relative to the content, with the scale "relative"
 STATE, PREVIEW = ".state.safetensors", ".preview.png"
 """The suffixes, behind the name of an image, of the state and the preview of an unfinished one."""
@@ -84,7 +85,9 @@ class Settings:
             raise UserError(key="size", found=min(self.sizes), expected="pixels of the longer side, or 0 for its own")
 
 
-RELATIVE_SETTINGS = Settings(weights=LossWeights(style=dict.fromkeys(STYLE_LAYERS, STYLE_WEIGHT), scale="relative"))
+RELATIVE_SETTINGS = Settings(
+    weights=LossWeights(style=dict.fromkeys(STYLE_LAYERS, STYLE_WEIGHT), variation=VARIATION, scale="relative")
+)
 """Settings that serve networks of any width."""
 
 
