@@ -33,7 +33,7 @@ def read(place: str | os.PathLike[str], size: int | None = None, key: str = "sty
     if size is not None and size < 1:
         raise UserError(key="style_size", found=size, expected="at least 1 pixel, or null for its own size")
     if place in KINDS:
-        return paint(str(place), *[size or SIDE] * 2)
+        return paint(str(place), size or SIDE, size or SIDE)
     path = Path(place).expanduser()
     if not path.is_file():
         raise UserError(

@@ -160,7 +160,7 @@ class ImageOptimization:
             total.backward()
             return total
 
-        self.optimizer.step(closure)
+        self.optimizer.step(closure)  # type: ignore[arg-type]  # torch takes a tensor
         self.evaluations += 1
         values = {name: value.item() for name, value in terms.items()}
         if not all(abs(value) < float("inf") for value in values.values()):
