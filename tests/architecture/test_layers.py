@@ -54,7 +54,7 @@ LIBRARIES = {
     "runs": {"torch", "safetensors", "filelock", "numpy", "PIL"},
     "config": {"hydra", "omegaconf", "yaml"},
     "weights": {"torch", "safetensors", "huggingface_hub"},
-    "inference": {"torch", "numpy", "PIL", "tqdm", "imageio_ffmpeg", "onnxruntime"},
+    "inference": {"torch", "safetensors", "numpy", "PIL", "tqdm", "imageio_ffmpeg", "onnxruntime"},
     "models": {"torch", "numpy", "pytorch_lightning"},
     "evaluation": {"torch", "numpy", "tqdm", "filelock"},
     "training": {"torch", "numpy", "pytorch_lightning", "lightning_fabric", "tqdm", "wandb"},

@@ -77,7 +77,7 @@ def test_average_pooling() -> None:
         ({"layers": []}, "layers: found \\[\\], expected one layer or more"),
         ({"depth": 18}, "depth: unknown value 18.* Known: 16, 19"),
         ({"pooling": "min"}, "pooling: unknown value 'min'"),
-        ({"preprocessing": "none"}, "preprocessing: unknown value 'none'"),
+        ({"preprocessing": "keras"}, "preprocessing: unknown value 'keras'"),
     ],
 )
 def test_what_is_refused(arguments: dict[str, object], sentence: str) -> None:
