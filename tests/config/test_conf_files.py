@@ -130,10 +130,19 @@ def test_experiments_have_their_header(option: str, path: Path) -> None:
 
 
 @pytest.mark.parametrize(("option", "path"), EXPERIMENTS, ids=[option for option, _ in EXPERIMENTS])
-def test_the_header_of_an_experiment_is_true(option: str, path: Path) -> None:
-    """Baseline, Change and Expected agree with the composed configurations where they name keys, files or scores."""
+def test_the_header_of_an_experiment_is_true(
+    option: str, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Baseline, Change and Expected agree with the composed configurations where they name keys, files or scores.
+
+    Files of frozen networks that the command names are there.
+    """
     said = header(path)
-    data = [w for w in shlex.split(said["Command"]) if w.startswith(("data=", "data.")) and "," not in w]
+    data = [w for w in shlex.split(said["Command"]) if w.startswith(("data=", "data.", "model.")) and "," not in w]
+    monkeypatch.chdir(tmp_path)
+    for word in data:
+        if word.startswith("model.networks.") and word.endswith((".pth", ".ckpt")):
+            (tmp_path / word.partition("=")[2]).touch()
     config = configured(option, *data)
     own, baseline = experiment_key(config), said["Baseline"]
     assert (baseline.startswith("none") and said["Change"].startswith("none")) or not said["Change"].startswith("none")
