@@ -80,12 +80,7 @@ HURRY = {
     ],
     "stargan_v2": ["model.optimizers.generator.lr=4e-3", "model.weights.generator.cycle=10"],
     "unit": ["model.optimizers.encoder_a.lr=1e-2", "model.networks.encoder_a.base_width=8"],
-    "xgan": [
-        "model.optimizers.encoder_a.lr=1e-2",
-        "model.networks.encoder_a.base_width=8",
-        "model.weights.generator.semantic_a=0.001",  # this gradient dominates that of reconstructions
-        "model.weights.generator.semantic_b=0.001",
-    ],
+    "xgan": ["model.optimizers.encoder_a.lr=1e-2", "model.networks.encoder_a.base_width=8"],
 }
 """Overrides with which a model overfits a batch soon."""
 
