@@ -32,8 +32,11 @@ MAKE = {**{name: CASES[name] for name in COVERED}, **FURTHER}
 RATES = {"unit": 1e-2, "unit with shared layers": 1e-2}
 """Of float32, where it is not 1e-3: the encoders of UNIT have a small share of the clipped gradients."""
 
-FLOAT64_ALONE = ("unit with shared layers",)
+FLOAT64_ALONE = ("unit with shared layers", "xgan")
 """Cases with a layer whose share of the clipped gradients is too small for a comparison in float32."""
+
+MAGNIFIED = ("xgan",)
+"""Cases that magnify rounding too much for float32: batch norms of six images, some channels of which are all zero."""
 
 ITERATIONS = 5
 SPEEDS = ("iterations_per_second", "images_per_second")
@@ -101,6 +104,8 @@ def terms(run: Path) -> list[dict[str, float]]:
 @pytest.mark.parametrize("precision", ["32-true", "64-true"])
 @pytest.mark.parametrize("name", MAKE)
 def test_several_processes_equal_one(one: Path, count: int, name: str, precision: str) -> None:
+    if name in MAGNIFIED and precision == "32-true":
+        pytest.skip("rounding grows; float64 compares")
     whole, several = (folder(one, number, name, precision) for number in (1, count))
     wanted, found = (checkpoints.newest(run) for run in (whole, several))
     assert found.iteration == wanted.iteration == ITERATIONS
