@@ -138,11 +138,15 @@ def test_the_header_of_an_experiment_is_true(
     Files of frozen networks that the command names are there.
     """
     said = header(path)
+<<<<<<< HEAD
     data = [w for w in shlex.split(said["Command"]) if w.startswith(("data=", "data.", "model.")) and "," not in w]
     monkeypatch.chdir(tmp_path)
     for word in data:
         if word.startswith("model.networks.") and word.endswith((".pth", ".ckpt")):
             (tmp_path / word.partition("=")[2]).touch()
+=======
+    data = [w for w in shlex.split(said["Command"]) if w.startswith(("data=", "data.", "stages.")) and "," not in w]
+>>>>>>> f8975f9 (Headers of experiments with stages may name the data of a stage)
     config = configured(option, *data)
     own, baseline = experiment_key(config), said["Baseline"]
     assert (baseline.startswith("none") and said["Change"].startswith("none")) or not said["Change"].startswith("none")
