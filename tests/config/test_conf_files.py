@@ -96,6 +96,9 @@ def test_data_sets_of_a_kind_share_a_recipe(tmp_path: Path) -> None:
         assert tree._get_node("iterations")._value() == iterations
 
 
+KEYS_OF_HEADERS = ("data=", "data.", "model.", "stages.")
+"""Beginnings of the words of a header's command that the configuration needs."""
+
 SMALL = [model for model in SHIPPED["model"] if model.endswith("_small")]
 
 
@@ -138,15 +141,11 @@ def test_the_header_of_an_experiment_is_true(
     Files of frozen networks that the command names are there.
     """
     said = header(path)
-<<<<<<< HEAD
-    data = [w for w in shlex.split(said["Command"]) if w.startswith(("data=", "data.", "model.")) and "," not in w]
+    data = [w for w in shlex.split(said["Command"]) if w.startswith(KEYS_OF_HEADERS) and "," not in w]
     monkeypatch.chdir(tmp_path)
     for word in data:
         if word.startswith("model.networks.") and word.endswith((".pth", ".ckpt")):
             (tmp_path / word.partition("=")[2]).touch()
-=======
-    data = [w for w in shlex.split(said["Command"]) if w.startswith(("data=", "data.", "stages.")) and "," not in w]
->>>>>>> f8975f9 (Headers of experiments with stages may name the data of a stage)
     config = configured(option, *data)
     own, baseline = experiment_key(config), said["Baseline"]
     assert (baseline.startswith("none") and said["Change"].startswith("none")) or not said["Change"].startswith("none")
