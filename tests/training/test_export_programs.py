@@ -80,12 +80,31 @@ XGAN |= {
     for part in ("encoder", "decoder")
 }
 
+ICGAN_LABELS = ({"kind": "attributes", "names": ["smiling", "glasses"]},)
+ICGAN: dict[str, dict[str, Any]] = {
+    "generator": {"name": "icgan_generator", "image_size": 32, "latent_size": 6, "num_labels": 2, "base_width": 4}
+}
+ICGAN |= {
+    role: {"name": "icgan_encoder", "image_size": 32, "num_outputs": count, "base_width": 4, "num_layers": 3}
+    for role, count in (("encoder_z", 6), ("encoder_y", 2))
+}
+
 
 def made(model: str, networks: dict[str, dict[str, Any]], size: int, **more: Any) -> Translator:
     """Return a translator of small random networks."""
     torch.manual_seed(0)
     tensors = {f"network.{r}.{k}": t for r, node in networks.items() for k, t in build(node).state_dict().items()}
     return Translator(Weights(tensors, model, networks, size, licence="cc0-1.0", **more))
+
+
+def icgan() -> Translator:
+    """Return a translator whose images differ: those of a new generator are nearly grey."""
+    labels = {"label_sets": list(ICGAN_LABELS), "latent_size": 6}
+    translator = made("icgan", ICGAN, 32, arguments=labels, label_sets=ICGAN_LABELS)
+    for parameter in translator.translation.networks["generator"].parameters():
+        if parameter.ndim > 1:
+            parameter.mul_(15)
+    return translator
 
 
 def fast_style() -> Translator:
@@ -126,6 +145,7 @@ CASES: dict[str, tuple[Callable[[], Translator], tuple[str, ...]]] = {
         ("generator",),
     ),
     "fast_style": (lambda: fast_style(), ("transformer",)),
+    "icgan": (lambda: icgan(), ("encoder_z", "translate")),
     "unit": (lambda: made("unit", UNIT, 16, domains=("a", "b")), ("encoder_a", "translate")),
     "unit_shared": (
         lambda: made("unit", UNIT_SHARED, 16, domains=("a", "b")),
@@ -156,6 +176,7 @@ PATHS = {
     "pix2pix": "generator",
     "pix2pix_dropout": "generator",
     "fast_style": "transformer",
+    "icgan": "translate",
     "combogan": "translate",
     "unit": "translate",
     "unit_shared": "translate",
@@ -224,6 +245,9 @@ def inputs_of(name: str, count: int, height: int, width: int) -> tuple[dict[str,
             words["psi"], inputs["psi"] = 0.7, np.array(0.7, np.float32)
     elif name == "stargan_v1":
         words["target"] = torch.tensor([[0.0, 0, 0, 1, 0, 1]]).repeat(count, 1)
+        inputs["target"] = words["target"].numpy()
+    elif name == "icgan":
+        words["target"] = torch.tensor([[float("nan"), 1.0]]).repeat(count, 1)
         inputs["target"] = words["target"].numpy()
     elif name in ("cyclegan", "fast_style"):
         words["target"] = torch.zeros(count, dtype=torch.int64)
