@@ -88,7 +88,7 @@ def test_quoted_command_is_good(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """`small` lets the plug-in example be found. The files of frozen networks are there, by name."""
-    for file in ("wing.ckpt", "vgg16-397923af.pth"):
+    for file in ("wing.ckpt", "vgg16-397923af.pth", "vgg19-dcbb9e9d.pth"):
         (tmp_path / file).touch()
     monkeypatch.chdir(tmp_path)
     words = shlex.split(line, comments=True)[len(PROGRAM.split()) :]
