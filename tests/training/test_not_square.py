@@ -24,7 +24,7 @@ from translate.training import run
 
 HEIGHT, WIDTH = 64, 32
 UPRIGHT = f"data.image_size=[{HEIGHT},{WIDTH}]"
-OF_ONE_SIZE = ("dtn", "xgan")
+OF_ONE_SIZE = ("dtn", "icgan", "xgan")
 """Models whose small configurations name numbers that belong to 32 x 32 pixels."""
 
 ENLARGING = ("srgan", "srresnet")
