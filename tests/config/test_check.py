@@ -299,6 +299,27 @@ def test_rates_fall_over_a_share_of_the_run(problems_of: Problems) -> None:
     assert "share: found 'half', expected a number" in problem
 
 
+@pytest.mark.parametrize("sign", ["", "++"])
+def test_a_schedule_as_a_whole_replaces_the_one_of_the_files(sign: str) -> None:
+    """Keys of the old schedule, also those that both know, do not stay."""
+    pair = ["model=cyclegan", "~recipe", "data=critters", "data.domains=[cat,rabbit]", "data.num_images=40"]
+    lr, lines = "model.optimizers.generator_ab.lr", [*pair, "iterations=8"]
+    step = {"schedule": "step", "start": 1e-3, "factor": 0.5, "every": 2}
+    rates = load([*lines, f"{sign}{lr}={{schedule: step, start: 1e-3, factor: 0.5, every: 2}}"]).model.optimizers
+    assert [node["lr"] for node in rates.values()] == [step] * 4
+    linear = "{schedule: linear, start: 1e-3, end: 0.0, iterations: 4}"
+    assert "every" not in load([*lines, f"{sign}{lr}={linear}"]).model.optimizers["generator_ab"]["lr"]
+    (nested,) = [load([*lines, f"{sign}model.optimizers.generator_ab={{lr: {linear}, betas: [0.1, 0.9]}}"])]
+    assert nested.model.optimizers["generator_ab"]["_target_"] == "torch.optim.Adam"  # the rest is merged
+    assert "every" not in nested.model.optimizers["generator_ab"]["lr"]
+
+
+def test_a_mapping_without_a_schedule_changes_single_keys() -> None:
+    pair = ["model=cyclegan", "~recipe", "data=critters", "data.domains=[cat,rabbit]", "data.num_images=40"]
+    rate = load([*pair, "iterations=8", "model.optimizers.generator_ab.lr={start: 0.5}"]).model.optimizers
+    assert (rate["generator_ab"]["lr"]["schedule"], rate["generator_ab"]["lr"]["start"]) == ("linear", 0.5)
+
+
 def test_what_is_given_in_epochs_can_be_given_anew() -> None:
     """An epoch is known once the data has been seen, which must not keep an override from replacing it."""
     pair = ["model=cyclegan", "~recipe", "data=critters", "data.domains=[cat,rabbit]", "data.num_images=40"]

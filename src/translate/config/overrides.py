@@ -24,6 +24,9 @@ from translate.registry import registry
 NEEDED = ("model", "data", "trainer")
 """Groups that are in no run left out."""
 
+SCHEDULE = "schedule"
+"""The key by which a mapping is a schedule, see `translate.schedules`."""
+
 HydraProblem = (HydraException, OmegaConfBaseException, yaml.YAMLError)
 """What Hydra raises for what the user did."""
 
@@ -207,10 +210,12 @@ def apply(tree: DictConfig, override: Override, groups: Mapping[str, Any]) -> Pr
         elif override.is_add() and there and not isinstance(value, dict | list):
             return Problem("the key exists already", key=text, fix=f"write it without +: {text.lstrip('+')}")
         elif override.is_add() or override.is_force_add():
+            _replace_schedules(tree, key, value)
             OmegaConf.update(tree, key, value, merge=True, force_add=True)
         elif not _has_key(tree, key):
             return _unknown_key(tree, key, text, groups)
         else:
+            _replace_schedules(tree, key, value)
             OmegaConf.update(tree, key, value, merge=True)
     except (ConfigKeyError, ConfigAttributeError):  # within a mapping that was given as a whole
         return Problem(
@@ -219,6 +224,21 @@ def apply(tree: DictConfig, override: Override, groups: Mapping[str, Any]) -> Pr
     except OmegaConfBaseException as error:
         return Problem(first_line(error), key=text)
     return None
+
+
+def _replace_schedules(tree: DictConfig, key: str, value: Any) -> None:
+    """Put the schedules of a value in place of those in the tree.
+
+    A mapping that names its schedule is a whole: keys of another schedule, merged with it, are mistakes that the user
+    has not made. A mapping without a name changes single keys.
+    """
+    if not isinstance(value, Mapping):
+        return
+    if SCHEDULE in value and _has_key(tree, key):
+        OmegaConf.update(tree, key, value, merge=False)
+        return
+    for name, child in value.items():
+        _replace_schedules(tree, f"{key}.{name}", child)
 
 
 def _list_within(tree: DictConfig, key: str) -> str:
