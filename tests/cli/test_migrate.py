@@ -12,8 +12,7 @@ from translate.commands import evaluate
 from translate.commands.arguments import parse
 from translate.config.compose import load
 from translate.config.schema import RunConfig
-from translate.doctor.migrate import migrate
-from translate.doctor.official_options import PROJECTS
+from translate.doctor.migrate import PROJECTS, migrate
 from translate.errors import UserError
 
 V2 = "--lambda_reg 1 --lambda_sty 1 --lambda_cyc 1"
@@ -137,9 +136,9 @@ def test_what_the_official_defaults_differ_in_is_written() -> None:
 
 def test_changed_options_arrive_in_the_configuration() -> None:
     config = trained(
-        f"python main.py --num_domains 3 --w_hpf 0 {AFHQ} --img_size 128 --style_dim 32 --latent_dim 8 --lambda_reg 2 "
-        "--lambda_ds 3 --ds_iter 5000 --total_iters 7000 --batch_size 4 --lr 2e-4 --f_lr 2e-6 --beta1 0.5 --seed 5 "
-        "--weight_decay 0 --randcrop_prob 0 --print_every 20 --save_every 500 --hidden_dim 256"
+        f"python main.py --mode train --num_domains 3 --w_hpf 0 {AFHQ} --img_size 128 --style_dim 32 --latent_dim 8 "
+        "--lambda_reg 2 --lambda_ds 3 --ds_iter 5000 --total_iters 7000 --batch_size 4 --lr 2e-4 --f_lr 2e-6 "
+        "--beta1 0.5 --seed 5 --weight_decay 0 --randcrop_prob 0 --print_every 20 --save_every 500 --hidden_dim 256"
     )
     assert (config.data.image_size, config.data.batch_size, config.data.augment) == (128, 4, "flip")
     assert (config.iterations, config.seed, config.log_every, config.checkpoint_every) == (7000, 5, 20, 500)
@@ -211,8 +210,10 @@ def test_every_option_has_an_answer(project: object) -> None:
         for name, option in project.options.items():  # type: ignore[attr-defined]
             if name in ("--mode", "--model"):
                 continue
-            value = [] if option.flag else ["Male"] if option.many else [option.default or "x"]
+            value = [] if option.flag else ["Male"] if option.many else [option.default or "1"]
             mode = ["--mode", "train"] if script == "main.py" else []
+            if name != "--dataroot" and script != "main.py":
+                mode = ["--dataroot", "x"]
             other = "--lambda_sty" if "stargan-v2" in project.name else "--c_dim"  # type: ignore[attr-defined]
             marker = [other, "1"] if script == "main.py" and name != other else []
             rows = migrate([script, *mode, *marker, name, *value]).rows
@@ -243,9 +244,98 @@ def test_the_command_prints_a_table_and_the_line(capsys: pytest.CaptureFixture[s
         ("python main.py --mode train --lambda_ds", "--lambda_ds: the value is missing"),
         ("python main.py --mode train --lambda_sty 1 --lambda_ds much", "--lambda_ds: found 'much', expected a number"),
         ("python main.py --mode dance --lambda_sty 1", "--mode: unknown value 'dance'"),
+        (
+            "python main.py --mode train --lambda_sty 1 --img_size 1e5",
+            "--img_size: found '1e5', expected a whole number",
+        ),
+        ("python main.py --lambda_sty 1", "--mode: the official program needs this option. Known: train, sample"),
+        ("python train.py --name x", "--dataroot: the official program needs this option"),
+        ("python train.py --dataroot x --n_epo 3", "this option can be any of several '--n_epo'"),
+        ("python train.py --dataroot x --model test", "test.py alone reads this model"),
+        ("python main.py --mode train", "these options are those of clovaai/stargan-v2 and of yunjey/stargan"),
+        ("bash scripts/train_cyclegan.sh", "Fix: give the line inside the script that begins with python"),
     ],
 )
 def test_other_lines_are_refused(line: str, words: str) -> None:
     with pytest.raises(UserError) as caught:
         migrate(shlex.split(line))
     assert words in str(caught.value)
+
+
+def same(one: str, *other: str) -> bool:
+    """Return whether two command lines, the first of them as a text, become the same commands."""
+    return migrate([one]).commands == migrate(list(other)).commands
+
+
+PIX2PIX = ("python", "train.py", "--dataroot", "a b", "--model", "pix2pix", "--n_epochs", "3")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "python train.py --dataroot 'a b' \\\n  --model pix2pix \\\n --n_epochs 3",
+        "python train.py --dataroot 'a b' ^\r\n --model pix2pix ^\r\n --n_epochs 3",
+        "# a remark\n$ python3 -u train.py --dataroot 'a b'   # another\n  --model pix2pix --n_epochs=3",
+        "!python train.py --dataroot='a b' --model=pix2pix --niter 3",
+        "python train.py --n_epochs 9 --dataro 'a b' --model pix2pix --n_epochs 3 > log.txt 2>&1 &",
+        "conda activate x; cd code && python train.py --dataroot 'a b' --model pix2pix --n_epochs 3 && echo done",
+        "set -ex\npython train.py --dataroot 'a b' --model pix2pix --n_epochs 3\npython test.py --dataroot c",
+    ],
+)
+def test_a_text_is_read_as_a_shell_and_argparse_do(text: str) -> None:
+    assert same(text, *PIX2PIX)
+
+
+def test_paths_of_windows_and_names_of_earlier_versions() -> None:
+    old = "python train.py --dataroot .\\datasets\\maps --which_direction BtoA --fineSize 128 --loadSize 128 --no_lsgan"
+    new = "train.py --dataroot ./datasets/maps --direction BtoA --crop_size 128 --load_size 128 --gan_mode vanilla"
+    assert same(old, *new.split())
+    assert "data.augment=flip" in migrate([old]).commands[0]  # no random crop
+    older = "python main.py --mode train --metadata_path d/t.txt --celebA_image_path d/images --d_train_repeat 2"
+    newer = "main.py --attr_path d/t.txt --celeba_image_dir d/images --n_critic 2"
+    assert same(older, *newer.split())
+
+
+def test_what_is_not_read_has_a_row() -> None:
+    text = "CUDA_VISIBLE_DEVICES=1 python train.py --dataroot x --lr 1 --lr 2 --netg unet_256 && python test.py"
+    migration = migrate([text])
+    remarks = {row.option: row.remark for row in migration.rows}
+    assert remarks["--lr 1"] == "a later value of this option replaces it"
+    assert remarks["--netg unet_256"] == "not an option of this project; the nearest one is --netG"
+    assert remarks["python test.py"] == "a further command, which is not read"
+    assert migration.lines()[0].startswith("CUDA_VISIBLE_DEVICES=1 python -m translate model=cyclegan")
+
+
+def test_the_folder_of_a_script_tells_projects_apart() -> None:
+    assert migrate(["cd stargan-v2 && python main.py --mode train"]).project.name == "clovaai/stargan-v2"
+    assert migrate(["python", "code/stargan/main.py", "--mode", "train"]).project.name == "yunjey/stargan"
+
+
+def test_the_policy_step_is_a_schedule() -> None:
+    line = (
+        "python train.py --dataroot datasets/maps --name m --lr_policy step --lr_decay_iters 7 --lr 0.001 --n_epochs 3"
+    )
+    config = trained(line)
+    assert config.iterations == 4 * 103
+    rate = {"schedule": "step", "start": 0.001, "factor": 0.1, "every": 4 * 7}
+    assert [optimizer["lr"] for optimizer in config.model.optimizers.values()] == [rate] * 4
+
+
+def test_wgangp_is_without_a_penalty_as_in_the_official_models() -> None:
+    config = trained("python train.py --dataroot datasets/maps --name m --gan_mode wgangp --n_layers_D 5")
+    assert config.model.losses["adversarial"]["name"] == "wasserstein"
+    assert config.model.weights["discriminator"]["gradient_penalty"] == 0
+    assert config.model.networks["discriminator_a"]["num_layers"] == 3  # --netD basic does not read --n_layers_D
+
+
+def test_a_command_that_training_refuses_ends_with_the_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["migrate", *["python", "main.py", "--mode", "train", "--lambda_sty", "1", "--batch_size", "-3"]]) == 2
+    captured = capsys.readouterr()
+    assert "data.batch_size=-3" in captured.out
+    assert captured.err == "data.batch_size: found -3, expected at least 1\n"
+
+
+@pytest.mark.parametrize("text", ["", "python train.py --dataroot 'x", "python train.py --dataroot x=y; --a=b"])
+def test_a_quoted_text_is_not_an_argument(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["migrate", text])
+    assert (code, "unknown argument" in capsys.readouterr().err) == (0 if "a=b" in text else 2, False)

@@ -28,7 +28,8 @@ from translate.errors import NOTHING, ConfigError, Problem, UserError
 Values = Callable[[Sequence[str]], Iterable[str]]
 """Return the values that an argument can have, given the other words of the command line."""
 
-Kind = Literal["value", "flag", "positional", "overrides", "remainder"]
+Kind = Literal["value", "flag", "positional", "overrides", "remainder", "words"]
+"""``remainder``: the words behind a name. ``words``: all words as they are, but a leading ``--``."""
 
 INTERNAL_GROUPS = frozenset({"recipe"})
 """Groups of the configuration that the files choose, not the user."""
@@ -166,6 +167,9 @@ def parse(command: Command[A], words: Sequence[str]) -> A:
     declared = arguments_of(command)
     words, fields = list(words), dict[str, Any]()
     for argument in declared:
+        if argument.kind == "words":
+            fields[argument.field] = tuple(words[1:] if words[:1] == ["--"] else words)
+            words = []
         if argument.kind == "remainder" and argument.name in words:
             place = words.index(argument.name)
             fields[argument.field] = tuple(words[place + 1 :])
