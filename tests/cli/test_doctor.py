@@ -13,7 +13,7 @@ from training.tiny import tiny
 from translate.cli import USER_MISTAKE, main
 from translate.doctor import installation
 from translate.doctor.report import Report
-from translate.doctor.run import trend
+from translate.doctor.run.terms import trend
 from translate.errors import Problem
 from translate.runs import environment
 from translate.runs.folder import LOCK_FILE
@@ -104,6 +104,29 @@ def test_values_that_are_not_finite(run: Path, monkeypatch: pytest.MonkeyPatch) 
     assert "became NaN or infinite" in findings
     assert "model.optimizers.generator.lr=5e+29" in findings
     assert "model.gradient_clip=1" in findings
+
+
+def test_an_error_of_the_program_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The traceback is in log.txt, and the run did not just stop."""
+    run = tmp_path / "run"
+
+    def broken(*arguments: object, **named: object) -> None:
+        raise KeyError("a mistake of ours")
+
+    monkeypatch.setattr(training, "_announce", broken)
+    with pytest.raises(KeyError):
+        training.train(tiny("iterations=6"), run)
+    code, report, findings = examined(run)
+    assert (code, facts(report)["state"]) == (1, "failed")
+    assert "problem: failed: KeyError: 'a mistake of ours'" in findings
+    assert "Traceback" in (run / "log.txt").read_text()
+
+
+def test_a_failed_run_that_was_continued_is_finished(run: Path) -> None:
+    log = run / "log.txt"
+    log.write_text("2026-01-31 12:00:00,000 ERROR failed: KeyError: 'x'\n" + log.read_text())
+    _, report, findings = examined(run)
+    assert (facts(report)["state"], "KeyError" in findings) == ("finished", False)
 
 
 def test_collapse_and_balance(run: Path) -> None:

@@ -94,6 +94,48 @@ def test_the_speed_is_measured_without_a_trace(tmp_path: Path) -> None:
     assert differences(checkpoints.newest(tmp_path / "counted"), timed) == []
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_trial(tmp_path: Path, number: signal.Signals) -> None:
+    line = [sys.executable, "-m", "translate", *TINY, *SHARES, "budget=1d", f"folder={tmp_path}"]
+    with Popen([*line, "log_every=1"], stdout=PIPE, stderr=STDOUT, text=True) as process:
+        said = ""
+        assert process.stdout is not None
+        while said.count("\ndata: ") != 2 and (read := process.stdout.readline()):  # the trial is about to begin
+            said += read
+        time.sleep(2)
+        os.kill(process.pid, number)
+        said += process.communicate(timeout=60)[0]
+    assert process.returncode == 128 + number, said
+    assert "stopped while the speed was measured; give the command again" in said
+    assert not list(tmp_path.glob("checkpoints/*"))
+
+
+def test_each_run_of_a_sweep_has_its_own_number(tmp_path: Path) -> None:
+    sweep = tmp_path / "sweep"
+    line = [
+        sys.executable,
+        "-m",
+        "translate",
+        "-m",
+        *TINY,
+        *SHARES,
+        "seed=1,2",
+        "budget=2s",
+        f"hydra.sweep.dir={sweep}",
+    ]
+    for said in ("2 runs: 2 finished", "2 runs: 2 finished before"):
+        with Popen(line, stdout=PIPE, stderr=STDOUT, text=True, cwd=tmp_path) as process:
+            answer = process.communicate()[0]
+        assert process.returncode == 0, answer
+        assert said in answer
+    for number in (0, 1):
+        saved = yaml.safe_load((sweep / str(number) / "config.yaml").read_text())
+        newest = checkpoints.newest(sweep / str(number))
+        assert (saved["seed"], saved["budget"]) == (number + 1, "2s")
+        assert newest.iteration == saved["iterations"] >= 1
+        assert saved["model"]["weights"]["generator"]["diversity"]["iterations"] == saved["iterations"]
+
+
 @pytest.mark.parametrize("starter", ["lightning", "torchrun"])
 def test_processes_agree(tmp_path: Path, starter: str) -> None:
     begin = {

@@ -1,6 +1,7 @@
 """The doctor of a data set: every fault of a folder has a finding with its fix, and a good folder has none."""
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,51 @@ def test_nested_hidden_and_empty_folders(root: Path) -> None:
     assert "cat/street/" in only(report, "note", "2 images in train/ are in folders inside a domain")
     assert "train/cat/.thumbnails/8100.png" in only(report, "note", "2 images are hidden")
     assert "train/dog/new" in only(report, "warning", "1 folder without files")
+
+
+def test_links_that_lead_back(root: Path) -> None:
+    (root / "train" / "cat" / "up").symlink_to(root / "train")
+    code, report = examined(str(root))
+    assert code == 1
+    text = only(report, "problem", "the link train/cat/up leads to a folder that holds it")
+    assert text.endswith(f"remove the link: rm {root}/train/cat/up")
+
+
+def test_a_link_to_another_folder_is_no_loop(root: Path) -> None:
+    (root / "train" / "cat").rename(root.parent / "cats")
+    (root / "train" / "cat").symlink_to(root.parent / "cats")
+    code, report = examined(str(root))
+    assert (code, findings(report, "problem")) == (0, [])
+
+
+def test_a_domain_without_images(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for split in ("train", "val"):
+        (root / split / "bird").mkdir()
+    code, report = examined(str(root))
+    assert code == 1
+    assert "Fix: add images, or remove the folder" in only(report, "problem", "domain 'bird' is empty")
+
+
+def test_numbers_have_their_verbs(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photograph(1).convert("CMYK").save(root / "train" / "cat" / "cmyk.jpg")
+    (root / "train" / "cat" / "plain").write_bytes(b"text")
+    examined(str(root))
+    said = " ".join(capsys.readouterr().out.split())
+    assert "1 image in CMYK is converted to RGB" in said
+    assert "1 file with no suffix is not read" in said
+
+
+def test_the_next_command_waits_for_the_problems(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "train" / "cat" / "empty.png").write_bytes(b"")
+    assert examined(str(root))[0] == 1
+    assert "\nNext command, when the problems are solved\n" in capsys.readouterr().out
+
+
+def test_the_next_command_is_quoted_for_a_shell(good: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(good, tmp_path / "odd names, a=b"))
+    _, report = examined(str(root))
+    assert f"\"data.root='{root}'\"" in report["command"]
+    assert load(shlex.split(report["command"])[3:]).data.arguments["root"] == str(root)
 
 
 def test_a_single_domain(root: Path) -> None:

@@ -60,9 +60,9 @@ def run(arguments: Arguments) -> int:
 
 def _report(arguments: Arguments) -> Report:
     if arguments.run is not None:
-        from translate.doctor import run as runs
+        from translate.doctor.run.examine import examine
 
-        return runs.examine(RunFolder(arguments.run))
+        return examine(RunFolder(arguments.run))
     if arguments.folder:
         return _data(_recognized(arguments.folder[0]), arguments.measure)
     if arguments.overrides:
@@ -147,6 +147,7 @@ def _advise(
 
     from translate.config.compose import load
     from translate.doctor import advice, cost
+    from translate.doctor.report import size_in_words
 
     if any(word.startswith("model=") for word in own):
         advised: advice.Advice | None = advice.Advice(tuple(own), ("the model and the settings are yours",))
@@ -166,7 +167,7 @@ def _advise(
     if config.data.cache is not None:
         count = len(datasets.train) + len(datasets.val)
         section.fact(
-            "disk", f"{cost.disk_of_cache(count, config) / 1e9:.2f} GB of decoded images in {config.data.cache}"
+            "disk", f"{size_in_words(cost.disk_of_cache(count, config))} of decoded images in {config.data.cache}"
         )
     if measure:
         with _quiet():

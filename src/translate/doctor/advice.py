@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from translate.data.datasets.base import Dataset
 from translate.doctor.dataset import SIZES, SOME, training_size
+from translate.doctor.official.builder import quoted
 from translate.doctor.report import number
 from translate.sizes import ImageSize
 
@@ -48,7 +48,7 @@ class Advice:
     @property
     def command(self) -> str:
         """Return the command line."""
-        return shlex.join(["python", "-m", "translate", *self.words])
+        return " ".join(map(quoted, ["python", "-m", "translate", *self.words]))
 
 
 def of_dataset(train: Dataset, kind: str, words: Sequence[str], side: float, shape: ImageSize) -> Data:

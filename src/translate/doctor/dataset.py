@@ -13,7 +13,7 @@ from translate.config.compose import OpenDatasets
 from translate.data.datasets.base import Dataset, ImageFiles
 from translate.doctor import inspection, layout
 from translate.doctor.inspection import Inspection
-from translate.doctor.report import Report, Section, number
+from translate.doctor.report import Report, Section, number, verb
 from translate.doctor.scan import Scan
 from translate.sizes import ImageSize
 
@@ -183,7 +183,8 @@ def check_images(items: Items, result: Inspection, size: ImageSize, max_bad_frac
     enlarged = rows[((height < size.height / 2) | (width < size.width / 2)) & (short >= TINY)]
     if len(enlarged):
         section.warning(
-            f"{number(len(enlarged), 'image')} of less than half the training size of {size} px become blurred",
+            f"{number(len(enlarged), 'image')} of less than half the training size of {size} px "
+            f"{verb(len(enlarged), 'become')} blurred",
             _named(named, enlarged),
             f"train at a smaller size: data.image_size={_smaller(size, float(np.median(short)))}",
         )
@@ -193,7 +194,7 @@ def check_images(items: Items, result: Inspection, size: ImageSize, max_bad_frac
         place = "a square" if size.is_square else f"{size} px"
         words = f"sides of a ratio above {FLAT:g}" if size.is_square else f"sides of a ratio {FLAT:g} times another"
         section.warning(
-            f"{number(len(flat), 'image')} with {words} are squeezed to {place}",
+            f"{number(len(flat), 'image')} with {words} {verb(len(flat))} squeezed to {place}",
             _named(named, flat),
             "data.crop=square cuts the middle out instead",
         )
@@ -216,7 +217,10 @@ def _check_kinds(named: Sequence[str], rows: np.ndarray, result: Inspection, sec
     """Report what conversion to 8-bit RGB changes."""
     for bits, indices in sorted(result.bits.items()):
         if bits > 8:
-            section.note(f"{number(len(indices), 'image')} of {bits} bits are scaled to 8", _named(named, indices))
+            section.note(
+                f"{number(len(indices), 'image')} of {bits} bits {verb(len(indices))} scaled to 8",
+                _named(named, indices),
+            )
     grey = sum(count for mode, count in result.modes.items() if mode[0] in "L1IF")
     if 0 < grey < len(rows):
         section.warning(
@@ -224,9 +228,9 @@ def _check_kinds(named: Sequence[str], rows: np.ndarray, result: Inspection, sec
             fix="remove the grey images, unless colouring is the purpose",
         )
     if transparent := sum(count for mode, count in result.modes.items() if mode in ("RGBA", "LA", "PA", "La", "RGBa")):
-        section.note(f"{number(transparent, 'image')} with transparency are composited on white")
+        section.note(f"{number(transparent, 'image')} with transparency {verb(transparent)} composited on white")
     if cmyk := result.modes.get("CMYK", 0):
-        section.note(f"{number(cmyk, 'image')} in CMYK are converted to RGB without their colour profile")
+        section.note(f"{number(cmyk, 'image')} in CMYK {verb(cmyk)} converted to RGB without their colour profile")
     if result.animated:
         section.note(
             f"of {number(len(result.animated), 'animation')} the first frame is read", _named(named, result.animated)

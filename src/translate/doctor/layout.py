@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from PIL import Image
 
-from translate.doctor.report import Section, number
+from translate.doctor.report import Section, number, verb
 from translate.doctor.scan import ARCHIVES, TABLES, Scan, format_of, images_by_content
 
 SPLITS = ("train", "val", "test")
@@ -99,8 +100,15 @@ def check(found: Scan, kind: str, section: Section) -> None:
     _check_skipped(found, section)
     for name in found.unreadable:
         section.problem(f"the folder {name} cannot be listed: no permission", fix=f"chmod -R u+rX {name}")
-    if found.empty:
-        section.warning(f"{number(len(found.empty), 'folder')} without files", found.empty, "remove them")
+    for name, target in found.loops.items():
+        section.problem(
+            f"the link {name} leads to a folder that holds it, {target}: training reads the same images again",
+            fix=f"remove the link: rm {shlex.quote(os.path.join(found.root, name))}",
+        )
+    if found.empty and found.images:
+        section.warning(
+            f"{number(len(found.empty), 'folder')} without files", found.empty, "remove them, or add images"
+        )
 
 
 def _fix_of_nothing(found: Scan) -> str:
@@ -114,7 +122,7 @@ def _fix_of_nothing(found: Scan) -> str:
 def _check_class_folders(found: Scan, section: Section) -> None:
     splits = domain_folders(found)
     for split, domains in splits.items():
-        section.fact(f"{split or 'domains'}", f"{number(len(domains), 'folder')}: {', '.join(domains[:12])}")
+        section.fact(f"{split or 'domains'}", f"{number(len(domains), 'folder')}: {', '.join(domains[:12]) or 'none'}")
     _check_loose(found, splits, section)
     _check_depth(found, splits, section)
     domains = next(iter(splits.values()))
@@ -143,7 +151,7 @@ def _check_loose(found: Scan, splits: dict[str, list[str]], section: Section) ->
             continue
         if splits[split]:
             section.problem(
-                f"{number(len(loose), 'image')} in {place} beside the domains are not read",
+                f"{number(len(loose), 'image')} in {place} beside the domains {verb(len(loose))} not read",
                 loose,
                 "move them into the folder of their domain",
             )
@@ -234,7 +242,7 @@ def _check_other_splits(found: Scan, section: Section) -> None:
 def _check_hidden(found: Scan, section: Section) -> None:
     if found.hidden:
         section.note(
-            f"{number(len(found.hidden), 'image')} are hidden or in hidden folders and are not read", found.hidden
+            f"{number(len(found.hidden), 'image', 'are')} hidden or in hidden folders and not read", found.hidden
         )
 
 
@@ -246,7 +254,7 @@ def _check_skipped(found: Scan, section: Section) -> None:
         names = [name for name, value in disguised.items() if value == kind]
         suffix = {"JPEG": "jpg", "TIFF": "tif"}.get(kind, kind.lower())
         section.problem(
-            f"{number(len(names), 'file')} hold a {kind} image, and their suffix hides that",
+            f"{number(len(names), 'file', 'hold')} a {kind} image, and their suffix hides that",
             names,
             f"rename them to *.{suffix}",
         )
@@ -257,14 +265,17 @@ def _check_skipped(found: Scan, section: Section) -> None:
         if suffix in TABLES or not others:
             continue
         if suffix in ARCHIVES:
-            section.note(f"{number(len(others), 'archive')} are not unpacked", others)
+            section.note(f"{number(len(others), 'archive', 'are')} not unpacked", others)
         elif suffix in TO_CONVERT:
             section.warning(
-                f"{number(len(others), 'file')} with the suffix .{suffix} are not read", others, TO_CONVERT[suffix]
+                f"{number(len(others), 'file')} with the suffix .{suffix} {verb(len(others))} not read",
+                others,
+                TO_CONVERT[suffix],
             )
         else:
             section.note(
-                f"{number(len(others), 'file')} with {f'the suffix .{suffix}' if suffix else 'no suffix'} are not read",
+                f"{number(len(others), 'file')} with {f'the suffix .{suffix}' if suffix else 'no suffix'} "
+                f"{verb(len(others))} not read",
                 others,
             )
 

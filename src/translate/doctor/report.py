@@ -100,7 +100,14 @@ class Report:
             if section.facts or section.findings:
                 lines += ["", section.title, *_lines(section)]
         if self.command:
-            lines += ["", "Next command", *(wrapped("  ", each) for each in self.reasons), "", f"  {self.command}"]
+            first = ", when the problems are solved" if self.has_problems() else ""
+            lines += [
+                "",
+                f"Next command{first}",
+                *(wrapped("  ", each) for each in self.reasons),
+                "",
+                f"  {self.command}",
+            ]
         return "\n".join(lines)
 
     def to_tree(self) -> dict[str, Any]:
@@ -163,10 +170,29 @@ def names_in_words(names: Sequence[str], count: int) -> str:
     return f"{', '.join(shown)}{more}"
 
 
-def number(count: int, word: str) -> str:
-    """Return a number with its word, in the plural if need be.
+def number(count: int, word: str, verb_of_many: str = "") -> str:
+    """Return a number with its word, in the plural if need be, and with the verb behind it.
 
-    >>> number(1, "image"), number(1200, "image")
-    ('1 image', '1,200 images')
+    >>> number(1, "image"), number(1200, "image"), number(1, "file", "are")
+    ('1 image', '1,200 images', '1 file is')
     """
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
+    words = f"{count:,} {word}{'' if count == 1 else 's'}"
+    return f"{words} {verb(count, verb_of_many)}" if verb_of_many else words
+
+
+def verb(count: int, of_many: str = "are") -> str:
+    """Return a verb in the number of its subject.
+
+    >>> verb(1), verb(2), verb(1, "become")
+    ('is', 'are', 'becomes')
+    """
+    return of_many if count != 1 else "is" if of_many == "are" else f"{of_many}s"
+
+
+def size_in_words(count: int) -> str:
+    """Return a number of bytes in MB, and from a tenth of a GB on in GB.
+
+    >>> size_in_words(738_000), size_in_words(2_340_000_000)
+    ('0.7 MB', '2.34 GB')
+    """
+    return f"{count / 1e9:.2f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"

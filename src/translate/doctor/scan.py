@@ -32,6 +32,7 @@ class Scan:
     skipped: dict[str, list[str]] = field(default_factory=dict)  # suffix -> files of other kinds
     hidden: list[str] = field(default_factory=list)  # image files that are hidden, or in a hidden folder
     empty: list[str] = field(default_factory=list)  # folders without any file or folder
+    loops: dict[str, str] = field(default_factory=dict)  # links -> the folders that hold them, to which they lead
     unreadable: list[str] = field(default_factory=list)  # folders without permission to list them
 
     def folders(self) -> Counter[str]:
@@ -62,6 +63,9 @@ def scan(root: str) -> Scan:
     def visit(path: str, prefix: str, hidden: bool) -> None:
         status = os.stat(path)
         if (status.st_dev, status.st_ino) in seen:
+            target = os.path.realpath(path)
+            if os.path.islink(path) and os.path.commonpath([target, os.path.realpath(os.path.dirname(path))]) == target:
+                result.loops[prefix.removesuffix("/")] = target
             return
         if status.st_ino:
             seen.add((status.st_dev, status.st_ino))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from translate.errors import UserError
+from translate.errors import UserError, first_line
 from translate.files import UNFINISHED, atomic_open, atomic_write
 from translate.runs.environment import environment
 
@@ -261,13 +261,19 @@ class RunFolder:
 
     @contextmanager
     def logging(self) -> Iterator[None]:
-        """Copy the log of the package to log.txt for the duration."""
+        """Copy the log of the package to log.txt for the duration, and the error that ends it."""
         handler = logging.FileHandler(self.path / "log.txt", encoding="utf-8")
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         logger = logging.getLogger("translate")
         logger.addHandler(handler)
         try:
             yield
+        except Exception as error:
+            handler.handleError = lambda record: None  # type: ignore[method-assign] # a full disk may be the error
+            reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {first_line(error)}"
+            cause = None if isinstance(error, UserError) else (type(error), error, error.__traceback__)
+            handler.handle(logging.LogRecord(logger.name, logging.ERROR, "", 0, "failed: %s", (reason,), cause))
+            raise
         finally:
             logger.removeHandler(handler)
             handler.close()

@@ -69,6 +69,9 @@ def train(
             assert of_length is not None, config.budget
             try:
                 config = budget.fix_iterations(config, run, of_length, datasets, first, began)
+            except budget.TrialInterrupted as interrupt:
+                log.info("stopped while the speed was measured; give the command again")
+                return 128 + interrupt.number
             except RuntimeError as error:
                 return _failed(error, run)
         model = _model(config, run, resume_from, first)

@@ -70,7 +70,8 @@ class Folder(ImageFiles):
             files = list_images(os.path.join(folder, domain))
             if not files:
                 place = os.path.join(folder, domain)
-                raise UserError(f"domain {domain!r} is empty: {place} has no image file", key="root")
+                fix = "add images, or remove the folder"
+                raise UserError(f"domain {domain!r} is empty: {place} has no image file", key="root", fix=fix)
             if splits is None:
                 files = split_domain(files, domain, val_fraction, split, folder)
             if nested := list(dict.fromkeys(name.partition("/")[0] for name in files if "/" in name)):

@@ -76,7 +76,8 @@ class Unpaired(ImageFiles):
             folder = (held_out if held_out and split == "val" else train)[sides.index(domain)]
             files, place = list_images(os.path.join(home, folder)), os.path.join(home, folder)
             if not files:
-                raise UserError(f"domain {domain!r} is empty: {place} has no image file", key="root")
+                fix = "add images, or remove the folder"
+                raise UserError(f"domain {domain!r} is empty: {place} has no image file", key="root", fix=fix)
             if held_out is None:
                 files = split_domain(files, domain, val_fraction, split, place)
             names += [f"{folder}/{name}" for name in files]
