@@ -8,6 +8,7 @@ from translate.doctor.run.files import Run
 
 
 def halved_rates(run: Run) -> list[str]:
+    """Return the overrides that halve all learning rates."""
     roles = run.config["model"].get("optimizers", {})
     return [word for role in roles for word in scaled_rate(run, role, 0.5)]
 
@@ -36,4 +37,5 @@ def doubled(run: Run, term: str, names: Sequence[str] = ()) -> list[str]:
 
 
 def rounded(value: float) -> str:
+    """Return a number with three digits."""
     return f"{value:.3g}"

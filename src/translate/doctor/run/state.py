@@ -13,6 +13,7 @@ from translate.training.failures import resume_command
 
 
 def check_state(run: Run, report: Report) -> None:
+    """Add the state of a run, and the command that continues it to the report."""
     section = report.section("State")
     newest = run.folder.newest_iteration()
     recorded = int(run.records[-1]["iteration"]) if run.records else 0

@@ -13,6 +13,7 @@ from translate.runs import environment, scores
 
 
 def check_disk(run: Run, section: Section) -> None:
+    """Add the sizes of the checkpoints, and whether the disk has room for more."""
     sizes = [path.stat().st_size for path in (run.folder.path / "checkpoints").glob("*") if path.is_file()]
     free = shutil.disk_usage(existing(run.folder.path)).free
     section.fact("checkpoints", f"{number(len(sizes), 'file')}, {sum(sizes) / 1e9:.2f} GB")

@@ -104,6 +104,7 @@ def _role(run: Run, term: str) -> str:
 
 
 def check_gradients(run: Run, section: Section) -> None:
+    """Add the gradient norms, and findings about jumps and networks that no longer learn."""
     for name in run.names():
         values = run.series(name)
         if not name.startswith("gradient_norm/") or not values:
@@ -126,6 +127,7 @@ def check_gradients(run: Run, section: Section) -> None:
 
 
 def check_speed(run: Run, section: Section) -> None:
+    """Add the speed and the time that is left."""
     values = run.series(SPEED[0])
     usual, last = statistics.median(values), statistics.median(values[-3:])
     section.fact("iterations a second", f"{usual:.3g} (median), {last:.3g} now")
