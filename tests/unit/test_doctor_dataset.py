@@ -282,6 +282,12 @@ def test_more_layouts_are_recognized(tmp_path: Path) -> None:
     assert recognize(scan(str(tmp_path / "rafd"))) == "rafd"
 
 
+def test_class_folders_say_more_than_a_table_beside_them(root: Path) -> None:
+    (root / "list_attr_celeba.txt").write_text("0\nMale\n")
+    _, report = examined(str(root))
+    assert "data=folder" in report["command"]
+
+
 def test_prefixes_need_most_of_the_names() -> None:
     assert prefixes(["cat_1.jpg", "cat_2.jpg", "1.jpg", "2.jpg"]) == {}
     assert prefixes(["Persian cat 1.jpg", "Persian cat 2.jpg", "pug-3.jpg", "pug-4.jpg"]) == {

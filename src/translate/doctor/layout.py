@@ -49,9 +49,9 @@ def recognize(found: Scan, aspect: float | None = None) -> str:
     ``aspect`` is the usual ratio of width to height of images directly in train/ or the root; None: unknown.
     """
     files = {name for names in found.skipped.values() for name in names}
-    if files & set(CELEBA_TABLES):
-        return "celeba"
     folders = set(found.top())
+    if files & set(CELEBA_TABLES) and not (set(found.below("train")) and not found.loose("train")):
+        return "celeba"  # class folders in train/ say more than a table that is beside them
     if MARKET_FOLDER in folders:
         return "market1501"
     if set(SIDES) <= folders:

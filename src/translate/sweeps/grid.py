@@ -22,7 +22,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 import hydra_plugins.translate_launchers  # noqa: F401 - gives our launchers the module that Hydra expects
 from translate.config.command_line import CommandLine, new_folder, resumes_folder
@@ -123,7 +123,7 @@ class _Runs:
         executes the job and returns the exit code.
         """
         context = HydraConfig.get()
-        overrides = tuple(str(override) for override in context.overrides.task)
+        overrides = _as_written(context.overrides.task)
         try:
             prepared = self.checked.get(overrides)
             if prepared is None:  # a sweeper chose the values
@@ -200,7 +200,7 @@ class _Runs:
             folder = elsewhere
         flags = ["-cd", self.config_dir] if self.config_dir else []
         own = [word for word in overrides if word.partition("=")[0].lstrip("+") not in ("resume", "folder")]
-        of_hydra = [str(word) for word in context.overrides.hydra if str(word).startswith("hydra.searchpath")]
+        of_hydra = [word for word in _as_written(context.overrides.hydra) if word.startswith("hydra.searchpath")]
         words = (*flags, *of_hydra, *own, f"folder={in_quotes(folder)}", "resume=auto")
         shared = set.intersection(*map(set, self.checked)) if len(self.checked) > 1 else set()
         label = " ".join(word for word in overrides if word not in shared)
@@ -212,6 +212,11 @@ class _Runs:
         jobs.keep(self.place, jobs.Record.of(job, "skipped", code=0))
         jobs.say(self.place, f"run {job.number} ({label}) is finished: {folder}")
         return None
+
+
+def _as_written(overrides: Any) -> tuple[str, ...]:
+    """Return overrides that Hydra has kept in its configuration, where reading one would resolve ``${share:0.5}``."""
+    return tuple(map(str, OmegaConf.to_container(overrides, resolve=False)))
 
 
 def _agrees(prepared: Prepared, saved: Mapping[str, Any]) -> bool:
