@@ -216,7 +216,8 @@ class _Runs:
 
 def _as_written(overrides: Any) -> tuple[str, ...]:
     """Return overrides that Hydra has kept in its configuration, where reading one would resolve ``${share:0.5}``."""
-    return tuple(map(str, OmegaConf.to_container(overrides, resolve=False)))
+    words: Any = OmegaConf.to_container(overrides, resolve=False)
+    return tuple(map(str, words))
 
 
 def _agrees(prepared: Prepared, saved: Mapping[str, Any]) -> bool:
