@@ -214,7 +214,8 @@ class SharedBlocks(nn.Module):
 
     def forward(self, features: Tensor, domain: int) -> Tensor:
         """Return features (B, width, s, s) of features of the same shape, of images of a domain."""
-        maps = self.signs[domain][None, :, None, None].expand(len(features), -1, *features.shape[2:])
+        batch, _, height, width = features.shape  # len() would fix the batch size of an exported graph
+        maps = self.signs[domain][None, :, None, None].expand(batch, -1, height, width)
         for block in self.model:
             features = block(features, maps)
         return features
