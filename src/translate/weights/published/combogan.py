@@ -27,7 +27,7 @@ class ComboGANLayout(Layout):
 
     name = "AAnoosheh/ComboGAN"
     models = ("combogan",)
-    facts = ("model", "domains", "image_size")
+    facts = ("domains", "image_size")
 
     def fits(self, files: Sequence[OfficialFile]) -> bool:
         """Return whether each file holds a network of ComboGAN."""
