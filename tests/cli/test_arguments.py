@@ -233,7 +233,7 @@ def test_defaults_and_choices_are_in_the_help() -> None:
         ("table paper=", ["paper=stargan_v2_table_1"]),
         ("export format=", ["format=official", "format=onnx", "format=safetensors", "format=torch_export"]),
         ("export private=t", ["private=true"]),
-        ("import labels=", ["labels=attributes", "labels=domain"]),
+        ("import labels=", ["labels=attributes", "labels=domain", "labels=joint"]),
         ("import model=", ["model=MODELS"]),  # of which a plug-in may add some
         ("download data=af", ["data=afhq", "data=afhq_v2"]),
         ("download keep=", ["keep=false", "keep=true"]),

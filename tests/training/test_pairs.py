@@ -186,7 +186,7 @@ def test_more_domains_than_two_are_refused(model: str) -> None:
 def test_fewer_domains_than_two_are_refused(tmp_path: Path) -> None:
     layouts.folders(tmp_path, {"train/cat": 2, "val/cat": 2})
     for model in NAMES:
-        if fits(model, "folder"):
+        if fits(model, "folder") and VIEWS.facts(MODELS.facts(model)["batch"])["num_domains"][0] == 2:
             with pytest.raises(
                 ConfigError, match=rf"data\.domains: found only 'cat', expected 2.* for the model '{model}'"
             ):
