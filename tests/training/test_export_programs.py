@@ -33,6 +33,7 @@ from translate.inference.torch_program import is_package, load_package, load_pro
 from translate.inference.translator import Translator
 from translate.networks.wing import NUM_LANDMARKS, FaceLandmarks
 from translate.registry.registry import MODELS, NETWORKS, TRANSLATIONS
+from translate.sizes import ImageSize
 from translate.weights.format import Weights, build
 
 Case = Callable[[str], tuple[Translator, Path]]
@@ -90,6 +91,9 @@ ICGAN |= {
 }
 
 
+SRRESNET = {"generator": {"name": "srresnet", "scale": 2, "num_blocks": 1, "base_width": 4, "output": "plain"}}
+
+
 def made(model: str, networks: dict[str, dict[str, Any]], size: int, **more: Any) -> Translator:
     """Return a translator of small random networks."""
     torch.manual_seed(0)
@@ -145,6 +149,8 @@ CASES: dict[str, tuple[Callable[[], Translator], tuple[str, ...]]] = {
         ("generator",),
     ),
     "fast_style": (lambda: fast_style(), ("transformer",)),
+    "srgan": (lambda: made("srgan", SRRESNET, 16), ("generator",)),
+    "srresnet": (lambda: made("srresnet", SRRESNET, 16), ("generator",)),
     "icgan": (lambda: icgan(), ("encoder_z", "translate")),
     "unit": (lambda: made("unit", UNIT, 16, domains=("a", "b")), ("encoder_a", "translate")),
     "unit_shared": (
@@ -165,7 +171,7 @@ CASES: dict[str, tuple[Callable[[], Translator], tuple[str, ...]]] = {
 }
 """Translators of every registered model, and the graphs to export; the other graphs are those of a case beside it."""
 
-DYNAMIC = {"combogan", "stargan_v1", "cyclegan", "fast_style", "pix2pix", "unit", "unit_shared"}
+DYNAMIC = {"combogan", "stargan_v1", "cyclegan", "fast_style", "pix2pix", "srgan", "srresnet", "unit", "unit_shared"}
 """Cases with dynamic height and width."""
 
 PATHS = {
@@ -176,6 +182,8 @@ PATHS = {
     "pix2pix": "generator",
     "pix2pix_dropout": "generator",
     "fast_style": "transformer",
+    "srgan": "generator",
+    "srresnet": "generator",
     "icgan": "translate",
     "combogan": "translate",
     "unit": "translate",
@@ -188,7 +196,7 @@ PATHS = {
 """The whole way of each case."""
 
 
-ONE_TARGET = {"cyclegan": 0, "fast_style": 0, "pix2pix": 1, "dtn": 1}
+ONE_TARGET = {"srgan": 0, "srresnet": 0, "cyclegan": 0, "fast_style": 0, "pix2pix": 1, "dtn": 1}
 """The target of the exported way of models whose way has one."""
 
 
@@ -249,7 +257,7 @@ def inputs_of(name: str, count: int, height: int, width: int) -> tuple[dict[str,
     elif name == "icgan":
         words["target"] = torch.tensor([[float("nan"), 1.0]]).repeat(count, 1)
         inputs["target"] = words["target"].numpy()
-    elif name in ("cyclegan", "fast_style"):
+    elif name in ("cyclegan", "fast_style", "srgan", "srresnet"):
         words["target"] = torch.zeros(count, dtype=torch.int64)
     elif name == "my_lab_darkener":
         words["target"] = torch.linspace(0, 0.9, count)
@@ -276,6 +284,7 @@ def test_the_whole_way_equals_the_translation(case: Case, name: str) -> None:
         (output,) = run.run(["translation"], inputs)
         np.testing.assert_allclose(output, expected, rtol=0, atol=1e-4)
         assert output.std() > 0.01
+        assert output.shape[2:] == (translator.scale * height, translator.scale * width)
 
 
 @pytest.mark.parametrize("name", sorted(DYNAMIC))
@@ -286,7 +295,7 @@ def test_the_smallest_image_that_a_rule_allows_is_translated(name: str) -> None:
     side = engine.sizes.up(1)
     _, words = inputs_of(name, 1, side, side)
     output = engine.translate(words["x"].numpy(), words["target"].numpy())
-    assert output.shape == (1, 3, side, side)
+    assert output.shape == (1, 3, translator.scale * side, translator.scale * side)
     assert np.isfinite(output).all()
 
 
@@ -301,14 +310,15 @@ def test_files_describe_themselves(case: Case, name: str) -> None:
         assert header.outputs == tuple(each.name for each in run.get_outputs())
         assert (header.graph, header.model, header.licence) == (path.stem, about.model, "cc0-1.0")
         assert (header.domains, header.label_sets) == (about.domains, about.label_sets)
-        assert (header.image_size, header.crop) == (about.image_size, translator.crop)
+        assert (header.image_size, header.crop) == (about.image_size // translator.scale, translator.crop)
         assert (header.weights_sha256, header.latent_size) == (
             TorchEngine(translator).digest,
             translator.translation.latent_size,
         )
         assert header.target == (ONE_TARGET.get(about.model) if header.whole else None)
         assert header.whole == (
-            path.stem.startswith("translate") or about.model in ("cyclegan", "pix2pix", "fast_style")
+            path.stem.startswith("translate")
+            or about.model in ("cyclegan", "pix2pix", "fast_style", "srgan", "srresnet")
         )
         sides = [about.image_size] * 2
         if name in DYNAMIC:
@@ -318,6 +328,8 @@ def test_files_describe_themselves(case: Case, name: str) -> None:
                 "stargan_v1": 4,
                 "cyclegan": 4,
                 "fast_style": 4,
+                "srgan": 1,
+                "srresnet": 1,
                 "pix2pix": 16,
                 "combogan": 4,
                 "unit": 4,
@@ -326,7 +338,7 @@ def test_files_describe_themselves(case: Case, name: str) -> None:
             assert header.multiple == (None if alone else multiple)
             sides = [about.image_size] * 2 if alone else sides
         for tensor in (*run.get_inputs(), *run.get_outputs()):
-            if tensor.name in ("image", "translation"):
+            if tensor.name == "image" or (tensor.name == "translation" and translator.scale == 1):
                 assert tensor.shape == ["batch", 3, *sides]
             assert tensor.name == "psi" or tensor.shape[0] == "batch"
 
@@ -609,6 +621,6 @@ def test_a_compiled_package(tmp_path: Path) -> None:
 
 def test_a_program_is_traced_without_the_shortcuts_of_a_cpu() -> None:
     (graph,) = graphs_of(pix2pix())
-    operations = {str(node.target) for node in trace(graph, 16).graph.nodes}
+    operations = {str(node.target) for node in trace(graph, ImageSize.of(16)).graph.nodes}
     assert "aten.group_norm.default" in operations
     assert not any("batch_norm" in operation for operation in operations)

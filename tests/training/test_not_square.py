@@ -87,6 +87,10 @@ def style(translator: Translator) -> dict[str, int]:
     return {"seed": 1} if translator.style_inputs else {}
 
 
+def source(translator: Translator) -> dict[str, str]:
+    return {"source": translator.domains[0]} if translator.needs_source else {}
+
+
 @pytest.mark.parametrize("name", TRANSLATING)
 def test_files_are_translated_in_their_own_size_and_in_that_of_training(
     trained: Callable[[str], Path], name: str, tmp_path: Path
@@ -97,10 +101,12 @@ def test_files_are_translated_in_their_own_size_and_in_that_of_training(
     Image.fromarray(pixels).save(tmp_path / "in" / "a.png")
     for resolution in ("model", "auto"):
         folder = tmp_path / resolution
-        summary = translator.apply(tmp_path / "in", folder, target=target(translator), resolution=resolution)
+        summary = translator.apply(
+            tmp_path / "in", folder, target=target(translator), resolution=resolution, **source(translator)
+        )
         assert Image.open(folder / "a.png").size == (30, 50), summary
     image = Image.fromarray(pixels).resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR)
-    translation = translator.translate(np.asarray(image), target(translator), **style(translator))
+    translation = translator.translate(np.asarray(image), target(translator), **style(translator), **source(translator))
     assert translation.shape == (HEIGHT, WIDTH, 3)
     again = Image.fromarray(translation).resize((30, 50), Image.Resampling.BICUBIC)
     if not translator.style_inputs:  # the same way, but for rounding between the two resizes

@@ -98,7 +98,7 @@ def test_what_is_loaded_translates_as_the_model_does(name: str, tmp_path: Path) 
         assert torch.get_rng_state().equal(state)
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)  # rounding: layouts may differ
         assert not found.requires_grad
-        parts = translator.translate(x, target, **guide, batch_size=1)
+        parts = translator.translate(x, target, **guide, **source, batch_size=1)
         torch.testing.assert_close(parts, wanted, rtol=1e-4, atol=1e-5)
 
 

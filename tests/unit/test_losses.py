@@ -14,13 +14,14 @@ from translate.losses.adversarial import (
     Multiscale,
     NonSaturating,
     ProbabilityDifference,
+    RisingMaps,
     Ternary,
     Wasserstein,
 )
 from translate.losses.classification import attribute_cross_entropy, class_cross_entropy
 from translate.losses.penalties import gradient_penalty, r1
 from translate.losses.perceptual import feature_mse, normalized_feature_distance
-from translate.losses.reconstruction import cosine, l1, l2, norm
+from translate.losses.reconstruction import cosine, l1, l2, norm, smooth_l1
 from translate.losses.regularization import code_energy, squared_variation, total_variation
 from translate.losses.style import gram_distance, gram_matrix
 from translate.losses.super_resolution import mean_squared_variation, pixel_mse
@@ -160,6 +161,18 @@ def check_normalized_feature_distance() -> None:
     assert found.item() == pytest.approx(((normalized[0] - normalized[1]) ** 2).mean(), rel=1e-12)
 
 
+def check_rising_maps() -> None:
+    """Four maps: (1 L_1 + 2 L_2 + 3 L_3 + 5 L_4) / 44; two maps: (1 L_1 + 3 L_2) / 8."""
+    draws = np.random.default_rng(4)
+    maps = [draws.normal(size=(2, 1, side, side)) for side in (6, 4, 2, 1)]
+    loss = RisingMaps()
+    for count, weights, total in ((4, (1, 2, 3, 5), 44), (2, (1, 3), 8)):
+        logits = [torch.from_numpy(each) for each in maps[:count]]
+        for side, goal in ((loss.real, 1), (loss.fake, 0), (loss.generator, 1)):
+            wanted = sum(w * ((each - goal) ** 2).mean() for w, each in zip(weights, maps[:count], strict=True)) / total
+            assert side(logits).item() == pytest.approx(wanted, rel=1e-12)
+
+
 def check_ternary() -> None:
     draws = np.random.default_rng(6)
     logits = 5 * draws.normal(size=(7, 3))
@@ -183,6 +196,16 @@ def check_l2() -> None:
     found, wanted = two_batches()
     distance = l2(torch.from_numpy(found), torch.from_numpy(wanted))
     assert distance.item() == pytest.approx(((found - wanted) ** 2).mean(), rel=1e-12)
+
+
+def check_smooth_l1() -> None:
+    found, wanted = (3 * each for each in two_batches())
+    difference = np.abs(found - wanted)
+    assert (difference < 1).any()
+    assert (difference > 1).any()
+    values = np.where(difference < 1, difference**2 / 2, difference - 0.5)
+    distance = smooth_l1(torch.from_numpy(found), torch.from_numpy(wanted))
+    assert distance.item() == pytest.approx(values.mean(), rel=1e-12)
 
 
 def check_cosine() -> None:
@@ -289,6 +312,8 @@ CASES: dict[str, Callable[[], None]] = {
     "least_squares": check_least_squares,
     "wasserstein": check_wasserstein,
     "l1": check_l1,
+    "rising_maps": check_rising_maps,
+    "smooth_l1": check_smooth_l1,
     "r1": check_r1,
     "gradient_penalty": check_gradient_penalty,
     "attribute_cross_entropy": check_attribute_cross_entropy,

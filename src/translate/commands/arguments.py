@@ -225,8 +225,9 @@ def _store(argument: Argument, text: str, fields: dict[str, Any], words: Sequenc
         numbers = [
             each for each in (value if isinstance(value, list | tuple) else [value]) if isinstance(each, int | float)
         ]
-        if argument.minimum is not None and any(number < argument.minimum for number in numbers):
-            raise UserError(found=value, expected=f"at least {argument.minimum:g}")
+        for number in numbers:
+            if argument.minimum is not None and number < argument.minimum:
+                raise UserError(found=number, expected=f"at least {argument.minimum:g}")
         known = argument.choices(words) if argument.exact else []
         if argument.exact and value not in known:
             raise UserError("unknown value", found=value, known=known)
