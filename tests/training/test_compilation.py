@@ -34,7 +34,8 @@ def test_compiled_networks_learn_the_same(name: str, monkeypatch: pytest.MonkeyP
     found = train(compiled, batch, 3)
     for mine, terms in zip(found, wanted, strict=True):
         assert mine == pytest.approx(terms, rel=1e-6, abs=1e-9)
-    assert len(called) >= len(CASES[name]().model.networks)
+    # a second network of a class reuses the graphs of the first
+    assert len(called) >= len({node["name"] for node in CASES[name]().model.networks.values()})
     torch._dynamo.reset()
 
 

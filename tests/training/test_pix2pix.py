@@ -114,7 +114,7 @@ def test_domains_give_the_direction() -> None:
 
 def test_only_the_second_domain_is_a_target() -> None:
     model, batch, _ = start()
-    with pytest.raises(ValueError, match=r"second domain only; found 0, 1, expected 1. Fix: for the other direction"):
+    with pytest.raises(ValueError, match=r"domain 1 only; found 0, 1, expected 1. Fix: for the other direction"):
         model.translate(batch.source, torch.tensor([1, 0, 1, 1]))
 
 

@@ -14,18 +14,23 @@ VARIANTS = 64
 def compile_networks(networks: Iterable[nn.Module], double_backward: Iterable[nn.Module]) -> None:
     """Compile ``forward`` of networks, or the methods that a class names in ``compiled_methods``.
 
-    Parameters, their names and earlier copies are not changed. Networks in ``double_backward`` run uncompiled where a
+    Of a network that is a list of modules, such as one for each domain, every module is compiled. Parameters, their
+    names and earlier copies are not changed. Networks in ``double_backward`` run uncompiled where a
     gradient penalty differentiates them twice, which compiled code does not support.
     """
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, VARIANTS)
-    twice = {id(network) for network in double_backward}
-    for network in networks:
+    twice = {id(part) for network in double_backward for part in _parts(network)}
+    for network in (part for each in networks for part in _parts(each)):
         for name in getattr(network, "compiled_methods", ("forward",)):
             plain = getattr(network, name)
             compiled = torch.compile(plain, dynamic=False)
             if id(network) in twice:
                 compiled = _unless_differentiated_twice(network, plain, compiled)
             setattr(network, name, compiled)
+
+
+def _parts(network: nn.Module) -> list[nn.Module]:
+    return list(network) if isinstance(network, nn.ModuleList) else [network]
 
 
 def _unless_differentiated_twice(network: nn.Module, plain: Callable[..., Any], compiled: Callable[..., Any]) -> Any:
