@@ -258,7 +258,7 @@ def _cycle_grid(
     back: dict[str, Any] = {"reference": sources.images} if "reference" in translator.style_inputs else {}
     rows, labels = [], []
     for style in styles:
-        there = {"source": own} if translator.needs_source else {}
+        there: dict[str, Any] = {"source": own} if translator.needs_source else {}
         translations = translator.translate(sources.images, style.target, **there, **style.arguments())
         if translator.needs_source:
             back = {"source": style.target}

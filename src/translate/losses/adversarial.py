@@ -7,7 +7,7 @@ Letters: D discriminator, G generator, x real image, E mean over the logits of a
 """
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -165,7 +165,8 @@ class Multiscale:
         single = LOSSES.get(loss)
         if not isinstance(single, type) or not hasattr(single, "generator") or issubclass(single, Multiscale):
             raise UserError(key="loss", found=loss, expected="an adversarial loss of one map, such as least_squares")
-        self.loss: AdversarialLoss = single()
+        instance: Any = single()
+        self.loss: AdversarialLoss = instance
         self.weights = weights
         self.reduction = reduction
 

@@ -109,7 +109,7 @@ class SplittingTower(nn.Sequential):
         last = [nn.Conv2d(width, wider, 4, 1, 2), PlainInstanceNorm(), nn.PReLU(), nn.Conv2d(wider, 1, 4, 1, 2)]
         super().__init__(*stages, nn.Sequential(*last))
 
-    def forward(self, x: Tensor) -> list[Tensor]:  # type: ignore[override]
+    def forward(self, x: Tensor) -> list[Tensor]:
         """Return the predictions (B, 1, s_k, s_k) for images (B, in_channels, S, S), finest first."""
         first, *stages, last = self
         x, predictions = first(x), []
