@@ -1,19 +1,14 @@
 """Import official weights, a weights file or a file on the Hub: to a weights file, or to a run that trains on."""
 
-import copy
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from omegaconf import DictConfig, open_dict
-from omegaconf.errors import InterpolationKeyError
-
-from translate.config.compose import compose, finish
+from translate.config import imported
 from translate.config.schema import RunConfig, to_mapping, to_yaml
-from translate.errors import ConfigError, Problems, UserError
+from translate.errors import UserError
 from translate.files import sha256_of
 from translate.networks.layers.pretrained import Pretrained
 from translate.registry.registry import NETWORKS
@@ -94,35 +89,8 @@ def _with_files(weights: Weights, run: RunFolder, on_error: ExitStack) -> Weight
     return replace(weights, networks=networks)
 
 
-def _put_networks(tree: DictConfig, networks: Mapping[str, Any]) -> None:
-    """Put the networks of weights into a composed tree, whose other networks then take their sizes from them.
-
-    A size of another network stays as it was if it refers to an argument that a network of the weights does not have.
-    """
-    before = copy.deepcopy(tree).model.networks
-    tree.model.networks.update(networks)
-    for role in tree.model.networks.keys() - networks.keys():
-        node = tree.model.networks[role]
-        for key in node:
-            try:
-                node[key]
-            except InterpolationKeyError:
-                node[key] = before[role][key]
-
-
 def _configuration(weights: Weights, folder: Path, overrides: Sequence[str]) -> RunConfig:
     """Return the checked configuration of the overrides, with the networks and arguments of the weights."""
-    problems: Problems = []
     words = [f"model={weights.model}", f"data.image_size={ImageSize.of(weights.image_size).plain}", *overrides]
-    tree = compose(words, problems=problems)
-    prepared = None
-    if tree is not None:
-        with open_dict(tree):
-            _put_networks(tree, weights.networks)
-            known = {key for key in weights.arguments if key in tree.model and key != "label_sets"}
-            tree.model.update({key: weights.arguments[key] for key in known})
-            tree.folder = str(folder)
-        prepared = finish(tree, problems=problems)
-    if prepared is None or problems:
-        raise ConfigError(problems)
-    return prepared.config
+    arguments = {key: value for key, value in weights.arguments.items() if key != "label_sets"}
+    return imported.load(words, weights.networks, arguments, str(folder))
