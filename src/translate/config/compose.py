@@ -373,7 +373,7 @@ def facts_of(datasets: OpenDatasets, tree: DictConfig) -> dict[str, Any]:
 
 
 def _label_sets(dataset: Any, choice: str | None) -> Any:
-    """Return the label sets of a data set; none where there are none and none are asked for."""
+    """Return the label sets of a data set; () where it has no labels and no choice was made."""
     try:
         return dataset.label_sets(choice)
     except UserError:

@@ -139,7 +139,7 @@ class _Worker:
                 self._collect()
 
     def _decoded(self, jobs: Sequence[Job], pool: ThreadPoolExecutor) -> Iterator[tuple[Job, "_Decoded | ImageError"]]:
-        """Yield jobs in order with their images, or with the reason why there is none."""
+        """Yield jobs in order with their images, or with the reason why an image is missing."""
         pending: deque[tuple[Job, int, Future[_Decoded | ImageError]]] = deque()
         for job in jobs:
             pixels = _pixels_of(job.source.path)

@@ -62,7 +62,7 @@ def image_paths(place: str | os.PathLike[str], key: str = "input", suffixes: Set
     """Return the image files of a file, a folder with its subfolders, or a pattern such as ``photos/*.jpg``, sorted.
 
     Hidden files and folders are left out. A file that is named itself may have any suffix. UserError, with ``key``,
-    if there is none.
+    if no file fits.
     """
     text = os.path.expanduser(os.fspath(place))
     path = Path(text)

@@ -14,7 +14,7 @@ Differences
 - From the official code: the exchanges of the image pools are a function of the positions of the images, so they do not
   depend on the number of processes, and the pools are saved in checkpoints. Shared blocks work at any batch size; those
   of the official code at batch size 1 alone. Here a term with a constant weight of zero is not computed.
-- From both: moving averages of encoders and decoders can be kept (``ema_decay``); by default there are none.
+- From both: ``ema_decay`` keeps an EMA of encoders and decoders; null, the default, equals both.
 """
 
 from typing import Any

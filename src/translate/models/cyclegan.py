@@ -20,7 +20,7 @@ Differences
 - From the official code, in translation: with batch norm it normalises by the statistics of the batch, which is one
   image. Here each image is normalised by its own statistics, which is equal for one image and does not depend on other
   images, or by running statistics (``statistics``). Dropout is off in translation.
-- From both: moving averages of the generators can be kept (``ema_decay``); by default there are none, as in both.
+- From both: ``ema_decay`` keeps an EMA of the generators; null, the default, equals both.
 """
 
 from typing import Any, Literal

@@ -14,7 +14,7 @@ Differences
   make and read one channel. The port's total variation sums absolute differences over positions and takes the mean over
   channels; the paper's form takes the root of the sum of squares. Both are options of ``losses.smoothness``.
 - Translation uses the running statistics of the batch norms of g, as in the port, or those of each image.
-- From both: a moving average of g can be kept (``ema_decay``); by default there is none, as in both.
+- From both: ``ema_decay`` keeps an EMA of g; null, the default, equals both.
 """
 
 from typing import Any, Literal

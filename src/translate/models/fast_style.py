@@ -14,7 +14,7 @@ Differences
   weights can be set so; the network is that of pytorch/examples.
 - The variation is a term with its value. In the code in Lua it is a gradient, and the printed loss leaves it out. Its
   mean over images is taken; there it is a sum, so a weight here is the batch size times the weight there.
-- From both: a moving average of the network can be kept (``ema_decay``); by default there is none, as in both.
+- From both: ``ema_decay`` keeps an EMA of the network; null, the default, equals both.
 """
 
 import hashlib

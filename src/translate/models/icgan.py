@@ -16,7 +16,7 @@ Differences
   y' are a function of its position in the sample stream, so every image is new. Wrong labels are drawn once, from the
   images with other labels, which is what drawing again until they differ gives. Adam adds epsilon after the correction
   of its bias.
-- From both: a moving average of each trained network can be kept (``ema_decay``); by default there is none, as in both.
+- From both: ``ema_decay`` keeps an EMA of each trained network; null, the default, equals both.
 """
 
 from collections.abc import Mapping, Sequence

@@ -12,7 +12,7 @@ Differences
   function of the image.
 - From the paper: it gives a learning rate of 2e-4 and 6 to 200 epochs by data set. The official code keeps the rate for
   100 epochs and lowers it once per epoch for another 100. It ends at 1/101 of the initial rate, not at zero.
-- From both: a moving average of the generator can be kept (``ema_decay``); by default there is none, as in both.
+- From both: ``ema_decay`` keeps an EMA of the generator; null, the default, equals both.
 - The dropout masks in training depend on the number of processes, since each process draws its own.
 """
 

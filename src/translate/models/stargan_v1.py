@@ -11,7 +11,7 @@ Differences
   stream, so they do not depend on the number of processes.
 - From the paper: the official code lowers the learning rates a thousand times more slowly than the paper states, so
   that they are almost constant. ``variant`` selects: paper, or official_code.
-- From both: a moving average of the generator can be kept (``ema_decay``); by default there is none, as in both.
+- From both: ``ema_decay`` keeps an EMA of the generator; null, the default, equals both.
 """
 
 from collections.abc import Mapping, Sequence

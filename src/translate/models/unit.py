@@ -19,8 +19,8 @@ Differences
 - From the official code of 2018: held-out images are not cropped at random.
 - From the official code of the paper's time: it sums the divergence of both domains as twice the mean over both, which
   is equal.
-- From both: moving averages of encoders and decoders can be kept (``ema_decay``), and a discriminator of codes can be
-  trained, against which the encoders play (term ``code``). By default there is neither, as in both.
+- From both: ``ema_decay`` keeps an EMA of encoders and decoders, and a discriminator of codes can be trained, against
+  which the encoders play (term ``code``). The defaults have neither and equal both.
 """
 
 from typing import Any, Literal

@@ -64,7 +64,7 @@ def request_of(files: Files, image: Any, target: Any, **style: Any) -> Request:
 
 
 def uploaded(files: Files, image: Any) -> Path:
-    """Return the path of the image to translate; UserError if there is none."""
+    """Return the path of the image to translate; UserError without an image."""
     path = files.upload(image, "image")
     if path is None:
         raise UserError("there is no image", key="image", fix="upload one")

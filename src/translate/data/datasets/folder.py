@@ -35,7 +35,7 @@ class Folder(ImageFiles):
     sorted by name. `crop`: "square" (centre), the side of a centred square in pixels, or "none" (squash, as in the
     official loader of StarGAN v2). `classes` says what tells the class of an image, which a translation should keep
     and the metric class_accuracy reads: "folder", the folder inside of the domain's, as in mnist/7/0012.png, or "name",
-    the file's name before its first underscore, as in mnist/7_0012.png; null: there are none.
+    the file's name before its first underscore, as in mnist/7_0012.png; null: no classes.
     UserError for a root that is no folder, no class folder, an empty domain, and splits with different domains.
     """
 

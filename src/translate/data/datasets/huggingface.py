@@ -167,7 +167,7 @@ def _splits_of(path: str, *builder: str, **options: Any) -> Mapping[str, Any]:
 
 
 def _held_out_split(splits: Mapping[str, Any], train: str, wanted: str | None, path: str) -> str | None:
-    """Return the name of the validation split, or None if there is none."""
+    """Return the name of the validation split, or None without such a split."""
     if wanted is None:
         return next((name for name in _HELD_OUT if name in splits and name != train), None)
     _check_name("val_split", wanted, "split", splits, path)

@@ -33,7 +33,7 @@ def find_sides(home: str, split: str, spellings: Sequence[str] = ("{split}{side}
 
 
 def find_held_out(home: str, spellings: Sequence[str] = ("{split}{side}",)) -> Folders | None:
-    """Return the folders of the validation split, val before test, or None if there are none."""
+    """Return the folders of the validation split, val before test, or None without such folders."""
     return next((sides for split in HELD_OUT if (sides := find_sides(home, split, spellings))), None)
 
 

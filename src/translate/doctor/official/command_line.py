@@ -44,7 +44,7 @@ class CommandLine:
 
 
 def read(words: Sequence[str]) -> CommandLine:
-    """Return the first command that calls a Python script; UserError if there is none.
+    """Return the first command that calls a Python script; UserError without such a command.
 
     A single word is a text, read as a shell does. Several words have been read by a shell already.
     """
