@@ -170,7 +170,7 @@ def _routes(engine: Engine, numbers: Sequence[int], words: tuple[str, ...] | Non
 
 
 def common_domain(sources: Sequence[Source], engine: Engine) -> str | None:
-    """Return the domain that the folders of all sources name, for a model that needs it; None if they name no domain."""
+    """Return the domain that the folders of all sources name, for a model that needs it; None without such names."""
     named = {domain_of(source.path, engine.domains) for source in sources} if needs_source(engine) else set()
     return named.pop() if len(named) == 1 else None
 
