@@ -4,7 +4,8 @@ A problem is data: the key where it stands, what was found, what was expected, a
 with these fields; the command line prints `str(error)`. Nothing parses a sentence. `assert` is for our own mistakes.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Any
@@ -194,3 +195,12 @@ def alternatives(word: str, known: Sequence[str]) -> str:
     more = f" and {len(known) - len(ordered)} more" if len(known) > len(ordered) else ""
     hint = f"Did you mean '{near}'? " if near else ""
     return f"{hint}Known: {', '.join(ordered) or 'none'}{more}"
+
+
+@contextmanager
+def errors_inside(key: str) -> Iterator[None]:
+    """Put a key of the configuration in front of the keys of errors, which a layer without configuration raises."""
+    try:
+        yield
+    except UserError as error:
+        raise error.inside(key) from error

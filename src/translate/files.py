@@ -64,6 +64,18 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def check_digest(path: Path, digest: str | None, expected: str | None) -> None:
+    """Raise UserError, with the key sha256, if a file does not have the expected SHA-256; None expects nothing."""
+    if expected not in (None, digest):
+        raise UserError(
+            f"{path} is another file than the one that was used before",
+            key="sha256",
+            found=digest,
+            expected=str(expected),
+            fix="name the file with this SHA-256 by weights",
+        )
+
+
 def _sync_folder(folder: Path) -> None:
     """Bring the names in a folder to the disk; a system without it (Windows) has its own guarantee."""
     try:

@@ -15,7 +15,7 @@ from typing import Any
 from translate.config.renamed import rename_network, rename_saved
 from translate.config.types import MISSING, UNKNOWN
 from translate.errors import Phrase, Problem, Problems, UserError
-from translate.files import sha256_of
+from translate.files import check_digest, sha256_of
 from translate.registry.registry import NETWORKS
 from translate.runs import headers
 from translate.runs.folder import RunFolder
@@ -138,7 +138,7 @@ def _frozen(role: str, node: Any, problems: Problems) -> Any:
         ):  # tensors that an import has written
             return {**node, "weights": str(path)}
         source = read(str(path))
-        _same_digest(node.get("sha256"), source)
+        check_digest(source.path, source.sha256, node.get("sha256"))
         network = _network_of(source, node["role"])
     except UserError as error:
         problems.extend(error.inside(f"model.networks.{role}").problems)
@@ -158,24 +158,13 @@ def _network_of(source: Source, role: str) -> dict[str, Any]:
     return source.networks[role]
 
 
-def _same_digest(expected: Any, source: Source) -> None:
-    if expected not in (None, source.sha256):
-        raise UserError(
-            f"{source.path} is another file than the one that was used before",
-            key="sha256",
-            found=source.sha256,
-            expected=str(expected),
-            fix="name the file with this SHA-256 by weights",
-        )
-
-
 def _start(node: Any, networks: Mapping[str, Any], problems: Problems) -> Any:
     """Return the complete node of ``start_from``: the file, its digest, and role -> role of the source."""
     if not isinstance(node, Mapping) or not _is_given(node.get("weights")):
         return node  # the checks report it
     try:
         source = read(node["weights"])
-        _same_digest(node.get("sha256"), source)
+        check_digest(source.path, source.sha256, node.get("sha256"))
         roles = _roles(node.get("roles"), networks, source)
     except UserError as error:
         problems.extend(error.inside("start_from").problems)

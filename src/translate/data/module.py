@@ -1,7 +1,6 @@
 """The data of a run: an endless stream of batches, addressed by iteration and divided among processes."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +22,7 @@ from translate.data.streams import stream_of_set
 from translate.data.transforms import AUGMENTATIONS, NUM_UNIFORMS, stored_sizes, to_float, which_size
 from translate.data.views.base import View, ViewInputs, image_streams
 from translate.distributed.collectives import alone
-from translate.errors import UserError
+from translate.errors import UserError, errors_inside
 from translate.registry.registry import VIEWS
 from translate.sizes import ImageSize, SizeLike
 
@@ -135,15 +134,6 @@ class Loader(DataLoader[Any]):
             raise RuntimeError(f"DataLoader worker exited unexpectedly: {error or type(error).__name__}") from error
 
 
-@contextmanager
-def _errors_inside_data() -> Iterator[None]:
-    """Put `data`, the group of the configuration that this module is made from, in front of the keys of errors."""
-    try:
-        yield
-    except UserError as error:
-        raise error.inside("data") from error
-
-
 class DataModule(pl.LightningDataModule):
     """Feed a model from iteration ``start`` to ``stop``, and hold out images for samples and evaluation.
 
@@ -194,17 +184,17 @@ class DataModule(pl.LightningDataModule):
     def images(self, split: str) -> StoredImages:
         """Return the images of "train" or "val", opened on first use."""
         if split not in self._opened:
-            with _errors_inside_data():
+            with errors_inside("data"):
                 self._opened[split] = self._open[split]()
         return self._opened[split]
 
     def setup(self, stage: str | None = None) -> None:
         """Open both splits; UserError if the processes see different data."""
-        with _errors_inside_data():
+        with errors_inside("data"):
             if not alone():
                 check_consistency([fact for split in SPLITS for fact in self._facts(split)])  # before the slow decoding
         indices = {split: self.images(split).indices for split in SPLITS}
-        with _errors_inside_data():
+        with errors_inside("data"):
             if not alone():
                 check_consistency(
                     [f"{len(items)} readable {split} images ({digest([items])})" for split, items in indices.items()]
@@ -225,7 +215,7 @@ class DataModule(pl.LightningDataModule):
         """Return the training batches by iteration number; ``images`` None takes those of "train"."""
         images = images or self.images("train")
         inputs = ViewInputs(self.train, images.indices, self.batch_size, self.latent_size, self.labels, self.seed)
-        with _errors_inside_data():
+        with errors_inside("data"):
             view: View = VIEWS.get(self.view)(inputs)
         return Iterations(images, view, image_streams(VIEWS.facts(self.view)), self.batch_size, self.seed, shard)
 

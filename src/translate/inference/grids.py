@@ -1,7 +1,7 @@
 """Arrange many images into one, with labels at the rows and columns."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +39,11 @@ class Grid:
     left: Sequence[Tensor | None] = ()
     row_labels: Sequence[str] = ()
     column_labels: Sequence[str] = ()
+
+    @classmethod
+    def of_rows(cls, rows: Mapping[str, Iterable[Tensor]]) -> "Grid":
+        """Return a grid of images by the label of their row."""
+        return cls([list(row) for row in rows.values()], row_labels=tuple(rows))
 
     def arranged(self) -> Tensor:
         """Return the images without labels as one image (3, H, W) in [-1, 1]."""

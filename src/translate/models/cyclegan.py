@@ -42,12 +42,12 @@ from translate.losses.penalties import gradient_penalty, interpolate
 from translate.losses.reconstruction import l1
 from translate.models.base import TranslationModel
 from translate.models.image_pool import ImagePool
+from translate.models.two_domains import direction_grids
 from translate.networks.layers.batching import forward_together
 from translate.registry.registry import MODELS
 from translate.schedules import product
 
 SIDES = {"a": 0, "b": 1}  # domains by name, and their numbers
-NUM_SAMPLES = 8  # images of a domain in a sample grid
 
 
 @MODELS.register(
@@ -180,16 +180,14 @@ class CycleGAN(TranslationModel):
 
         An identity is the output of the generator that translates to the source's own domain.
         """
-        grids = {}
-        for domain, name in enumerate(("a_to_b", "b_to_a")):
-            x = held_out.image[held_out.domain == domain][:NUM_SAMPLES]
-            own = held_out.domain.new_full((len(x),), domain)
+
+        def rows(x: Tensor, own: Tensor, source: str, target: str) -> dict[str, Tensor]:
             translated = self.translate(x, 1 - own)
-            rows = {
-                held_out.domains[domain]: x,
-                f"to {held_out.domains[1 - domain]}": translated,
+            return {
+                source: x,
+                f"to {target}": translated,
                 "and back": self.translate(translated, own),
                 "identity": self.translate(x, own),
             }
-            grids[name] = Grid([list(row) for row in rows.values()], row_labels=tuple(rows))
-        return grids
+
+        return direction_grids(held_out, rows)

@@ -84,7 +84,7 @@ class SRResNet(TranslationModel):
         z = self.reduced(x).clamp(-1, 1)
         y = self.translate(z, torch.zeros(len(z), dtype=torch.int64, device=z.device))
         rows = {"low": z, "bicubic": enlarge(z, self.scale), "high": y, "true": x}
-        return {"high": Grid([list(row) for row in rows.values()], row_labels=tuple(rows))}
+        return {"high": Grid.of_rows(rows)}
 
 
 @MODELS.register(

@@ -32,18 +32,18 @@ from translate.data.batches import HeldOut
 from translate.data.views.unpaired import UnpairedBatch
 from translate.errors import UserError
 from translate.inference.grids import Grid
-from translate.inference.unit import SIDES, UNITTranslation
+from translate.inference.unit import UNITTranslation
 from translate.losses.perceptual import normalized_feature_distance
 from translate.losses.reconstruction import l1
 from translate.losses.regularization import code_energy
 from translate.models.base import TranslationModel
+from translate.models.two_domains import autoencoder_grids
 from translate.networks.layers.batching import forward_together
 from translate.registry.registry import MODELS
 
 Pair = tuple[Tensor, Tensor]
 GENERATORS = ("encoder_a", "encoder_b", "encoder_shared", "decoder_shared", "decoder_a", "decoder_b")
 DISCRIMINATORS = ("discriminator_a", "discriminator_b", "discriminator_shared")
-NUM_SAMPLES = 8  # images of a domain in a sample grid
 
 
 @MODELS.register(
@@ -228,16 +228,4 @@ class UNIT(TranslationModel):
     @torch.no_grad()
     def sample_grids(self, held_out: HeldOut) -> dict[str, Grid]:
         """Return a grid for each direction: rows of sources, reconstructions, translations and translations back."""
-        translation, grids = UNITTranslation(self.inference_networks()), {}
-        for domain, name in enumerate(("a_to_b", "b_to_a")):
-            x = held_out.image[held_out.domain == domain][:NUM_SAMPLES]
-            own = held_out.domain.new_full((len(x),), domain)
-            translated = translation(x, 1 - own)
-            rows = {
-                held_out.domains[domain]: x,
-                "reconstruction": translation.reconstruct(x, SIDES[domain]),
-                f"to {held_out.domains[1 - domain]}": translated,
-                "and back": translation(translated, own),
-            }
-            grids[name] = Grid([list(row) for row in rows.values()], row_labels=tuple(rows))
-        return grids
+        return autoencoder_grids(held_out, UNITTranslation(self.inference_networks()))

@@ -31,12 +31,12 @@ from translate.inference.unit import SIDES
 from translate.inference.xgan import XGANTranslation
 from translate.losses.adversarial import AdversarialLoss, NonSaturating
 from translate.models.base import TranslationModel
+from translate.models.two_domains import autoencoder_grids
 from translate.networks.layers.gradient_reversal import reverse_gradient
 from translate.registry.registry import MODELS
 
 AUTO_ENCODERS = ("encoder_a", "encoder_b", "encoder_shared", "decoder_shared", "decoder_a", "decoder_b")
 DISCRIMINATORS = ("discriminator_a", "discriminator_b")
-NUM_SAMPLES = 8  # images of a domain in a sample grid
 
 
 class Trip(NamedTuple):
@@ -190,16 +190,4 @@ class XGAN(TranslationModel):
     @torch.no_grad()
     def sample_grids(self, held_out: HeldOut) -> dict[str, Grid]:
         """Return a grid for each direction: rows of sources, reconstructions, translations and translations back."""
-        translation, grids = XGANTranslation(self.inference_networks()), {}
-        for domain, name in enumerate(("a_to_b", "b_to_a")):
-            x = held_out.image[held_out.domain == domain][:NUM_SAMPLES]
-            own = held_out.domain.new_full((len(x),), domain)
-            translated = translation(x, 1 - own)
-            rows = {
-                held_out.domains[domain]: x,
-                "reconstruction": translation.reconstruct(x, SIDES[domain]),
-                f"to {held_out.domains[1 - domain]}": translated,
-                "and back": translation(translated, own),
-            }
-            grids[name] = Grid([list(row) for row in rows.values()], row_labels=tuple(rows))
-        return grids
+        return autoencoder_grids(held_out, XGANTranslation(self.inference_networks()))

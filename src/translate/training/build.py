@@ -3,8 +3,7 @@
 import importlib
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from translate.config.schema import RunConfig, TrainerConfig, to_mapping
 from translate.data.module import DataModule
 from translate.distributed.batch_norm import synchronize
 from translate.distributed.ddp import ExplicitDDP
-from translate.errors import UserError
+from translate.errors import UserError, errors_inside
 from translate.evaluation.evaluator import Evaluator
 from translate.evaluation.processes import Processes, all_processes
 from translate.metrics import selection
@@ -55,15 +54,6 @@ def _named(registry: Any, node: Mapping[str, Any]) -> Any:
     thing = registry.get(node["name"])
     arguments = {key: value for key, value in node.items() if key != "name"}
     return thing(**arguments) if isinstance(thing, type) else partial(thing, **arguments) if arguments else thing
-
-
-@contextmanager
-def errors_inside(key: str) -> Iterator[None]:
-    """Put a configuration key in front of the keys of errors that a layer without configuration raises."""
-    try:
-        yield
-    except UserError as error:
-        raise error.inside(key) from error
 
 
 def build_model(config: RunConfig) -> TranslationModel:

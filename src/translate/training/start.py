@@ -7,8 +7,8 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from translate.config.schema import StartConfig
-from translate.errors import Phrase, UserError
-from translate.files import sha256_of
+from translate.errors import Phrase, UserError, errors_inside
+from translate.files import check_digest, sha256_of
 from translate.models.base import TranslationModel
 from translate.runs.checkpoints import NETWORK
 from translate.weights.format import Weights, read_any
@@ -21,14 +21,8 @@ def start(model: TranslationModel, config: StartConfig) -> None:
     path = Path(config.weights).expanduser()
     if not path.is_file():
         raise UserError("there is no such file", key="start_from.weights", found=config.weights)
-    digest = sha256_of(path)
-    if config.sha256 not in (None, digest):
-        raise UserError(
-            f"{path} has changed since the configuration was composed",
-            key="start_from.sha256",
-            found=digest,
-            expected=str(config.sha256),
-        )
+    with errors_inside("start_from"):
+        check_digest(path, sha256_of(path), config.sha256)
     weights = read_any(path)
     for role, source in config.roles.items():
         try:

@@ -8,7 +8,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from translate.errors import Phrase, UserError
-from translate.files import atomic_write, sha256_of
+from translate.files import atomic_write, check_digest, sha256_of
 from translate.networks.frozen import Frozen
 from translate.networks.layers.pretrained import Pretrained
 from translate.networks.shipped_files import path_of
@@ -33,15 +33,7 @@ def load(network: Pretrained) -> None:
     path = path_of(network.weights)
     if not path.is_file():
         raise UserError("there is no such file", key="weights", found=network.weights)
-    digest = sha256_of(path)
-    if network.sha256 not in (None, digest):
-        raise UserError(
-            f"{path} is another file than the one that was used before",
-            key="sha256",
-            found=digest,
-            expected=str(network.sha256),
-            fix="name the file with this SHA-256 by weights",
-        )
+    check_digest(path, sha256_of(path), network.sha256)
     network.load_state_dict(_fitting(_state_of(network, path), network.state_dict(), path))
 
 

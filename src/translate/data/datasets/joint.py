@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from translate.data.datasets.base import Dataset, LabelSet, check_split
-from translate.errors import Phrase, UserError
+from translate.errors import Phrase, UserError, errors_inside
 from translate.registry.registry import DATASETS
 from translate.sizes import ImageSize, SizeLike
 
@@ -44,7 +43,7 @@ class Joint(Dataset):
         self._labels: dict[str, str | None] = {}
         for name, node in parts.items():
             arguments = {key: value for key, value in node.items() if key not in ("name", "labels")}
-            with _errors_inside(name):
+            with errors_inside(f"parts.{name}"):
                 self.components[name] = DATASETS.get(node["name"])(**arguments, split=split)
             self._labels[name] = node.get("labels")
         self._starts = np.cumsum([0, *map(len, self.components.values())])
@@ -92,7 +91,7 @@ class Joint(Dataset):
             raise _of_the_whole("labels", choice, self.components)
         label_sets = []
         for start, (name, dataset) in zip(self._starts[:-1], self.components.items(), strict=True):
-            with _errors_inside(name):
+            with errors_inside(f"parts.{name}"):
                 label_sets += [replace(s, items=s.items + start) for s in dataset.label_sets(self._labels[name])]
         return tuple(label_sets)
 
@@ -120,12 +119,3 @@ def _of_the_whole(key: str, found: str, components: Mapping[str, Any]) -> UserEr
         expected="null",
         fix=f"choose by parts.{next(iter(components))}.{key}",
     )
-
-
-@contextmanager
-def _errors_inside(name: str) -> Iterator[None]:
-    """Put the component in front of the keys of errors: root becomes parts.celeba.root."""
-    try:
-        yield
-    except UserError as error:
-        raise error.inside(f"parts.{name}") from error
