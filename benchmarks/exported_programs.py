@@ -31,6 +31,20 @@ MASKED = {
 UNIT: dict[str, dict[str, Any]] = {
     f"{part}_{side}": {"name": f"unit_{part}"} for part in ("encoder", "decoder") for side in "ab"
 }
+COMBOGAN: dict[str, dict[str, Any]] = {
+    role: {"name": f"combogan_{role}s", "num_domains": 3} for role in ("encoder", "decoder")
+}
+DTN: dict[str, dict[str, Any]] = {"features": {"name": "conv_encoder"}, "generator": {"name": "dtn_generator"}}
+XGAN: dict[str, dict[str, Any]] = {
+    f"{part}_{side}": {"name": f"xgan_{part}"} for part in ("encoder", "decoder") for side in "ab"
+}
+XGAN |= {f"{part}_shared": {"name": f"xgan_shared_{part}"} for part in ("encoder", "decoder")}
+EIGHTEEN = {"kind": "attributes", "names": [f"label_{number}" for number in range(18)]}
+ICGAN: dict[str, dict[str, Any]] = {
+    "generator": {"name": "icgan_generator", "latent_size": 100, "num_labels": 18},
+    "encoder_z": {"name": "icgan_encoder", "num_outputs": 100},
+    "encoder_y": {"name": "icgan_encoder", "num_outputs": 18, "hidden_width": 512},
+}
 ANIMALS: dict[str, Any] = {"arguments": {"latent_size": 16}, "domains": ("cat", "dog", "wild")}
 FIVE = {"kind": "attributes", "names": ["Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young"]}
 MODELS: dict[str, tuple[str, dict[str, dict[str, Any]], int, dict[str, Any]]] = {
@@ -45,6 +59,17 @@ MODELS: dict[str, tuple[str, dict[str, dict[str, Any]], int, dict[str, Any]]] = 
     "cyclegan": ("cyclegan", {"generator_ab": {"name": "resnet_generator"}}, 256, {"domains": ("horse", "zebra")}),
     "pix2pix": ("pix2pix", {"generator": {"name": "unet_generator"}}, 256, {"domains": ("label", "photo")}),
     "unit": ("unit", UNIT, 256, {"domains": ("cat", "dog")}),
+    "combogan": ("combogan", COMBOGAN, 256, {"domains": ("cat", "dog", "wild")}),
+    "dtn": ("dtn", DTN, 32, {"domains": ("svhn", "mnist")}),
+    "xgan": ("xgan", XGAN, 64, {"domains": ("cartoon", "face")}),
+    "icgan": (
+        "icgan",
+        ICGAN,
+        64,
+        {"arguments": {"label_sets": [EIGHTEEN], "latent_size": 100}, "label_sets": (EIGHTEEN,)},
+    ),
+    "srresnet": ("srresnet", {"generator": {"name": "srresnet"}}, 256, {}),
+    "fast_style": ("fast_style", {"transformer": {"name": "fast_style_transformer"}}, 256, {"domains": ("mosaic",)}),
 }
 """The networks of inference with their official sizes, which are the defaults, the image size, and further facts."""
 
@@ -53,6 +78,10 @@ GRAPHS = {
     "stargan_v2, landmark_masks": ("masks", "translate_latent"),
     "stargan_v1": ("translate",),
     "unit": ("translate",),
+    "combogan": ("translate",),
+    "dtn": ("translate",),
+    "xgan": ("translate",),
+    "icgan": ("translate",),
 }
 """The graphs to export, where not all."""
 
