@@ -6,16 +6,22 @@
     python benchmarks/against_plain.py cyclegan --size 64 --operations
     python benchmarks/against_plain.py stargan_v2 --size 256 --batch 8 --device cuda --ours tf32 bf16 bf16,compile
 
-The networks have the published widths. The plain side is always float32 (without TF32), with images laid out plane by
-plane and no fused optimizer. Each of ours has networks of its own and the settings that its words say. Every side is a
-process of its own, since what a process has freed before decides how fast it gets memory. On a GPU, which all sides
-share, memory is given back after a turn, and a turn begins with an iteration that is not timed. A side that needs more
-memory than there is drops out.
+The networks have the official widths. The plain side is strict float32, with images laid out plane by plane and no
+fused optimizer; ratios are to it, or on a GPU to plain_tf32: torch rounds the factors of convolutions to TF32 unless it
+is asked not to. Each of ours has networks of its own and the settings that its words say. Every side is a process of
+its own, since what a process has freed before decides how fast it gets memory. Batches are drawn before the clock
+starts. On a GPU, which all sides share, memory is given back after a turn, and a turn begins with an iteration that is
+not timed. A side that needs more memory than there is drops out.
 
-    float32            as shipped
-    tf32               products and convolutions in TF32 (GPUs)
+    official           the official code itself, networks and updates, from a checkout that --official names; with
+                       torch's settings: on a GPU convolutions in TF32
+    plain_tf32         the plain side with convolutions in TF32, torch's default (GPUs)
+    float32            ours in strict float32, as trainer.tf32=false
+    tf32               ours as shipped: products and convolutions in TF32 (GPUs)
     bf16               bfloat16 autocast, as trainer.precision=bf16-mixed
+    fused              norms and activations in one pass, as trainer.fused_norms=true (GPUs)
     compile            compiled networks, as trainer.compile=true
+    graphs             CUDA graphs, as trainer.graphs=true
     planes, last       images laid out plane by plane or channels-last, as trainer.channels_last=false, true
     library            no fast convolutions on a CPU, as trainer.convolutions=library
     returning          memory goes back to the system when it is freed, as trainer.keep_memory=false
@@ -27,12 +33,15 @@ import json
 import multiprocessing
 import statistics
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from multiprocessing.connection import Connection
-from typing import Any
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, cast
 
 import torch
+from official import official_step
 from plain_cyclegan import PlainCycleGAN
 from plain_stargan_v1 import PlainStarGANv1
 from plain_stargan_v2 import PlainStarGANv2
@@ -44,7 +53,7 @@ from translate.data.views.unpaired import UnpairedBatch
 from translate.models.base import TranslationModel
 from translate.profiling.timing import Operations
 from translate.runs.environment import environment
-from translate.training import build, cpu_process
+from translate.training import build, process_settings
 from translate.training.failures import is_out_of_memory
 
 COMMON = [
@@ -62,18 +71,25 @@ OVERRIDES = {
     "cyclegan": ["data.domains=[cat,rabbit]", "model.pool_size=0", "model.networks.generator_ab.num_blocks=6"],
 }
 WORDS = {
-    "float32": [],
-    "tf32": [],
+    "float32": ["trainer.tf32=false"],
+    "tf32": ["trainer.tf32=true"],
     "bf16": ["trainer.precision=bf16-mixed"],
+    "fused": ["trainer.fused_norms=true"],
     "compile": ["trainer.compile=true"],
+    "graphs": ["trainer.graphs=true"],
     "planes": ["trainer.channels_last=false"],
     "last": ["trainer.channels_last=true"],
     "library": ["trainer.convolutions=library"],
     "returning": ["trainer.keep_memory=false"],
     "lazy": ["model.r1_every=16"],
 }
+PLAIN = {"plain": "float32", "plain_tf32": "tf32", "official": "tf32"}
+"""The plain sides and the official one, and the words whose settings they have."""
 UPDATES = {"stargan_v1": 5}  # steps of an iteration in which every network learns; 1 of the others
-TURN = {"cyclegan": 4}  # iterations of a turn, where one is short; 1 of the others
+TURN = {"cpu": {"cyclegan": 4}, "cuda": {"stargan_v2": 8, "stargan_v1": 4, "cyclegan": 30}}
+"""Iterations of a turn by device, where one is short; 1 of the others."""
+
+OUT_OF_MEMORY, OUT_OF_TIME, FAILED = "out of memory", "out of time", "failed, as its process says above"
 Step = Callable[[int], None]
 
 
@@ -82,6 +98,12 @@ class Batches:
 
     def __init__(self, size: int, batch: int, device: torch.device) -> None:
         self.size, self.batch, self.device = size, batch, device
+        self._drawn: dict[tuple[str, int], Any] = {}
+
+    def draw(self, name: str, numbers: Iterable[int]) -> None:
+        """Draw the batches of these numbers for a model, in place of those drawn before."""
+        self._drawn.clear()
+        self._drawn = {(name, k): getattr(self, name)(k) for k in dict.fromkeys(numbers)}
 
     def image(self, k: int, number: int) -> torch.Tensor:
         """Return images (B, 3, S, S) in (-1, 1)."""
@@ -90,6 +112,8 @@ class Batches:
 
     def stargan_v2(self, k: int) -> ReferenceBatch:
         """Return a batch of StarGAN v2 with codes of length 16 and three domains."""
+        if (drawn := self._drawn.get(("stargan_v2", k))) is not None:
+            return cast("ReferenceBatch", drawn)
         draws = torch.Generator().manual_seed(k)
         codes = [torch.randn(self.batch, 16, generator=draws).to(self.device) for _ in range(2)]
         domains = [torch.randint(3, (self.batch,), generator=draws).to(self.device) for _ in range(2)]
@@ -97,11 +121,15 @@ class Batches:
 
     def stargan_v1(self, k: int) -> tuple[LabelledBatch]:
         """Return a batch of StarGAN v1 with five attributes."""
+        if (drawn := self._drawn.get(("stargan_v1", k))) is not None:
+            return cast("tuple[LabelledBatch]", drawn)
         draws = torch.rand(2, self.batch, 5, generator=torch.Generator().manual_seed(k))
         return (LabelledBatch(self.image(k, 0), *(draws > 0.5).float().to(self.device)),)
 
     def cyclegan(self, k: int) -> UnpairedBatch:
         """Return a batch of CycleGAN."""
+        if (drawn := self._drawn.get(("cyclegan", k))) is not None:
+            return cast("UnpairedBatch", drawn)
         return UnpairedBatch(self.image(k, 0), self.image(k, 1))
 
 
@@ -135,8 +163,6 @@ def settings(words: str) -> tuple[list[str], Callable[[torch.device], AbstractCo
     overrides = [override for word in words.split(",") for override in WORDS[word]]
 
     def within(device: torch.device) -> AbstractContextManager[Any]:
-        quick = "tf32" in words.split(",")
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = quick
         bf16 = "bf16" in words.split(",")
         # without a cache, as Lightning does: it would keep weights that were cast without gradients, or before a step
         return torch.autocast(device.type, torch.bfloat16, cache_enabled=False) if bf16 else nullcontext()
@@ -167,87 +193,179 @@ def timed(step: Step, numbers: range, settle: Callable[[], None] = lambda: None)
     return time.perf_counter() - began
 
 
-def take_turns(orders: Connection, name: str, size: int, batch: int, words: str, device: torch.device) -> None:
-    """Build a side, then answer every range of numbers with what iterations by these took, until None comes.
+def take_turns(
+    orders: Connection, name: str, size: int, words: str, device: torch.device, checkout: Path | None
+) -> None:
+    """Build a side, then answer every order, (batch size, range of numbers), with what these iterations took.
 
-    The answer None says that there is not enough memory, and is the last.
+    The answer None says that there is not enough memory. The order None is the last.
     """
-    batches = Batches(size, batch, device)
-    overrides, within = settings("float32" if words == "plain" else words)
+    overrides, within = settings(PLAIN.get(words, words))
     config = load([f"model={name}", *COMMON, *OVERRIDES[name], f"data.image_size={size}", *overrides])
     model = build.build_model(config).to(device)
-    if words == "plain":
-        step = plain_step(name, model, batches)
+    process_settings.prepare(config.trainer)
+    if words in PLAIN:
+        torch.backends.cuda.matmul.allow_tf32 = False  # torch's default for products
     else:
-        cpu_process.prepare(config.trainer)
         build.compile_model(model, config.trainer)
-        make = getattr(batches, name)
-
-        def step(k: int) -> None:
-            model.training_step(make(k), k)
-
+    batches = Batches(size, 0, device)
+    step: Step | None = None
     with within(device):
-        while (numbers := orders.recv()) is not None:
+        while (order := orders.recv()) is not None:
+            batch, numbers = order
             try:
+                if batch != batches.batch:
+                    batches.batch = batch
+                    step = step_of(words, name, model, batches, checkout) if step is None else step
+                assert step is not None
+                batches.draw(name, numbers)
                 orders.send(measured(step, numbers, device))
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
+                batches.draw(name, ())
                 orders.send(None)
-                return
 
 
-def compare(
-    name: str, size: int, batch: int, ours: list[str], rounds: int = 3, device: torch.device | None = None
-) -> dict[str, Any]:
-    """Return the seconds of iterations by each setting and plainly, and the ratios to the plain ones of the same round.
+def step_of(words: str, name: str, model: TranslationModel, batches: Batches, checkout: Path | None) -> Step:
+    """Return the iteration of a side."""
+    if words == "official":
+        assert checkout is not None
+        return official_step(name, checkout, batches)
+    if words in PLAIN:
+        return plain_step(name, model, batches)
+    make = getattr(batches, name)
 
-    An iteration of StarGAN v1 is a round of five updates of the discriminator and one of the generator. What does not
-    fit into memory has no ratios, and if it is the plain recipe nothing has.
+    def step(k: int) -> None:
+        model.training_step(make(k), k)
+
+    return step
+
+
+class Sides:
+    """A process for each side, which take turns; a context that ends them.
+
+    The side "plain" or another ``reference`` is the one that ratios are to. ``checkout`` is that of the official
+    repository, for the side "official".
     """
-    device = device or torch.device("cpu")
-    turn = TURN.get(name, 1)
-    each = UPDATES.get(name, 1) * turn
-    context = multiprocessing.get_context("spawn")
-    sides: dict[str, Connection] = {}
-    for words in ("plain", *ours):
-        sides[words], far = context.Pipe()
-        arguments = (far, name, size, batch, words, device)
-        context.Process(target=take_turns, args=arguments, daemon=True).start()
-        far.close()
-    seconds: dict[str, list[float]] = {side: [] for side in sides}
-    held: dict[str, int | None] = {}
-    for number in range(rounds + 1):  # the first one warms up and compiles
-        order = list(sides) if number % 2 else list(reversed(sides))
-        for side in order:
-            sides[side].send(range(each * number, each * (number + 1)))
-            try:
-                answer = sides[side].recv()
-            except EOFError:
-                raise SystemExit(f"{side}: its process has ended; see above for its words") from None
-            if answer is None:
-                del sides[side], seconds[side]
-                continue
-            took, held[side] = answer
-            if number:
-                seconds[side].append(took / turn)
-    for orders in sides.values():
-        orders.send(None)
-    ratios = {
-        side: [a / b for a, b in zip(seconds[side], seconds["plain"], strict=True)]
-        for side in sides
-        if side != "plain" and "plain" in sides
-    }
-    return {
-        "model": name,
-        "size": size,
-        "batch": batch,
-        "threads": torch.get_num_threads(),
-        "seconds": seconds,
-        "ratios": ratios,
-        "median": {side: statistics.median(found) for side, found in ratios.items()},
-        "bytes": held,
-    }
+
+    def __init__(
+        self,
+        name: str,
+        size: int,
+        ours: Sequence[str],
+        device: torch.device | None = None,
+        checkout: Path | None = None,
+        reference: str = "plain",
+    ) -> None:
+        self.name, self.size, self.reference = name, size, reference
+        self.device = device or torch.device("cpu")
+        context = multiprocessing.get_context("spawn")
+        self._orders: dict[str, Connection] = {}
+        self._lost: dict[str, str] = {}  # sides without a process, and why
+        self._processes: dict[str, BaseProcess] = {}
+        for words in dict.fromkeys((reference, *ours)):
+            self._orders[words], far = context.Pipe()
+            arguments = (far, name, size, words, self.device, checkout)
+            self._processes[words] = context.Process(target=take_turns, args=arguments, daemon=True)
+            self._processes[words].start()
+            far.close()
+
+    def __enter__(self) -> "Sides":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self._processes.values():
+            process.kill()
+            process.join()
+
+    def compare(
+        self, batch: int, ours: Sequence[str], rounds: int = 3, deadline: float | None = None
+    ) -> dict[str, Any]:
+        """Return the seconds of iterations by each side, and the ratios to those of the reference in the same round.
+
+        An iteration of StarGAN v1 is a round of five updates of the discriminator and one of the generator. A side
+        that does not fit into memory has no ratios, and if it is the reference none has. At ``deadline``, a time of
+        `time.monotonic`, rounds end: a side without an answer drops out for good. So does one whose process fails.
+        """
+        turn = TURN.get(self.device.type, {}).get(self.name, 1)
+        each = UPDATES.get(self.name, 1) * turn
+        sides = [side for side in dict.fromkeys((self.reference, *ours)) if side in self._orders]
+        dropped = {side: self._lost[side] for side in (self.reference, *ours) if side in self._lost}
+        seconds: dict[str, list[float]] = {side: [] for side in sides}
+        held: dict[str, int | None] = {}
+        for number in range(rounds + 1):  # the first one warms up and compiles
+            if number > 1 and deadline is not None and time.monotonic() > deadline:
+                break
+            order = (batch, range(each * number, each * (number + 1)))
+            ahead = [side for side in sides if "compile" in side] if number == 0 else []
+            for side in ahead:  # they compile beside the warm-up of the others
+                self._order(side, order)
+            turns = sides if number % 2 else list(reversed(sides))
+            for side in [*(side for side in turns if side not in ahead), *ahead]:
+                if side not in ahead:
+                    self._order(side, order)
+                answer = self._answer(side, deadline)
+                if isinstance(answer, str):
+                    dropped[side] = answer
+                    sides = [other for other in sides if other != side]
+                    seconds.pop(side)
+                    continue
+                took, held[side] = answer
+                if number:
+                    seconds[side].append(took / turn)
+        return self._results(batch, {side: times for side, times in seconds.items() if times}, held, dropped)
+
+    def _order(self, side: str, order: tuple[int, range]) -> None:
+        """Send an order; a process that has ended shows this by its answer."""
+        with suppress(BrokenPipeError):
+            self._orders[side].send(order)
+
+    def _answer(self, side: str, deadline: float | None) -> tuple[float, int | None] | str:
+        """Return what a turn took, or why the side drops out."""
+        orders = self._orders[side]
+        if not orders.poll(None if deadline is None else max(0.0, deadline - time.monotonic())):
+            self._processes[side].kill()  # so that it does not slow the others
+            return self._lose(side, OUT_OF_TIME)
+        try:
+            answer: tuple[float, int | None] | None = orders.recv()
+        except (EOFError, ConnectionResetError):
+            return self._lose(side, FAILED)
+        return OUT_OF_MEMORY if answer is None else answer
+
+    def _lose(self, side: str, reason: str) -> str:
+        """Give up a side for good; return the reason."""
+        del self._orders[side]
+        self._lost[side] = reason
+        return reason
+
+    def _results(
+        self, batch: int, seconds: dict[str, list[float]], held: dict[str, int | None], dropped: dict[str, str]
+    ) -> dict[str, Any]:
+        reference = seconds.get(self.reference, [])
+        ratios = {
+            side: [a / b for a, b in zip(times, reference, strict=False)]  # the last round may be incomplete
+            for side, times in seconds.items()
+            if side != self.reference and reference
+        }
+        return {
+            "model": self.name,
+            "size": self.size,
+            "batch": batch,
+            "reference": self.reference,
+            "threads": torch.get_num_threads(),
+            "seconds": seconds,
+            "ratios": ratios,
+            "median": {side: statistics.median(found) for side, found in ratios.items()},
+            "bytes": held,
+            "dropped": dropped,
+        }
+
+
+def compare(name: str, size: int, batch: int, ours: Sequence[str], rounds: int = 3, **where: Any) -> dict[str, Any]:
+    """Return the comparison of one batch size; ``where`` are further arguments of `Sides`."""
+    with Sides(name, size, ours, **where) as sides:
+        return sides.compare(batch, ours, rounds)
 
 
 def count_operations(name: str, size: int, batch: int) -> tuple[int, int]:
@@ -267,17 +385,16 @@ def count_operations(name: str, size: int, batch: int) -> tuple[int, int]:
 def sentence(found: dict[str, Any], side: str) -> str:
     """Return what was found of one setting."""
     what = f"{found['model']}, {found['size']} px, batch {found['batch']}, {side}"
-    seconds = found["seconds"]
+    seconds, reference = found["seconds"], found["reference"]
     if side not in seconds:
-        return f"{what}: out of memory"
+        return f"{what}: {found['dropped'][side]}"
     if side not in found["ratios"]:
-        return f"{what}: {statistics.median(seconds[side]):.3g} s, plain: out of memory"
+        return f"{what}: {statistics.median(seconds[side]):.3g} s, {reference}: {found['dropped'][reference]}"
     ratios = found["ratios"][side]
     memory = "" if found["bytes"][side] is None else f", {found['bytes'][side] / 2**30:.2f} GiB on top"
-    return (
-        f"{what}: {statistics.median(seconds[side]):.3g} s, plain {statistics.median(seconds['plain']):.3g} s, ratio "
-        f"{found['median'][side]:.3f} (from {min(ratios):.3f} to {max(ratios):.3f} in {len(ratios)} rounds){memory}"
-    )
+    took, of_reference = (statistics.median(seconds[name]) for name in (side, reference))
+    spread = f"(from {min(ratios):.3f} to {max(ratios):.3f} in {len(ratios)} rounds)"
+    return f"{what}: {took:.3g} s, {reference} {of_reference:.3g} s, ratio {found['median'][side]:.3f} {spread}{memory}"
 
 
 def main() -> None:
@@ -287,6 +404,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=128, help="image side in pixels")
     parser.add_argument("--batch", type=int, nargs="+", default=[1], help="several: one after the other")
     parser.add_argument("--ours", nargs="+", default=["float32"], help="settings, each of words joined by commas")
+    parser.add_argument("--official", type=Path, help="a checkout of the model's official repository: one more side")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--operations", action="store_true", help="count operations instead of timing")
@@ -294,17 +412,19 @@ def main() -> None:
     asked = parser.parse_args()
     for words in asked.ours:
         for word in words.split(","):
-            if word not in WORDS:
-                parser.error(f"--ours: found {word!r}, expected words of {', '.join(WORDS)}")
+            if word not in WORDS and words != "plain_tf32":
+                parser.error(f"--ours: found {word!r}, expected plain_tf32 or words of {', '.join(WORDS)}")
     if asked.operations:
         ours, plain = count_operations(asked.model, asked.size, asked.batch[0])
         print(f"{asked.model}: {ours / 1e9:.4g} G operations, plain {plain / 1e9:.4g} G, ratio {ours / plain:.3f}")
         return
     results = []
+    sides = ["official", *asked.ours] if asked.official else asked.ours
     for batch in asked.batch:
-        found = compare(asked.model, asked.size, batch, asked.ours, asked.rounds, torch.device(asked.device))
+        device = torch.device(asked.device)
+        found = compare(asked.model, asked.size, batch, sides, asked.rounds, device=device, checkout=asked.official)
         results.append(found)
-        for side in asked.ours:
+        for side in sides:
             print(sentence(found, side), flush=True)
     if asked.json:
         with open(asked.json, "w", encoding="utf-8") as file:

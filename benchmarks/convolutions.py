@@ -21,7 +21,7 @@ from torch import Tensor
 
 from translate.acceleration import winograd
 from translate.acceleration.cpu_convolutions import FastConv2d
-from translate.training.cpu_process import keep_freed_memory
+from translate.training.process_settings import keep_freed_memory
 
 USUAL_POINTS = (0.0, 1.0, -1.0, 2.0, -2.0)
 

@@ -35,6 +35,7 @@ COMBOGAN: dict[str, dict[str, Any]] = {
     role: {"name": f"combogan_{role}s", "num_domains": 3} for role in ("encoder", "decoder")
 }
 DTN: dict[str, dict[str, Any]] = {"features": {"name": "conv_encoder"}, "generator": {"name": "dtn_generator"}}
+AUTOENCODER: dict[str, dict[str, Any]] = {"encoder": {"name": "conv_encoder"}, "decoder": {"name": "dtn_generator"}}
 XGAN: dict[str, dict[str, Any]] = {
     f"{part}_{side}": {"name": f"xgan_{part}"} for part in ("encoder", "decoder") for side in "ab"
 }
@@ -56,11 +57,15 @@ MODELS: dict[str, tuple[str, dict[str, dict[str, Any]], int, dict[str, Any]]] = 
         128,
         {"arguments": {"label_sets": [FIVE]}, "label_sets": (FIVE,)},
     ),
+    "cut": ("cut", {"generator": {"name": "cut_generator"}}, 256, {"domains": ("horse", "zebra")}),
+    "dclgan": ("dclgan", {"generator_ab": {"name": "cut_generator"}}, 256, {"domains": ("horse", "zebra")}),
     "cyclegan": ("cyclegan", {"generator_ab": {"name": "resnet_generator"}}, 256, {"domains": ("horse", "zebra")}),
     "pix2pix": ("pix2pix", {"generator": {"name": "unet_generator"}}, 256, {"domains": ("label", "photo")}),
     "unit": ("unit", UNIT, 256, {"domains": ("cat", "dog")}),
     "combogan": ("combogan", COMBOGAN, 256, {"domains": ("cat", "dog", "wild")}),
+    "diat": ("diat", {"generator": {"name": "resnet_generator", "num_blocks": 5}}, 128, {"domains": ("no", "yes")}),
     "dtn": ("dtn", DTN, 32, {"domains": ("svhn", "mnist")}),
+    "autoencoder": ("autoencoder", AUTOENCODER, 32, {}),
     "xgan": ("xgan", XGAN, 64, {"domains": ("cartoon", "face")}),
     "icgan": (
         "icgan",
@@ -80,6 +85,7 @@ GRAPHS = {
     "unit": ("translate",),
     "combogan": ("translate",),
     "dtn": ("translate",),
+    "autoencoder": ("translate",),
     "xgan": ("translate",),
     "icgan": ("translate",),
 }

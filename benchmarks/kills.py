@@ -1,19 +1,24 @@
-"""Kill training runs at random moments, go on with them, and compare each with a run that nobody disturbed.
+"""End training runs by signals at any moment, go on with them, and compare each with a run that nobody disturbed.
 
     python benchmarks/kills.py
     python benchmarks/kills.py --one 12 --two 8 --seed 3
 
-A run is killed some times in a row, all its processes at once by SIGKILL, and then finishes. Every command is what a
-user would type: the first one again while there is no checkpoint, then `resume=`. Some kills come at a random moment,
-others as soon as the unfinished file of a checkpoint or of a cache is there, or while it is evaluated. A run that
-has finished is equal if all tensors of its checkpoint, its records, scores and images are those of the undisturbed
-run of as many processes, to the bit.
+A run is ended some times in a row, and then finishes. SIGKILL goes to all its processes at once. SIGTERM and SIGINT go
+to one of them, and the run must end by itself with the exit code 128 + n. Every command is what a user would type: the
+first one again while there is no checkpoint, then `resume=`. Some signals come at a random moment, others as soon as
+the unfinished file of a checkpoint or of a cache is there, or while the run is evaluated. A run that has finished is
+equal if all tensors of its checkpoint, its records, scores and images are those of the undisturbed run of as many
+processes, to the bit; a run that SIGTERM or SIGINT has ended may have more sample grids, of its last iteration.
+
+A run of one process is a fork of a process that has imported the libraries, so that random moments fall into its work.
+Processes of other runs import them.
 """
 
 import argparse
 import json
 import os
 import random
+import select
 import shutil
 import signal
 import subprocess
@@ -21,8 +26,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,6 +38,7 @@ from translate.runs import checkpoints
 from translate.runs.folder import RunFolder
 
 ITERATIONS = 24
+SAMPLE_EVERY = 8
 NUM_PICTURES = {"train": 150, "val": 9}  # a domain: enough to be decoded for a while
 SETTINGS = [
     "model=cyclegan_small",  # pools, averages and falling rates: state of every kind
@@ -51,18 +57,20 @@ SETTINGS = [
     f"iterations={ITERATIONS}",
     "log_every=1",
     "checkpoint_every=2",  # so that half of the records are past the newest checkpoint
-    "sample_every=8",
+    f"sample_every={SAMPLE_EVERY}",
     "evaluate_every=12",
     "best='domain accuracy'",
 ]
 TRAINERS = {1: "trainer=cpu", 2: "trainer=ddp_cpu"}
 
-PHASES = ("start-up", "cache building", "training", "checkpoint writing", "final measuring")
+PHASES = ("start-up", "cache building", "training", "checkpoint writing", "evaluation", "final evaluation")
 ANY = "any moment"
-PLAN = ("cache building", ANY, "checkpoint writing", "training", "final measuring")
-"""What the kills of a run aim at, in turn; every other run begins with a moment that is not aimed."""
+PLAN = ("cache building", "checkpoint writing", "training", "evaluation", "final evaluation")
+"""What the signals to a run aim at, in turn; every other run begins with a moment that is not aimed."""
 
+NUMBERS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 PATIENCE = 600.0  # seconds after which a life of a run is taken to hang
+END = 60.0  # seconds after which a run does not obey a signal; far more than it needs, since machines are busy
 SPEEDS = ("iterations_per_second", "images_per_second")
 
 
@@ -74,6 +82,8 @@ class Run:
     pictures: Path
     processes: int
     kills: list[str] = field(default_factory=list)  # the phase of each
+    numbers: list[int] = field(default_factory=list)  # the signal of each
+    ended: set[int] = field(default_factory=set)  # iterations at which SIGTERM or SIGINT has ended it
     resumed: int = 0
     unlike: list[str] = field(default_factory=list)  # what is not as in the undisturbed run
 
@@ -102,21 +112,102 @@ class Run:
         return [*SETTINGS, TRAINERS[self.processes], *places, *(["resume=auto"] if begun else [])]
 
 
+class Starter:
+    """A process that has imported the libraries and runs command lines in forks."""
+
+    _SCRIPT = """
+import json, os, sys
+from translate.__main__ import run
+import translate.training.run, translate.config.command_line
+
+for line in sys.stdin:
+    words, said, folder = json.loads(line)
+    child = os.fork()
+    if not child:
+        os.setsid()
+        for descriptor in (1, 2):
+            os.dup2(os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)
+        os.chdir(folder)
+        sys.argv = ["translate", *words]
+        code = 1
+        try:
+            code = run()
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+        sys.stdout.flush()
+        os._exit(code)
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", self._SCRIPT],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+
+    def start(self, words: Sequence[str], said: Path, folder: Path) -> int:
+        """Run a command line; return the process."""
+        assert self.process.stdin is not None
+        print(json.dumps([list(words), str(said), str(folder)]), file=self.process.stdin, flush=True)
+        return self._number()
+
+    def poll(self, timeout: float = 0.0) -> int | None:
+        """Return the exit code of the last command line, None while it runs."""
+        assert self.process.stdout is not None
+        return self._number() if select.select([self.process.stdout], [], [], timeout)[0] else None
+
+    def _number(self) -> int:
+        assert self.process.stdout is not None
+        return int(self.process.stdout.readline())
+
+    def close(self) -> None:
+        """End the process."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+
+
 class Life:
     """The processes of a run between its command and its end."""
 
-    def __init__(self, run: Run, luck: random.Random) -> None:
-        self.run, self.start = run, run.reached
+    def __init__(self, run: Run, luck: random.Random, starter: Starter | None = None) -> None:
+        """Begin; without ``starter`` as a new process."""
+        self.run, self.start, self.starter = run, run.reached, starter
+        run.said.write_text("")
+        self.began, words = time.time(), run.words(luck)
+        self._code: int | None = None
+        self.took = 0.0  # seconds from SIGTERM or SIGINT to the end
+        if starter is not None:
+            self.number = starter.start(words, run.said, run.folder.parent)
+            return
         with open(run.said, "w") as said:
-            self.began = time.time()
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "translate", *run.words(luck)],
+                [sys.executable, "-m", "translate", *words],
                 stdout=said,
                 stderr=said,
                 start_new_session=True,  # a process group of its own
                 env={**os.environ, "OMP_NUM_THREADS": "1"},
                 cwd=run.folder.parent,
             )
+        self.number = self.process.pid
+
+    def poll(self, timeout: float = 0.0) -> int | None:
+        """Return the exit code, None while the first process runs."""
+        if self._code is None and self.starter is not None:
+            self._code = self.starter.poll(timeout)
+        elif self._code is None:
+            with suppress(subprocess.TimeoutExpired):
+                self._code = self.process.wait(timeout)
+        return self._code
+
+    def kill(self) -> None:
+        """Kill all processes that are left."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.number, signal.SIGKILL)
 
     def unfinished(self, folder: Path, ending: str) -> list[Path]:
         """Return the files that this life has begun to write and not finished."""
@@ -136,23 +227,43 @@ class Life:
         if self.unfinished(self.run.cache, "part"):
             return "cache building"
         if "evaluating, protocol" in self.run.said.read_text():
-            return "final measuring"
+            return "final evaluation"
+        if any((self.run.folder / "metrics").glob("*partial*")):
+            return "evaluation"
         return "training" if self.run.reached > self.start else "start-up"
 
-    def end(self, aim: str, moment: float) -> int | None:
-        """Kill the run at its aim and return None, or the exit code if it ends before.
+    def end(self, aim: str, moment: float, number: int = signal.SIGKILL) -> int | None:
+        """Send a signal to the run at its aim and return None, or the exit code if it ends before.
 
         ``moment`` is when: seconds after the start for any moment, else a number of [0, 1).
         """
         try:
-            return self._end(aim, moment)
+            return self._end(aim, moment, number)
         finally:
-            if self.process.poll() is None:  # we were interrupted ourselves
-                os.killpg(self.process.pid, signal.SIGKILL)
+            if self.poll() is None:  # we were interrupted ourselves
+                self.kill()
 
-    def _end(self, aim: str, moment: float) -> int | None:
+    def _obeyed(self, number: int) -> int | None:
+        """Send SIGTERM or SIGINT; return None when the run has ended as it should, or its exit code if it was done."""
+        phase, began = self.phase(), time.time()
+        os.kill(self.number, number)
+        code = self.poll(END)
+        assert code is not None, f"{self.run.said}: still running {END:.0f} s after signal {number}"
+        if code == 0:
+            return code
+        if code == -number and not self.run.said.read_text():
+            self.kill()  # it came before the handlers, in the first hundredths of a second, and does not count
+            return None
+        assert code == 128 + number, f"exit code {code}:\n{self.run.said.read_text()[-4000:]}"
+        self.took = time.time() - began
+        self.kill()  # further processes end within seconds
+        self.run.kills.append(phase)
+        self.run.ended.add(self.run.reached)
+        return None
+
+    def _end(self, aim: str, moment: float, number: int) -> int | None:
         ahead = min(self.start + 2 + int(6 * moment), ITERATIONS)  # the checkpoint that is waited for
-        while (code := self.process.poll()) is None:
+        while (code := self.poll()) is None:
             passed = time.time() - self.began
             assert passed < PATIENCE, f"{self.run.said}: still running after {passed:.0f} s"
             if aim == ANY:
@@ -169,10 +280,15 @@ class Life:
                 now = self.phase() == aim
             if now:
                 time.sleep(0.3 * (6 * moment % 1) if aim == "training" else 0)  # some way into an iteration
-                os.killpg(self.process.pid, signal.SIGKILL)
-                code = self.process.wait()
-                return None if code == -signal.SIGKILL else code  # it may have ended in between
-            time.sleep(0.002 if aim in ("cache building", "checkpoint writing") else 0.02)
+                if number != signal.SIGKILL:
+                    return self._obeyed(number)
+                self.kill()
+                code = self.poll(PATIENCE)
+                if code != -signal.SIGKILL:
+                    return code  # it has ended in between
+                self.run.kills.append(self.phase())
+                return None
+            time.sleep(0.02 if aim in (ANY, "training") else 0.002)
         return code
 
 
@@ -229,8 +345,10 @@ class Trial:
         self.place, self.pictures, self.processes = place, pictures, processes
         self.luck = random.Random(f"{seed} {processes}")
         self.runs: list[Run] = []
+        self.slowest = 0.0  # seconds from SIGTERM or SIGINT to the end of a run
+        self.starter = Starter() if processes == 1 else None
         self.whole = self._run("whole")
-        life = Life(self.whole, self.luck)
+        life = Life(self.whole, self.luck, self.starter)
         self._expect_done(self.whole, life.end("the end", 0.0))
         self.length = time.time() - life.began
 
@@ -249,15 +367,18 @@ class Trial:
         self.runs.append(run)
         code: int | None = None
         for aim in plan[:most]:
-            life = Life(run, self.luck)
-            code = life.end(aim, self.luck.random() * (self.length if aim == ANY else 1.0))
+            life, number = Life(run, self.luck, self.starter), self.luck.choice(NUMBERS)
+            code = life.end(aim, self.luck.random() * (0.3 * self.length if aim == ANY else 1.0), number)
             if code is not None:
                 break
-            run.kills.append(life.phase())
+            if len(run.kills) > len(run.numbers):
+                run.numbers.append(number)
+            self.slowest = max(self.slowest, life.took)
         if code is None:
-            code = Life(run, self.luck).end("the end", 0.0)
+            code = Life(run, self.luck, self.starter).end("the end", 0.0)
         self._expect_done(run, code)
-        run.unlike = differences(run.folder, self.whole.folder)
+        more = {f"samples/{iteration:06d}" for iteration in run.ended if iteration % SAMPLE_EVERY}
+        run.unlike = [name for name in differences(run.folder, self.whole.folder) if name[:14] not in more]
         if not run.unlike:
             shutil.rmtree(run.folder)
             shutil.rmtree(run.cache)
@@ -273,14 +394,17 @@ class Trial:
 
 
 def table(trials: list[Trial]) -> str:
-    """Return how many kills fell in which phase, and how many of the killed runs came to the same end."""
-    lines = ["| processes | kills | " + " | ".join(PHASES) + " | killed runs | equal to the bit |"]
-    lines.append("|" + " ---: |" * (len(PHASES) + 4))
+    """Return how many signals came in which phase, and how many of the runs came to the same end."""
+    names = [signal.Signals(number).name for number in NUMBERS]
+    head = ["processes", "signals", *names, *PHASES, "slowest end, s", "runs", "equal to the bit"]
+    lines = [f"| {' | '.join(head)} |", "|" + " ---: |" * len(head)]
     for trial in trials:
         count = Counter(phase for run in trial.runs for phase in run.kills)
         killed = [run for run in trial.runs if run.kills]
         equal = sum(not run.unlike for run in killed)
-        cells = [trial.processes, count.total(), *(count[phase] for phase in PHASES), len(killed), equal]
+        numbers = Counter(number for run in trial.runs for number in run.numbers)
+        cells = [trial.processes, count.total(), *(numbers[number] for number in NUMBERS)]
+        cells += [*(count[phase] for phase in PHASES), f"{trial.slowest:.1f}", len(killed), equal]
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
 
@@ -297,10 +421,10 @@ def workplace(folder: Path | None) -> Iterator[Path]:
 
 
 def main() -> int:
-    """Kill as often as is asked for, print the table, and return 1 if any run is unlike the undisturbed one."""
+    """Send as many signals as asked for, print the table, and return 1 if any run is unlike the undisturbed one."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--one", type=int, default=60, help="kills of runs in one process")
-    parser.add_argument("--two", type=int, default=40, help="kills of runs in two processes")
+    parser.add_argument("--one", type=int, default=76, help="signals to runs in one process")
+    parser.add_argument("--two", type=int, default=24, help="signals to runs in two processes")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--place", type=Path, help="a new folder to work in, which stays")
     asked = parser.parse_args()
@@ -313,7 +437,7 @@ def main() -> int:
             trials.append(Trial(place, pictures, processes, asked.seed))
             for run in trials[-1].kill(number):
                 what = f"unlike: {', '.join(run.unlike[:5])}" if run.unlike else "equal"
-                print(f"{run.folder.name}: killed in {', '.join(run.kills) or 'no phase'}; {what}", flush=True)
+                print(f"{run.folder.name}: ended in {', '.join(run.kills) or 'no phase'}; {what}", flush=True)
         print(table(trials))
     return int(any(run.unlike for trial in trials for run in trial.runs))
 

@@ -6,7 +6,8 @@
 The network is the discriminator of StarGAN v2, an update its forward and backward pass and what averages the gradients:
 
     none       nothing, each process by itself: what communication is compared with
-    one        one collective call for all gradients side by side, as `translate.distributed.collectives` does
+    overlap    calls for buckets of gradients, begun in the backward pass, as `translate.distributed.gradients` does
+    one        one collective call for all gradients side by side, after the backward pass
     each       one collective call for each tensor, all begun before the first is waited for
     wrapper    torch's DistributedDataParallel around the network, which communicates while it computes
     unused     the same, looking for unused parameters, as one wrapper around all networks of a GAN would have to
@@ -25,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from translate.distributed.collectives import all_reduce_mean
+from translate.distributed.gradients import GradientReducer
 from translate.networks.stargan_v2 import Discriminator
 
 
@@ -39,6 +41,7 @@ def each(gradients: list[Tensor]) -> None:
 
 AFTERWARDS: dict[str, Callable[[list[Tensor]], None]] = {
     "none": lambda gradients: None,
+    "overlap": lambda gradients: None,
     "one": all_reduce_mean,
     "each": each,
     "wrapper": lambda gradients: None,
@@ -65,12 +68,16 @@ def process(rank: int, asked: argparse.Namespace) -> None:
     x = torch.randn(asked.batch, 3, asked.size, asked.size, device=device)
     domain = torch.zeros(asked.batch, dtype=torch.long, device=device)
     seconds: dict[str, list[float]] = {name: [] for name in sides}
+    reducer = GradientReducer()
     for number in range(asked.rounds + 2):
         for name, network in sides.items():
             network.zero_grad(set_to_none=True)
             dist.barrier()
             began = time.perf_counter()
-            network(x, domain).square().mean().backward()
+            reduction = reducer.reduction(dict(network.named_parameters()) if name == "overlap" else {})
+            with reduction.overlap():
+                network(x, domain).square().mean().backward()
+            reduction.finish()
             AFTERWARDS[name]([p.grad for p in network.parameters() if p.grad is not None])
             if device.type == "cuda":
                 torch.cuda.synchronize()

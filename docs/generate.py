@@ -9,14 +9,16 @@ parts from the registries' static index. A test compares the files with what `ge
 import ast
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, fields
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from translate.config import schema
 from translate.config.check import INJECTED, RULES
+from translate.config.declared import declared, values_with_comments
 from translate.config.experiments import HEADER, header
 from translate.config.types import in_words
 from translate.data.views.base import missing_needs
@@ -67,15 +69,6 @@ KINDS = {
     "metrics": "named in `metrics.<label>`",
     "models": "named in `model`",
 }
-
-
-@dataclass(frozen=True)
-class Key:
-    """A key of the configuration: its type as source text and the comment beside it."""
-
-    name: str
-    annotation: str
-    comment: str
 
 
 def generate() -> dict[Path, str]:
@@ -157,8 +150,8 @@ def config_page() -> str:
 
 
 def _root_rows() -> Iterator[tuple[str, ...]]:
-    shipped = _shipped_values(CONF / "train.yaml")
-    for key in _declared("RunConfig"):
+    shipped = values_with_comments(CONF / "train.yaml")
+    for key in declared("RunConfig"):
         value, comment = shipped.get(key.name, ("", ""))
         if not value:
             yield f"`{key.name}`", "a group", "", f"see [{key.name}](#{key.name})"
@@ -172,15 +165,6 @@ def _order() -> list[str]:
     return [f"`{group}`" for group in found]
 
 
-def _shipped_values(path: Path) -> dict[str, tuple[str, str]]:
-    """Return key -> (value, comment) of the scalar lines at the left margin of a YAML file."""
-    found = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if match := re.fullmatch(r"(\w+):\s+(.*?)(?:\s+#\s*(.*))?", line):
-            found[match[1]] = (match[2], match[3] or "")
-    return found
-
-
 def _group_sections() -> Iterator[str]:
     there = sorted(folder.name for folder in CONF.iterdir() if folder.is_dir() and any(folder.glob("*.yaml")))
     for group in [*GROUPS, *(name for name in there if name not in GROUPS)]:
@@ -188,7 +172,7 @@ def _group_sections() -> Iterator[str]:
         if group in GROUPS:
             yield GROUPS[group]
         if group in TYPED:
-            rows = [(f"`{key.name}`", in_words(key.annotation), key.comment) for key in _declared(TYPED[group])]
+            rows = [(f"`{key.name}`", in_words(key.annotation), key.comment) for key in declared(TYPED[group])]
             yield _table(("key", "type", "what it is"), rows)
         for path in sorted((CONF / group).rglob("*.yaml")):
             option = path.relative_to(CONF / group).with_suffix("").as_posix()
@@ -225,7 +209,7 @@ def _part(entry: Entry, handed: Sequence[str]) -> str:
             lines.append(f"- `{parameter.name}`: {words}{default}")
     elif takes:
         lines.append(f"- a function of {', '.join(f'`{parameter.name}`' for parameter in takes)}")
-    special = {"images": _streams, "num_domains": _range} if entry.kind == "view" else {}
+    special = {"images": _streams, "num_domains": _range} if entry.kind == "view" else {"batch_norm": _values}
     lines += [f"- {_fact_words(name)} {special.get(name, _fact_value)(value)}" for name, value in entry.facts.items()]
     return "\n".join([lines[0], *(["", *lines[1:]] if len(lines) > 1 else [])])
 
@@ -243,12 +227,22 @@ def _fact_words(name: str) -> str:
         "images": "image fields, and the streams of their augmentation:",
         "fetches": "may be downloaded when it is opened:",
         "image_size": "takes an image size of",
+        "batch_norm": "values of a channel in an image at the smallest batch norm:",
     }
     return words.get(name, name)
 
 
 def _streams(images: Mapping[str, str | int]) -> str:
     return ", ".join(f"`{field}` (`{stream}`)" for field, stream in images.items())
+
+
+def _values(fact: Mapping[str, Any]) -> str:
+    """Return the fact `batch_norm` of a network, see `translate.config.network_sizes.values_of_a_channel`."""
+    when = "".join(f", with `{name}: {value}`" for name, value in fact.get("when", {}).items())
+    if "values" in fact:
+        return f"{fact['values']}{when}"
+    divisor = fact["divisor"] if "divisor" in fact else f"2^{fact['halvings']}"
+    return f"those of the image with its sides divided by `{divisor}`{when}"
 
 
 def _range(limits: tuple[int, int | None]) -> str:
@@ -302,7 +296,7 @@ def pairs_page() -> str:
             _table(("data set", "options of `data`", *(_codes([model.name]) for model in models)), rows),
             *_two_domain_note(models),
             "`celeba` has domains where `data.domain_attribute` names an attribute. A data set of your own joins by "
-            "[a plug-in](concepts.md#parts-registries-index-plug-ins).",
+            "[a plug-in](concepts.md#registries-index-plug-ins).",
         ]
     )
 
@@ -369,19 +363,6 @@ def experiments_page() -> str:
 
 
 # --- reading and writing text -------------------------------------------------------------------------------
-
-
-def _declared(name: str) -> list[Key]:
-    """Return the fields of a dataclass of the schema with the comments that stand beside them."""
-    text = Path(schema.__file__).read_text(encoding="utf-8")
-    lines = text.splitlines()
-    (found,) = (node for node in ast.parse(text).body if isinstance(node, ast.ClassDef) and node.name == name)
-    keys = []
-    for node in found.body:
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id != "arguments":
-            rest = lines[(node.end_lineno or node.lineno) - 1].encode()[node.end_col_offset :].decode()
-            keys.append(Key(node.target.id, ast.unparse(node.annotation), rest.strip().lstrip("# ")))
-    return keys
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

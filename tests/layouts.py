@@ -1,6 +1,6 @@
 """Small data sets on disk: a function for each layout."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -62,9 +62,11 @@ def market1501(root: Path, each: int = 2, cameras: int = 6, size: tuple[int, int
             picture(root / part / f"{person}_c1s1_000000_01.jpg", 0, size)
 
 
-def celeba(root: Path, rows: int = 60, size: tuple[int, int] = (18, 22)) -> None:
-    """Write a table of six attributes that alternate, and its images."""
-    names = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Smiling", "Young")
+ATTRIBUTES = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Smiling", "Young")
+
+
+def celeba(root: Path, rows: int = 60, size: tuple[int, int] = (18, 22), names: Sequence[str] = ATTRIBUTES) -> None:
+    """Write a table of attributes that alternate, and its images."""
     values = np.random.default_rng(0).integers(0, 2, (rows, len(names))) * 2 - 1
     lines = [str(rows), " ".join(names)]
     for row in range(rows):

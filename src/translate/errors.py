@@ -4,11 +4,21 @@ A problem is data: the key where it stands, what was found, what was expected, a
 with these fields; the command line prints `str(error)`. Nothing parses a sentence. `assert` is for our own mistakes.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Any
+
+MAX_SHOWN = 400
+"""Characters of a value that a message shows."""
+
+MAX_PROBLEMS = 50
+"""Problems that a message shows; a file of others can have any number."""
+
+MAX_NAME = 100
+"""Characters of a known name that a message shows."""
 
 MAX_KNOWN = 8
 """How many known names a message lists, the nearest first."""
@@ -62,7 +72,7 @@ class Problem:
             text = f"{_sentence(text)} {alternatives(str(self.found), self.known)}"
         if self.fix:
             text = f"{_sentence(text)} Fix: {self.fix}"
-        return printable(text)
+        return printable(without_secrets(text))
 
     def _comparison(self) -> list[str]:
         found = [] if self.found is NOTHING else [f"found {_shown(self.found)}"]
@@ -120,7 +130,9 @@ class UserError(ValueError):
         """Return the sentence, or the number of problems and one sentence a line."""
         if len(self.problems) == 1:
             return str(self.problem)
-        lines = [f"{len(self.problems)} problems:", *(f"  - {p}" for p in self.problems)]
+        lines = [f"{len(self.problems)} problems:", *(f"  - {p}" for p in self.problems[:MAX_PROBLEMS])]
+        if (more := len(self.problems) - MAX_PROBLEMS) > 0:
+            lines.append(f"  and {more} more")
         return "\n".join(lines)
 
     def __reduce__(self) -> Any:
@@ -144,7 +156,13 @@ def _rebuild(cls: type[UserError], problems: tuple[Problem, ...]) -> UserError:
 
 
 def _shown(value: Any) -> str:
-    return value if isinstance(value, Phrase) else repr(value)
+    if isinstance(value, Phrase):
+        return value
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of more digits, or a nest of more levels, than Python writes
+        text = f"a value of the type {type(value).__name__}"
+    return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 40]}...{text[-30:]}"
 
 
 def _sentence(text: str) -> str:
@@ -164,6 +182,19 @@ def printable(text: str) -> str:
     é: line\\nline
     """
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
+
+_CREDENTIALS = re.compile(r"(?<=://)[^/@\s'\"]*@")
+_QUERY = re.compile(r"(://[^\s?'\"]*)\?[^\s'\"]*")
+
+
+def without_secrets(text: str) -> str:
+    """Return a text whose addresses have neither user name and password nor a query, which may hold a token.
+
+    >>> without_secrets("folder=sftp://me:word@host/run, https://host/run?token=3")
+    'folder=sftp://host/run, https://host/run'
+    """
+    return _QUERY.sub(r"\1", _CREDENTIALS.sub("", text))
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
@@ -194,7 +225,12 @@ def alternatives(word: str, known: Sequence[str]) -> str:
         ordered = [*([near] if near else []), *(name for name in matches if name != near)][:MAX_KNOWN]
     more = f" and {len(known) - len(ordered)} more" if len(known) > len(ordered) else ""
     hint = f"Did you mean '{near}'? " if near else ""
-    return f"{hint}Known: {', '.join(ordered) or 'none'}{more}"
+    return f"{hint}Known: {', '.join(map(_short, ordered)) or 'none'}{more}"
+
+
+def _short(name: str) -> str:
+    """Return a name that may come from a file of others, without the middle of a long one."""
+    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 20]}...{name[-15:]}"
 
 
 @contextmanager

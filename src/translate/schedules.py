@@ -10,13 +10,12 @@ continues exactly. Loss weights and learning rates are given as a number or as a
     {schedule: product, first: {schedule: ...}, second: {schedule: ...}}
 """
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
-from numbers import Real
 from typing import Any
 
 from translate.errors import UserError
+from translate.files.reading import is_finite
 
 Schedule = Callable[[int], float]
 
@@ -116,7 +115,7 @@ MAY_BE_ZERO = ("after", "offset")
 
 def parse(value: Any) -> Schedule:
     """Return the schedule that a number or a mapping describes; UserError for any other value."""
-    if _is_number(value):
+    if is_finite(value):
         return Constant(float(value))
     if not isinstance(value, Mapping):
         example = "{schedule: linear, start: 2, end: 0, iterations: 1000}"
@@ -144,18 +143,14 @@ def parse(value: Any) -> Schedule:
         elif field.type in (int, "int"):
             minimum = 0 if field.name in MAY_BE_ZERO else 1
             options[field.name] = _count(field.name, options[field.name], minimum)
-        elif not _is_number(options[field.name]):
+        elif not is_finite(options[field.name]):
             raise UserError(key=field.name, found=options[field.name], expected="a finite number")
         else:
             options[field.name] = float(options[field.name])
     return kind(**options)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _count(key: str, value: Any, minimum: int) -> int:
-    if not _is_number(value) or value != int(value) or value < minimum:
+    if not is_finite(value) or value != int(value) or value < minimum:
         raise UserError(key=key, found=value, expected=f"a whole number of iterations, at least {minimum}")
     return int(value)

@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from numerics.published import golden_state, save, stargan_v2
 from training.tiny import tiny
 from translate.cli import USER_MISTAKE, main
 from translate.config.schema import to_mapping, to_yaml
+from translate.inference.torch_engine import TorchEngine
 from translate.runs import checkpoints
 from translate.runs.folder import RunFolder
 from translate.training import build
@@ -233,7 +235,7 @@ MISTAKES = [
     (("input=a.png", "checkpoint=3"), "checkpoint: critters is one set of weights; found '3'"),
     (("input=a.png", "image_size=64"), "image_size: "),
     (("input=a.png", "device=cuda:77"), "device: this device cannot be used here"),
-    (("input=a.png", "resolution=full"), "resolution: the networks of stargan_v2 take images of 32 x 32 pixels"),
+    (("input=a.png", "resolution=full"), "resolution: the networks of stargan_v2 take images of 64 x 64 pixels"),
     (("input=a.png", "attributes={cat: 1}"), "attributes: stargan_v2 translates to domains. Fix: target=bear"),
     (("input=a.png", "direction=AtoB"), "direction: stargan_v2 has no directions"),
     (("input=a.png", "target=cat", "attributes={a: 1}"), "found target and attributes, expected one of"),
@@ -245,6 +247,7 @@ MISTAKES = [
     (("input=a.png", "psi=abc"), "psi: found 'abc', expected a number"),
     (("input=a.png", "reference=b.png"), "reference: there is no such file or folder; found 'b.png'"),
     (("input=a.png", "output=a.png/out"), "output: a file is in the place of the folder; found 'a.png'"),
+    (("input=nothing.png", "output=/proc/nothing/out"), "output: /proc/nothing/out cannot be written ("),
     (("input=a.png", "device=gpu"), "device: unknown device 'gpu'"),
 ]
 
@@ -254,6 +257,18 @@ def test_mistakes_are_refused(capsys: Out, words: tuple[str, ...], sentence: str
     photo("a.png")
     assert sentence in refused(capsys, *words)
     assert not Path("translations").exists()
+
+
+def test_black_translations_of_good_images_are_counted(capsys: Out, monkeypatch: pytest.MonkeyPatch) -> None:
+    def translate(self: TorchEngine, x: np.ndarray, *_: Any) -> np.ndarray:
+        return np.full_like(x, -1.0)
+
+    monkeypatch.setattr(TorchEngine, "translate", translate)
+    photo("a.png")
+    photo("b.png", seed=1)
+    Image.new("RGB", (60, 40)).save("black.png")
+    said = done(capsys, "input=*.png", "target=cat")
+    assert "2 x: the translation is black, and its source is not" in said
 
 
 # --- the page -----------------------------------------------------------------------------------------------

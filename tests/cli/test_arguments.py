@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal, get_args
 
 import pytest
@@ -19,6 +20,7 @@ from translate.commands.arguments import (
     Hint,
     arg,
     arguments_of,
+    check_outputs,
     convert,
     overrides,
     parse,
@@ -30,10 +32,11 @@ from translate.errors import UserError
 from translate.registry.registry import REGISTRIES
 
 FOLDER = Path(module.__file__).parent
-NOT_COMMANDS = {"__init__", "arguments", "completion", "functions", "help", "weights"}
+NOT_COMMANDS = {"run_of_weights", "__init__", "arguments", "completion", "functions", "help", "weights"}
 COMMANDS = {command.name: command for command in cli.commands()}
 DECLARED = [(command, argument) for command in COMMANDS.values() for argument in arguments_of(command)]
 NAMED = [(command, argument) for command, argument in DECLARED if argument.kind == "value"]
+WRITING = [(command, argument) for command, argument in NAMED if argument.writes]
 Out = pytest.CaptureFixture[str]
 
 
@@ -121,10 +124,38 @@ def test_values_are_checked(command: Command[Any], argument: Argument) -> None:
     if kinds & {int, float, bool}:
         assert f"{argument.name}: found 'abc', expected " in refused(command, f"{argument.name}=abc")
     if argument.minimum is not None:
-        assert f"expected at least {argument.minimum:g}" in refused(command, f"{argument.name}=-1")
+        below = argument.minimum - 1 if float in kinds else int(argument.minimum) - 1
+        assert f"expected at least {argument.minimum:g}" in refused(command, f"{argument.name}={below}")
+    if kinds & {int, float} or int in get_args(argument.type):
+        assert f"{argument.name}: found 1" in (far := refused(command, f"{argument.name}={10**30}"))
+        assert "expected at most " in far or "expected 0 to 2^64 - 1" in far
     if not argument.repeat and not argument.exact and str in kinds:
         words = [f"{argument.name}=a", f"{argument.name}=b"]
         assert f"{argument.name}: this argument is given twice" in refused(command, *words)
+
+
+@pytest.mark.parametrize(("command", "argument"), WRITING, ids=ids(WRITING))
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(
+    command: Command[Any], argument: Argument, place: Path
+) -> None:
+    (place / "file").touch()
+
+    def refusal(output: str) -> str:
+        values = {each.field: None for each in arguments_of(command)} | {argument.field: output}
+        with pytest.raises(UserError) as caught:
+            check_outputs(command, SimpleNamespace(**values))
+        return str(caught.value)
+
+    assert refusal("file/below/out.png") == (
+        f"{argument.name}: a file is in the place of the folder; found 'file'. Fix: name another folder"
+    )
+    assert refusal("/proc/nothing/out.png").startswith(f"{argument.name}: /proc/nothing")
+    if argument.writes == "file":
+        assert refusal("runs") == f"{argument.name}: found the folder runs, expected a file"
+    fine = {each.field: None for each in arguments_of(command)} | {argument.field: "new/folder/out.png"}
+    check_outputs(command, SimpleNamespace(**fine))
+    check_outputs(command, SimpleNamespace(**fine | {argument.field: "hf://owner/name"}))
+    assert sorted(path.name for path in place.iterdir()) == ["file", "runs"]
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
@@ -217,7 +248,7 @@ def test_defaults_and_choices_are_in_the_help() -> None:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("exp", ["experiments=", "export"]),
+        ("exp", ["expected=", "experiments=", "export"]),
         ("jo", []),
         ("export run=", ["run=runs/model/one"]),
         ("export run=runs/model/one checkpoint=", ["checkpoint=last", "checkpoint=10", "checkpoint=20"]),
@@ -230,7 +261,7 @@ def test_defaults_and_choices_are_in_the_help() -> None:
         ("show --m", ["--memory"]),
         ("show run=", ["run=runs/model/one"]),
         ("table ru", ["runs/model/one"]),
-        ("table paper=", ["paper=stargan_v2_table_1"]),
+        ("table paper=", ["paper=ladder", "paper=stargan_v2_table_1"]),
         ("export format=", ["format=official", "format=onnx", "format=safetensors", "format=torch_export"]),
         ("export private=t", ["private=true"]),
         ("import labels=", ["labels=attributes", "labels=domain", "labels=joint"]),

@@ -51,3 +51,15 @@ def test_comparison(tmp_path: Path, change: str) -> None:
     else:
         assert second["operations_per_iteration"] == pytest.approx(first["operations_per_iteration"] / 2, rel=0.05)
     assert "B / A" in done.stdout
+
+
+def test_two_processes(tmp_path: Path) -> None:
+    """One process measures for both, and alone prints and writes."""
+    done = call(tmp_path, *WORDS, "trainer.devices=2", f"benchmark.json={tmp_path / 'found.json'}")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("where the time goes") == 1
+    assert "2 processes, each on 1 CPU threads" in done.stdout
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found["processes"] == 2
+    assert len(found["seconds"]) == 2
+    assert found["images_per_second"] == pytest.approx(4 / found["seconds_per_iteration"])

@@ -77,7 +77,7 @@ def test_the_commands_write_what_the_page_says(page: tuple[Path, list[str]]) -> 
     example = re.sub(r"\d+\.\d+(e-\d\d)?", "N", next(line for line in PAGE.splitlines() if "generator.onnx, 1" in line))
     assert re.sub(r"\d+\.\d+(e-\d\d)?", "N", lines[0]) == example.strip()
     assert sorted(path.name for path in (folder / "parts").iterdir()) == ["mapping.onnx", "style_latent.onnx"]
-    assert (folder / "half.safetensors").stat().st_size < 2e6
+    assert (folder / "half.safetensors").stat().st_size < 3.5e6
 
 
 def test_the_program_of_the_page(folder: Path) -> None:
@@ -86,7 +86,7 @@ def test_the_program_of_the_page(folder: Path) -> None:
     checks = "\nimport sys\nprint([name for name in ('torch', 'translate') if name in sys.modules])\n"
     answer = subprocess.run([sys.executable, "-c", program + checks], capture_output=True, text=True, check=False)
     assert answer.stdout == "[]\n", answer.stderr
-    assert image("cat.png").shape == (32, 32, 3)
+    assert image("cat.png").shape == (64, 64, 3)
     assert image("cat.png").std() > 5
 
 

@@ -15,7 +15,7 @@ from training.tiny import tiny, tiny_cyclegan, tiny_stargan_v1
 from translate.cli import USER_MISTAKE, main
 from translate.config.schema import to_mapping
 from translate.errors import UserError
-from translate.inference import compositions, video
+from translate.inference import composed_grids, compositions, films, video
 from translate.inference.grids import Grid
 from translate.runs import checkpoints
 from translate.training import build
@@ -114,7 +114,7 @@ def test_many_images_make_several_grids(
     assert (len(grid.rows), len(grid.rows[0])) == (shape[0] * rows, shape[1])
     whole = images_of(drawn)
     drawn.clear()
-    monkeypatch.setattr(compositions, "GRID_PIXELS", 3 * 32 * 32)
+    monkeypatch.setattr(composed_grids, "GRID_PIXELS", 3 * 32 * 32)
     assert main(["grid", *words]) == 0
     names = [line.partition(":")[0] for line in capsys.readouterr().out.splitlines()[1:]]
     assert names == [f"{tmp_path}/grid_{number}.png" for number in range(1, len(drawn) + 1)]
@@ -166,7 +166,7 @@ def test_the_number_of_columns_can_be_chosen(tmp_path: Path, capsys: Out) -> Non
         (["input=cat", "weights=v1.safetensors", "seeds=[1]"], "seeds: the styles of the kind labels are not"),
         (["input=cat", "weights=v1.safetensors", "columns=2"], "columns: grids of the kind labels have"),
         (["input=cat", "weights=v1.safetensors", "target=[dog]"], "target: unknown domain 'dog'"),
-        (["input=cat", "weights=v2.safetensors", "output=/proc/grid.png"], "/proc/grid.png: cannot be written"),
+        (["input=cat", "weights=v2.safetensors", "output=/proc/grid.png"], "/proc cannot be written"),
     ],
 )
 def test_mistakes_get_a_sentence(words: list[str], message: str, capsys: Out) -> None:
@@ -233,19 +233,19 @@ def test_films_of_many_sources_have_several_rows(tmp_path: Path, monkeypatch: py
     for number in range(11):
         Image.new("RGB", (32, 32), (20 * number, 0, 0)).save(tmp_path / f"{number:02d}.png")
     words = ["weights=v2.safetensors", f"input={tmp_path}", "target=[cat]", "seeds=[0,1]", "steps=1", "loop=false"]
-    films = []
+    results = []
     for kept, largest in ((256, 4096), (5, 4096), (256, 64)):
         monkeypatch.setattr(compositions, "KEPT", kept)
-        monkeypatch.setattr(compositions, "MAX_FRAME_SIDE", largest)
+        monkeypatch.setattr(films, "MAX_FRAME_SIDE", largest)
         with monkeypatch.context() as patch:
             frames: list[np.ndarray] = []
             patch.setattr(video, "write", lambda path, made, fps, frames=frames: frames.extend(made) or len(frames))
             assert main(["video", *words]) == 0
-        films.append(frames)
-    whole, again, small = films
+        results.append(frames)
+    whole, again, small = results
     assert len(whole) == 2
     assert all(np.array_equal(one, other) for one, other in zip(whole, again, strict=True))
-    columns = compositions.frame_columns(11)
+    columns = films.frame_columns(11)
     assert columns == 7
     scale = -(-480 // (columns * 34 - 2))
     assert whole[0].shape[1] == scale * (columns * 34 - 2)
@@ -311,7 +311,7 @@ def test_without_words_drawn_images_are_translated(
         (["weights=v2.safetensors", "kind=training"], "weights: "),
         (["weights=v2.safetensors", "input=cat", "grid=latent"], "grid: it belongs to the film of a run"),
         (["weights=v2.safetensors", "input=cat", "reference=cat", "seeds=[1]"], "seeds: "),
-        (["weights=v2.safetensors", "input=cat", "output=/proc/a.mp4"], "/proc/a.mp4: cannot be written"),
+        (["weights=v2.safetensors", "input=cat", "output=/proc/a.mp4"], "/proc cannot be written"),
     ],
 )
 def test_mistakes_in_films_get_a_sentence(words: list[str], message: str, capsys: Out) -> None:

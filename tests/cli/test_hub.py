@@ -18,13 +18,13 @@ from numerics.published import save, stargan_v2
 from training.tiny import tiny
 from translate.cli import main
 from translate.config.schema import to_mapping, to_yaml
+from translate.downloads import hub as hub_module
+from translate.downloads.hub import CARD_MARK, Address, is_address, parse
 from translate.errors import UserError
 from translate.export import model_card
 from translate.runs import checkpoints
 from translate.runs.folder import RunFolder
 from translate.training import build
-from translate.weights import hub as hub_module
-from translate.weights.hub import CARD_MARK, Address, is_address, parse
 from translate.weights.load import of_run
 
 constants = pytest.importorskip("huggingface_hub.constants")
@@ -134,6 +134,31 @@ def test_weights_go_up_and_come_down(hub: Hub, call: Call, run: Path, tmp_path: 
     assert "secret" not in told
     assert fetched(call).code == 0
     assert (tmp_path / "fetched.safetensors").read_bytes()[-1000:] == repository.files["model.safetensors"][-1000:]
+
+
+def test_a_signature_goes_up_and_is_verified(hub: Hub, call: Call, run: Path, tmp_path: Path) -> None:
+    pair = pytest.importorskip("minisign").KeyPair.generate()
+    (tmp_path / "lab.key").write_bytes(bytes(pair.secret_key))
+    (tmp_path / "lab.pub").write_bytes(bytes(pair.public_key))
+    assert call("export", f"run={run}", "to=hf://me/critters", f"sign={tmp_path / 'lab.key'}").code == 0
+    repository = hub.repositories["me/critters"]
+    name = "model.safetensors.minisig"
+    assert sorted(repository.files) == ["README.md", "model.safetensors", name]
+    words = (
+        "export",
+        "weights=hf://me/critters",
+        f"verify={tmp_path / 'lab.pub'}",
+        f"to={tmp_path / 'out.safetensors'}",
+    )
+    answer = call(*words)
+    assert answer.code == 0, answer.err
+    signature = repository.files[name]
+    repository.files[name] = signature.replace(b"timestamp:1", b"timestamp:2")
+    repository.commits += 1
+    assert "the signature is wrong" in refused(call(*words))
+    del repository.files[name]
+    repository.commits += 1
+    assert f"has no file '{name}'" in refused(call(*words))
 
 
 def test_a_program_loads_from_the_hub(hub: Hub, call: Call, run: Path, tmp_path: Path) -> None:

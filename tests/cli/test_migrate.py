@@ -162,7 +162,8 @@ def test_changed_options_of_stargan() -> None:
     rate = config.model.optimizers["generator"]["lr"]
     assert (rate["start"], rate["iterations"], rate["after"]) == (0.0002, 1000, 4000)
     assert config.iterations == 5000
-    assert config.model.weights["generator"] == {"adversarial": 1.0, "classification": 2, "reconstruction": 5}
+    changed = {"classification": 2, "reconstruction": 5}
+    assert config.model.weights["generator"] == {"adversarial": 1.0, **changed, "variation": 0.0}
     assert config.model.networks["generator"]["base_width"] == 16
 
 

@@ -127,8 +127,8 @@ def test_a_server_from_start_to_end(weights: Path, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("translate-serve-")]
     process.send_signal(signal.SIGTERM)
     output, errors = process.communicate(timeout=60)
-    assert (process.returncode, output) == (0, "")
-    assert errors == "stopped\n"
+    assert (process.returncode, output) == (128 + signal.SIGTERM, "")
+    assert errors == "stopped by SIGTERM, nothing is lost; give the command again\n"
     assert not [path.name for path in tmp_path.iterdir() if path.name.startswith("translate-serve-")]
 
 

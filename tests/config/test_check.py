@@ -8,7 +8,8 @@ import pytest
 from omegaconf import OmegaConf, open_dict
 
 from translate.config.check import check
-from translate.config.compose import FOUND, VERSION_BASE, compose, load
+from translate.config.compose import VERSION_BASE, compose, load
+from translate.config.datasets import FOUND
 from translate.config.overrides import in_quotes
 from translate.config.rules import RULES
 from translate.config.schema import RunConfig, read_yaml, to_mapping, to_yaml
@@ -257,6 +258,35 @@ def test_checking_changes_nothing_and_is_stable(small: list[str]) -> None:
     assert check(to_mapping(config)) == config
 
 
+ONE_VALUE = [
+    ("xgan", 32, "network encoder_shared"),
+    ("xgan", 16, "networks encoder_shared, decoder_shared"),
+    ("diat_a", 64, "network discriminator"),
+    ("srgan_small", 16, "network discriminator"),
+    ("cyclegan_small_conv", 16, "networks discriminator_a, discriminator_b"),
+]
+"""Models and image sizes, and networks whose batch norms see one value of each channel in one image."""
+
+
+@pytest.mark.parametrize(("model", "size", "networks"), ONE_VALUE)
+def test_batch_norms_of_one_value_are_refused(model: str, size: int, networks: str) -> None:
+    line = [f"model={model}", "data=critters", "data.domains=[cat,rabbit]", f"data.image_size={size}"]
+    with pytest.raises(ConfigError) as caught:
+        load([*line, "data.batch_size=1"])
+    (problem,) = caught.value.problems
+    assert str(problem) == (
+        "data.batch_size: a batch norm needs more than one value of each channel; found 1, expected at least 2, "
+        f"for the batch norms of the {networks}. Fix: use a larger batch"
+    )
+    assert load([*line, "data.batch_size=2"]).data.batch_size == 2
+
+
+@pytest.mark.parametrize("changed", ["data.image_size=128", "model.networks.discriminator.norm=instance"])
+def test_batch_norms_of_several_values_take_one_image(changed: str) -> None:
+    line = ["model=diat_a", "data=critters", "data.domains=[cat,rabbit]", "data.image_size=64", "data.batch_size=1"]
+    assert load([*line, changed]).data.batch_size == 1
+
+
 def test_rules_say_what_they_are_for() -> None:
     assert all(rule.__doc__ for rule in RULES)
 
@@ -349,3 +379,10 @@ def test_a_group_chosen_as_a_value_is_one_sentence_with_the_right_yaml(
     assert (
         load(["experiments=mine", "data=critters"] if group != "data" else ["experiments=mine"], scan=False).seed == 0
     )
+
+
+def test_a_checkpoint_that_is_older_than_a_key_with_a_default_is_read() -> None:
+    """Such a configuration is in every checkpoint that an earlier version wrote, and `evaluate` reads it."""
+    tree = to_mapping(load(["model=cyclegan_small", "data.domains=[cat,rabbit]"], scan=False))
+    assert tree.pop("trust") == []
+    assert check(tree).trust == []

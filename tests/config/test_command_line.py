@@ -194,7 +194,7 @@ def test_tab_completion() -> None:
     answer = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=120, check=False)
     assert answer.stdout.splitlines() == [
         "show",
-        "experiments= export",
+        "expected= experiments= export",
         "private=",
         "private=false private=true",
         "logger losses",

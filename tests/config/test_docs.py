@@ -37,12 +37,21 @@ def text_of(document: Path) -> str:
     return document.read_text(encoding="utf-8")
 
 
+def write_files(document: str, folder: Path) -> None:
+    """Write the files of a document to a folder: blocks of YAML with their path before them."""
+    text = text_of(ROOT / document)
+    for name, content in re.findall(r"^`([\w./]+)`:\n\n```yaml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8")
+
+
 def commands() -> list[tuple[str, str]]:
     """Return (document, command line) for every line or span of code that calls the program, headers included."""
     found = {}
     for document in DOCUMENTS:
-        if document.name == "adding_a_model.md":
-            continue  # tests/training/test_adding_a_model.py runs its commands
+        if document.name in ("adding_a_model.md", "own_parts.md"):
+            continue  # tests/training/test_adding_a_model.py and test_own_parts.py run their commands
         text = text_of(document).replace("\\\n", " ")
         lines = [line.strip() for line in text.splitlines()]
         quoted = [line for line in lines if line.startswith(PROGRAM)]
@@ -88,12 +97,13 @@ def test_quoted_command_is_good(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """`small` lets the plug-in example be found. The files of frozen networks are there, by name."""
-    for file in ("wing.ckpt", "vgg16-397923af.pth", "vgg19-dcbb9e9d.pth"):
+    for file in ("wing.ckpt", "vgg16-397923af.pth", "vgg19-dcbb9e9d.pth", "vgg_face_dag.pth"):
         (tmp_path / file).touch()
+    write_files(document, tmp_path)
     monkeypatch.chdir(tmp_path)
     words = shlex.split(line, comments=True)[len(PROGRAM.split()) :]
     name = words[0] if words and words[0] in MODULES else "train"
-    if name == "list" or any(word in ("-h", "--help", "--version") for word in words):
+    if name in ("list", "schema") or any(word in ("-h", "--help", "--version") for word in words):
         assert main(words) == 0, capsys.readouterr().err
         return
     words = [word for word in words if word != name]
@@ -108,6 +118,7 @@ def test_quoted_command_is_good(
         "grid",
         "import",
         "migrate",
+        "replay",
         "serve",
         "stylize",
         "table",
@@ -137,8 +148,9 @@ def test_quoted_command_is_good(
         load([*of_hydra, *overrides], scan=False)  # the data of the examples is not here
 
 
-def test_the_mistakes_of_the_readme_read_so(capsys: pytest.CaptureFixture[str]) -> None:
-    quoted = re.findall(rf"^    \$ {PROGRAM} (.*)\n((?:    .*\n)+)", text_of(ROOT / "README.md"), re.MULTILINE)
+def test_quoted_mistakes_read_so(capsys: pytest.CaptureFixture[str]) -> None:
+    text = text_of(ROOT / "docs" / "training.md")
+    quoted = re.findall(rf"^    \$ {PROGRAM} (.*)\n((?:    .*\n)+)", text, re.MULTILINE)
     assert quoted
     for words, answer in quoted:
         assert main(shlex.split(words)) == 2

@@ -25,8 +25,8 @@ def place(tmp_path: Path, small: list[str]) -> Place:
 
 def space(place: Place, **tree: object) -> list[str]:
     """Return the words of a search."""
-    (place.path / "mine.yaml").write_text(yaml.safe_dump({"overrides": SMALL, **tree}, sort_keys=False))
-    return ["sweep", "sweep=mine.yaml"]
+    (place.path / "mine.yaml").write_text(yaml.safe_dump({"overrides": SMALL[1:], **tree}, sort_keys=False))
+    return ["sweep", "sweep=mine.yaml", SMALL[0]]
 
 
 def trials(place: Place) -> list[dict[str, str]]:
@@ -191,6 +191,8 @@ def test_all_problems_of_a_file_are_said_at_once(tmp_path: Path) -> None:
         ),
         ({"space": None}, "space: the value is missing"),
         ({"overrides": ["seed"]}, "expected a list of key=value"),
+        ({"overrides": ["+trust=[mine]"]}, "overrides: a file cannot choose code, only the command line can"),
+        ({"space": {"plugins": ["[mine]"]}}, "space.plugins: a file cannot choose code, only the command line can"),
     ],
 )
 def test_what_does_not_go_together(change: dict[str, object], sentence: str) -> None:
@@ -214,12 +216,12 @@ def test_mistakes_of_the_command_line(
     small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    tree = {"objectives": {"a": "minimize"}, "space": {"data.batch_sise": [1, 2]}, "overrides": small}
+    tree = {"objectives": {"a": "minimize"}, "space": {"data.batch_sise": [1, 2]}, "overrides": small[1:]}
     (tmp_path / "a.yaml").write_text(yaml.safe_dump(tree))
     for words, sentence in (
         (["sweep"], "sweep: this argument is missing; expected sweep=NAME|FILE.yaml"),
         (["sweep", "sweep=stargan_v2_rate"], "Did you mean 'stargan_v2_rates'?"),
-        (["sweep", "sweep=a.yaml"], "data.batch_sise: unknown key 'batch_sise'. Did you mean 'batch_size'?"),
+        (["sweep", "sweep=a.yaml", small[0]], "data.batch_sise: unknown key 'batch_sise'. Did you mean 'batch_size'?"),
         (["sweep", "sweep=a.yaml", "sweep.n_job=2"], "unknown argument 'sweep.n_job'. Did you mean 'sweep.n_jobs'?"),
         (["sweep", "sweep=a.yaml", "folder=x"], "every trial has a folder of its own"),
         (
@@ -236,10 +238,10 @@ def test_mistakes_of_the_command_line(
 
 
 def test_lines_are_read_when_they_are_whole(tmp_path: Path) -> None:
-    from translate.runs.jsonl_tail import JsonlTail
+    from translate.runs.records import RecordsTail
 
     path = tmp_path / "metrics.jsonl"
-    lines = JsonlTail(path)
+    lines = RecordsTail(path)
     assert lines.new() == []
     path.write_text('{"iteration": 1, "a": 2}\n{"iterat')
     assert lines.new() == [{"iteration": 1, "a": 2}]

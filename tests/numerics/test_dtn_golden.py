@@ -14,7 +14,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from numerics.formula import draw, image, parameter, summary
+from numerics.differences import Differences, record_in_float64
+from numerics.formula import draw, image, parameter
 from numerics.gradients import of_first_iteration
 from translate.data.views.unpaired import UnpairedBatch
 from translate.inference.dtn import DTNTranslation
@@ -124,48 +125,28 @@ def test_a_translation_is_g_of_f_by_running_statistics() -> None:
 
 
 def test_two_iterations_equal_those_of_the_port(monkeypatch: pytest.MonkeyPatch) -> None:
-    differences = differences_of_iterations(monkeypatch)
-    bounds = {"term": 1e-10, "gradient": 1e-9, "weight": 1e-8, "statistics": 1e-9}
-    assert differences.keys() == bounds.keys()
-    for kind, (difference, name) in differences.items():
-        assert difference < bounds[kind], (kind, name, difference)
+    differences_of_iterations(monkeypatch).check({"term": 1e-10, "gradient": 1e-9, "weight": 1e-8, "statistics": 1e-9})
 
 
-def differences_of_iterations(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[float, str]]:
+def differences_of_iterations(monkeypatch: pytest.MonkeyPatch) -> Differences:
     """Return the greatest difference, relative, of each kind in two iterations in float64, and where it is.
 
     Differences of small numbers are relative to a thousandth (terms) or a hundredth (mean, rms, projection of weights).
     """
-    worst: dict[str, tuple[float, str]] = {}
-
-    def compare(kind: str, name: str, own: float, wanted: float, least: float) -> None:
-        difference = abs(own - wanted) / max(abs(wanted), least)
-        worst[kind] = max(worst.get(kind, (0.0, "")), (difference, name))
-
+    differences = Differences()
     model, official = make_model(), GOLDEN["double"]
-    monkeypatch.setattr(DTN, "record", record_in_float64)
+    record_in_float64(monkeypatch)
     gradients = of_first_iteration(monkeypatch)
     for k, wanted in enumerate(official["steps"]):
         model.training_step(batch_of(k), k)
         assert wanted.keys() == {*TERMS, "tv_unused"}
         for name, own in TERMS.items():
-            compare("term", f"{name} of iteration {k}", model.terms[own].item(), wanted[name], 1e-3)
+            differences.compare("term", f"{name} of iteration {k}", model.terms[own].item(), wanted[name], 1e-3)
     for role in model.trained:
         network = model.network(role)
         for key, gradient in gradients[role].items():
             least = 1e-6  # biases before a batch norm have gradients that are rounding
             rms = gradient.square().mean().sqrt().item()
-            compare("gradient", key, rms, official["grad_rms_step0"][ROLES[role]][key], least)
-        after = official["weights_after"][ROLES[role]]
-        state = {key: value for key, value in network.state_dict().items() if not key.endswith("num_batches_tracked")}
-        assert state.keys() == after.keys()
-        for key, value in state.items():
-            kind = "statistics" if "running" in key else "weight"
-            for own_value, wanted_value in zip(summary(value), after[key], strict=True):
-                compare(kind, key, own_value, wanted_value, 1e-2)
-    return worst
-
-
-def record_in_float64(self: DTN, name: str, value: Tensor) -> None:
-    """Keep a term as it is; a run keeps terms in float32."""
-    self._recorded[0][name] = value.detach()
+            differences.compare("gradient", key, rms, official["grad_rms_step0"][ROLES[role]][key], least)
+        differences.compare_state(role, network.state_dict(), official["weights_after"][ROLES[role]])
+    return differences

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from numerics.formula import draw, parameter, summary
+from numerics.differences import Differences, record_in_float64
+from numerics.formula import draw, parameter
 from numerics.gradients import of_first_iteration
 from translate.data import style_images
 from translate.data.views.images import ImageBatch
@@ -102,44 +103,29 @@ def is_rounding(key: str) -> bool:
 
 
 def test_two_iterations_equal_the_official_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    differences = differences_of_iterations(monkeypatch)
-    bounds = {"term": 1e-12, "gradient": 1e-10, "weight": 1e-9}
-    assert differences.keys() == bounds.keys()
-    for kind, (difference, name) in differences.items():
-        assert difference < bounds[kind], (kind, name, difference)
+    differences_of_iterations(monkeypatch).check({"term": 1e-12, "gradient": 1e-10, "weight": 1e-9})
 
 
-def differences_of_iterations(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[float, str]]:
+def differences_of_iterations(monkeypatch: pytest.MonkeyPatch) -> Differences:
     """Return the greatest difference, relative, of each kind in two iterations in float64, and where it is."""
-    official, worst = GOLDEN["double"], {}
-
-    def compare(kind: str, name: str, own: float, wanted: float, least: float = 0.0) -> None:
-        difference = abs(own - wanted) / max(abs(wanted), least)
-        worst[kind] = max(worst.get(kind, (0.0, "")), (difference, name))
-
+    official, differences = GOLDEN["double"], Differences()
     model = make_model(monkeypatch)
-    monkeypatch.setattr(FastStyle, "record", record_in_float64)
+    record_in_float64(monkeypatch)
     gradients = of_first_iteration(monkeypatch)
     for k, wanted in enumerate(official["steps"]):
         model.training_step(ImageBatch(image("x", k, GOLDEN["batch"], GOLDEN["img_size"])), k)
         content = GOLDEN["content_weight"] * model.terms["transformer/content"].item()
         style = GOLDEN["style_weight"] * model.terms["transformer/style"].item()
-        compare("term", f"content {k}", content, wanted["content"])
-        compare("term", f"style {k}", style, wanted["style"])
-        compare("term", f"total {k}", content + style, wanted["total"])
+        differences.compare("term", f"content {k}", content, wanted["content"])
+        differences.compare("term", f"style {k}", style, wanted["style"])
+        differences.compare("term", f"total {k}", content + style, wanted["total"])
         layers = sum(wanted["style_layers"])
-        compare("term", f"layers {k}", model.terms["transformer/style"].item(), layers)
+        differences.compare("term", f"layers {k}", model.terms["transformer/style"].item(), layers)
     for key, value in model.transformer.named_parameters():
         if is_rounding(key):
             continue
         rms = gradients["transformer"][key].square().mean().sqrt().item()
-        compare("gradient", key, rms, official["grad_rms_step0"]["transformer"][key])
+        differences.compare("gradient", key, rms, official["grad_rms_step0"]["transformer"][key])
         after = official["weights_after"]["transformer"][key]
-        for own_value, wanted_value in zip(summary(value), after, strict=True):
-            compare("weight", key, own_value, wanted_value, 1e-2)
-    return worst
-
-
-def record_in_float64(self: FastStyle, name: str, value: Tensor) -> None:
-    """Keep a term as it is; a run keeps terms in float32."""
-    self._recorded[0][name] = value.detach()
+        differences.compare_summary("weight", key, value, after)
+    return differences

@@ -11,7 +11,7 @@ from translate.acceleration import cpu_convolutions
 from translate.acceleration.cpu_convolutions import use_fast_convolutions
 
 WAYS = {
-    "winograd": {"WIDE": 1, "MANY_PLACES": 1, "HEAVY": 2**62, "winograd_is_faster": lambda: True},
+    "winograd": {"WIDE": 1, "MANY_PLACES": 1, "HEAVY": 2**62, "is_faster": lambda algorithm: True},
     "strips": {"LONG": 3, "MANY_CHANNELS": 1, "HEAVY": 2**62},
     "product": {"HEAVY": 1, "FEW_PLACES": 2**62},
 }

@@ -15,7 +15,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from numerics.formula import draw, image, parameter, summary
+from numerics.differences import Differences
+from numerics.formula import draw, image, parameter
 from numerics.gradients import of_first_iteration
 from translate.data.views.high_resolution import HighResolutionBatch
 from translate.inference.srgan import SRGANTranslation
@@ -182,23 +183,16 @@ def differences_of_outputs(tag: str) -> dict[str, tuple[float, str]]:
 
 @pytest.mark.parametrize("tag", TAGS)
 def test_two_iterations_equal_those_of_the_ports(tag: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    differences = differences_of_iterations(tag, monkeypatch)
     bounds = {"term": 1e-7, "gradient": 1e-9, "weight": 1e-8}  # terms are recorded in float32
-    assert differences.keys() == bounds.keys()
-    for kind, (difference, name) in differences.items():
-        assert difference < bounds[kind], (kind, name, difference)
+    differences_of_iterations(tag, monkeypatch).check(bounds)
 
 
-def differences_of_iterations(tag: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[float, str]]:
+def differences_of_iterations(tag: str, monkeypatch: pytest.MonkeyPatch) -> Differences:
     """Return the greatest difference, relative, of each kind in two iterations in float64, and where it is.
 
     Differences of small numbers are relative to a thousandth (terms) or a hundredth (mean, rms, projection of weights).
     """
-    golden, worst = GOLDEN[tag]["double"], {}
-
-    def compare(kind: str, name: str, own: float, wanted: float, least: float) -> None:
-        worst[kind] = max(worst.get(kind, (0.0, "")), (abs(own - wanted) / max(abs(wanted), least), name))
-
+    golden, differences = GOLDEN[tag]["double"], Differences()
     model = make_model(tag)
     gradients = of_first_iteration(monkeypatch)
     monkeypatch.setattr(SRGAN, "reduced", lambda self, x: images(tag, "low", self.iteration))
@@ -220,19 +214,19 @@ def differences_of_iterations(tag: str, monkeypatch: pytest.MonkeyPatch) -> dict
             own["d_fake_after"] = after[k]
         assert own.keys() == wanted.keys()
         for name, value in wanted.items():
-            compare("term", name, own[name], value, 1e-3)
+            differences.compare("term", name, own[name], value, 1e-3)
     for role in ("generator", "discriminator"):
         for key, gradient in gradients[role].items():
             name = port_key(tag, role, key)
             if not precedes_norm(tag, name):
                 rms = gradient.square().mean().sqrt().item()
-                compare("gradient", f"{role}.{name}", rms, golden["grad_rms_step0"][role][name], 1e-9)
+                differences.compare("gradient", f"{role}.{name}", rms, golden["grad_rms_step0"][role][name], 1e-9)
         for key, tensor in model.network(role).state_dict().items():
             name = port_key(tag, role, key)
             if name in golden["weights_after"][role] and not takes_a_bias(tag, name):
-                for own_value, value in zip(summary(tensor), golden["weights_after"][role][name], strict=True):
-                    compare("weight", f"{role}.{name}", own_value, value, 1e-2)
-    return worst
+                after = golden["weights_after"][role][name]
+                differences.compare_summary("weight", f"{role}.{name}", tensor, after)
+    return differences
 
 
 def precedes_norm(tag: str, name: str) -> bool:

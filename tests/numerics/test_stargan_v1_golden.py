@@ -133,7 +133,9 @@ def test_six_steps_equal_published(tag: str, monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(StarGANv1, "_minimize", spy)
     for k, wanted in enumerate(golden["steps"]):
-        monkeypatch.setattr(model, "interpolation_weights", lambda number, count, k=k: published_share(golden, k))
+        monkeypatch.setattr(
+            model, "interpolation_weights", lambda number, count, column, k=k: published_share(golden, k)
+        )
         number, batch = batch_of(golden, k)
         model.terms.clear()
         with model.update("discriminator") as take_step:
@@ -165,7 +167,7 @@ def test_a_whole_iteration_is_these_steps() -> None:
     """`training_step` with one data set takes the published steps: the generator's in every third iteration."""
     golden = read("stargan_v1_celeba64")
     model = make_model(golden)
-    model.interpolation_weights = lambda number, count: published_share(golden, model.iteration)  # type: ignore[method-assign]
+    model.interpolation_weights = lambda *_: published_share(golden, model.iteration)  # type: ignore[method-assign]
     for k, wanted in enumerate(golden["steps"]):
         model.training_step((batch_of(golden, k)[1],), k)
         found = {TERMS[name]: value.item() for name, value in model.terms.items() if name in TERMS}

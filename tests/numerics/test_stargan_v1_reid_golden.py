@@ -112,7 +112,7 @@ def test_iterations_equal_the_official_steps(dtype: torch.dtype, monkeypatch: py
     monkeypatch.setattr(TranslationModel, "_minimize", spy)
     greatest = 0.0
     for k, figures in enumerate(wanted["steps"][: None if double else golden["n_critic"]]):
-        monkeypatch.setattr(model, "interpolation_weights", lambda number, count, k=k: golden_weights(k, dtype))
+        monkeypatch.setattr(model, "interpolation_weights", lambda number, count, column, k=k: golden_weights(k, dtype))
         model.training_step((batch_of(k, dtype),), k)
         terms = {TERMS[name]: value.item() for name, value in model.terms.items() if name in TERMS}
         assert terms.keys() == figures.keys()

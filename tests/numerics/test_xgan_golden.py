@@ -14,7 +14,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from numerics.formula import fill, image, summary
+from numerics.differences import Differences, record_in_float64
+from numerics.formula import fill, image
 from numerics.gradients import of_first_iteration
 from translate.data.views.unpaired import UnpairedBatch
 from translate.losses.adversarial import NonSaturating
@@ -123,52 +124,31 @@ def test_outputs_equal_those_of_the_port() -> None:
 
 
 def test_two_iterations_equal_the_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    differences = differences_of_iterations(monkeypatch)
-    bounds = {"term": 1e-9, "gradient": 1e-8, "weight": 1e-7, "statistics": 1e-8}
-    assert differences.keys() == bounds.keys()
-    for kind, (difference, name) in differences.items():
-        assert difference < bounds[kind], (kind, name, difference)
+    differences_of_iterations(monkeypatch).check({"term": 1e-9, "gradient": 1e-8, "weight": 1e-7, "statistics": 1e-8})
 
 
-def differences_of_iterations(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[float, str]]:
+def differences_of_iterations(monkeypatch: pytest.MonkeyPatch) -> Differences:
     """Return the greatest difference, relative, of each kind in two iterations in float64, and where it is.
 
     Differences of small numbers are relative to a thousandth (terms) or a hundredth (mean, rms, projection of weights).
     """
-    worst: dict[str, tuple[float, str]] = {}
-
-    def compare(kind: str, name: str, own: float, wanted: float, least: float) -> None:
-        difference = abs(own - wanted) / max(abs(wanted), least)
-        worst[kind] = max(worst.get(kind, (0.0, "")), (difference, name))
-
+    differences = Differences()
     model, official = make_model(), GOLDEN["double"]
-    monkeypatch.setattr(XGAN, "record", record_in_float64)
+    record_in_float64(monkeypatch)
     gradients = of_first_iteration(monkeypatch)
     weights = model.weights["generator"]
     for k, wanted in enumerate(official["steps"]):
         model.training_step(batch_of(k), k)
         assert wanted.keys() == {*TERMS, "total"}
         for name, own in TERMS.items():
-            compare("term", f"{name} of iteration {k}", model.terms[own].item(), wanted[name], 1e-3)
+            differences.compare("term", f"{name} of iteration {k}", model.terms[own].item(), wanted[name], 1e-3)
         generator = {name: value.item() for name, value in model.terms.items() if name.startswith("generator/")}
         total = sum(weights[name.removeprefix("generator/")](0) * value for name, value in generator.items())
-        compare("term", f"total of iteration {k}", total, wanted["total"], 1e-3)
+        differences.compare("term", f"total of iteration {k}", total, wanted["total"], 1e-3)
     for role in model.trained:
         official_name = ROLES[role]
         for key, gradient in gradients[role].items():
             rms = gradient.square().mean().sqrt().item()
-            compare("gradient", f"{role}.{key}", rms, official["grad_rms_step0"][official_name][key], 1e-6)
-        after = official["weights_after"][official_name]
-        state = model.network(role).state_dict()
-        state = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
-        assert state.keys() == after.keys()
-        for key, value in state.items():
-            kind = "statistics" if "running" in key else "weight"
-            for own_value, wanted_value in zip(summary(value), after[key], strict=True):
-                compare(kind, f"{role}.{key}", own_value, wanted_value, 1e-2)
-    return worst
-
-
-def record_in_float64(self: XGAN, name: str, value: Tensor) -> None:
-    """Keep a term as it is; a run keeps terms in float32."""
-    self._recorded[0][name] = value.detach()
+            differences.compare("gradient", f"{role}.{key}", rms, official["grad_rms_step0"][official_name][key], 1e-6)
+        differences.compare_state(role, model.network(role).state_dict(), official["weights_after"][official_name])
+    return differences

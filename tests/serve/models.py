@@ -46,6 +46,16 @@ def pix2pix() -> TorchEngine:
     return TorchEngine(Translator(random("pix2pix", shapes, domains=("outline", "drawing"), network="unet_generator")))
 
 
+def fast_style() -> TorchEngine:
+    shapes = {"transformer": {"base_width": 4, "num_blocks": 1}}
+    return TorchEngine(Translator(random("fast_style", shapes, domains=("mosaic",))))
+
+
+def srgan(scale: int = 4) -> TorchEngine:
+    shapes = {"generator": {"scale": scale, "base_width": 4, "num_blocks": 1}}
+    return TorchEngine(Translator(random("srgan", shapes, domains=("high_resolution",), network="srresnet")))
+
+
 def random(
     name: str,
     shapes: dict[str, dict[str, Any]],

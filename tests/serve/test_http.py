@@ -141,6 +141,37 @@ def test_images_keep_their_size_in_fully_convolutional_networks(tmp_path: Path) 
         assert np.abs(client.image(image).astype(int) - wanted).max() <= 1
 
 
+def test_super_resolution_enlarges(tmp_path: Path) -> None:
+    engine = models.srgan()
+    limits = Limits(max_pixels=16 * 400, queue=6)
+    with server(engine, "tiny", Settings(port=0, limits=limits)) as page, page.in_background():
+        client = Client(page.url)
+        facts = client.call("model")[0]
+        assert (facts["targets"], facts["scale"]) == (["high_resolution"], 4)
+        array = pixels(1, 12, 20)
+        image, _ = client.call("translate", image=client.upload(encoded(array)), target="high_resolution")
+        wanted = engine.translator.translate(Image.fromarray(array), size="original")
+        assert wanted.size == (80, 48)
+        assert np.abs(client.image(image).astype(int) - np.asarray(wanted)).max() <= 1
+        with pytest.raises(Failed, match="20 x 21 pixels, to be enlarged 4 times, expected at most 400 pixels"):
+            client.call("translate", image=client.upload(encoded(pixels(1, 21, 20))), target="high_resolution")
+
+
+@pytest.mark.parametrize(("make", "subtitle"), [("srgan", "srgan, enlarges 4 times"), ("fast_style", "32 px, mosaic")])
+def test_a_model_with_one_target_has_no_control_of_it(make: str, subtitle: str) -> None:
+    engine = getattr(models, make)()
+    with server(engine, "tiny", Settings(port=0)) as page, page.in_background():
+        client = Client(page.url)
+        target = client.call("model")[0]["targets"]
+        assert len(target) == 1
+        components = [each["props"] for each in client.http.get("/config").json()["components"]]
+        (control,) = [each for each in components if each.get("label") == "Target"]
+        assert (control["visible"], control["value"]) == (False, target[0])
+        assert any(subtitle in str(each.get("value")) for each in components)
+        image, _ = client.call("translate", image=client.upload(encoded(pixels(1))), target=target[0])
+        assert client.image(image).shape[2] == 3
+
+
 def test_an_onnx_file_is_served(tmp_path: Path) -> None:
     """It has the controls of its inputs: random styles, but no references and no blending."""
     pytest.importorskip("onnxscript", reason="the extra onnx is not installed")

@@ -106,7 +106,8 @@ def test_a_signal_ends_the_trial(tmp_path: Path, number: signal.Signals) -> None
         os.kill(process.pid, number)
         said += process.communicate(timeout=60)[0]
     assert process.returncode == 128 + number, said
-    assert "stopped while the speed was measured; give the command again" in said
+    assert "stopped by " in said
+    assert "nothing is lost; give the command again" in said
     assert not list(tmp_path.glob("checkpoints/*"))
 
 

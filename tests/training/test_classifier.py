@@ -17,16 +17,14 @@ from translate.metrics.accuracy import Accuracy
 from translate.metrics.classifier import ClassifierLabels
 from translate.models.classifier import Classifier
 from translate.runs.folder import RunFolder
-from translate.training import build, run
+from translate.training import build
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a run that tells bears, cats and rabbits apart."""
-    path = tmp_path_factory.mktemp("classifier") / "run"
     words = ["iterations=80", "data.num_images=300", "data.batch_size=32", "metrics=accuracy"]
-    assert run.train(tiny_classifier(*words), path) == 0
-    return path
+    return tiny_classifier.trained(tmp_path_factory.mktemp("classifier") / "run", *words)
 
 
 def test_accuracy_is_that_of_the_predictions(folder: Path) -> None:

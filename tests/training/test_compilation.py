@@ -8,6 +8,7 @@ import torch
 from lightning_utilities.core.apply_func import apply_to_collection
 
 from training.test_models import CASES, COVERED, start, train
+from translate.acceleration import compiled_penalties
 from translate.models.base import TranslationModel
 from translate.training import build
 
@@ -24,7 +25,9 @@ def test_compiled_networks_learn_the_same(name: str, monkeypatch: pytest.MonkeyP
         called.append(graph)
         return torch._dynamo.lookup_backend("aot_eager")(graph, inputs)
 
-    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=backend))
+    compile_networks = functools.partial(torch.compile, backend=backend)
+    monkeypatch.setattr(torch, "compile", lambda *function, **options: compile_networks(*function, **options))
+    monkeypatch.setattr(compiled_penalties, "BACKEND", backend)
     further = ["model.weights.discriminator.gradient_penalty=1"] if name in ("stargan_v1", "stargan_v2") else []
     plain, batch = doubled(start(name, *further))
     wanted = train(plain, batch, 3)

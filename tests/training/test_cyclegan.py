@@ -120,6 +120,22 @@ def test_every_term_is_of_its_domain() -> None:
     assert found == pytest.approx(wanted, rel=1e-5)
 
 
+def test_variation_is_that_of_translations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stripes of width 1 in a have the variation 2 from left to right and 0 downwards; a shift keeps it."""
+    losses: list[float] = []
+    monkeypatch.setattr(TranslationModel, "_minimize", lambda self, loss, roles: losses.append(loss.item()))
+    batch = constant(0.5, -0.5)
+    batch.a[..., ::2] = -1.5
+    for weight in (0.0, 3.0):
+        model = known(pool_size=0)
+        model.weights["generator"] |= {"variation_a": parse(weight), "variation_b": parse(weight)}
+        model.training_step(batch, 0)
+        assert ("generator/variation_b" in model.terms) == (weight > 0)
+    assert model.terms["generator/variation_a"].item() == 0.0  # of the translation of b, which is constant
+    assert model.terms["generator/variation_b"].item() == pytest.approx(2.0)
+    assert losses[2] - losses[0] == pytest.approx(3.0 * 2.0, rel=1e-4)
+
+
 @pytest.mark.parametrize(("scale", "factor"), [("cycle", 10.0), ("alone", 1.0)])
 def test_identity_weights_multiply_those_of_the_cycle_or_nothing(
     scale: str, factor: float, monkeypatch: pytest.MonkeyPatch
@@ -175,7 +191,8 @@ def test_ablations_take_weights_alone(kept: set[str]) -> None:
     model, batch = start(*[f"model.weights.generator.{term}=0" for term in sorted(terms - kept)])
     model.training_step(batch, 0)
     recorded = {name.removeprefix("generator/") for name in model.terms if name.startswith("generator/")}
-    assert recorded == terms - {"identity_a", "identity_b"}  # what is cheap is measured
+    variation = {"variation_a", "variation_b"}  # of the small preset
+    assert recorded == (terms - {"identity_a", "identity_b"}) | variation  # what is cheap is measured
     assert all(value.isfinite() for value in model.terms.values())
 
 

@@ -10,8 +10,12 @@ import pytest
 
 from training.tiny import TINY, train
 from translate.cli import USER_MISTAKE, main
+from translate.commands.evaluate import NOT_STORED
+from translate.downloads.remote import open_folder
+from translate.files.writing import atomic_write
 from translate.metrics.classifier import Local
 from translate.runs import checkpoints
+from translate.runs import scores as scores_files
 from translate.runs.folder import RunFolder
 
 FEATURES = ["metrics=[local,local_features]", "metrics.local.num_iterations=4", "metrics.local.num_sources=6"]
@@ -43,9 +47,9 @@ def test_a_run_is_measured_while_it_trains(run: Path) -> None:
         assert line["local/FID, latent"] == found["scores"]["FID, latent"]
     assert scores(run, "local_last")["scores"]["FID, latent"] == recorded[4]["local/FID, latent"]
     last = scores(run, "local_last")
-    assert set(last["columns"]) == {"untrained", "real images"}
+    assert list(last["columns"]) == ["source", "untrained", "real"]
+    assert all("FID, latent" in column for column in last["columns"].values())
     assert {"domain accuracy, latent", "FID, latent"} <= set(last["scores"])
-    assert not any(name.startswith("FID") for column in last["columns"].values() for name in column)
     assert not (run / "metrics.json").exists()
 
 
@@ -163,3 +167,65 @@ def test_mistakes_are_said(run: Path, words: list[str], said: str, capsys: pytes
 def test_the_classifier_of_a_run_is_the_configured_one(run: Path) -> None:
     found = scores(run, "local_last")["metrics"]
     assert found["fid_local"]["classifier"]["num_iterations"] == 4 != Local().num_iterations
+
+
+def without_scores(run: Path, copy: Path) -> Path:
+    """Return a copy of a run that was not evaluated."""
+    (copy / "checkpoints").mkdir(parents=True)
+    for path in [run / "config.yaml", RunFolder(run).choose()[1]]:
+        (copy / path.relative_to(run)).write_bytes(path.read_bytes())
+    return copy
+
+
+def test_scores_that_cannot_be_stored_are_printed(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = without_scores(run, tmp_path / "copy")
+    before = sorted(copy.rglob("*"))
+
+    def write(path: Path, *rest: Any, **settings: Any) -> None:
+        if path.is_relative_to(copy):
+            raise OSError(30, "Read-only file system", str(path))
+        atomic_write(path, *rest, **settings)
+
+    monkeypatch.setattr(scores_files, "atomic_write", write)
+    monkeypatch.setattr(Path, "mkdir", lambda self, *rest, **settings: None)  # the folder metrics/ is not made either
+    words = ["evaluate", f"run={copy}", *FEATURES, "batch_size=3", "cache=null"]
+    assert main(words) == NOT_STORED
+    said = capsys.readouterr()
+    assert f"checkpoint last (iteration {RunFolder(run).newest_iteration()}), ema networks" in said.out
+    assert "\nFID, latent " in said.out
+    assert "local_last.json: the scores are not stored (Read-only file system). Fix: output=FOLDER" in said.err
+    assert said.err.count("cannot be written (Read-only file system): scores are shown") == 1
+    assert sorted(copy.rglob("*")) == before
+
+
+def test_scores_go_to_another_folder_and_are_found_there(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy, output = without_scores(run, tmp_path / "copy"), tmp_path / "scores"
+    before = sorted(copy.rglob("*"))
+    words = ["evaluate", f"run={copy}", *FEATURES, "batch_size=3", "cache=null", f"output={output}"]
+    for _ in range(2):  # computed, then found
+        assert main(words) == 0
+        assert str(output / "metrics" / "local_last.json") in capsys.readouterr().out
+    assert scores(output, "local_last")["iteration"] == RunFolder(run).newest_iteration()
+    assert sorted(copy.rglob("*")) == before
+
+
+def test_scores_of_a_run_at_an_address_go_to_an_address(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TRANSLATE_CACHE", str(tmp_path / "cache"))
+    there = open_folder("memory://evaluated/run", "run")
+    for path in without_scores(run, tmp_path / "copy").rglob("*"):
+        if path.is_file():
+            there.store(path, path.relative_to(tmp_path / "copy").as_posix())
+    words = [*FEATURES, "batch_size=3", "cache=null", "output=memory://evaluated/scores"]
+    assert main(["evaluate", "run=memory://evaluated/run", *words]) == 0
+    stored = json.loads(open_folder("memory://evaluated/scores", "output").text("metrics/local_last.json"))
+    assert stored["iteration"] == RunFolder(run).newest_iteration()
+    assert "FID, latent" in stored["scores"]
+    assert "\nmemory://evaluated/scores/metrics/local_last.json" in capsys.readouterr().out
+    assert main(["evaluate", "run=memory://evaluated/none", *words]) == USER_MISTAKE
+    assert "run: memory://evaluated/none holds no run" in capsys.readouterr().err

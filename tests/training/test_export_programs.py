@@ -75,6 +75,12 @@ DTN = {
     "features": {"name": "conv_encoder", "image_size": 32, "base_width": 4, "num_features": 16},
     "generator": {"name": "dtn_generator", "image_size": 32, "base_width": 4, "code_size": 16, "image_channels": 1},
 }
+AUTOENCODER = {
+    "encoder": DTN["features"],
+    "decoder": {"name": "dtn_generator", "image_size": 32, "base_width": 4, "code_size": 16},
+}
+RESNET_PLAIN = {**RESNET, "norm": "instance", "dropout": False}
+DIAT = {"generator": {**RESNET_PLAIN, "num_blocks": 2}, "enhancer": RESNET_PLAIN}
 XGAN = {f"{part}_{side}": {"name": f"xgan_{part}", "base_width": 4} for part in ("encoder", "decoder") for side in "ab"}
 XGAN |= {
     f"{part}_shared": {"name": f"xgan_shared_{part}", "image_size": 32, "base_width": 4, "code_size": 64}
@@ -120,6 +126,15 @@ def fast_style() -> Translator:
     return translator
 
 
+def cut(model: str = "cut", *roles: str) -> Translator:
+    """Return a translator whose images differ: those of a new generator are nearly grey."""
+    node = {"name": "cut_generator", "base_width": 4, "num_blocks": 1}
+    translator = made(model, dict.fromkeys(roles or ("generator",), node), 16, domains=("a", "b"))
+    for generator in translator.translation.networks.values():
+        generator.model[-2].weight.mul_(20)
+    return translator
+
+
 THREE = {"arguments": {"latent_size": 5}, "domains": ("cat", "dog", "wild"), "data": {"crop": "none"}}
 CASES: dict[str, tuple[Callable[[], Translator], tuple[str, ...]]] = {
     "stargan_v2": (
@@ -136,16 +151,40 @@ CASES: dict[str, tuple[Callable[[], Translator], tuple[str, ...]]] = {
         ),
         ("generator", "translate"),
     ),
+    "stargan_v1_adain": (
+        lambda: made(
+            "stargan_v1",
+            {"generator": {**STARGAN_V1, "name": "stargan_v1_adain_generator", "upsampling": "bilinear"}},
+            16,
+            arguments={"label_sets": list(SETS)},
+            label_sets=SETS,
+        ),
+        ("translate",),
+    ),
+    "stargan_v1_masked": (
+        lambda: made(
+            "stargan_v1",
+            {"generator": {**STARGAN_V1, "name": "stargan_v1_masked_generator"}},
+            16,
+            arguments={"label_sets": list(SETS)},
+            label_sets=SETS,
+        ),
+        ("translate",),
+    ),
     "cyclegan": (
         lambda: made("cyclegan", {"generator_ab": RESNET, "generator_ba": RESNET}, 16, domains=("a", "b")),
         ("generator_ba",),
     ),
+    "cut": (lambda: cut(), ("generator",)),
+    "dclgan": (lambda: cut("dclgan", "generator_ab", "generator_ba"), ("generator_ba",)),
     "pix2pix": (
         lambda: made("pix2pix", {"generator": {**UNET, "num_downsamplings": 4}}, 16, domains=("a", "b")),
         ("generator",),
     ),
     "pix2pix_dropout": (
-        lambda: made("pix2pix", {"generator": {**UNET, "num_downsamplings": 6}}, 64, domains=("a", "b")),
+        lambda: made(
+            "pix2pix", {"generator": {**UNET, "num_downsamplings": 6, "upsampling": "nearest"}}, 64, domains=("a", "b")
+        ),
         ("generator",),
     ),
     "fast_style": (lambda: fast_style(), ("transformer",)),
@@ -161,7 +200,14 @@ CASES: dict[str, tuple[Callable[[], Translator], tuple[str, ...]]] = {
         lambda: made("combogan", COMBOGAN, 16, domains=("bear", "cat", "rabbit")),
         ("encoder.0", "decoder.2", "translate"),
     ),
+    "diat": (lambda: made("diat", {"generator": RESNET}, 16, domains=("a", "b")), ("generator",)),
+    "diat_enhancement": (lambda: made("diat_enhancement", DIAT, 16, domains=("a", "b")), ("enhancer", "translate")),
+    "diat_denoiser": (
+        lambda: made("diat_denoiser", {"denoiser": {"name": "diat_denoiser", "base_width": 4}}, 16),
+        ("translate",),
+    ),
     "dtn": (lambda: made("dtn", DTN, 32, domains=("a", "b")), ("features", "translate")),
+    "autoencoder": (lambda: made("autoencoder", AUTOENCODER, 32), ("encoder", "translate")),
     "xgan": (lambda: made("xgan", XGAN, 32, domains=("a", "b")), ("encoder_a", "decoder_shared", "translate")),
     "my_lab_painter_gan": (
         lambda: made("my_lab_painter_gan", {"generator": {"name": "my_lab_painter", "num_domains": 2}}, 16),
@@ -171,14 +217,35 @@ CASES: dict[str, tuple[Callable[[], Translator], tuple[str, ...]]] = {
 }
 """Translators of every registered model, and the graphs to export; the other graphs are those of a case beside it."""
 
-DYNAMIC = {"combogan", "stargan_v1", "cyclegan", "fast_style", "pix2pix", "srgan", "srresnet", "unit", "unit_shared"}
+DYNAMIC = {
+    "dclgan",
+    "combogan",
+    "cut",
+    "stargan_v1",
+    "stargan_v1_adain",
+    "stargan_v1_masked",
+    "cyclegan",
+    "diat",
+    "diat_denoiser",
+    "diat_enhancement",
+    "fast_style",
+    "pix2pix",
+    "srgan",
+    "srresnet",
+    "unit",
+    "unit_shared",
+}
 """Cases with dynamic height and width."""
 
 PATHS = {
     "stargan_v2": "translate_latent",
     "stargan_v2_masks": "translate_reference",
     "stargan_v1": "translate",
+    "stargan_v1_adain": "translate",
+    "stargan_v1_masked": "translate",
     "cyclegan": "generator_ba",
+    "cut": "generator",
+    "dclgan": "generator_ba",
     "pix2pix": "generator",
     "pix2pix_dropout": "generator",
     "fast_style": "transformer",
@@ -188,7 +255,11 @@ PATHS = {
     "combogan": "translate",
     "unit": "translate",
     "unit_shared": "translate",
+    "diat": "generator",
+    "diat_denoiser": "translate",
+    "diat_enhancement": "translate",
     "dtn": "translate",
+    "autoencoder": "translate",
     "xgan": "translate",
     "my_lab_painter_gan": "translate",
     "my_lab_darkener": "translate",
@@ -196,7 +267,20 @@ PATHS = {
 """The whole way of each case."""
 
 
-ONE_TARGET = {"srgan": 0, "srresnet": 0, "cyclegan": 0, "fast_style": 0, "pix2pix": 1, "dtn": 1}
+ONE_TARGET = {
+    "srgan": 0,
+    "srresnet": 0,
+    "cyclegan": 0,
+    "fast_style": 0,
+    "cut": 1,
+    "dclgan": 0,
+    "pix2pix": 1,
+    "dtn": 1,
+    "autoencoder": 0,
+    "diat": 1,
+    "diat_denoiser": 0,
+    "diat_enhancement": 1,
+}
 """The target of the exported way of models whose way has one."""
 
 
@@ -251,13 +335,13 @@ def inputs_of(name: str, count: int, height: int, width: int) -> tuple[dict[str,
         inputs |= {key: words[key].numpy() for key in ("target", "reference", "code") if key in words}
         if "masks" not in name:
             words["psi"], inputs["psi"] = 0.7, np.array(0.7, np.float32)
-    elif name == "stargan_v1":
+    elif name.startswith("stargan_v1"):
         words["target"] = torch.tensor([[0.0, 0, 0, 1, 0, 1]]).repeat(count, 1)
         inputs["target"] = words["target"].numpy()
     elif name == "icgan":
         words["target"] = torch.tensor([[float("nan"), 1.0]]).repeat(count, 1)
         inputs["target"] = words["target"].numpy()
-    elif name in ("cyclegan", "fast_style", "srgan", "srresnet"):
+    elif name in ("autoencoder", "cyclegan", "dclgan", "diat_denoiser", "fast_style", "srgan", "srresnet"):
         words["target"] = torch.zeros(count, dtype=torch.int64)
     elif name == "my_lab_darkener":
         words["target"] = torch.linspace(0, 0.9, count)
@@ -318,7 +402,7 @@ def test_files_describe_themselves(case: Case, name: str) -> None:
         assert header.target == (ONE_TARGET.get(about.model) if header.whole else None)
         assert header.whole == (
             path.stem.startswith("translate")
-            or about.model in ("cyclegan", "pix2pix", "fast_style", "srgan", "srresnet")
+            or about.model in ("cut", "cyclegan", "dclgan", "diat", "pix2pix", "fast_style", "srgan", "srresnet")
         )
         sides = [about.image_size] * 2
         if name in DYNAMIC:
@@ -326,12 +410,19 @@ def test_files_describe_themselves(case: Case, name: str) -> None:
             alone = path.stem.startswith(("decoder", "encoder_shared"))  # their input is a code, of one size
             multiple = {
                 "stargan_v1": 4,
+                "stargan_v1_adain": 4,
+                "stargan_v1_masked": 4,
+                "cut": 4,
+                "dclgan": 4,
                 "cyclegan": 4,
                 "fast_style": 4,
                 "srgan": 1,
                 "srresnet": 1,
                 "pix2pix": 16,
                 "combogan": 4,
+                "diat": 4,
+                "diat_denoiser": 1,
+                "diat_enhancement": 4,
                 "unit": 4,
                 "unit_shared": 4,
             }[name]
@@ -460,7 +551,7 @@ def test_files_that_do_not_translate_are_refused(case: Case, tmp_path: Path) -> 
         open_onnx(folder / "generator.onnx")
     with pytest.raises(UserError, match="the folder holds no ONNX files"):
         open_onnx(tmp_path)
-    with pytest.raises(UserError, match="no such file"):
+    with pytest.raises(UserError, match="No such file"):
         open_onnx(tmp_path / "a.onnx")
     (tmp_path / "a.onnx").write_bytes(b"no protobuf")
     with pytest.raises(UserError, match="ONNX Runtime cannot read the file"):

@@ -18,7 +18,7 @@ from translate.data.batches import HeldOut
 from translate.errors import ConfigError, UserError
 from translate.export import importer
 from translate.export import weights as exporting
-from translate.files import sha256_of
+from translate.files.writing import sha256_of
 from translate.inference.translator import load as load_translator
 from translate.networks.wing import FaceLandmarks, LandmarkMasks
 from translate.runs import checkpoints
@@ -117,6 +117,24 @@ def test_sample_grids_compute_the_masks_of_sources_once(calls: list, wing: Path)
     grids = model.sample_grids(held_out)
     assert set(grids) == {"cycle", "latent", "reference"}
     assert len(calls) == 2  # of the sources, and of their translations
+
+
+def test_masks_of_a_batch_are_computed_once_for_all_its_translations(trained: tuple[Path, list], calls: list) -> None:
+    """Of a loaded translator, and of a model in an evaluation; without gradients of images."""
+    x = torch.rand(2, 3, 32, 32) * 2 - 1
+    translator = load_translator(trained[0])
+    model = build.build_model(tiny(*masks_from(Path(translator.about.config["model"]["networks"]["masks"]["weights"]))))
+    for translate in (translator.translate_batch, model.translate):
+        calls.clear()
+        translations = [translate(x, torch.tensor([0, 1]), code=torch.full((2, 4), n)) for n in (0.0, 1.0)]
+        assert calls == [(2, False)]
+        assert not translations[0].equal(translations[1])
+        other = translate(-x, torch.tensor([0, 1]), code=torch.zeros(2, 4))
+        assert calls == [(2, False)] * 2
+        assert translate(x, torch.tensor([0, 1]), code=torch.zeros(2, 4)).equal(translations[0])
+        assert not other.equal(translations[0])
+    translator.translation.masks_of(x.requires_grad_())
+    assert calls[-1] == (2, False)
 
 
 def test_checkpoints_leave_the_landmark_network_out(trained: tuple[Path, list], calls: list) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from filelock import FileLock
 from PIL import Image
 from safetensors.torch import save
@@ -28,12 +29,14 @@ from translate.inference.translator import load
 from translate.losses.adversarial import NonSaturating
 from translate.metrics.weights import read_tensors
 from translate.models.base import TranslationModel
+from translate.models.ema import EMA
 from translate.runs import checkpoints
 from translate.runs import folder as folders
 from translate.runs.checkpoints import Checkpoint
 from translate.runs.folder import RunFolder
-from translate.training import run
+from translate.training import build, run
 from translate.training.callbacks.checkpointing import Checkpointing
+from translate.training.callbacks.metric_logging import weights_are_finite
 
 Out = pytest.CaptureFixture[str]
 
@@ -85,6 +88,38 @@ def test_what_becomes_infinite_is_named_and_never_on_the_disk(
         assert all(tensor.isfinite().all() for tensor in checkpoints.read(path).tensors.values())
 
 
+@pytest.mark.parametrize("group", ["ema", "network"])
+def test_weights_that_become_infinite_end_the_run_though_all_terms_are_finite(
+    group: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Out
+) -> None:
+    honest, iterations = EMA.update, iter(range(1, 100))
+
+    def poisoned(self: EMA, networks: dict[str, torch.nn.Module]) -> None:
+        honest(self, networks)
+        if next(iterations) == 3:  # the last one: no term of a later iteration can tell
+            network = (self.networks if group == "ema" else networks)["mapping"]
+            next(network.parameters()).data.view(-1)[0] = float("inf")
+
+    monkeypatch.setattr(EMA, "update", poisoned)
+    assert run.train(tiny("iterations=3", "checkpoint_every=1", "log_every=100"), tmp_path, None, []) == run.FAILED
+    said = capfd.readouterr().err
+    assert f"stopped: iteration 3: {group}/mapping became NaN or infinite; the last checkpoint was" in said
+    only_sentences(said)
+    assert max(RunFolder(tmp_path).checkpoints()) == 2
+
+
+def test_weights_are_looked_at_without_waiting_for_the_device() -> None:
+    model = build.build_model(tiny())
+    numbers = weights_are_finite(model)
+    assert set(numbers) == {
+        *(f"network/{role}" for role in model.trained),
+        *(f"ema/{role}" for role in model.ema.networks),
+    }
+    assert all(number.shape == () and number == 0 for number in numbers.values())
+    next(model.ema["mapping"].parameters()).data.view(-1)[-1] = float("nan")
+    assert [name for name, number in weights_are_finite(model).items() if not number.isfinite()] == ["ema/mapping"]
+
+
 @pytest.mark.parametrize(
     "want", [lambda: torch.empty(1 << 50), lambda: raised(torch.OutOfMemoryError("CUDA out of memory. Tried to\nmore"))]
 )
@@ -125,6 +160,29 @@ def test_a_lack_of_memory_says_how_to_need_less(
 
 def raised(error: Exception) -> None:
     raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (MemoryError(), "stopped: out of memory (MemoryError)"),
+        (
+            torch.distributed.DistBackendError("NCCL error in: x.cpp:1, system error\nLast error:\nmore"),
+            "stopped: the processes of the run do not reach each other (NCCL error in: x.cpp:1, system error)",
+        ),
+        (torch.distributed.DistNetworkError("Connection reset by peer"), "do not reach each other (Connection reset"),
+    ],
+    ids=["memory", "NCCL", "network"],
+)
+def test_a_failure_of_the_machine_is_one_sentence(
+    error: Exception, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Out
+) -> None:
+    monkeypatch.setattr(NonSaturating, "real", lambda self, logits: raised(error))
+    assert run.train(tiny("iterations=1"), tmp_path, None, []) == run.FAILED
+    said = capfd.readouterr().err
+    assert said.count(sentence) == said.count("stopped: ") == 1
+    assert "the run has no checkpoint yet. Fix: " in said
+    only_sentences(said)
 
 
 # --- data that changes --------------------------------------------------------------------------------------
@@ -185,14 +243,15 @@ def photos(tmp_path: Path) -> Photos:
 
 def at_iteration(number: int, happens: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
     """Let something happen, once, when the checkpoint of an iteration has been written."""
-    write, left = Checkpointing._write, [happens]
+    write, left = Checkpointing.write, [happens]
 
     def writes(self: Checkpointing, model: TranslationModel) -> None:
         write(self, model)
+        self.writer.wait()
         if model.iteration == number and left:
             left.pop()()
 
-    monkeypatch.setattr(Checkpointing, "_write", writes)
+    monkeypatch.setattr(Checkpointing, "write", writes)
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
@@ -324,6 +383,16 @@ def test_a_folder_in_which_another_process_trains_is_left_alone(
     ):
         train(tmp_path, "iterations=1")
     assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+
+
+def test_a_run_that_began_in_the_folder_meanwhile_is_left_alone(done: Path, tmp_path: Path) -> None:
+    """Both runs found the folder empty when they were checked; the other one has been faster."""
+    folder = tmp_path / "run"
+    shutil.copytree(done, folder)
+    before = content_of(folder)
+    with pytest.raises(UserError, match=r"another run has begun in this folder; found its checkpoint of iteration 2"):
+        train(folder, "iterations=1")
+    assert content_of(folder) == before
 
 
 # --- loggers that fail --------------------------------------------------------------------------------------
@@ -500,3 +569,43 @@ def test_a_checkpoint_of_another_size_or_model_is_one_sentence(done: Path, tmp_p
         "resume: the data has other domains than the checkpoint; found ['bear', 'cat', 'rabbit'], expected cat, dog"
         in capfd.readouterr().err
     )
+
+
+# --- a resume that does not begin ---------------------------------------------------------------------------
+
+
+def content_of(folder: Path) -> dict[str, bytes]:
+    """Return the content of a run's files, without its log, which tells of every attempt."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "log.txt"
+    }
+
+
+@pytest.mark.parametrize("where", ["building the networks", "opening the data", "the first iteration"])
+def test_a_resume_that_fails_before_its_first_iteration_ends_changes_nothing(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    train(folder, "iterations=2", "checkpoint_every=1")
+    metrics = folder / "metrics.jsonl"
+    metrics.write_text(metrics.read_text() + '{"iteration": 3}\n')
+    before = content_of(folder)
+
+    def fail(*_: object, **__: object) -> None:
+        raise UserError("it fails")
+
+    places = {
+        "building the networks": ("translate.training.build.build_model", fail),
+        "opening the data": ("translate.training.build.build_data", fail),
+        "the first iteration": ("translate.models.stargan_v2.StarGANv2.step", fail),
+    }
+    with monkeypatch.context() as patch:
+        patch.setattr(*places[where])
+        with pytest.raises(UserError, match="it fails"):
+            go_on(folder, "iterations=4", "log_every=2")
+    assert content_of(folder) == before
+    go_on(folder, "iterations=4", "log_every=2")
+    assert [json.loads(line)["iteration"] for line in metrics.read_text().splitlines()] == [1, 2, 4]
+    assert yaml.safe_load((folder / "config.yaml").read_text())["iterations"] == 4

@@ -11,7 +11,7 @@ from training.tiny import differences, tiny_cyclegan, tiny_unit
 from translate.config.resume import resumed
 from translate.config.schema import RunConfig
 from translate.errors import ConfigError, UserError
-from translate.files import sha256_of
+from translate.files.writing import sha256_of
 from translate.networks.frozen import Frozen
 from translate.runs.checkpoints import newest
 from translate.runs.folder import RunFolder

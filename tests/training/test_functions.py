@@ -60,7 +60,7 @@ def test_mistakes_are_errors_and_leave_nothing(tmp_path: Path) -> None:
 def test_a_run_that_stops_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(RunFailed, match="stopped with exit code 1") as caught:
         translate.train(
-            *TINY, "model.optimizers.generator.lr=1e30", iterations=20, folder=tmp_path / "run", log_every=1
+            *TINY, "model.optimizers.generator.lr=1e20", iterations=20, folder=tmp_path / "run", log_every=1
         )
     assert caught.value.code == 1
     assert caught.value.folder == tmp_path / "run"

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 import translate
-from training.tiny import RUN, tiny_icgan, tiny_icgan_gan
+from training.tiny import RUN, tiny_icgan, tiny_icgan_gan, train_stages
 from translate.cli import main
 from translate.errors import UserError
 from translate.inference.icgan import IcGANTranslation
@@ -37,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of all stages of the small experiment, some iterations each."""
     path = tmp_path_factory.mktemp("icgan") / "stages"
     words = [word for word in RUN if not word.startswith(("checkpoint_every", "sample_every"))]
-    assert translate.train("experiments=icgan/critters", f"folder={path}", *words, *TINY) == path / "encoder_y"
+    train_stages(["experiments=icgan/critters", *words, *TINY], path)
     return path
 
 
@@ -113,6 +113,10 @@ def test_classes_are_read_as_one_class() -> None:
     [
         (["~model.optimizers.generator"], r"the generator and the discriminator are trained together"),
         (["model.weights.encoder.code=1"], r"weights.encoder.code: the term belongs to the training of encoder_z"),
+        (
+            [*tiny_icgan.model[4:], "model.weights.discriminator.r1=1"],
+            r"weights.discriminator.r1: the term belongs to the training of discriminator",
+        ),
         (["model.weights.discriminator.wrong=0"], r"weights.discriminator.wrong: .*Fix: set a weight"),
     ],
 )

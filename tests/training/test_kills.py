@@ -1,4 +1,4 @@
-"""Runs that are killed, at twenty moments in all, come to the same end as one that nobody disturbed."""
+"""Runs that a signal ends, at twenty moments in all, come to the same end as one that nobody disturbed."""
 
 import sys
 from collections import Counter

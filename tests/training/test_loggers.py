@@ -92,11 +92,12 @@ def test_finite_scores_are_logged_and_loggers_are_finalized_at_the_end() -> None
 
 
 def test_a_class_that_is_no_logger_is_refused(tmp_path: Path) -> None:
-    config = tiny("+logger.mine._target_=collections.OrderedDict")
+    config = tiny("+logger.mine._target_=collections.OrderedDict", "trust=[collections]")
     with pytest.raises(UserError) as caught:
         build_loggers(config, RunFolder(tmp_path))
     assert str(caught.value) == (
-        "logger.mine._target_: found 'collections.OrderedDict', expected a subclass of pytorch_lightning.loggers.Logger"
+        "logger.mine._target_: found 'collections.OrderedDict', "
+        "expected a subclass of pytorch_lightning.loggers.logger.Logger"
     )
 
 

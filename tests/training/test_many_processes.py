@@ -14,29 +14,45 @@ from training.in_turn import train_in_turn
 from training.test_ablation import row
 from training.test_models import CASES, COVERED
 from training.test_stargan_v1 import JOINT
-from training.tiny import tiny_combogan_shared, tiny_icgan_gan, tiny_stargan_v1, tiny_unit_paper
+from training.tiny import (
+    tiny_combogan_shared,
+    tiny_cyclegan_scales,
+    tiny_icgan_gan,
+    tiny_stargan_v1,
+    tiny_stargan_v2_relativistic,
+    tiny_unit_paper,
+)
 from translate.config.schema import RunConfig
 from translate.runs import checkpoints
 from translate.training import build
 
 FURTHER: dict[str, Callable[..., RunConfig]] = {
     "stargan_v2 with a gradient penalty": partial(row, "b"),
-    "stargan_v1 on joined data": partial(tiny_stargan_v1.on, JOINT, "model.num_critic=2"),
+    "stargan_v1 on joined data, with a mask and noise": partial(
+        tiny_stargan_v1.on,
+        JOINT,
+        "model.num_critic=2",
+        "model.networks.generator.name=stargan_v1_masked_generator",
+        "model.weights.discriminator.noisy=1",
+        "model.weights.discriminator.noisy_classification=1",
+    ),
     "combogan with shared blocks": tiny_combogan_shared,
     "unit with shared layers": tiny_unit_paper,
     "icgan's conditional GAN": tiny_icgan_gan,
+    "cyclegan of several scales": tiny_cyclegan_scales,
+    "stargan_v2 with pairs": tiny_stargan_v2_relativistic,
 }
 """Beside a case of every model: what other rows of the ablation and other data make a model do."""
 
 MAKE = {**{name: CASES[name] for name in COVERED}, **FURTHER}
-RATES = {"unit": 1e-2, "unit with shared layers": 1e-2}
-"""Of float32, where it is not 1e-3: the encoders of UNIT have a small share of the clipped gradients."""
+RATES = {"autoencoder": 2e-2, "unit": 1e-2, "unit with shared layers": 1e-2}
+"""Of float32, where it is not 1e-3: these encoders have a small share of the clipped gradients."""
 
-FLOAT64_ALONE = ("combogan", "combogan with shared blocks", "unit with shared layers", "xgan")
+FLOAT64_ALONE = ("combogan", "combogan with shared blocks", "cut", "dclgan", "unit with shared layers", "xgan")
 """Cases with a layer whose share of the clipped gradients is too small for a comparison in float32."""
 
-MAGNIFIED = ("combogan", "combogan with shared blocks", "srgan", "xgan")
-"""Cases that magnify rounding too much for float32: batch norms of six images, or norms of maps of four pixels."""
+MAGNIFIED = ("combogan", "combogan with shared blocks", "cut", "dclgan", "srgan", "xgan")
+"""Cases that magnify rounding too much for float32: norms of six images, of maps of four pixels, of short vectors."""
 
 ITERATIONS = 5
 SPEEDS = ("iterations_per_second", "images_per_second")

@@ -13,9 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from training.tiny import (
+    PAIR,
+    RUN,
     Case,
     tiny,
+    tiny_combogan,
     tiny_combogan_shared,
+    tiny_cut,
     tiny_cyclegan,
     tiny_pix2pix,
     tiny_stargan_v1,
@@ -42,6 +46,7 @@ CASES = {
     "stargan_v1": tiny_stargan_v1,
     "cyclegan": tiny_cyclegan,
     "pix2pix": tiny_pix2pix,
+    "cut": tiny_cut,
     "unit": tiny_unit,
     "combogan with shared blocks": tiny_combogan_shared,
     "unit with shared layers": tiny_unit_paper,
@@ -216,7 +221,7 @@ def test_what_is_planned_is_what_is_alive(case: Case, overrides: list[str]) -> N
 @pytest.mark.parametrize(
     ("case", "limits"),
     [
-        (tiny, {"WIDE": 1, "MANY_PLACES": 1, "HEAVY": 2**62, "winograd_is_faster": lambda: True}),
+        (tiny, {"WIDE": 1, "MANY_PLACES": 1, "HEAVY": 2**62}),
         (tiny_stargan_v1, {"LONG": 3, "FEW_CHANNELS": 4, "MANY_CHANNELS": 1, "HEAVY": 2**62}),
         (tiny, {"HEAVY": 1, "FEW_PLACES": 2**62}),
     ],
@@ -227,7 +232,7 @@ def test_what_quick_convolutions_keep_is_planned(
 ) -> None:
     last = "trainer.channels_last=true"
     library = memory.estimate(case(last, "trainer.convolutions=library")).peak
-    for name, value in limits.items():
+    for name, value in {**limits, "is_faster": lambda algorithm: True}.items():
         monkeypatch.setattr(cpu_convolutions, name, value)
     planned = memory.estimate(case(last)).peak
     assert planned == counted(case(last))
@@ -288,6 +293,22 @@ def test_processes_share_the_batch_and_send_gradients() -> None:
     assert (alone.batch_size, both.batch_size, both.num_processes) == (4, 2, 2)
     assert both.peak.kinds[memory.BATCH] < 0.51 * alone.peak.kinds[memory.BATCH]
     assert both.peak.kinds[memory.PARAMETERS] == alone.peak.kinds[memory.PARAMETERS]
+
+
+def test_domains_that_wait_in_cpu_memory_do_not_count() -> None:
+    three = ["trainer.accelerator=gpu", "data.domains=[bear,cat,rabbit]", "model.ema_decay=0.9"]
+    two = ["trainer.accelerator=gpu", "data.domains=[bear,cat]", "model.ema_decay=0.9"]
+    offloaded = memory.estimate(tiny_combogan(*three, "trainer.offload_domains=true"))
+    whole, pair = (memory.estimate(tiny_combogan(*words)) for words in (three, two))
+    per_domain = (memory.PARAMETERS, memory.GRADIENTS, memory.OPTIMIZERS, memory.EMA, memory.ACTIVATIONS)
+    assert [offloaded.peak.kinds[kind] for kind in per_domain] == [pair.peak.kinds[kind] for kind in per_domain]
+    assert offloaded.peak.kinds[memory.OPTIMIZERS] * 3 == whole.peak.kinds[memory.OPTIMIZERS] * 2
+    assert offloaded.parameters == whole.parameters
+
+
+def test_only_networks_of_domains_are_offloaded() -> None:
+    with pytest.raises(UserError, match=r"trainer\.offload_domains: the model has no networks for each domain"):
+        memory.estimate(tiny_cyclegan("trainer.accelerator=gpu", "trainer.offload_domains=true"))
 
 
 def test_a_gpu_keeps_normalised_features_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -386,3 +407,9 @@ def test_microbatches_come_last_and_a_card_may_be_too_small() -> None:
 def test_batch_norm_over_microbatches_is_not_tried_with_activation_checkpointing() -> None:
     config = BATCH_NORM("trainer=gpu", "data.batch_size=4")
     assert {fit.overrides for fit in memory_report.fits(config, memory.estimate(config), [0.001, 1000])} == {None, ()}
+
+
+@pytest.mark.filterwarnings("error:.*non-meta parameter")
+def test_a_frozen_network_with_a_file_is_estimated_in_silence() -> None:
+    config = load(["model=diat_small", *PAIR, *RUN])
+    assert memory.estimate(config).parameters["features"] > 0

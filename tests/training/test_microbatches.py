@@ -5,7 +5,15 @@ import torch
 from torch import Tensor
 
 from training.test_models import CASES, COVERED
-from training.tiny import Case, tiny_combogan_shared, tiny_icgan_gan, tiny_pix2pix, tiny_unit_paper
+from training.tiny import (
+    Case,
+    tiny_combogan_shared,
+    tiny_cyclegan_scales,
+    tiny_icgan_gan,
+    tiny_pix2pix,
+    tiny_stargan_v2_relativistic,
+    tiny_unit_paper,
+)
 from translate.errors import ConfigError, UserError
 from translate.models.base import TranslationModel
 from translate.training import build
@@ -20,6 +28,8 @@ MADE: dict[str, Case] = {
     "combogan with shared blocks": tiny_combogan_shared,
     "unit with shared layers": tiny_unit_paper,
     "icgan's GAN": tiny_icgan_gan,
+    "cyclegan of several scales": tiny_cyclegan_scales,
+    "stargan_v2 with pairs": tiny_stargan_v2_relativistic,
 }
 
 

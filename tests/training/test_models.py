@@ -1,5 +1,6 @@
 """Every registered model trains an iteration, overfits a fixed batch, and keeps to what its registration says."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,15 @@ from torch import Tensor
 from training.tiny import (
     Case,
     tiny,
+    tiny_autoencoder,
     tiny_classifier,
     tiny_combogan,
+    tiny_cut,
     tiny_cyclegan,
+    tiny_dclgan,
+    tiny_diat,
+    tiny_diat_denoiser,
+    tiny_diat_enhancement,
     tiny_dtn,
     tiny_fast_style,
     tiny_icgan,
@@ -24,6 +31,7 @@ from training.tiny import (
     tiny_unit,
     tiny_xgan,
 )
+from translate.errors import ConfigError
 from translate.models.base import TranslationModel
 from translate.registry.registry import MODELS, VIEWS
 from translate.runs import checkpoints
@@ -31,9 +39,15 @@ from translate.runs.folder import RunFolder
 from translate.training import build
 
 CASES: dict[str, Case] = {
+    "autoencoder": tiny_autoencoder,
     "classifier": tiny_classifier,
     "combogan": tiny_combogan,
+    "cut": tiny_cut,
     "cyclegan": tiny_cyclegan,
+    "dclgan": tiny_dclgan,
+    "diat": tiny_diat,
+    "diat_denoiser": tiny_diat_denoiser,
+    "diat_enhancement": tiny_diat_enhancement,
     "dtn": tiny_dtn,
     "fast_style": tiny_fast_style,
     "icgan": tiny_icgan,
@@ -48,9 +62,15 @@ CASES: dict[str, Case] = {
 """A small configuration of every model; `Case.on` puts the same small model on other data."""
 
 OVERFITS = {
+    "autoencoder": "reconstruction",
     "classifier": "cross_entropy",
     "combogan": "cycle",
+    "cut": "nce",
     "cyclegan": "cycle",
+    "dclgan": "nce",
+    "diat": "identity",
+    "diat_denoiser": "reconstruction",
+    "diat_enhancement": "outside",
     "dtn": "identity",
     "fast_style": "style",
     "icgan": "labels",
@@ -65,8 +85,14 @@ OVERFITS = {
 """The term that says how well each model reproduces the images of a batch."""
 
 HURRY = {
+    "autoencoder": ["model.optimizers.encoder.lr=1e-2", "model.networks.decoder.base_width=16"],
     "combogan": ["model.optimizers.encoder.lr=1e-2", "model.networks.encoder.base_width=8"],
+    "cut": ["model.optimizers.generator.lr=1e-2", "model.networks.generator.base_width=8"],
+    "dclgan": ["model.optimizers.generator_ab.lr=1e-2", "model.networks.generator_ab.base_width=8"],
     "cyclegan": ["model.optimizers.generator_ab.lr=1e-2", "model.networks.generator_ab.base_width=8"],
+    "diat": ["model.optimizers.generator.lr=1e-2", "model.networks.generator.base_width=8"],
+    "diat_denoiser": ["model.optimizers.denoiser.lr=3e-3"],
+    "diat_enhancement": ["model.optimizers.enhancer.lr=1e-2", "model.networks.enhancer.base_width=8"],
     "icgan": ["model.optimizers.encoder_y.lr=1e-2"],
     "dtn": ["model.optimizers.generator.lr=1e-2", "model.networks.generator.base_width=16"],
     "fast_style": ["model.optimizers.transformer.lr=1e-2", "model.networks.transformer.base_width=8"],
@@ -106,6 +132,18 @@ def train(model: TranslationModel, batch: Any, count: int) -> list[dict[str, flo
         model.training_step(batch, k)
         history.append({term: value.item() for term, value in model.terms.items()})
     return history
+
+
+@pytest.mark.parametrize("name", COVERED)
+def test_one_image_trains_or_is_refused_before(name: str) -> None:
+    try:
+        model, batch = start(name, "data.batch_size=1")
+    except ConfigError as error:
+        assert "a batch norm needs more than one value of each channel" in str(error)
+        assert any(isinstance(part, torch.nn.modules.batchnorm._BatchNorm) for part in start(name)[0].modules())
+        return
+    (terms,) = train(model, batch, 1)
+    assert all(math.isfinite(value) for value in terms.values())
 
 
 def weights(model: torch.nn.Module) -> dict[str, Tensor]:

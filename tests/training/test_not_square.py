@@ -32,7 +32,7 @@ ENLARGING = ("srgan", "srresnet")
 
 MODELS = [name for name in COVERED if name not in OF_ONE_SIZE]
 TRANSLATING = [name for name in MODELS if name in TRANSLATIONS.index() and name not in ENLARGING]
-COMPARED = ("combogan", "cyclegan", "pix2pix", "stargan_v1", "stargan_v2", "unit")
+COMPARED = ("combogan", "cut", "cyclegan", "pix2pix", "stargan_v1", "stargan_v2", "unit")
 """Models that one and two processes train."""
 
 

@@ -79,10 +79,16 @@ def critters_outlines(root: Path) -> list[str]:
     return ["data=critters_outlines", "data.num_images=8", "data.num_val_images=4"]
 
 
+def emoji(root: Path) -> list[str]:
+    layouts.folders(root, {f"{style}/{split}": count for style in "ab" for split, count in (("train", 3), ("val", 1))})
+    return ["data=emoji", f"data.root={root}", TWO.format("a", "b")]
+
+
 LAYOUTS: dict[str, Callable[[Path], list[str]]] = {
     "celeba": celeba,
     "critters": critters,
     "critters_outlines": critters_outlines,
+    "emoji": emoji,
     "folder": class_folders,
     "high_resolution": high_resolution,
     "huggingface": huggingface,

@@ -87,6 +87,7 @@ def test_its_weights_are_exported_and_loaded(answer: Answer) -> None:
         "import sys, torch, translate\n"
         "from translate.registry import plugins\n"
         "from translate.export.weights import export\n"
+        "plugins.activate(['my_lab'])\n"
         f"export(__import__('pathlib').Path({str(folder)!r}), {str(folder / 'w.safetensors')!r})\n"
         "plugins._activated.clear()\n"
         "try:\n"
@@ -111,7 +112,8 @@ def test_its_weights_are_exported_and_loaded(answer: Answer) -> None:
     told, same, loaded = done.stdout.splitlines() or [done.stderr] * 3
     assert told.startswith("unknown network 'my_lab_painter'")
     assert told.endswith(
-        "Fix: activate the plug-ins of the training run: translate.registry.plugins.activate(['my_lab'])"
+        "Fix: activate the plug-ins of the training run: plugins=[my_lab], "
+        "in Python translate.registry.plugins.activate(['my_lab'])"
     )
     assert same == "True ('blue', 'red', 'yellow')"
     assert loaded == "False", done.stderr

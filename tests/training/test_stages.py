@@ -71,7 +71,7 @@ def test_stages_are_trained_in_order_and_not_repeated(place: Path, capsys: pytes
 
 
 def test_a_failed_stage_ends_the_experiment(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert stages("folder=here", "stages.labels.model.optimizers.encoder.lr=1e30", "stages.labels.iterations=20") == 1
+    assert stages("folder=here", "stages.labels.model.optimizers.encoder.lr=1e20", "stages.labels.iterations=20") == 1
     assert not (place / "here" / "images").exists()
     out = capsys.readouterr().out
     assert "2 runs: 1 failed, 1 not started" in out

@@ -85,6 +85,19 @@ def test_penalty_without_weight_is_not_measured() -> None:
     assert "discriminator/gradient_penalty" not in model.terms
 
 
+def test_variation_is_that_of_translations(monkeypatch: pytest.MonkeyPatch) -> None:
+    losses: list[float] = []
+    monkeypatch.setattr(StarGANv1, "_minimize", lambda self, loss, roles: losses.append(loss.item()))
+    for weight in (0, 3):
+        model, batch = start(tiny_stargan_v1.data, "model.num_critic=1", f"model.weights.generator.variation={weight}")
+        translations = model.generator(batch[0].image, model.condition(0, batch[0].target))
+        model.training_step(batch, 0)
+        assert ("generator/variation" in model.terms) == (weight > 0)
+    right, down = (translations.detach().diff(dim=dim).abs().mean() for dim in (3, 2))
+    assert model.terms["generator/variation"].item() == pytest.approx(float(right + down), rel=1e-5)
+    assert losses[3] - losses[1] == pytest.approx(3 * float(right + down), rel=1e-4)
+
+
 def test_what_is_mixed_does_not_depend_on_the_number_of_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     model, _ = start(JOINT)
     model.iteration = 7
@@ -132,7 +145,8 @@ def test_every_data_set_is_learned_in_every_iteration() -> None:
     assert moved(before, weights(model)) == {"generator", "discriminator", "ema"}
     for variant in ("set1", "set2"):
         for phase, terms in model.weights.items():
-            assert {f"{phase}/{variant}/{term}" for term in terms} <= model.terms.keys()
+            active = {term for term in terms if model.is_active(phase, term)}
+            assert {f"{phase}/{variant}/{term}" for term in active} <= model.terms.keys()
     assert set(model.progress_terms) <= model.terms.keys()
     assert model.terms["discriminator/set1/classification"] > 4  # a sum over twelve attributes
     assert model.terms["discriminator/set2/classification"] < 3  # one of three classes

@@ -1,23 +1,30 @@
 """Runs that begin with the weights of another run."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub import constants
 
 import translate
+from cli.hub_server import Hub, Repository, serving
 from training.tiny import RUN, differences, tiny_cyclegan
 from translate.config import schema
 from translate.config.compose import load
 from translate.config.resume import resumed
 from translate.config.schema import RunConfig
 from translate.errors import ConfigError, UserError
-from translate.files import sha256_of
+from translate.files.writing import sha256_of
 from translate.runs.checkpoints import Checkpoint, newest
 from translate.runs.folder import RunFolder
+from translate.runs.places import shipped_file
 from translate.training import build, run
 from translate.training.start import start
+
+UNIT = ["model=unit_small", "data=critters", "data.domains=[cat,rabbit]", *RUN]
+"""A configuration that may have a frozen network, in the role ``perceptual``."""
 
 
 def trained(config: RunConfig, folder: Path, resume: bool = False) -> Checkpoint:
@@ -83,6 +90,72 @@ def test_a_weights_file_serves_as_well(source: Path, tmp_path: Path) -> None:
     assert differences_of(begun(config).network("generator_ab"), newest(source).group("ema", "generator_ab")) == []
 
 
+def test_weights_that_ship_serve_by_their_name() -> None:
+    words = ["model=stargan_v2_small", "data=critters", *RUN]
+    config = load([*words, "start_from=critters"])
+    assert config.start_from is not None
+    shipped = shipped_file("critters")
+    assert (config.start_from.weights, config.start_from.sha256) == (str(shipped), sha256_of(shipped))
+    assert {"generator", "mapping", "style_encoder"} == set(config.start_from.roles)
+
+
+def test_a_name_that_ships_is_a_frozen_network_too() -> None:
+    node = "{name: frozen, weights: critters, role: style_encoder}"
+    config = load([*UNIT, f"++model.networks.perceptual={node}"])
+    assert config.model.networks["perceptual"]["weights"] == str(shipped_file("critters"))
+    assert config.model.networks["perceptual"]["network"]["name"] == "stargan_v2_style_encoder"
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """Yield a server on this machine, to which the Hub's library talks."""
+    with serving() as hub, monkeypatch.context() as patch:
+        own = {"ENDPOINT": hub.address, "HF_HUB_CACHE": str(tmp_path / "cache"), "HF_HUB_DISABLE_XET": True}
+        pages = f"{hub.address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        for name, value in {**own, "HUGGINGFACE_CO_URL_TEMPLATE": pages}.items():
+            patch.setattr(constants, name, value)
+        yield hub
+
+
+def weights_requests(hub: Hub) -> list[str]:
+    """Return the methods of the requests for weights; the library asks for other pages by itself."""
+    return [request.partition(" ")[0] for request in hub.requests if request.endswith(".safetensors")]
+
+
+def test_weights_on_the_hub_are_downloaded_once(hub: Hub, source: Path, tmp_path: Path) -> None:
+    translate.load(source).save(tmp_path / "file.safetensors")
+    content = (tmp_path / "file.safetensors").read_bytes()
+    hub.repositories["me/pets"] = Repository(files={"model.safetensors": content})
+    words = ["start_from=hf://me/pets", "iterations=4", "checkpoint_every=2"]
+    with pytest.raises(ConfigError, match="no_such"):
+        tiny_cyclegan(*words, "model.no_such=1")
+    assert weights_requests(hub) == []  # a configuration that is wrong anyway
+    config = tiny_cyclegan(*words)
+    assert config.start_from is not None
+    assert config.start_from.sha256 == sha256_of(tmp_path / "file.safetensors")
+    assert Path(config.start_from.weights).is_relative_to(tmp_path / "cache")
+    assert weights_requests(hub).count("GET") == 1
+    assert differences_of(begun(config).network("generator_ab"), newest(source).group("ema", "generator_ab")) == []
+    whole = trained(config, tmp_path / "run")
+    RunFolder(tmp_path / "run").checkpoint(4).unlink()
+    shutil.rmtree(tmp_path / "cache")
+    hub.requests.clear()
+    assert differences(whole, trained(resumed(tmp_path / "run", []), tmp_path / "run", resume=True)) == []
+    assert weights_requests(hub) == []
+
+
+def test_a_frozen_network_and_a_digest_on_the_hub(hub: Hub, source: Path, tmp_path: Path) -> None:
+    translate.load(source).save(tmp_path / "file.safetensors")
+    content = (tmp_path / "file.safetensors").read_bytes()
+    hub.repositories["me/pets"] = Repository(files={"pets.safetensors": content})
+    place = "hf://me/pets/pets.safetensors"
+    node = f"{{name: frozen, weights: '{place}', role: generator_ab}}"
+    config = load([*UNIT, f"++model.networks.perceptual={node}"])
+    assert config.model.networks["perceptual"]["sha256"] == sha256_of(tmp_path / "file.safetensors")
+    with pytest.raises(ConfigError, match=r"start_from.sha256: .* is another file"):
+        tiny_cyclegan(f"start_from={{weights: '{place}', sha256: abc}}")
+
+
 def test_a_resumed_run_equals_an_uninterrupted_one_without_its_source(source: Path, tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     shutil.copytree(source, gone)
@@ -121,11 +194,18 @@ def test_the_file_identifies_the_experiment_and_its_path_does_not(source: Path, 
         ("{weights: RUN, role: generator_ab}", "start_from.role: unknown key 'role'. Did you mean 'roles'"),
         ("{weights: RUN, sha256: abc}", "start_from.sha256: RUN.* is another file than the one that was used before"),
         ("{roles: [generator_ab]}", "start_from.weights: the key is missing"),
+        ("hf://pets", "start_from.hf://pets: .*expected hf://owner/name"),
     ],
 )
 def test_a_wrong_start_is_one_clear_sentence(source: Path, word: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message.replace("RUN", str(source))):
         tiny_cyclegan(f"start_from={word.replace('RUN', str(source))}")
+
+
+def test_files_of_other_programs_need_an_import(tmp_path: Path) -> None:
+    torch.save({}, tmp_path / "latest_net_G.pth")
+    with pytest.raises(ConfigError, match=r"a file of another program; .* Fix: python -m translate import weights="):
+        tiny_cyclegan(f"start_from={tmp_path / 'latest_net_G.pth'}")
 
 
 def test_models_without_a_common_role(source: Path) -> None:

@@ -1,5 +1,6 @@
 """What a benchmark times and counts, and how it compares."""
 
+import json
 import time
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from training.tiny import tiny
 from translate.commands import benchmark
 from translate.commands.arguments import parse
 from translate.errors import UserError
-from translate.profiling import compare
+from translate.profiling import compare, scaling
 from translate.profiling.compare import Measurement
 from translate.profiling.report import comparison
 from translate.profiling.spans import BACKWARD, OPTIMIZER, OUTSIDE, REST, Spans, measured
@@ -90,7 +91,10 @@ def test_own_words_are_taken_out(tmp_path: Path) -> None:
         (["benchmark.json=nowhere/a.json"], "the folder nowhere does not exist"),
         (["data=critters", "--compare"], "--compare: this argument needs words"),
         (["iterations=5"], "iterations=5: a benchmark keeps nothing"),
-        (["trainer=ddp_cpu", "trainer.devices=2"], "a benchmark is of one process on one device"),
+        (["trainer.num_nodes=2", "trainer.devices=2"], "a benchmark is of one machine"),
+        (["benchmark.devices=[2,4]"], "benchmark.devices: found [2, 4], expected 1 and larger numbers"),
+        (["benchmark.devices=[1,2]", "--compare", "seed=1"], "--compare: not with benchmark.devices"),
+        (["benchmark.devices=[1,3]", "trainer=cpu", "data.batch_size=8"], "expected a multiple of 3"),
         (["--compare", "commit=no_such_commit"], "commit=no_such_commit"),
     ],
 )
@@ -108,7 +112,7 @@ def test_ratios_are_of_a_round() -> None:
 
 
 def test_the_order_alternates(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compare, "_measure", lambda side, settings: {"arguments": side.arguments})
+    monkeypatch.setattr(compare, "measured", lambda side, settings: {"arguments": side.arguments})
     first, second = compare.sides(["a"], ["b", "commit=x"], {"x": Path("there")})
     assert second == compare.Side(("a", "b"), Path("there"))
     measurements = list(compare.alternate(first, second, 3, []))
@@ -131,3 +135,40 @@ def test_a_table_of_both_sides() -> None:
     assert all(line.split()[-3:] == ["0.500", "+-", "0"] for line in lines[3:9])
     assert "peak memory, GiB" in lines[6]
     assert lines[6].split()[3] == "1"
+
+
+# --- several devices ----------------------------------------------------------------------------------------
+
+
+def test_scaling_by_known_times(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With an iteration of 1 s and 0.25 s of communication, two devices are 80 % (weak) and 67 % (strong) efficient."""
+    calls: list[tuple[int, int]] = []
+
+    def measured(side: compare.Side, own: list[str]) -> dict[str, float]:
+        words = dict(word.split("=") for word in side.arguments[-2:])
+        devices, batch = int(words["trainer.devices"]), int(words["data.batch_size"])
+        calls.append((devices, batch))
+        assert own == ["benchmark.iterations=10", "benchmark.warmup=3"]
+        return {"seconds_per_iteration": batch / devices / 4 + 0.25 * (devices > 1)}
+
+    monkeypatch.setattr(scaling, "measured", measured)
+    words = [*tiny.model, *tiny.data, "trainer=cpu", "benchmark.devices=[1,2,4]", "benchmark.rounds=2"]
+    assert benchmark.run(parse(benchmark.COMMAND, [*words, f"benchmark.json={tmp_path}/a.json"])) == 0
+    order = [(1, 4), (2, 8), (4, 16), (2, 4), (4, 4)]
+    assert calls == [*order, *reversed(order)]
+    rows = json.loads((tmp_path / "a.json").read_text())["scaling"]
+    assert [row["efficiency"] for row in rows] == pytest.approx([1, 0.8, 0.8, 1, 0.5 / 0.75, 0.25 / 0.5])
+    assert [row["images_per_second"] for row in rows] == pytest.approx([4, 8 / 1.25, 16 / 1.25, 4, 4 / 0.75, 4 / 0.5])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-6:][0].split() == ["weak", "1", "4", "1", "4", "100.0%"]
+    assert lines[-1].split() == ["strong", "4", "4", "0.5", "8", "50.0%"]
+
+
+def test_more_devices_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    config = tiny("trainer.accelerator=gpu")
+    assert [point.devices for point in scaling.points(config, [1, 2])] == [1, 2, 2]
+    with pytest.raises(UserError, match="at most 2, the GPUs of this machine"):
+        scaling.points(config, [1, 4])

@@ -118,7 +118,7 @@ def test_several_sizes_of_a_file_are_one_decoding(tmp_path, monkeypatch):
     from translate.data.datasets import base
 
     opened = []
-    monkeypatch.setattr(base, "open_rgb", lambda path, open_rgb=base.open_rgb: opened.append(path) or open_rgb(path))
+    monkeypatch.setattr(base, "decoded", lambda path, decoded=base.decoded: opened.append(path) or decoded(path))
     dataset = Folder(str(files(tmp_path / "files")), split="train")
     large, small = dataset.read_sizes([0, 3], [12, 6])
     assert len(opened) == 2
@@ -416,3 +416,57 @@ def test_a_cache_that_is_removed_during_the_run_is_an_error(tmp_path):
     images.path.unlink()
     with pytest.raises(UserError, match=f"the cache {images.path} was removed during the run"):
         in_a_worker.take(np.arange(3))
+
+
+# --- bytes that change on the disk --------------------------------------------------------------------------
+
+
+def test_an_image_that_changed_in_the_cache_is_named_and_the_cache_is_built_again(tmp_path):
+    open_images(World(), 8, tmp_path)
+    (path,) = tmp_path.glob("*.u8")
+    content = bytearray(path.read_bytes())
+    content[7 * 192 + 5] ^= 1  # of image 7
+    path.write_bytes(content)
+    images = open_images(World(), 8, tmp_path)
+    images.take(np.array([6, 8]))  # the others are as they were
+    with pytest.raises(UserError, match=rf"{path}: the cache has changed on the disk: \S* ?.*7") as caught:
+        images.take(np.array([8, 7]))
+    assert "which builds the cache again" in str(caught.value)
+    world = World()
+    images = open_images(world, 8, tmp_path)
+    assert world.reads
+    expect(world, images)
+
+
+def test_each_process_compares_an_image_once(tmp_path, monkeypatch):
+    images = open_images(World(), 8, tmp_path)
+    compared = []
+    crc32 = cache.zlib.crc32
+    monkeypatch.setattr(cache.zlib, "crc32", lambda record: compared.append(0) or crc32(record))
+    for _ in range(3):
+        images.take(np.array([3, 4, 4, 5]))
+    assert len(compared) == 4  # image 4 twice within a call
+    pickle.loads(pickle.dumps(images)).take(np.array([3]))
+    assert len(compared) == 5
+
+
+def test_a_cache_of_a_version_without_checksums_is_used(tmp_path):
+    open_images(World(), 8, tmp_path)
+    (notes,) = tmp_path.glob("*.json")
+    content = json.loads(notes.read_text())
+    del content["checksums"]
+    notes.write_text(json.dumps(content))
+    world = World()
+    images = open_images(world, 8, tmp_path)
+    assert world.reads == []
+    expect(world, images)
+
+
+@pytest.mark.parametrize("checksums", ["", "zz", "00", 3, None, [1]])
+def test_checksums_that_are_damaged_are_a_cache_to_build_again(checksums, tmp_path):
+    open_images(World(), 8, tmp_path)
+    (notes,) = tmp_path.glob("*.json")
+    notes.write_text(json.dumps(json.loads(notes.read_text()) | {"checksums": checksums}))
+    world = World()
+    expect(world, open_images(world, 8, tmp_path))
+    assert world.reads

@@ -65,13 +65,28 @@ def test_scores_of_a_perfect_model_are_those_of_real_images(data: DataModule, tm
     result = evaluator.evaluate("local", evaluated)
     assert result is not None
     score = {name: scores["class accuracy"] for name, scores in result.columns.items()}
-    assert score.keys() == {"untrained", "sources", "real images"}
-    assert score["real images"] > 0.8
-    assert result.scores["class accuracy"] == pytest.approx(score["real images"])  # all partners are all real images
+    assert score.keys() == {"untrained", "source", "real"}
+    assert score["real"] > 0.8
+    assert result.scores["class accuracy"] == pytest.approx(score["real"])  # all partners are all real images
     assert score["untrained"] == pytest.approx(1 / 3)  # one image, and all classes equally often
-    assert score["sources"] < result.scores["class accuracy"]
-    assert "sources" in table(result)
+    assert score["source"] < result.scores["class accuracy"]
+    assert "source" in table(result)
     assert result.better == {"class accuracy": "higher"}
+    assert result.tasks == {"drawing -> outline": {"class accuracy": result.scores["class accuracy"]}}
+
+
+def test_each_direction_has_its_score(data: DataModule, tmp_path: Path) -> None:
+    painter = Painter(data, True)
+    painter.only_target = None  # type: ignore[assignment]
+    result = Evaluator(NODES | {"grain": {"name": "grain"}}, data, None, CPU, SINGLE_PROCESS).evaluate(
+        "local", EvaluatedModel(painter, "last", tmp_path)
+    )
+    assert result is not None
+    by_task = {task: scores["class accuracy"] for task, scores in result.tasks.items()}
+    assert by_task.keys() == {"drawing -> outline", "outline -> drawing"}
+    assert by_task["drawing -> outline"] != by_task["outline -> drawing"]
+    assert result.scores["class accuracy"] == pytest.approx(sum(by_task.values()) / 2)
+    assert all("grain" in scores for scores in result.tasks.values())
 
 
 def test_sources_are_balanced_over_classes(data: DataModule) -> None:

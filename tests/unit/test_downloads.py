@@ -7,6 +7,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -19,6 +20,7 @@ import pytest
 
 from archives import MAKERS, make_tar, make_zip, tree
 from serving import CONTENT, Answer, Server
+from translate import signals
 from translate.commands.arguments import parse as parse_words
 from translate.commands.download import COMMAND, request_from
 from translate.downloads import download as download_module
@@ -665,7 +667,7 @@ def test_folders_of_others_are_left_alone(order: DownloadRequest) -> None:
     other = changed(order, name="rings")
     assert f"{order.folder}: the folder holds dots. Fix: choose another" in refused(lambda: download(other, HURRY))
     (order.folder / download_module._RECORD).write_text("{}")
-    assert "is damaged" in refused(lambda: download(order, HURRY))
+    assert "this is no record of a download" in refused(lambda: download(order, HURRY))
     (order.folder / download_module._RECORD).unlink()
     assert "not checked: no download of this program" in download(order, HURRY)
     (order.folder / "val" / "1.png").unlink()
@@ -734,18 +736,20 @@ def test_two_at_once_are_one(server: Server, order: DownloadRequest) -> None:
 
 
 def test_an_interrupted_download_says_how_to_go_on(
-    server: Server, order: DownloadRequest, monkeypatch: pytest.MonkeyPatch, capsys: Out
+    server: Server, order: DownloadRequest, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     first = server.answers["dots.zip"][0]
     server.serve("dots.zip", dataclasses.replace(first, stops_after=50), first)
 
     def interrupt(_: float) -> None:
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(fetch_module.time, "sleep", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        download(order, HURRY)
-    assert "repeat the command to continue" in capsys.readouterr().err
+    with monkeypatch.context() as patch:
+        patch.setattr(fetch_module.time, "sleep", interrupt)
+        with signals.handled(ends_process=False) as outcome:
+            download(order, HURRY)
+    assert outcome.code == 128 + signal.SIGINT
+    assert "repeat the command to continue" in capfd.readouterr().err
     download(order, HURRY)
     assert server.requests[-1][1]["range"] == "bytes=50-"
     assert content(order.folder) == SET

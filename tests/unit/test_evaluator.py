@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import signal
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,11 +16,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from translate import signals
 from translate.data.datasets.critters import Critters
 from translate.data.datasets.critters_outlines import CrittersOutlines
 from translate.data.module import DataModule, Shard
 from translate.errors import UserError
-from translate.evaluation import pretrained, reference_statistics
+from translate.evaluation import feature_networks, pretrained, reference_statistics
 from translate.evaluation.evaluator import EvaluatedModel, Evaluator
 from translate.evaluation.processes import SINGLE_PROCESS
 from translate.evaluation.specs import metric_specs
@@ -319,9 +321,20 @@ def test_a_stopped_evaluation_goes_on_where_it_was(tmp_path: Path) -> None:
     whole = evaluator(nodes).evaluate("local", EvaluatedModel(Tinted(), "last", tmp_path / "whole"))
     assert whole is not None
     model = Tinted()
-    subject, asked = EvaluatedModel(model, "last", tmp_path / "stopped"), iter([False] * 5 + [True])
-    assert evaluator(nodes).evaluate("local", subject, stop=lambda: next(asked)) is None
-    assert model.seen == 5 * 14
+    subject = EvaluatedModel(model, "last", tmp_path / "stopped")
+    translate = model.translate
+
+    def interrupted(*arguments: Any, **style_input: Any) -> Tensor:
+        if model.seen == 5 * 14:
+            signals.receive(signal.SIGTERM)
+        return translate(*arguments, **style_input)
+
+    model.translate = interrupted  # type: ignore[method-assign]
+    with signals.handled(ends_process=False) as outcome, signals.deferred():
+        evaluator(nodes).evaluate("local", subject)
+    assert outcome.code == 128 + signal.SIGTERM
+    model.translate = translate  # type: ignore[method-assign]
+    assert model.seen == 6 * 14
     assert not (tmp_path / "stopped" / "metrics" / "local_last.json").exists()
     found = evaluator(nodes).evaluate("local", subject)
     assert model.seen == 12 * 14
@@ -426,6 +439,25 @@ def test_inception_figures_are_kept_apart_by_weights(tmp_path: Path, weights_fol
     assert all(route["translations"] == 10 and route["real images"] == 4 for route in found.tasks.values())
     assert len(list((tmp_path / "statistics").iterdir())) == 2  # of each target, for the whole of the training part
     assert found.request.weights == {"inception.pth": pretrained.digest_of(weights_folder / "inception.pth")}
+
+
+def test_each_protocol_has_its_own_real_images_and_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two protocols share a file of weights, but neither the preprocessing nor the real images."""
+    (tmp_path / "net.pth").write_bytes(CONTENT)
+    weights, networks = str(tmp_path / "net.pth"), {name: MeanColours() for name in ("clean", "pytorch_fid")}
+    for name, network in networks.items():
+        monkeypatch.setitem(feature_networks.NETWORKS, name, lambda *_, network=network: network)
+    nodes = {name: {"name": f"fid_{name}", "weights": weights} for name in networks}
+    evaluating, model = evaluator(nodes), EvaluatedModel(Tinted(("code",)), "last", tmp_path)
+    tasks = {}
+    for name, network in networks.items():
+        result = evaluating.evaluate(name, model)
+        assert result is not None
+        tasks[name] = result.tasks["cat -> bear, latent"]
+        assert network.calls > 0
+    assert (tasks["clean"]["translations"], tasks["clean"]["real images"]) == (140, 30)
+    assert (tasks["pytorch_fid"]["translations"], tasks["pytorch_fid"]["real images"]) == (14, 14)
+    assert tasks["pytorch_fid"]["FID"] > 0
 
 
 def test_lpips_by_the_official_protocol_is_of_ten_outputs(tmp_path: Path, weights_folder: Path) -> None:
@@ -585,7 +617,8 @@ def test_without_weights_one_sentence_says_what_to_do(
     assert said.startswith("metrics.lpips.weights: net.pth (a network) is missing")
     assert str(folder / "net.pth") in said
     assert "metrics.lpips.weights=FILE" in said
-    assert said.endswith("a protocol that needs no further file: local, paired, super_resolution, clean")
+    without = "independent, local, paired, super_resolution, clean, pytorch_fid"
+    assert said.endswith(f"a protocol that needs no further file: {without}")
 
 
 def evaluator_at(nodes: dict[str, Any], cache: Path) -> Evaluator:

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from numerics import landmarks as plain
-from translate.__main__ import main
+from translate.cli import main
 from translate.data.images import ImageError
 from translate.inference import faces
 from translate.inference.faces import align, face_axis, mirror_padded, similarity, warp

@@ -1,11 +1,13 @@
 """Problems in training are logged once, and only when they last."""
 
 import logging
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from translate.training.callbacks.health import PATIENCE, Health
-from translate.training.callbacks.metric_logging import MetricLogging
+from translate.training.callbacks.metric_logging import MetricLogging, largest_gradients
 
 
 class Model:
@@ -61,3 +63,40 @@ def test_a_jump_of_gradients_is_logged_at_once(caplog: pytest.LogCaptureFixture)
 
 def test_terms_of_some_records_only_are_no_trouble(caplog: pytest.LogCaptureFixture) -> None:
     assert warnings_of([GOOD, {"accuracy/discriminator": 0.8}] * 20, caplog) == []
+
+
+class Parameters(torch.nn.Module):
+    """One parameter with a gradient."""
+
+    def __init__(self, gradient: float | None) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(2))
+        self.weight.grad = None if gradient is None else torch.tensor([0.0, gradient])
+
+
+@pytest.mark.parametrize(
+    ("gradients", "expected"),
+    [([0.0, 0.0], {"a": 10}), ([0.0, 1.0], {}), ([1.0, 0.0], {}), ([0.0, None, 0.0], {"a": 10}), ([None, None], {})],
+)
+def test_gradients_that_are_zero_at_two_records_are_noticed(
+    gradients: list[float | None], expected: dict[str, int]
+) -> None:
+    metric_logging = MetricLogging(None, 10, 1)
+    for number, gradient in enumerate(gradients, start=1):
+        model = SimpleNamespace(trained=("a",), device="cpu", network=lambda role, value=gradient: Parameters(value))
+        largest = {role: float(value) for role, value in largest_gradients(model).items()}  # type: ignore[arg-type]
+        metric_logging._note_gradients(10 * number, largest)
+    assert metric_logging.without_gradients() == expected
+
+
+def test_a_network_without_gradients_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
+    metric_logging = MetricLogging(None, 1, 1)
+    metric_logging._zero_since = {"mapping": 1}
+    health, model = Health(metric_logging), Model()
+    with caplog.at_level(logging.WARNING, logger="translate"):
+        for _ in range(5):
+            metric_logging.latest = dict(GOOD)
+            model.iteration = metric_logging._noted = model.iteration + 1
+            health.on_train_batch_end(None, model)  # type: ignore[arg-type]
+    (said,) = [message.getMessage() for message in caplog.records]
+    assert said.startswith("iteration 2: all gradients of mapping are 0 since iteration 1, so it does not learn. ")

@@ -6,23 +6,26 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from translate.errors import UserError
 from translate.losses.adversarial import (
+    Hinge,
     LeastSquares,
-    Multiscale,
     NonSaturating,
     ProbabilityDifference,
-    RisingMaps,
+    Relativistic,
     Ternary,
     Wasserstein,
 )
+from translate.losses.adversarial_maps import Multiscale, RisingMaps
 from translate.losses.classification import attribute_cross_entropy, class_cross_entropy
-from translate.losses.penalties import gradient_penalty, r1
+from translate.losses.contrastive import patch_nce
+from translate.losses.penalties import gradient_penalty, r1, r2, squared_gradients, zero_centred
 from translate.losses.perceptual import feature_mse, normalized_feature_distance
-from translate.losses.reconstruction import cosine, l1, l2, norm, smooth_l1
-from translate.losses.regularization import code_energy, squared_variation, total_variation
+from translate.losses.reconstruction import cosine, l1, l2, masked_l2, norm, smooth_l1
+from translate.losses.regularization import code_energy, mean_variation, squared_variation, total_variation
 from translate.losses.style import gram_distance, gram_matrix
 from translate.losses.super_resolution import mean_squared_variation, pixel_mse
 from translate.registry.registry import LOSSES
@@ -130,10 +133,11 @@ def check_multiscale() -> None:
     for weights in (None, [1.0, 2.0, 5.0]):
         factors = weights or [1.0, 1.0, 1.0]
         loss = Multiscale("least_squares", weights)
-        assert loss.real(logits).item() == pytest.approx(
+        terms = loss.discriminator_terms(logits, fake=logits)
+        assert terms["real"].item() == pytest.approx(
             sum(w * ((each - 1) ** 2).mean() for w, each in zip(factors, maps, strict=True)), rel=1e-12
         )
-        assert loss.fake(logits).item() == pytest.approx(
+        assert terms["fake"].item() == pytest.approx(
             sum(w * (each**2).mean() for w, each in zip(factors, maps, strict=True)), rel=1e-12
         )
         summed = Multiscale("non_saturating", weights, reduction="sum")
@@ -141,8 +145,9 @@ def check_multiscale() -> None:
             w * np.mean([sum(softplus(-x) for x in image.flat) for image in each])
             for w, each in zip(factors, maps, strict=True)
         )
-        assert summed.generator(logits).item() == pytest.approx(wanted, rel=1e-12)
-    assert Multiscale("wasserstein").fake(logits[0]).item() == pytest.approx(maps[0].mean(), rel=1e-12)
+        assert summed.generator_term(logits, unread).item() == pytest.approx(wanted, rel=1e-12)
+    one_map = Multiscale("wasserstein").discriminator_terms(logits[1], fake=logits[0])
+    assert one_map["fake"].item() == pytest.approx(maps[0].mean(), rel=1e-12)
 
 
 def check_code_energy() -> None:
@@ -168,9 +173,96 @@ def check_rising_maps() -> None:
     loss = RisingMaps()
     for count, weights, total in ((4, (1, 2, 3, 5), 44), (2, (1, 3), 8)):
         logits = [torch.from_numpy(each) for each in maps[:count]]
-        for side, goal in ((loss.real, 1), (loss.fake, 0), (loss.generator, 1)):
+        sides = {**loss.discriminator_terms(logits, fake=logits), "generator": loss.generator_term(logits, unread)}
+        for name, goal in (("real", 1), ("fake", 0), ("generator", 1)):
             wanted = sum(w * ((each - goal) ** 2).mean() for w, each in zip(weights, maps[:count], strict=True)) / total
-            assert side(logits).item() == pytest.approx(wanted, rel=1e-12)
+            assert sides[name].item() == pytest.approx(wanted, rel=1e-12)
+
+
+def check_hinge() -> None:
+    logits = torch.tensor(LOGITS, dtype=torch.float64).reshape(2, 5)
+    loss = Hinge()
+    assert loss.real(logits).item() == pytest.approx(sum(1 - x for x in LOGITS if x < 1) / 10, rel=1e-12)
+    assert loss.fake(logits).item() == pytest.approx(sum(1 + x for x in LOGITS if x > -1) / 10, rel=1e-12)
+    assert loss.generator(logits).item() == pytest.approx(-sum(LOGITS) / 10, rel=1e-12)
+
+
+def check_relativistic() -> None:
+    """Each real logit against its own fake one; the gradient of both terms together is that of the loss."""
+    draws = np.random.default_rng(8)
+    x, g, w = 5 * draws.normal(size=(3, 4, 1, 2, 2))
+    real, fake, wrong = (torch.from_numpy(each).requires_grad_() for each in (x, g, w))
+    loss = Relativistic()
+
+    def value(higher: np.ndarray, lower: np.ndarray) -> float:
+        return sum(softplus(b - a) for a, b in zip(higher.flat, lower.flat, strict=True)) / higher.size
+
+    terms = loss.discriminator_terms(real, wrong=wrong, fake=fake)
+    assert list(terms) == ["real", "wrong", "fake"]
+    assert terms["fake"].item() == pytest.approx(value(x, g), rel=1e-12)
+    assert terms["wrong"].item() == pytest.approx(value(x, w), rel=1e-12)
+    assert terms["real"].item() == pytest.approx((value(x, g) + value(x, w)) / 2, rel=1e-12)
+    found = torch.autograd.grad(terms["real"] + (terms["fake"] + terms["wrong"]) / 2, (real, fake, wrong))
+    whole = (F.softplus(fake - real).mean() + F.softplus(wrong - real).mean()) / 2
+    for ours, theirs in zip(found, torch.autograd.grad(whole, (real, fake, wrong)), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=0)
+    of_generator = loss.generator_term(fake, lambda: real * 1.0)
+    assert of_generator.item() == pytest.approx(value(g, x), rel=1e-12)
+    of_generator.backward()
+    assert real.grad is None  # a constant, although it has a history
+    assert fake.grad is not None
+    with pytest.raises(UserError, match=r"equally many logits; found logits of the shapes \(2, 1\) and \(4, 1\)"):
+        loss.pair(torch.zeros(2, 1), torch.zeros(4, 1))
+
+
+def test_maps_are_paired_each_with_its_own() -> None:
+    draws = np.random.default_rng(9)
+    real, fake = ([torch.from_numpy(draws.normal(size=(2, 1, side, side))) for side in (4, 2)] for _ in range(2))
+    calls = []
+    loss, single = Multiscale("relativistic", [1.0, 3.0]), Relativistic()
+    assert loss.paired
+    assert not Multiscale("hinge").paired
+    wanted = single.pair(real[0], fake[0]) + 3 * single.pair(real[1], fake[1])
+    assert loss.discriminator_terms(real, fake=fake)["fake"].item() == pytest.approx(wanted.item(), rel=1e-12)
+    wanted = single.pair(fake[0], real[0]) + 3 * single.pair(fake[1], real[1])
+    found = loss.generator_term(fake, lambda: calls.append(1) or real)
+    assert found.item() == pytest.approx(wanted.item(), rel=1e-12)
+    assert len(calls) == 1  # one forward pass for all maps
+
+
+def check_penalty(penalty: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> None:
+    """D(x) = mean over patches of a_p . x + (x . x) / 2 has the gradient mean(a_p) + x."""
+    draws = np.random.default_rng(10)
+    x, slopes = draws.normal(size=(3, 5)), draws.normal(size=(4, 5))
+    images = torch.from_numpy(x).requires_grad_()
+    patches = images @ torch.from_numpy(slopes).T + images.square().sum(1, keepdim=True) / 2
+    wanted = 0.5 * ((slopes.mean(0) + x) ** 2).sum(1).mean()
+    assert penalty(patches.reshape(3, 1, 2, 2), images).item() == pytest.approx(wanted, rel=1e-12)
+
+
+def check_r2() -> None:
+    check_penalty(r2)
+
+
+def check_zero_centred() -> None:
+    check_penalty(zero_centred)
+
+
+def test_penalties_average_over_maps_and_come_from_one_backward_pass() -> None:
+    x, y = (torch.randn(2, 3, generator=torch.Generator().manual_seed(k)).double().requires_grad_() for k in (0, 1))
+
+    def maps(images: torch.Tensor) -> list[torch.Tensor]:
+        return [images.square().sum(1)[:, None, None, None].expand(2, 1, 4, 4), 3 * images.square().sum(1)[:, None]]
+
+    both = squared_gradients([maps(x), maps(y)], [x, y])
+    for images, found in zip((x, y), both, strict=True):  # D(x) = (|x|^2 + 3 |x|^2) / 2, its gradient 4 x
+        assert found.item() == pytest.approx(8 * images.square().sum(1).mean().item(), rel=1e-12)
+    (gradient,) = torch.autograd.grad(both[0], x)
+    torch.testing.assert_close(gradient, 8 * x.detach(), rtol=1e-12, atol=0)
+
+
+def unread() -> list[torch.Tensor]:
+    raise AssertionError("an unpaired loss reads no logits of real images for the generator")
 
 
 def check_ternary() -> None:
@@ -178,13 +270,16 @@ def check_ternary() -> None:
     logits = 5 * draws.normal(size=(7, 3))
     probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     loss = Ternary()
-    for number, side in enumerate((loss.source, loss.target, loss.real)):
-        found = side(torch.from_numpy(logits))
-        assert found.item() == pytest.approx(-np.log(probabilities[:, number]).mean(), rel=1e-12)
-    found = loss.generator(torch.from_numpy(logits))
+    exact = torch.from_numpy(logits)
+    terms = loss.discriminator_terms(real=exact, source=exact, target=exact)
+    for number, name in enumerate(("source", "target", "real")):
+        assert terms[name].item() == pytest.approx(-np.log(probabilities[:, number]).mean(), rel=1e-12)
+    found = loss.generator_term(exact, unread)
     assert found.item() == pytest.approx(-np.log(probabilities[:, 2]).mean(), rel=1e-12)
     far = torch.tensor([[0.0, 800.0, 0.0]])  # exp overflows in float32
     assert loss.real(far).item() == 800.0
+    with pytest.raises(UserError, match="a logit for each of three classes; found 1"):
+        loss.real(torch.zeros(2, 1))
 
 
 def two_batches() -> tuple[np.ndarray, np.ndarray]:
@@ -196,6 +291,15 @@ def check_l2() -> None:
     found, wanted = two_batches()
     distance = l2(torch.from_numpy(found), torch.from_numpy(wanted))
     assert distance.item() == pytest.approx(((found - wanted) ** 2).mean(), rel=1e-12)
+
+
+def check_masked_l2() -> None:
+    found, wanted = two_batches()
+    mask = np.array([[1, 0, 0, 1, 0], [1, 0, 1, 0, 0]], np.float64)
+    squares = [(found - wanted)[..., row, column] ** 2 for row, column in zip(*mask.nonzero(), strict=True)]
+    pair = torch.from_numpy(found), torch.from_numpy(wanted)
+    assert masked_l2(*pair, torch.from_numpy(mask)).item() == pytest.approx(np.mean(squares), rel=1e-12)
+    assert masked_l2(*pair, torch.ones(2, 5)).item() == pytest.approx(((found - wanted) ** 2).mean(), rel=1e-12)
 
 
 def check_smooth_l1() -> None:
@@ -262,6 +366,12 @@ def check_squared_variation() -> None:
     assert squared_variation(torch.from_numpy(x)).item() == pytest.approx(wanted / 2, rel=1e-12)
 
 
+def check_mean_variation() -> None:
+    x = np.random.default_rng(8).normal(size=(2, 3, 4, 5))
+    wanted = np.abs(np.diff(x, axis=3)).mean() + np.abs(np.diff(x, axis=2)).mean()
+    assert mean_variation(torch.from_numpy(x)).item() == pytest.approx(wanted, rel=1e-12)
+
+
 def check_probability_difference() -> None:
     x = np.random.default_rng(6).normal(size=(3, 2))
     mean = (1 / (1 + np.exp(-x))).mean()
@@ -293,13 +403,32 @@ def check_feature_mse() -> None:
     assert single.item() == pytest.approx(((f[0] - g[0]) ** 2).mean(), rel=1e-12)
 
 
+def check_patch_nce() -> None:
+    draws = np.random.default_rng(10)
+    q, k = (draws.normal(size=(2, 5, 3)) for _ in range(2))
+    losses = []
+    for image in range(2):
+        similarities = q[image] @ k[image].T
+        for place in range(5):
+            negatives = np.where(np.arange(5) == place, -10.0, similarities[place])
+            logits = np.concatenate([[similarities[place, place]], negatives]) / 2.5
+            losses.append(np.log(np.exp(logits).sum()) - logits[0])
+    loss = patch_nce(torch.from_numpy(q), torch.from_numpy(k), temperature=2.5)
+    assert loss.item() == pytest.approx(np.mean(losses), rel=1e-12)
+
+
 CASES: dict[str, Callable[[], None]] = {
+    "hinge": check_hinge,
+    "relativistic": check_relativistic,
+    "patch_nce": check_patch_nce,
     "ternary": check_ternary,
     "l2": check_l2,
+    "masked_l2": check_masked_l2,
     "cosine": check_cosine,
     "norm": check_norm,
     "total_variation": check_total_variation,
     "gram_distance": check_gram_distance,
+    "mean_variation": check_mean_variation,
     "squared_variation": check_squared_variation,
     "code_energy": check_code_energy,
     "feature_mse": check_feature_mse,
@@ -315,6 +444,8 @@ CASES: dict[str, Callable[[], None]] = {
     "rising_maps": check_rising_maps,
     "smooth_l1": check_smooth_l1,
     "r1": check_r1,
+    "r2": check_r2,
+    "zero_centred": check_zero_centred,
     "gradient_penalty": check_gradient_penalty,
     "attribute_cross_entropy": check_attribute_cross_entropy,
     "class_cross_entropy": check_class_cross_entropy,
@@ -412,19 +543,24 @@ def test_sums_do_not_depend_on_how_a_batch_is_split() -> None:
     """The mean of the losses of two halves is the loss of the whole, as processes and microbatches need it."""
     logits = [torch.randn(4, 1, side, side, generator=torch.Generator().manual_seed(side)).double() for side in (4, 2)]
     loss = Multiscale("non_saturating", [1.0, 3.0], reduction="sum")
-    halves = [loss.fake([each[rows] for each in logits]) for rows in (slice(0, 2), slice(2, 4))]
-    assert torch.stack(halves).mean().item() == pytest.approx(loss.fake(logits).item(), rel=1e-12)
+
+    def fake(rows: slice) -> torch.Tensor:
+        part = [each[rows] for each in logits]
+        return loss.discriminator_terms(part, fake=part)["fake"]
+
+    halves = torch.stack([fake(slice(0, 2)), fake(slice(2, 4))])
+    assert halves.mean().item() == pytest.approx(fake(slice(None)).item(), rel=1e-12)
 
 
 def test_maps_without_their_weights_and_other_losses_are_refused() -> None:
     with pytest.raises(UserError, match="weights: a weight for each map of logits; found 2 weights, expected 3"):
-        Multiscale(weights=[1.0, 2.0]).real([torch.zeros(1, 1)] * 3)
+        Multiscale(weights=[1.0, 2.0]).generator_term([torch.zeros(1, 1)] * 3, unread)
     for name in ("l1", "multiscale"):
         with pytest.raises(UserError, match="expected an adversarial loss of one map"):
             Multiscale(name)
     with pytest.raises(UserError, match=r"unknown loss 'least_square'\. Did you mean 'least_squares'"):
         Multiscale("least_square")
-    for loss in (NonSaturating(), LeastSquares(), Wasserstein()):
+    for loss in (NonSaturating(), LeastSquares(), Wasserstein(), Hinge()):
         for side in (loss.real, loss.fake, loss.generator):
             with pytest.raises(UserError, match=r"one map of logits; found 2 maps, .* Fix: the loss 'multiscale'"):
                 side([torch.zeros(1, 1)] * 2)  # type: ignore[operator]

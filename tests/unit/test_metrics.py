@@ -10,11 +10,19 @@ from PIL import Image
 from torch import Tensor, nn
 
 from translate.errors import UserError
+from translate.metrics import accumulators
 from translate.metrics.accumulators import FeatureStatistics, Sample, Values, merged
 from translate.metrics.distributions import Kid, Prdc, frechet_distance, kernel_distance, neighbourhoods
-from translate.metrics.features import CleanInception, OfficialInception, quantized, resized_clean, standard_inception
+from translate.metrics.features import (
+    CleanInception,
+    OfficialInception,
+    PytorchFidInception,
+    quantized,
+    resized_clean,
+    standard_inception,
+)
 from translate.metrics.lpips import CHANNELS, LAYOUTS, Lpips, LpipsOfficial, carried_weights, linear_weights
-from translate.metrics.paired import PsnrPaired, SsimPaired
+from translate.metrics.paired import PixelAccuracyPaired, PsnrPaired, SsimPaired
 from translate.metrics.weights import read_tensors
 
 CPU = torch.device("cpu")
@@ -36,8 +44,12 @@ def moments(x: Tensor) -> FeatureStatistics:
 # --- tallies ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("pending", [1, 20, accumulators.PENDING])
 @pytest.mark.parametrize("offset", [0.0, 1e4])
-def test_moments_in_batches_and_parts_are_those_of_all(offset: float) -> None:
+def test_moments_in_batches_and_parts_are_those_of_all(
+    offset: float, pending: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accumulators, "PENDING", pending)
     x = features(101, 7, 0).double() + offset
     parts = []
     for rows in (x[:40], x[40:41], x[41:]):
@@ -50,6 +62,23 @@ def test_moments_in_batches_and_parts_are_those_of_all(offset: float) -> None:
     assert len(found) == 101
     np.testing.assert_allclose(found.mean.numpy(), np.mean(x.numpy(), axis=0), rtol=1e-13)
     np.testing.assert_allclose(found.covariance().numpy(), np.cov(x.numpy(), rowvar=False), rtol=1e-8, atol=1e-10)
+
+
+def test_features_are_added_many_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An update of a covariance costs the same for one row and for hundreds."""
+    monkeypatch.setattr(accumulators, "PENDING", 20)
+    found, x, joined = FeatureStatistics(), features(50, 3, 5), []
+    monkeypatch.setattr(
+        found, "_join", lambda count, *rest: (joined.append(count), FeatureStatistics._join(found, count, *rest))
+    )
+    for rows in x.clone().split(8):
+        found.add(rows, np.arange(len(rows)))
+        rows.zero_()  # the memory of a batch may be used again
+    assert (joined, len(found)) == ([24, 24], 50)
+    np.testing.assert_allclose(found.mean.numpy(), x.double().mean(0).numpy(), rtol=1e-12)
+    assert (joined, len(found)) == ([24, 24, 2], 50)
+    found.load_state_dict(moments(x[:9]).state_dict())
+    assert len(found) == 9
 
 
 def test_a_sample_is_the_same_whoever_saw_the_rows() -> None:
@@ -306,6 +335,27 @@ def test_clean_features_and_figures_are_those_of_torch_fidelity(folder: Path, tm
     assert frechet_distance(*map(moments, some)) == pytest.approx(fid, rel=1e-3)
 
 
+def test_pytorch_fid_features_are_those_of_its_resize(folder: Path) -> None:
+    """At 299 px pytorch-fid differs from clean-fid by its normalization alone; at 64 px also by its resize."""
+    extractor, clean = PytorchFidInception(folder / "fid.pth", CPU), CleanInception(folder / "fid.pth", CPU)
+    same = pictures(2, 299, 5)
+    torch.testing.assert_close(extractor(same), clean(same), rtol=0.05, atol=0.02)
+    small = pictures(2, 64, 6)
+    x = torch.from_numpy(small).permute(0, 3, 1, 2).double()
+    prepared = extractor.normalize(x)
+    assert prepared.shape == (2, 3, 299, 299)
+    place = (torch.arange(299, dtype=torch.float64) + 0.5) * 64 / 299 - 0.5  # half-pixel centres
+    low = place.floor().clamp(0, 63).long()
+    high, share = (low + 1).clamp(max=63), (place.clamp(0, 63) - low).clamp(0, 1)
+    rows = x[:, :, low] * (1 - share)[:, None] + x[:, :, high] * share[:, None]
+    expected = rows[..., low] * (1 - share) + rows[..., high] * share
+    torch.testing.assert_close(prepared, 2 * expected / 255 - 1)
+    with torch.no_grad():
+        features = extractor.network(prepared.float()).flatten(1)
+    torch.testing.assert_close(extractor(small), features)
+    assert (extractor(small) - clean(small)).abs().max() > 1e-4
+
+
 def test_clean_resize_is_bicubic_in_float_and_antialiased() -> None:
     picture = pictures(1, 600, 3)[0]
     found = resized_clean(picture)
@@ -411,3 +461,11 @@ def test_psnr_and_ssim_of_known_pairs() -> None:
     similar = SsimPaired().read(torch.stack([wanted[0], wanted[1].flip(1)]), wanted)
     assert similar[0] == pytest.approx(1, abs=1e-5)
     assert similar[1] < 0.9
+
+
+def test_pixel_accuracy_needs_all_channels() -> None:
+    wanted = torch.full((1, 3, 2, 2), 100.0)
+    image = wanted + torch.tensor([16.0, -16.0, 17.0, 0.0]).view(2, 2)
+    image[0, 2, 1, 1] = 140.0  # one channel alone is wrong
+    assert PixelAccuracyPaired().read(image, wanted).tolist() == [0.5]
+    assert PixelAccuracyPaired(tolerance=17).read(image, wanted).tolist() == [0.75]

@@ -7,13 +7,15 @@ from functools import partial
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
 from translate.distributed import microbatches
 from translate.errors import UserError
 from translate.inference.base import Translation
-from translate.models.base import TranslationModel, image_logits
+from translate.models.base import TranslationModel
+from translate.models.recording import image_logits
 from translate.networks.layers.per_domain import PerDomain
 
 WEIGHTS: dict[str, dict[str, Any]] = {
@@ -502,3 +504,58 @@ def test_accuracy_of_several_maps_is_of_their_mean() -> None:
     model.what = step
     model.training_step(None, 0)
     assert model.terms["accuracy/maps"].item() == 0.75  # 3 > 1, 3 > -3, -1 > -3, but not -1 > 1
+
+
+# --- mixed precision -----------------------------------------------------------------------------------------
+
+
+def two_updates(model: Model, outputs: list[Tensor]) -> None:
+    """Update the discriminator twice on equal inputs, and note its outputs before each update and after both."""
+    for _ in range(2):
+        with model.update("discriminator") as minimize:
+            output = model.network("discriminator")(X)
+            outputs.append(output.detach().clone())
+            minimize(output.square().sum())
+    outputs.append(model.network("discriminator")(X).detach().clone())
+
+
+def assert_each_update_sees_new_weights(outputs: list[Tensor]) -> None:
+    """Equal to a plain loop that casts weights by hand, to the bit; weights from before would repeat an output."""
+    assert len(outputs) == 3
+    assert all(output.dtype == torch.bfloat16 for output in outputs)
+    layer = copy.deepcopy(make().network("discriminator"))
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
+    for output in outputs:
+        expected = nn.functional.linear(X.bfloat16(), layer.weight.bfloat16(), layer.bias.bfloat16())
+        assert output.equal(expected)
+        optimizer.zero_grad()
+        expected.square().sum().backward()
+        optimizer.step()
+
+
+def test_updates_see_new_weights_though_autocast_keeps_casts() -> None:
+    """As in Lightning 2.5.0, whose autocast keeps cast weights over a whole training step."""
+    outputs: list[Tensor] = []
+    model = make()
+    model.what = lambda model, batch: two_updates(model, outputs)
+    with torch.autocast("cpu", torch.bfloat16, cache_enabled=True):
+        model.training_step(None, 0)
+        assert torch.is_autocast_cache_enabled(), "as it was before the step"
+    assert_each_update_sees_new_weights(outputs)
+
+
+def test_updates_see_new_weights_under_the_installed_lightning() -> None:
+    outputs: list[Tensor] = []
+    model = make()
+    model.what = lambda model, batch: two_updates(model, outputs)
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        precision="bf16-mixed",
+        max_epochs=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(model, torch.utils.data.DataLoader([0]))
+    assert_each_update_sees_new_weights(outputs)

@@ -117,8 +117,8 @@ def test_many_are_read_as_one_by_one_and_a_file_is_decoded_once(tmp_path: Path, 
     found = paired(tmp_path)
     single = [found.read(index, 4) for index in range(6)]
     opened: list[str] = []
-    decode = base.open_rgb
-    monkeypatch.setattr(base, "open_rgb", lambda path: opened.append(path) or decode(path))
+    decode = base.decoded
+    monkeypatch.setattr(base, "decoded", lambda path: opened.append(path) or decode(path))
     assert np.array_equal(found.read_many(np.arange(6), 4), np.stack(single))
     assert len(opened) == 3
     assert np.array_equal(found.read_many([5, 0, 5], 4), np.stack([single[5], single[0], single[5]]))

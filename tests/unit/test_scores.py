@@ -38,9 +38,26 @@ def result(**changes: Any) -> Result:
 
 def test_a_result_is_read_as_it_was_written(tmp_path: Path) -> None:
     path = scores.path_of(tmp_path, "clean", "last")
-    written = result(tasks={"cat -> dog": {"FID": 3.5}}, columns={"real images": {"FID": 1.0}}, warnings=["few"])
+    written = result(tasks={"cat -> dog": {"FID": 3.5}}, columns={"real": {"FID": 1.0}}, warnings=["few"])
     scores.write(path, written)
     assert scores.read(path) == written
+
+
+def test_marks_are_written_and_stay_with_their_scores(tmp_path: Path) -> None:
+    path = scores.path_of(tmp_path, "clean", "last")
+    first = result(marks={"worse than the source": {"FID, latent": "3.5 is worse", "KID": "1 is worse"}})
+    scores.write(path, first)
+    scores.write(path, result())  # the same score again, without a mark
+    read = scores.read(path)
+    assert read is not None
+    assert read.marks == {"worse than the source": {"KID": "1 is worse"}}
+
+
+def test_former_names_of_columns_are_read() -> None:
+    tree = {"protocol": "local", "scores": {"a": 1}, "columns": {"real images": {"a": 2}, "sources": {"a": 3}}}
+    read = scores.parse(tree)
+    assert read is not None
+    assert read.columns == {"real": {"a": 2}, "source": {"a": 3}}
 
 
 def test_former_names_are_read() -> None:
@@ -80,7 +97,7 @@ def test_a_damaged_file_is_an_error_only_where_it_matters(tmp_path: Path) -> Non
     (tmp_path / "metrics" / "local_last.json").write_text("{")
     (tmp_path / "metrics" / "best.json").write_text(json.dumps({"score": "FID", "value": 1.0, "iteration": 2}))
     assert list(scores.of_run(tmp_path)) == []
-    with pytest.raises(UserError, match="not JSON of a run"):
+    with pytest.raises(UserError, match="this is not JSON"):
         list(scores.of_run(tmp_path, strict=True))
 
 

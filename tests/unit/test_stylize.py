@@ -17,16 +17,8 @@ from translate.data.synthetic.paintings import KINDS, paint
 from translate.errors import UserError
 from translate.inference.inputs import Source
 from translate.inference.neural_style import ImageOptimization, LossWeights, StyleLoss, noise_like
-from translate.inference.stylize import (
-    PREVIEW,
-    RELATIVE_SETTINGS,
-    STATE,
-    Files,
-    Progress,
-    Settings,
-    Summary,
-    stylize_files,
-)
+from translate.inference.stylize import RELATIVE_SETTINGS, Progress, Settings
+from translate.inference.stylize_files import PREVIEW, STATE, Files, Summary, stylize_files
 from translate.networks.shipped_files import path_of
 from translate.networks.vgg import VGGFeatures
 from translate.weights.features import open_vgg

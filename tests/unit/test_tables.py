@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 
 from translate.cli import main
+from translate.config.expected import ExpectedScore
 from translate.config.search_path import shipped
 from translate.errors import UserError
 from translate.tables import collect, format
-from translate.tables.collect import Cell, folders, read_paper, scores_of_run, tables
+from translate.tables.collect import Cell, tables
+from translate.tables.reported import read as read_paper
+from translate.tables.run_scores import folders, scores_of_run
 
 BETTER = {"FID, latent": "lower", "LPIPS, latent": "higher"}
 Values = dict[str, float]
@@ -62,7 +65,36 @@ def test_mean_and_spread_are_over_the_seeds_of_an_experiment(tmp_path: Path) -> 
     assert a.cells["FID, latent"].mean == 12.0
     assert a.cells["FID, latent"].spread == pytest.approx(statistics.stdev([10.0, 14.0, 12.0])) == 2.0
     assert b.cells["FID, latent"].spread is None
-    assert format.best_rows(table, "FID, latent") == {1}
+    assert format.best_rows(table, "FID, latent") == set()  # one seed of b shows nothing
+
+
+@pytest.mark.parametrize(("other", "best"), [((8.0, 9.0), {1}), ((10.0, 12.0), set()), ((8.0,), set())])
+def test_the_best_is_bold_where_the_spread_allows_it(tmp_path: Path, other: tuple[float, ...], best: set[int]) -> None:
+    for name, values in {"a": (12.0, 14.0), "b": other}.items():
+        for seed, fid in enumerate(values):
+            result(run(tmp_path / name / str(seed), f"study/ablation/{name}", seed), {"FID, latent": fid})
+    (table,) = all_tables(tmp_path)
+    assert format.best_rows(table, "FID, latent") == best
+    assert ("**" in format.markdown(table)) == bool(best)
+
+
+def test_rows_to_compare_with_and_marks_stand_in_tables(tmp_path: Path) -> None:
+    rows = {"source": {"FID, latent": 50.0}, "untrained": {"FID, latent": 300.0}, "real": {"FID, latent": 5.0}}
+    marks = {"worse than the source": {"FID, latent": "60 is worse"}}
+    for seed, fid in enumerate((60.0, 40.0)):
+        folder = run(tmp_path / str(seed), seed=seed)
+        values = {"FID, latent": fid, "black, latent": 0.0}
+        result(folder, values, columns=rows, marks=marks if fid > 50 else {})
+    (table,) = all_tables(tmp_path)
+    assert table.scores == ("FID, latent",)  # no image is black
+    assert [row.name for row in table.beside] == ["source", "untrained", "real"]
+    text = format.markdown(table)
+    assert "| source | - | - | - | - | 50 |" in text
+    assert "| 50 \N{PLUS-MINUS SIGN} 14 \N{DOUBLE DAGGER} |" in text
+    assert "\N{DOUBLE DAGGER} for a seed worse than the source as it is: doing nothing is better" in text
+    assert "**" not in text
+    assert r"$\ddagger$" in format.latex(table)
+    assert "real,-,-,-,-,clean,5.0" in format.comma_separated(table)
 
 
 def test_protocols_and_checkpoints_are_kept_apart(tmp_path: Path) -> None:
@@ -141,18 +173,19 @@ def test_other_data_is_said(tmp_path: Path) -> None:
 
 
 def test_the_shipped_paper_is_table_1() -> None:
-    paper = read_paper(shipped("conf") / "paper" / "stargan_v2_table_1.yaml")
-    fids = [paper.of(f"stargan_v2/ablation/{row}")["FID, latent"] for row in "abcdef"]
+    (paper,) = read_paper(shipped("conf") / "paper" / "stargan_v2_table_1.yaml").reports
+    assert (paper.protocol, paper.checkpoint, paper.compare) == ("official", None, "order")
+    fids = [paper.of(f"stargan_v2/ablation/{row}")["FID, latent"].value for row in "abcdef"]
     assert fids == [98.4, 91.4, 80.5, 32.3, 17.1, 13.7]
-    lpips = [paper.of(f"stargan_v2/ablation_critters/{row}").get("LPIPS, latent") for row in "abcdef"]
-    assert lpips == [None, None, None, 0.312, 0.405, 0.452]
+    rows = [paper.of(f"stargan_v2/ablation_critters/{row}") for row in "abcdef"]
+    assert [row["LPIPS, latent"].value for row in rows if "LPIPS, latent" in row] == [0.312, 0.405, 0.452]
     assert paper.of("stargan_v2/afhq_256") == {}
 
 
 @pytest.mark.parametrize("text", ["rows: {}", "- 1", "source: a\nprotocol: b\nrows: {x: {FID: many}}", "a: b: c"])
 def test_a_paper_that_cannot_be_read(tmp_path: Path, text: str) -> None:
     (tmp_path / "p.yaml").write_text(text)
-    with pytest.raises(UserError, match="is not a file of reported scores"):
+    with pytest.raises(UserError, match=r"is not a file of reported scores|p\.yaml:1: this is not YAML"):
         read_paper(tmp_path / "p.yaml")
 
 
@@ -200,7 +233,7 @@ def test_the_command_writes_everything(
         (["table", "nothing"], "nothing: found no run folder"),
         (["table", "runs", "scor=FID"], "table: unknown argument 'scor'. Did you mean 'score'?"),
         (["table", "runs", "score=FIDD"], "score: no run has this score: 'FIDD'. Did you mean 'FID'?"),
-        (["table", "runs", "paper=nothing"], "paper: unknown file 'nothing'. Known: stargan_v2_table_1"),
+        (["table", "runs", "paper=nothing"], "paper: unknown file 'nothing'. Known: ladder, stargan_v2_table_1"),
         (["table", "runs", "checkpoint=best"], "none of the 1 runs has scores of this checkpoint"),
     ],
 )
@@ -234,3 +267,124 @@ def test_a_model_without_style_inputs_stands_beside_codes(tmp_path: Path) -> Non
     assert "FID, reference" not in a.cells
     assert b.cells["FID, latent"].mean == 2.0
     assert table.notes[0].startswith("study/ablation/a: gives one translation of an image")
+
+
+# --- expected and reported scores ---------------------------------------------------------------------------
+
+TASK = "FID, horse -> zebra"
+EXPECTED = {
+    "protocol": "clean",
+    "seeds": [0, 1, 2],
+    "scores": [
+        {"score": TASK, "checkpoint": "last", "at_most": 77.0},
+        {"score": TASK, "checkpoint": "best", "near": 64.5, "tolerance": 2.0},
+    ],
+}
+
+
+def ladder_run(folder: Path, seed: int, last: float, best: float, **config: Any) -> Path:
+    """Return a run with two evaluations during training, of which the first is the best, and one at its end."""
+    run(folder, "ladder/x", seed, **{"expected": EXPECTED, **config})
+    for checkpoint, iteration, fid in ((f"{5 + seed:06d}", 5 + seed, best), ("000010", 10, last), ("last", 10, last)):
+        tasks = {"horse -> zebra": {"FID": fid, "translations": 3}, "zebra -> horse": {"FID": 140.0}}
+        values, ways = {"FID": (fid + 140) / 2}, {"FID": "lower"}
+        result(folder, values, checkpoint=checkpoint, iteration=iteration, tasks=tasks, better=ways)
+    note = {"protocol": "clean", "score": TASK, "better": "lower", "value": best, "iteration": 5 + seed}
+    (folder / "metrics" / "best.json").write_text(json.dumps(note))
+    return folder
+
+
+def report(checkpoint: str | None, fid: float, source: str, protocol: str = "clean") -> dict[str, Any]:
+    rows = {"ladder/*": {TASK: fid}}
+    return {"source": source, "protocol": protocol, "checkpoint": checkpoint, "rows": rows}
+
+
+def paper_of(tmp_path: Path, *reports: dict[str, Any]) -> Any:
+    (tmp_path / "p.yaml").write_text(json.dumps({"reports": reports}))
+    return read_paper(tmp_path / "p.yaml")
+
+
+def test_last_and_best_stand_beside_what_is_expected(tmp_path: Path) -> None:
+    for seed, (last, best) in enumerate(((70.0, 60.0), (76.0, 62.0))):
+        ladder_run(tmp_path / str(seed), seed, last, best)
+    (table,) = all_tables(tmp_path)
+    shown = [row for row in table.rows if row.checkpoint in ("last", "best")]
+    assert [(row.checkpoint, row.iterations) for row in shown] == [("last", (10,)), ("best", (5, 6))]
+    last, best = shown
+    assert last.cells[TASK].values == (70.0, 76.0)
+    assert best.cells[TASK].values == (60.0, 62.0)
+    assert best.cells["FID"].mean == (61 + 140) / 2  # of the same iterations
+    assert str(last.expected[TASK]) == "\N{LESS-THAN OR EQUAL TO} 77: met (without seed 2)"
+    assert str(best.expected[TASK]) == "64.5 \N{PLUS-MINUS SIGN} 2: not met (without seed 2)"
+    assert table.better[TASK] == "lower"
+    assert table.expected == (TASK,)
+    text = format.markdown(table)
+    assert "best is the iteration with the best score of all that were evaluated" in text
+    assert "| ladder/x | best | ema | 5-6 | 0, 1 |" in text
+    assert r"$\leq$ 77: met" in format.latex(table)
+
+
+@pytest.mark.parametrize(
+    ("comparison", "value", "tolerance", "met"),
+    [
+        ("at_most", 77.0, 0.0, [True, True, False, False]),
+        ("at_most", 77.0, 1.0, [True, True, True, False]),
+        ("at_least", 77.0, 0.0, [False, True, True, True]),
+        ("near", 77.0, 1.0, [True, True, True, False]),
+    ],
+)
+def test_the_tolerance_is_beyond_the_bound(comparison: Any, value: float, tolerance: float, met: list[bool]) -> None:
+    expected = ExpectedScore("FID", "last", comparison, value, tolerance)
+    assert [expected.is_met(mean) for mean in (76.0, 77.0, 78.0, 78.5)] == met
+    assert not expected.is_met(float("nan"))
+
+
+def test_a_score_that_is_missing_is_not_met(tmp_path: Path) -> None:
+    folder = run(tmp_path / "a", "ladder/x", expected=EXPECTED)
+    result(folder, {"KID": 3.0})
+    (table,) = all_tables(tmp_path)
+    assert str(table.rows[0].expected[TASK]) == "\N{LESS-THAN OR EQUAL TO} 77: not measured (without seeds 1, 2)"
+
+
+def test_a_reported_best_is_not_beside_a_last(tmp_path: Path) -> None:
+    ladder_run(tmp_path / "a", 0, 70.0, 60.0)
+    paper = paper_of(tmp_path, report("best", 66.8, "A"), report("last", 68.0, "B"), report(None, 62.1, "C"))
+    (table,) = tables(list(scores_of_run(tmp_path / "a")), paper=paper)
+    beside = {row.checkpoint: [each.value for each in row.reported.get(TASK, ())] for row in table.rows}
+    assert beside == {"last": [68.0, 62.1], "best": [66.8, 62.1], "000005": [62.1], "000010": [62.1]}
+    text = format.markdown(table)
+    assert "68 [1], 62.1 [2]" in text
+    assert "66.8 [3], 62.1 [2]" in text
+    assert "not measured here: [1] B; [2] C; [3] A" in text
+
+
+def test_scores_of_another_protocol_are_never_compared(tmp_path: Path) -> None:
+    folder = ladder_run(tmp_path / "a", 0, 70.0, 60.0, expected={**EXPECTED, "protocol": "pytorch_fid"})
+    paper = paper_of(tmp_path, report("last", 62.1, "A 2020", "pytorch_fid"))
+    (table,) = tables(list(scores_of_run(folder, paper.scores())), paper=paper)
+    assert table.reported == table.expected == ()
+    assert all(not row.reported and not row.expected for row in table.rows)
+    said = " ".join(table.notes)
+    assert (
+        "A 2020 reports scores of ladder/x by protocol pytorch_fid, this table is of clean: they are left out" in said
+    )
+    assert "the scores that ladder/x expects are of protocol pytorch_fid: not compared here" in said
+
+
+def test_evaluations_within_a_run_are_shown_when_they_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ladder_run(tmp_path / "runs" / "a", 0, 70.0, 60.0)
+    assert main(["table", "runs"]) == 0
+    said = capsys.readouterr().out
+    assert [line.split(" | ")[1] for line in said.splitlines() if line.startswith("| ladder/x")] == ["last", "best"]
+    assert "2 evaluations within runs are left out; checkpoint=000005 shows one of them" in said
+    assert main(["table", "runs", "checkpoint=5"]) == 0
+    said = capsys.readouterr().out
+    assert [line.split(" | ")[1] for line in said.splitlines() if line.startswith("| ladder/x")] == ["000005"]
+
+
+def test_a_report_with_an_unknown_checkpoint_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is not a file of reported scores"):
+        paper_of(tmp_path, report("final", 1.0, "A"))

@@ -64,6 +64,13 @@ def test_files_with_the_names_of_caffe_are_read(tmp_path: Path) -> None:
         assert tensor.equal(source.state_dict()[key])
 
 
+def test_preprocessing_of_vgg_face_is_pixels_minus_its_mean() -> None:
+    x = images()
+    found = VGGFeatures(["conv1_1"], preprocessing="vgg_face", base_width=4).preprocessed(x)
+    mean = torch.tensor([129.1863, 104.7624, 93.594])[:, None, None]
+    torch.testing.assert_close(found, (x + 1) * 127.5 - mean, rtol=0, atol=1e-4)
+
+
 def test_average_pooling() -> None:
     network = VGGFeatures(["pool1", "relu1_2"], pooling="average", base_width=4)
     pooled, before = network(images())

@@ -133,6 +133,9 @@ def test_streams_keep_their_numbers() -> None:
         ("DOMAIN_PAIR", 16),
         ("WRONG_LABEL", 17),
         ("SAMPLED_LABEL", 18),
+        ("PLACES", 19),
+        ("FLIP", 20),
+        ("SPOILT", 21),
     ]
 
 

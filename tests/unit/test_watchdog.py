@@ -1,15 +1,21 @@
 """A rank whose heartbeat stops, or that stays behind, is named by the others; one that has finished is not missed."""
 
+import atexit
 import itertools
 import queue
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch.distributed as dist
+from pytorch_lightning.plugins.environments import LightningEnvironment
+from pytorch_lightning.strategies import DDPStrategy
 
+from translate.distributed import ddp
 from translate.distributed.watchdog import CollectiveCounter, Watchdog, is_communication_error
 
 INTERVAL, HEARTBEAT_TIMEOUT = 0.02, 0.3
@@ -38,6 +44,15 @@ def test_a_rank_without_heartbeat_is_named_by_all_others() -> None:
     assert found[0].startswith("rank 1 of 3 processes: no heartbeat")
     assert found[2].endswith("rank 2 ends too")
     watchdogs[0].wait()  # returns at once: it is known
+
+
+def test_a_rank_that_fails_tells_the_others_why_and_the_first_of_them_reports() -> None:
+    watchdogs, messages = group(3)
+    assert watchdogs[0].tell("out of memory")
+    watchdogs[0].stop(done=False)
+    said = dict(messages.get(timeout=10) for _ in range(2))
+    assert said == dict.fromkeys((1, 2), "rank 0 of 3 processes: out of memory")
+    assert [watchdog.reports for watchdog in watchdogs[1:]] == [True, False]
 
 
 def test_a_rank_that_has_finished_is_not_missed() -> None:
@@ -146,3 +161,29 @@ def test_which_errors_are_is_communication_error() -> None:
     assert is_communication_error(dist.DistNetworkError("broken"))
     assert not is_communication_error(RuntimeError("shapes do not match"))
     assert not is_communication_error(ValueError("gloo"))
+
+
+def test_a_process_ends_its_group_before_python_ends_unless_training_failed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    at_exit: list[object] = []
+    monkeypatch.setattr(atexit, "register", at_exit.append)
+    monkeypatch.setattr(atexit, "unregister", lambda function: function in at_exit and at_exit.remove(function))
+    monkeypatch.setattr(DDPStrategy, "setup_environment", lambda strategy: None)
+    monkeypatch.setattr(ddp, "Watchdog", lambda *_: Mock())
+    monkeypatch.setattr(ddp, "shared_store", dist.HashStore)
+    strategies = [ddp.ExplicitDDP(None) for _ in range(2)]
+    for strategy in strategies:
+        strategy.set_world_ranks = lambda: None  # type: ignore[method-assign]
+        strategy.cluster_environment = LightningEnvironment()
+        strategy.setup_environment()
+    assert at_exit == [ddp.end_process_group]
+    strategies[1].on_exception(RuntimeError("gloo: connection closed by peer"))
+    assert at_exit == []
+
+
+def test_a_process_group_ends(tmp_path: Path) -> None:
+    ddp.end_process_group()  # without one
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1)
+    ddp.end_process_group()
+    assert not dist.is_initialized()

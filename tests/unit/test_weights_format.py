@@ -99,7 +99,7 @@ def test_the_header_is_plain_to_read(tmp_path: Path) -> None:
     format.write(example(), tmp_path / "w.safetensors")
     with safe_open(tmp_path / "w.safetensors", framework="pt") as file:
         header = file.metadata()
-    assert header["format"] == "translate weights 2"
+    assert header["format"] == "translate weights 3"
     assert header["version"] == __version__
     assert json.loads(header["networks"]) == {"generator": NODE}
     assert json.loads(header["ema"]) == ["generator"]
@@ -128,9 +128,23 @@ def header(**changes: str | None) -> Callable[[Path], None]:
         with safe_open(path, framework="pt") as file:
             words = {**file.metadata(), **changes}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if format.CHECKSUMS not in changes:
+            words[format.CHECKSUMS] = json.dumps(format.checksums(tensors, {k: str(w) for k, w in words.items() if w}))
         save_file(tensors, path, metadata={key: word for key, word in words.items() if word is not None})
 
     return make
+
+
+def with_a_changed_bit(path: Path) -> None:
+    format.write(example(), path)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def as_format_2(path: Path) -> None:
+    """Rewrite a file as the version before this one wrote it: without checksums."""
+    header(format="translate weights 2", checksums=None)(path)
 
 
 def checkpoint(path: Path) -> None:
@@ -138,23 +152,31 @@ def checkpoint(path: Path) -> None:
 
 
 BAD: dict[str, tuple[Callable[[Path], None], str]] = {
-    "nothing": (lambda path: None, "no such file"),
+    "nothing": (lambda path: None, "No such file"),
     "text": (lambda path: path.write_text("hello") and None, "not a readable safetensors file"),
     "cut short": (lambda path: (checkpoint(path), path.write_bytes(path.read_bytes()[:40]))[0], "not a readable"),
     "a checkpoint": (checkpoint, "this is a checkpoint, not a weights file. Fix: load its run folder"),
     "bare tensors": (
         lambda path: save_file({"a": torch.ones(1)}, path),
-        "this is not a weights file; found no format name, expected 'translate weights 2' in the header",
+        "this is not a weights file; found no format name, expected 'translate weights 3' in the header",
     ),
     "another version": (
-        header(format="translate weights 3"),
-        "found 'translate weights 3', expected 'translate weights 2' in the header",
+        header(format="translate weights 4"),
+        "found 'translate weights 4', expected 'translate weights 3' in the header",
     ),
+    "a changed bit": (with_a_changed_bit, "the checksum is wrong of "),
+    "no checksums": (header(checksums=None), "the checksums are missing or damaged"),
+    "checksums of another kind": (header(checksums="[1]"), "the checksums are missing or damaged"),
+    "a changed header": (header(checksums=json.dumps({"header": "0"})), "the checksum is wrong of "),
     "a word too few": (header(networks=None), "the header's 'networks' is missing or damaged"),
     "no JSON": (header(domains="[cat"), "the header's 'domains' is missing or damaged"),
     "another type": (header(networks="[1]"), "the header does not describe weights"),
     "a network without name": (header(networks='{"generator": {}}'), "the header does not describe weights"),
     "domains of numbers": (header(domains="[1, 2]"), "the header does not describe weights"),
+    "a domain of 5,000 letters": (header(domains=json.dumps(["x" * 5000])), "the header does not describe weights"),
+    "a domain without a name": (header(domains='[""]'), "the header does not describe weights"),
+    "a domain twice": (header(domains='["cat", "cat"]'), "the header does not describe weights"),
+    "images of 10^5 pixels a side": (header(image_size="100000"), "the header does not describe weights"),
     "labels of another kind": (header(label_sets='[{"kind": "x"}]'), "the header does not describe weights"),
 }
 
@@ -176,6 +198,25 @@ UNFIT: dict[str, tuple[dict[str, Any], str]] = {
         "cannot be built with the arguments in the file",
     ),
     "other sizes": ({"networks": {"generator": {**NODE, "base_width": 8}}}, "the weights of 'generator' do not fit"),
+    "10^9 blocks": (
+        {"networks": {"generator": {**NODE, "num_blocks": 10**9}}},
+        "networks.generator: the header describes a larger network than the file has tensors for",
+    ),
+    "10^7 channels": (
+        {"networks": {"generator": {**NODE, "base_width": 10**7}}},
+        r"main.0.weight has the shape \d+ x .*, the network's has 10000000 x",
+    ),
+    "10^30 channels": ({"networks": {"generator": {**NODE, "base_width": 10**30}}}, "cannot be built"),
+    "a size below zero": ({"networks": {"generator": {**NODE, "base_width": -4}}}, "cannot be built"),
+    "no tensors": ({"tensors": {}}, "the weights of 'generator' do not fit"),
+    "NaN": (
+        {"tensors": {n: t * float("nan") for n, t in example().tensors.items()}},
+        "the weights of 'generator' are damaged: .* has values that are not finite",
+    ),
+    "whole numbers": (
+        {"tensors": {n: t.to(torch.int64) for n, t in example().tensors.items()}},
+        "the weights of 'generator' do not fit its network .* has the type int64, the network's has float32",
+    ),
     "unknown model": ({"model": "stargan_v9"}, "no translation is registered for the model 'stargan_v9'"),
 }
 
@@ -185,6 +226,21 @@ def test_what_does_not_fit_is_said(name: str) -> None:
     changes, sentence = UNFIT[name]
     with pytest.raises(UserError, match=sentence):
         Translator(example(**changes))
+
+
+def test_a_network_that_the_file_lacks_is_said_when_it_is_needed() -> None:
+    networks = format.networks_of(example(), ("generator", "mapping"))
+    assert list(networks) == ["generator"]
+    with pytest.raises(UserError, match="the weights lack a network that this translation needs; found 'mapping'"):
+        networks["mapping"]
+
+
+def test_early_files_have_no_checksums_and_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    as_format_2(tmp_path / "w.safetensors")
+    with caplog.at_level("WARNING", "translate"):
+        read = format.read(tmp_path / "w.safetensors")
+    assert read.tensors.keys() == example().tensors.keys()
+    assert "w.safetensors has no checksums" in caplog.text
 
 
 def test_building_leaves_the_random_state_alone() -> None:
@@ -207,7 +263,7 @@ def test_run_folders_without_what_is_wanted_are_refused(tmp_path: Path) -> None:
     config = {"model": {"name": "m", "networks": {}}, "data": {"image_size": 8}}
     checkpoints.write(checkpoints.Checkpoint({}, 3, (), config), RunFolder(tmp_path).checkpoint(3))
     (tmp_path / "metrics.json").write_text("{")
-    with pytest.raises(UserError, match=r"metrics\.json: not JSON of a run"):
+    with pytest.raises(UserError, match=r"metrics\.json: this is not JSON"):
         of_run(tmp_path)
 
 

@@ -3,6 +3,7 @@
 import os
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,12 @@ from numerics.published import (
     stargan_v2,
     wrapped,
 )
+from numerics.test_unit_golden import networks_of as unit_networks
 from translate.errors import UserError
 from translate.export import weights
 from translate.inference.translator import Translator
 from translate.weights import format
+from translate.weights.load import weights_of
 from translate.weights.published import detect
 from translate.weights.published.files import read as read_file
 from translate.weights.published.layout import ImportOptions
@@ -57,6 +60,19 @@ def cyclegan(name: str = "G_A") -> State:
 
 def pix2pix(name: str = "G") -> State:
     return golden_state("pix2pix_unet128", name, 0.5)
+
+
+CUT_NETWORKS = ("generator", "discriminator", "features")
+
+
+def cut(name: str) -> State:
+    """Return a network of CUT with its fixed kernels, as the official code writes it."""
+    state = golden_state("cut_64", name, 0.5)
+    for key, tensor in state.items():
+        if key.endswith("filt"):
+            line = torch.tensor([1.0, 2.0, 1.0] if tensor.shape[-1] == 3 else [1.0, 3.0, 3.0, 1.0])
+            state[key] = torch.outer(line, line).expand_as(tensor).clone() / 16
+    return state
 
 
 def with_dropout(state: State) -> State:
@@ -93,6 +109,29 @@ def pixel() -> State:
     }
 
 
+XGAN = ("e1", "e2", "e_shared", "d_shared", "d1", "d2", "c_dann", "disc1")
+
+
+def unit(kind: str) -> dict[str, State]:
+    """Return the networks of both domains in a file of 2018, "gen" or "dis"."""
+    return {side: golden_state("unit_64", f"{kind}_{side}") for side in "ab"}
+
+
+def small_state(tag: str, network: str) -> State:
+    """Return a network of a golden layout whose widths are a sixteenth, filled with random numbers."""
+    widths = {
+        key: [side // 16 if side >= 16 else side for side in shape] for key, shape in golden(tag)["layout"][network]
+    }
+    return {key: torch.rand(shape) if shape else torch.tensor(7) for key, shape in widths.items()}
+
+
+def doubling_once() -> State:
+    """Return leftthomas's generator that doubles once, so that the last convolution has another number."""
+    state = small_state("srgan_port2_x4", "generator")
+    kept = {key: tensor for key, tensor in state.items() if not key.startswith(("block8.1", "block8.2"))}
+    return kept | {key.replace("block8.2", "block8.1"): state[key] for key in state if key.startswith("block8.2")}
+
+
 # name -> files by name, as released
 Files = Callable[[], dict[str, Content]]
 PUBLISHED: dict[str, Files] = {
@@ -124,6 +163,39 @@ PUBLISHED: dict[str, Files] = {
     "fast style, before PyTorch 0.4": lambda: {
         "epoch_2_1e5_1e10.model": with_statistics(golden_state("fast_style_64", "transformer"), "in1", "res1.in1")
     },
+    "unit": lambda: {f"{kind}_00100000.pt": unit(kind) for kind in ("gen", "dis")},
+    "unit, with running statistics": lambda: {
+        "gen_00000500.pt": {
+            side: with_statistics(state, "enc.model.1.norm", "dec.model.0.model.0.model.1.norm")
+            for side, state in unit("gen").items()
+        }
+    },
+    "unit, the paper's time": lambda: {
+        f"unit_{kind}_00500000.pkl": golden_state("unit_shared_64", kind, 0.7 if kind == "gen" else 1.0)
+        for kind in ("gen", "dis")
+    },
+    "srgan": lambda: {
+        "g_last.pth.tar": {name: golden_state("srgan_x4", "generator") for name in ("state_dict", "ema_state_dict")},
+        "d_last.pth.tar": {"state_dict": golden_state("srgan_x4", "discriminator")},
+    },
+    "srgan, the EMA with its counter": lambda: {
+        "g_best.pth.tar": {
+            "state_dict": golden_state("srgan_x4", "generator"),
+            "ema_state_dict": golden_state("srgan_x4", "generator", 0.5) | {"n_averaged": torch.tensor(3)},
+        }
+    },
+    "srgan, another port": lambda: {
+        f"net{role[0].upper()}_epoch_4_100.pth": small_state("srgan_port2_x4", role)
+        for role in ("generator", "discriminator")
+    },
+    "srgan, another port, x2": lambda: {"netG_epoch_2_100.pth": doubling_once()},
+    "xgan": lambda: {f"{name}.pth": small_state("xgan_64", name) for name in XGAN},
+    "xgan with its denoiser": lambda: {
+        f"{name}.pth": small_state("xgan_64", name) if name in XGAN else {"conv.weight": torch.randn(2, 2)}
+        for name in (*XGAN[:6], "denoiser")
+    },
+    "cut": lambda: {f"latest_net_{name[0].upper()}.pth": cut(name) for name in CUT_NETWORKS},
+    "cut, the generator alone": lambda: {"latest_net_G.pth": cut("generator")},
     "pix2pix": lambda: {"latest_net_G.pth": pix2pix(), "latest_net_D.pth": pix2pix("D")},
     "pix2pix, before PyTorch 0.4": lambda: {"latest_net_G.pth": without(pix2pix(), "num_batches_tracked")},
 }
@@ -253,12 +325,12 @@ def test_stargan_v1_tells_its_labels(tmp_path: Path) -> None:
     ]
 
 
-def joint_files(num_labels: int) -> dict[str, Any]:
-    """Return the files of a model of two data sets with other labels than the official pair."""
+def joint_files(num_labels: int, num_sets: int = 2) -> dict[str, Any]:
+    """Return the files of a model of several data sets with other labels than the official pair."""
     generator = {
         "name": "stargan_v1_generator",
         "num_labels": num_labels,
-        "num_sets": 2,
+        "num_sets": num_sets,
         "base_width": 4,
         "num_blocks": 1,
     }
@@ -281,6 +353,45 @@ WRONG_JOINT: list[tuple[list[str], dict[str, Any], str]] = [
     (["G.ckpt", "D.ckpt"], JOINT | {"labels": "domain"}, "labels: the labels of the file are of two data sets"),
     (["G.ckpt"], {"num_attributes": 2, "domains": tuple("abcdefg")}, "num_attributes: the labels are of one data set"),
 ]
+
+
+THREE = {"labels": "joint", "label_counts": (2, 3, 1), "domains": tuple("abcdef")}
+
+
+@pytest.mark.parametrize("names", [["G.ckpt"], ["G.ckpt", "D.ckpt"]])
+@pytest.mark.parametrize(("num_attributes", "kinds"), [(None, "acc"), (5, "aac"), (6, "aaa")])
+def test_stargan_v1_joins_three_data_sets(
+    tmp_path: Path, names: list[str], num_attributes: int | None, kinds: str
+) -> None:
+    files = joint_files(6, 3)
+    weights = read(tmp_path, {name: files[name] for name in names}, **THREE, num_attributes=num_attributes)
+    word = {"a": "attributes", "c": "classes"}
+    assert weights.label_sets == tuple(
+        {"kind": word[kind], "names": labels} for kind, labels in zip(kinds, map(list, ("ab", "cde", "f")), strict=True)
+    )
+    assert weights.networks["generator"]["num_sets"] == 3
+    assert weights.networks["generator"]["num_labels"] == 6
+    written = again(weights, tmp_path)
+    for name in names:
+        own = next(key for key in written if key.endswith(f"-{name}"))
+        assert differences(written[own], files[name]) == []
+
+
+@pytest.mark.parametrize(
+    ("names", "options", "said"),
+    [
+        (["G.ckpt", "D.ckpt"], {}, "label_counts: the file joins three data sets with 6 labels together"),
+        (["G.ckpt", "D.ckpt"], {"label_counts": (2, 4)}, r"label_counts: found \[2, 4\], expected 3 numbers"),
+        (["G.ckpt"], THREE | {"label_counts": (2, 3, 2)}, r"found \[2, 3, 2\], expected numbers that add up to 6"),
+        (["G.ckpt"], THREE | {"num_attributes": 3}, "num_attributes: found 3, expected one of 2, 5, 6, where"),
+        (["G.ckpt"], THREE | {"domains": None}, "domains: the file joins three data sets with 6 labels"),
+        (["G.ckpt"], THREE | {"labels": "domain"}, "label_counts: the labels are of one data set"),
+    ],
+)
+def test_mistakes_about_three_data_sets(tmp_path: Path, names: list[str], options: dict[str, Any], said: str) -> None:
+    files = joint_files(6, 3)
+    with pytest.raises(UserError, match=said):
+        read(tmp_path, {name: files[name] for name in names}, **options)
 
 
 @pytest.mark.parametrize("names", [["G.ckpt"], ["G.ckpt", "D.ckpt"]])
@@ -326,6 +437,43 @@ def test_cyclegan_and_pix2pix_tell_their_options(name: str, role: str, wanted: d
     assert found.domains == ("a", "b")
 
 
+def test_cut_tells_its_options(tmp_path: Path) -> None:
+    weights = read(tmp_path, PUBLISHED["cut"]())
+    assert (weights.model, weights.image_size, weights.domains) == ("cut", 128, ("a", "b"))
+    assert weights.networks == {
+        "generator": {"name": "cut_generator", "base_width": 8, "num_blocks": 6},
+        "discriminator": {"name": "cut_discriminator", "in_channels": 3, "base_width": 8, "num_layers": 3},
+        "projection": {
+            "name": "cut_projection",
+            "taps": [0, 4, 8, 12, 16],
+            "num_features": 256,
+            "in_channels": [3, 16, 32, 32, 32],
+        },
+    }
+
+
+def test_own_networks_of_cut_are_written_with_their_kernels(tmp_path: Path) -> None:
+    files = PUBLISHED["cut"]()
+    weights = replace(read(tmp_path, files), official=None)
+    own = {key: tensor for key, tensor in weights.tensors.items() if not key.startswith("extra.")}
+    written = detect.layout_of(weights).write(replace(weights, tensors=own))
+    assert written.keys() == files.keys()
+    for file, networks in written.items():
+        assert differences(next(iter(networks.values())), dict(files[file])) == []
+
+
+def test_a_kernel_that_cut_does_not_have_is_refused(tmp_path: Path) -> None:
+    state = cut("generator")
+    state["model.7.filt"] = torch.full_like(state["model.7.filt"], 1 / 9)
+    with pytest.raises(UserError, match=r"the kernel model\.7\.filt is not the official one; found \[0\.1111"):
+        read(tmp_path, {"latest_net_G.pth": state})
+
+
+def test_projection_heads_alone_are_no_model(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="the files have no known layout"):
+        read(tmp_path, {"latest_net_F.pth": cut("features")})
+
+
 def test_the_official_discriminator_of_a_is_that_of_the_second_domain(tmp_path: Path) -> None:
     found = read(tmp_path, PUBLISHED["cyclegan"]())
     for role, name in {"generator_ba": "G_B", "discriminator_b": "D_A", "discriminator_a": "D_B"}.items():
@@ -356,6 +504,17 @@ def test_unused_tensors_that_the_official_programs_load_are_filled_in(tmp_path: 
         assert differing
         assert all(fills in key or key.endswith(("running_mean", "num_batches_tracked")) for key in differing)
         assert not any(key.endswith(("fc.weight", "conv1.weight", "main.0.weight")) for key in differing)
+
+
+@pytest.mark.parametrize("name", ["stargan_v1_adain_generator", "stargan_v1_masked_generator"])
+def test_networks_that_the_official_code_lacks_are_not_written(name: str, tmp_path: Path) -> None:
+    published = weights.inference_weights(detect.read(put(tmp_path, PUBLISHED["v1, the generator alone"]()), NONE))
+    node = {**published.networks["generator"], "name": name}
+    tensors = {f"network.generator.{key}": value for key, value in format.build(node).state_dict().items()}
+    ours = replace(published, networks={"generator": node}, tensors=tensors, official=None)
+    with pytest.raises(UserError, match=f"format: networks that yunjey/stargan does not have; found {name}"):
+        detect.write(ours, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_all_generators_are_written_under_the_names_they_came_by(tmp_path: Path) -> None:
@@ -419,7 +578,7 @@ BAD: dict[str, tuple[Callable[[], object], str]] = {
         lambda: {**small_v2(), "generator": {**small_v2()["generator"], "to_rgb.0.bias": torch.ones(3)}},
         "the tensor generator.to_rgb.0.bias does not fit; found 3, expected 4",
     ),
-    "a blurring network": (lambda: {**cyclegan(), "model.7.filt": torch.ones(3, 3)}, "a network of CUT"),
+    "a blurring network": (lambda: {**cyclegan(), "model.7.filt": torch.ones(3, 3)}, "the kernel model.7.filt is not"),
 }
 
 
@@ -484,6 +643,90 @@ def test_fast_style_tells_its_sizes_and_its_style(tmp_path: Path) -> None:
     assert (found.model, found.domains, found.image_size) == ("fast_style", ("mosaic",), 256)
     named = read(tmp_path, {"mosaic.model": state}, domains=("glass",), image_size=64)
     assert (named.domains, named.image_size) == (("glass",), 64)
+
+
+def test_unit_tells_its_sizes(tmp_path: Path) -> None:
+    found = read(tmp_path, {"gen_00100000.pt": unit("gen"), "dis_00100000.pt": unit("dis")})
+    assert (found.model, found.iteration, found.image_size, found.domains) == ("unit", 100_000, 256, ("a", "b"))
+    coder = {"base_width": 8, "num_downsamplings": 2, "num_blocks": 2}
+    assert found.networks["encoder_b"] == {"name": "unit_encoder", **coder}
+    assert found.networks["decoder_a"] == {"name": "unit_decoder", **coder}
+    sizes = {"base_width": 8, "num_layers": 3, "num_scales": 2}
+    assert found.networks["discriminator_a"] == {"name": "unit_discriminator", **sizes}
+    with pytest.raises(UserError, match="this is a discriminator"):
+        read(tmp_path, {"dis_00100000.pt": unit("dis")})
+
+
+@pytest.mark.parametrize(("tag", "form"), [("unit_64", "unit"), ("unit_shared_64", "unit, the paper's time")])
+def test_unit_s_networks_are_those_of_the_golden_run(tag: str, form: str, tmp_path: Path) -> None:
+    found = detect.read(put(tmp_path, PUBLISHED[form]()), NONE)
+    for role, network in unit_networks(tag).items():
+        state = found.group("network", role)
+        assert state.keys() == network.state_dict().keys()
+        assert all(state[key].equal(tensor) for key, tensor in network.state_dict().items()), role
+
+
+def test_a_folder_of_two_iterations_gives_the_newer_one(tmp_path: Path) -> None:
+    for number in (1000, 2000):
+        put(tmp_path, {f"gen_0000{number}.pt": unit("gen"), f"dis_0000{number}.pt": unit("dis")})
+    torch.save({"gen": {}}, tmp_path / "optimizer.pt")
+    assert weights_of(tmp_path).iteration == 2000
+    assert weights_of(tmp_path, 1000).iteration == 1000
+
+
+def test_srgan_tells_its_sizes(tmp_path: Path) -> None:
+    found = detect.read(put(tmp_path, PUBLISHED["srgan"]()), NONE)
+    assert (found.model, found.image_size, found.ema_roles) == ("srgan", 96, ("generator",))
+    generator = {"scale": 4, "num_blocks": 3, "base_width": 16, "output": "clamp", "bias": False}
+    assert found.networks["generator"] == {"name": "srresnet", **generator}
+    dense = {"head": "dense", "image_size": 96, "base_width": 8, "hidden_width": 1024, "bias": False}
+    assert found.networks["discriminator"] == {"name": "srgan_discriminator", **dense}
+    (translation,) = Translator(found).translate(torch.zeros(1, 3, 8, 8))
+    assert translation.shape == (3, 32, 32)
+    with pytest.raises(UserError, match="SRResNet has no discriminator"):
+        detect.read(put(tmp_path, PUBLISHED["srgan"]()), ImportOptions(model="srresnet"))
+
+
+def test_a_whole_checkpoint_of_srgan_is_read(tmp_path: Path) -> None:
+    """It has counts and the state of an optimizer too, and names with the prefixes of compiling and of an EMA."""
+    state = golden_state("srgan_x4", "generator")
+    content: Any = {
+        "epoch": 3,
+        "psnr": 20.5,
+        "state_dict": {f"_orig_mod.{key}": tensor for key, tensor in state.items()},
+        "ema_state_dict": {f"module._orig_mod.{key}": tensor for key, tensor in state.items()}
+        | {"n_averaged": torch.tensor(2)},
+        "optimizer": {"state": {}, "param_groups": [{"lr": 1e-4}]},
+    }
+    torch.save(content, tmp_path / "g_last.pth.tar")
+    written = again(detect.read([tmp_path / "g_last.pth.tar"], NONE), tmp_path)["g_last.pth.tar"]
+    assert differences(written["state_dict"], state) == []
+    assert written["ema_state_dict"].keys() == state.keys() | {"n_averaged"}
+
+
+def test_the_other_port_of_srgan_tells_its_sizes(tmp_path: Path) -> None:
+    found = detect.read(put(tmp_path, PUBLISHED["srgan, another port"]()), NONE)
+    generator = {"scale": 4, "num_blocks": 5, "base_width": 4, "output": "tanh", "bias": True}
+    assert found.networks["generator"] == {"name": "srresnet", **generator}
+    assert found.networks["discriminator"]["head"] == "pooled"
+    twice = detect.read(put(tmp_path, PUBLISHED["srgan, another port, x2"]()), ImportOptions(model="srresnet"))
+    assert (twice.model, twice.networks["generator"]["scale"]) == ("srresnet", 2)
+
+
+def test_xgan_tells_its_sizes(tmp_path: Path) -> None:
+    found = detect.read(put(tmp_path, PUBLISHED["xgan"]()), NONE)
+    assert (found.model, found.image_size, found.domains) == ("xgan", 64, ("a", "b"))
+    sizes = {"image_size": 64, "base_width": 2, "code_size": 64}
+    assert found.networks["encoder_shared"] == {"name": "xgan_shared_encoder", **sizes, "dropout": 0.3}
+    assert found.networks["decoder_shared"] == {"name": "xgan_shared_decoder", **sizes}
+    assert found.networks["decoder_b"] == {"name": "xgan_decoder", "base_width": 2}
+    assert found.networks["discriminator_b"] == {"name": "xgan_discriminator", "image_size": 64, "base_width": 1}
+    (translation,) = Translator(found).translate(torch.zeros(1, 3, 64, 64), "b")
+    assert translation.shape == (3, 64, 64)
+    files = PUBLISHED["xgan"]()
+    del files["d2.pth"]
+    with pytest.raises(UserError, match=r"files of the auto-encoders are missing; found .*, expected d2.pth too"):
+        detect.read(put(tmp_path / "less", files), NONE)
 
 
 def test_unknown_numbers_of_labels_want_names(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from numerics import landmarks as plain
 from numerics.formula import image
 from translate.errors import UserError
-from translate.files import sha256_of
+from translate.files.writing import sha256_of
 from translate.networks.wing import LandmarkMasks, coordinates, masks, positions
 from translate.weights import pretrained
 

@@ -15,8 +15,9 @@ def compile_networks(networks: Iterable[nn.Module], double_backward: Iterable[nn
     """Compile ``forward`` of networks, or the methods that a class names in ``compiled_methods``.
 
     Of a network that is a list of modules, such as one for each domain, every module is compiled. Parameters, their
-    names and earlier copies are not changed. Networks in ``double_backward`` run uncompiled where a
-    gradient penalty differentiates them twice, which compiled code does not support.
+    names and earlier copies are not changed. Networks in ``double_backward`` run uncompiled where images require
+    gradients and weights are trained, since compiled code cannot be differentiated twice. (The penalties of
+    `translate.models.penalties` are compiled as a whole, see `translate.acceleration.compiled_penalties`.)
     """
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, VARIANTS)
     twice = {id(part) for network in double_backward for part in _parts(network)}

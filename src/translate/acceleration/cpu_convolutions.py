@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from translate.acceleration.processor import is_faster
 from translate.acceleration.winograd import convolve
 from translate.networks.layers.device import on_cpu
 
@@ -34,11 +35,6 @@ def use_fast_convolutions(network: nn.Module) -> None:
             part.__class__ = FastConvTranspose2d
 
 
-def winograd_is_faster() -> bool:
-    """Return whether Winograd's algorithm was measured to be faster on this kind of processor."""
-    return torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
-
-
 def _is_plain(conv: nn.Conv2d) -> bool:
     """Return whether a convolution is equal along both axes, without dilation or groups, with zero padding."""
     alike = all(len(set(pair)) == 1 for pair in (conv.kernel_size, conv.stride, conv.padding))
@@ -62,18 +58,20 @@ class FastConv2d(nn.Conv2d):
             (side + 2 * int(self.padding[0]) - self.kernel_size[0]) // self.stride[0] + 1 for side in x.shape[2:]
         )
         places = len(x) * height * length
-        if self.weight.numel() >= HEAVY and places <= FEW_PLACES and self.weight.is_contiguous():
+        is_heavy = self.weight.numel() >= HEAVY and places <= FEW_PLACES and self.weight.is_contiguous()
+        if is_heavy and is_faster("product"):
             return self.by_matrix_product(x, height)
         if self.stride != (1, 1):
             return super().forward(x)
         if self.kernel_size[0] >= LONG and max(self.in_channels, self.out_channels) >= MANY_CHANNELS:
-            if self.out_channels <= FEW_CHANNELS:
+            if self.out_channels <= FEW_CHANNELS and is_faster("output rows"):
                 return self.by_output_rows(x)
-            if self.in_channels <= FEW_CHANNELS and x.requires_grad and torch.is_grad_enabled():
+            from_few = self.in_channels <= FEW_CHANNELS and x.requires_grad and torch.is_grad_enabled()
+            if from_few and is_faster("input rows"):
                 return self.by_input_rows(x)
         large = min(self.weight.shape[:2]) >= WIDE and places >= MANY_PLACES
         single = x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-        if self.kernel_size == (3, 3) and large and single and winograd_is_faster():
+        if self.kernel_size == (3, 3) and large and single and is_faster("winograd"):
             y = convolve(x, self.weight, int(self.padding[0]))
             return y if self.bias is None else y + self.bias[:, None, None]
         return super().forward(x)

@@ -1,12 +1,15 @@
 """The command `align`: turn, scale and crop photographs of faces as those of CelebA-HQ."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from translate.commands.arguments import Command, arg, existing_file
-from translate.errors import UserError
+from translate.commands.weights import verify_argument
+from translate.errors import UserError, printable
+from translate.weights import signatures
 
 if TYPE_CHECKING:
     from translate.inference.faces import Summary
@@ -26,16 +29,17 @@ class Arguments:
     input: tuple[str, ...] = arg(
         metavar="FILE|FOLDER|PATTERN", repeat=True, help="photographs, each with one face that fills much of it"
     )
-    output: Path = arg(metavar="FOLDER", help="where the aligned faces are written")
+    output: Path = arg(metavar="FOLDER", writes="folder", help="where the aligned faces are written")
     weights: Path = arg(metavar="wing.ckpt", help=f"the landmark network, from {SOURCE}")
     mean: Path = arg(
         metavar="celeba_lm_mean.npz|FOLDER", help="the mean landmarks, or a folder of aligned faces to take them from"
     )
-    image_size: int = arg(256, metavar="PIXELS", minimum=64, help="the side of the aligned faces")
+    image_size: int = arg(256, metavar="PIXELS", minimum=64, maximum=16_384, help="the side of the aligned faces")
     crop: Literal["none", "square"] = arg(
         "none", help="first squeeze the photograph to a square, as the official code does, or cut out the middle square"
     )
     sha256: str | None = arg(None, metavar="DIGEST", help="refuse another file of weights than that with this digest")
+    verify: str | None = verify_argument()
     overwrite: bool = arg(False, help="replace files in the output folder")
     device: str = arg("auto", metavar="auto|cpu|cuda", help="where the network runs")
 
@@ -45,6 +49,8 @@ def run(arguments: Arguments) -> int:
     if not arguments.weights.is_file():
         fix = f"get wing.ckpt from {SOURCE}, and write weights=PATH"
         raise UserError("there is no such file", key="weights", found=str(arguments.weights), fix=fix)
+    if arguments.verify is not None:
+        signatures.verify(arguments.weights, arguments.verify)
     from translate.inference.inputs import image_paths, sources_of
 
     aligned_faces = image_paths(arguments.mean, key="mean") if arguments.mean.is_dir() else []
@@ -81,9 +87,9 @@ def _targets(sources: "Sequence[Source]", output: Path) -> list[Path]:
     for source in sources:
         target = output / source.name
         targets.append(target if is_image(target.name) else target.with_name(f"{target.name}.png"))
-    originals = {source.path.resolve() for source in sources}
+    originals = {os.path.realpath(source.path) for source in sources}  # also of a link that leads to itself
     for target in targets:
-        if target.resolve() in originals:
+        if os.path.realpath(target) in originals:
             raise UserError(f"{target} is a photograph of the input", key="output", fix="name another folder")
     if len(set(targets)) < len(targets):
         name = next(target for target in targets if targets.count(target) > 1)
@@ -101,7 +107,7 @@ def _answer(output: Path, summary: "Summary") -> str:
         lines.append(f"{summary.existing:,} were there already; overwrite=true replaces them")
     if failed:
         lines.append(f"{len(failed):,} not aligned:")
-        lines += [f"  {path} {reason}" for path, reason in failed[:SHOWN]]
+        lines += [f"  {printable(str(path))} {reason}" for path, reason in failed[:SHOWN]]
         if len(failed) > SHOWN:
             lines.append(f"  and {len(failed) - SHOWN:,} more")
     return "\n".join(lines)

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Literal
 from translate.commands.arguments import Command, arg, to_words
 from translate.commands.weights import EXAMPLE_WEIGHTS, FACTS, EngineArguments, engine_of, place_of
 from translate.console import setup_logging
-from translate.errors import UserError
+from translate.errors import UserError, printable
 
 if TYPE_CHECKING:
     from translate.inference.apply import Summary
     from translate.inference.apply_plan import Settings
     from translate.inference.engine import Engine
     from translate.inference.inputs import Source
+    from translate.inference.names import NamePattern
+    from translate.inference.outputs import RemoteOutput
     from translate.inference.variants import Variant
 
 FAILED = 1
@@ -34,7 +36,12 @@ class Arguments(EngineArguments):
         repeat=True,
         help="the images; repeatable; without it a few images are drawn",
     )
-    output: Path = arg(Path("translations"), metavar="FOLDER", help="where the translations are written")
+    output: str = arg(
+        "translations",
+        metavar="FOLDER",
+        writes="folder",
+        help="where the translations are written; also an address such as s3://bucket/translations",
+    )
     target: tuple[str, ...] = arg(
         (), metavar="NAME|[NAME,...]", help="the domains, or labels, each a translation of its own; default all"
     )
@@ -52,16 +59,24 @@ class Arguments(EngineArguments):
         help="instead of target, for StarGAN: the labels of one translation; others are 0",
     )
     seed: tuple[int, ...] = arg((), metavar="N|[N,...]", help="the seeds of random styles; default 0")
-    num_styles: int = arg(1, metavar="N", minimum=1, help="that many styles, with the seeds from seed on")
+    num_styles: int = arg(
+        1, metavar="N", minimum=1, maximum=100_000, help="that many styles, with the seeds from seed on"
+    )
     reference: tuple[str, ...] = arg(
         (),
         metavar="FILE|FOLDER|PATTERN",
         repeat=True,
         help="the style of an image, or the mean style of the images of a folder; repeatable",
     )
-    psi: float | None = arg(None, metavar="NUMBER", help="below 1: styles of seeds nearer to the mean style")
+    psi: float | None = arg(
+        None, metavar="NUMBER", minimum=-2, maximum=2, help="below 1: styles of seeds nearer to the mean style"
+    )
     steps: int | None = arg(
-        None, metavar="N", minimum=2, help="that many images from one of two seeds or references to the other"
+        None,
+        metavar="N",
+        minimum=2,
+        maximum=100_000,
+        help="that many images from one of two seeds or references to the other",
     )
     resolution: Literal["auto", "model", "full"] = arg(
         "auto",
@@ -82,23 +97,42 @@ class Arguments(EngineArguments):
     others: bool = arg(False, help="only targets other than the domain that the image's folder or name says")
     overwrite: bool = arg(False, help="replace files in the output folder")
     batch_size: int | None = arg(
-        None, metavar="N", minimum=1, help="images that are translated at once; default 1 on a CPU, 16 on a GPU"
+        None,
+        metavar="N",
+        minimum=1,
+        maximum=4096,
+        help="images that are translated at once; default 1 on a CPU, 16 on a GPU",
     )
 
 
 def run(arguments: Arguments) -> int:
     """Translate, print where the translations are, and return 0, or 1 if files could not be translated."""
-    from translate.inference.apply import Settings, apply
-    from translate.inference.examples import draw_examples
-    from translate.inference.inputs import Source, sources_of
     from translate.inference.names import NamePattern
-    from translate.inference.variants import Wishes, common_domain, variants_of
+    from translate.inference.outputs import opened
 
     pattern = None if arguments.names is None else NamePattern(arguments.names)
     place = place_of(arguments)
     if not arguments.input and place != EXAMPLE_WEIGHTS:
         raise UserError("this argument is missing", key="input", expected="input=FILE, FOLDER or PATTERN")
-    sources = sources_of(arguments.input, arguments.output)
+    with opened(arguments.output) as (output, remote):
+        if remote is not None and not arguments.input:
+            expected = "input=FILE, FOLDER or PATTERN for an output at an address"
+            raise UserError("this argument is missing", key="input", expected=expected)
+        summary = _translate(arguments, place, output, remote, pattern)
+    print(answer(summary, not arguments.input))
+    return FAILED if summary.failed else 0
+
+
+def _translate(
+    arguments: Arguments, place: str, output: Path, remote: "RemoteOutput | None", pattern: "NamePattern | None"
+) -> "Summary":
+    """Translate the images into a folder, which is copied to an address if one is given."""
+    from translate.inference.apply import Settings, apply
+    from translate.inference.examples import draw_examples
+    from translate.inference.inputs import Source, sources_of
+    from translate.inference.variants import Wishes, common_domain, variants_of
+
+    sources = sources_of(arguments.input, output)
     if arguments.input and not sources:
         raise UserError("all images are below the output folder", key="input", fix="output=ANOTHER_FOLDER")
     setup_logging()
@@ -116,10 +150,10 @@ def run(arguments: Arguments) -> int:
     )
     variants = variants_of(engine, wishes)
     if not sources:
-        paths = draw_examples(arguments.output / "inputs", engine.image_size)
+        paths = draw_examples(output / "inputs", engine.image_size)
         sources = [Source(path, path.name) for path in paths]
     settings = Settings(
-        arguments.output,
+        output,
         arguments.resolution,
         arguments.max_pixels,
         arguments.format,
@@ -129,17 +163,17 @@ def run(arguments: Arguments) -> int:
         tuple(_words(arguments, place)),
         pattern,
         arguments.others,
+        remote,
     )
     summary = apply(engine, sources, variants, settings)
     if not arguments.input:
         _draw_overview(engine, sources, variants, settings)
-    print(answer(summary, not arguments.input))
-    return FAILED if summary.failed else 0
+    return summary
 
 
 def _words(arguments: Arguments, place: str) -> list[str]:
     """Return the words that lead to the same model and settings, for the record."""
-    kept = ("checkpoint", "resolution", "max_pixels", "format", "names", *FACTS, "plugins")
+    kept = ("checkpoint", "resolution", "max_pixels", "format", "names", *FACTS, "plugins", "verify")
     words = [word for word in to_words(COMMAND, arguments) if word.partition("=")[0] in kept]
     return ["apply", f"weights={place}", *words]
 
@@ -176,11 +210,11 @@ def answer(summary: "Summary", examples: bool = False) -> str:
     if summary.existing:
         lines.append(f"{summary.existing:,} were there already with these settings")
     if examples:
-        lines.append(f"all of them beside their inputs: {summary.output / OVERVIEW}")
+        lines.append(f"all of them beside their inputs: {Path(summary.output) / OVERVIEW}")
     lines += [f"{number:,} x: {note}" for note, number in summary.notes.most_common()]
     if summary.failed:
         lines.append(f"{len(summary.failed):,} not translated:")
-        lines += [f"  {path} {reason}" for path, reason in summary.failed[:SHOWN]]
+        lines += [f"  {printable(str(path))} {reason}" for path, reason in summary.failed[:SHOWN]]
         if len(summary.failed) > SHOWN:
             lines.append(f"  and {len(summary.failed) - SHOWN:,} more")
     return "\n".join(lines)

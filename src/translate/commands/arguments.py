@@ -23,7 +23,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from translate.errors import NOTHING, ConfigError, Problem, UserError
+from translate.errors import NOTHING, ConfigError, Phrase, Problem, UserError, without_secrets
+from translate.files.writing import check_writable
 
 Values = Callable[[Sequence[str]], Iterable[str]]
 """Return the values that an argument can have, given the other words of the command line."""
@@ -33,6 +34,11 @@ Kind = Literal["value", "flag", "positional", "overrides", "remainder", "words"]
 
 INTERNAL_GROUPS = frozenset({"recipe"})
 """Groups of the configuration that the files choose, not the user."""
+
+LARGEST = 1_000_000_000
+"""The largest number of an argument without a maximum of its own."""
+
+LARGEST_SEED = 2**64 - 1
 
 _METADATA = "argument"
 A = TypeVar("A")
@@ -61,6 +67,9 @@ class Argument:
     listed: bool = False  # whether help lists the values
     repeat: bool = False  # whether the argument can be given several times
     minimum: float | None = None
+    maximum: float | None = None  # None: `LARGEST`
+    writes: Literal["", "file", "folder", "either"] = ""  # what a path names that the command writes
+    is_run: bool = False  # whether the value is a run folder, which may be fetched from an address
     section: str = ""  # a heading of help, below which the argument stands
     keys: tuple[str, ...] | None = None  # of overrides: the first parts of accepted keys; None: all
     hints: tuple[Hint, ...] = ()
@@ -118,6 +127,9 @@ def arg(
     listed: bool = False,
     repeat: bool = False,
     minimum: float | None = None,
+    maximum: float | None = None,
+    writes: Literal["", "file", "folder", "either"] = "",
+    is_run: bool = False,
     section: str = "",
     factory: Callable[[], Any] | None = None,
 ) -> Any:
@@ -125,7 +137,10 @@ def arg(
 
     ``factory`` makes the default when the command is called.
     """
-    argument = Argument(help, metavar, name, kind, values, exact, listed, repeat, minimum, section, factory=factory)
+    argument = Argument(
+        *(help, metavar, name, kind, values, exact, listed, repeat, minimum, maximum, writes, is_run, section),
+        factory=factory,
+    )
     if factory is not None:
         return field(default_factory=factory, metadata={_METADATA: argument})
     return field(default=dataclasses.MISSING if default is NOTHING else default, metadata={_METADATA: argument})
@@ -210,7 +225,7 @@ def _is_override(rest: Argument, command: Command[Any], key: str) -> bool:
 
 
 def _store(argument: Argument, text: str, fields: dict[str, Any], words: Sequence[str]) -> None:
-    """Convert the text of an argument and put it into ``fields``."""
+    """Convert the text of an argument and put it into ``fields``; the run at an address is fetched first."""
     if not text:
         raise UserError("the value is missing", key=argument.name, expected=argument.metavar)
     if argument.repeat:
@@ -219,21 +234,45 @@ def _store(argument: Argument, text: str, fields: dict[str, Any], words: Sequenc
     if argument.field in fields:
         raise UserError("this argument is given twice", key=argument.name, fix="remove one of the two")
     try:
+        if argument.is_run and "://" in text:
+            from translate.runs import remote_runs
+
+            text = str(remote_runs.local(_unquoted(text), ""))
         # a Literal may also contain deprecated values, which `values` leaves out
         offered = argument.choices(words) if argument.values and literals(argument.type) else None
         value = convert(argument.type, text, offered)
-        numbers = [
-            each for each in (value if isinstance(value, list | tuple) else [value]) if isinstance(each, int | float)
-        ]
-        for number in numbers:
-            if argument.minimum is not None and number < argument.minimum:
-                raise UserError(found=number, expected=f"at least {argument.minimum:g}")
+        _check_range(argument, value)
         known = argument.choices(words) if argument.exact else []
         if argument.exact and value not in known:
             raise UserError("unknown value", found=value, known=known)
     except UserError as error:
         raise error.inside(argument.name) from None
     fields[argument.field] = value
+
+
+def _check_range(argument: Argument, value: Any) -> None:
+    """Raise UserError for a number, or one in a list or mapping, that is out of the argument's range."""
+    is_seed = argument.name.rpartition(".")[2] in ("seed", "seeds")
+    least = 0 if is_seed and argument.minimum is None else argument.minimum
+    most = argument.maximum or (LARGEST_SEED if is_seed else LARGEST)
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else [value]
+    for number in (part for part in parts if isinstance(part, int | float)):
+        if least is not None and number < least:
+            raise UserError(found=number, expected=f"at least {least:g}")
+        if abs(number) > most:
+            raise UserError(found=number, expected="0 to 2^64 - 1" if is_seed else f"at most {most:,}")
+
+
+def check_outputs(command: Command[A], arguments: A) -> None:
+    """Raise UserError if a file or folder that the command will write cannot be written, before it begins to work."""
+    for argument in arguments_of(command):
+        value = getattr(arguments, argument.field)
+        if not argument.writes or value is None or "://" in str(value):
+            continue
+        path = Path(value).expanduser()
+        if argument.writes == "file" and path.is_dir():
+            raise UserError(key=argument.name, found=Phrase(f"the folder {path}"), expected="a file")
+        check_writable(path if argument.writes == "folder" else path.parent, argument.name)
 
 
 def unknown(command: Command[Any], word: str) -> UserError:
@@ -317,12 +356,18 @@ def _float(text: str) -> float:
     return value
 
 
+def _path(text: str) -> Path:
+    if "://" in text:  # a path would have one slash less, and name a folder here
+        raise UserError(found=without_secrets(text), expected="a path on this machine")
+    return Path(text).expanduser()
+
+
 _SCALARS: dict[Any, Callable[[str], Any]] = {
     str: str,
     bool: _bool,
     int: _int,
     float: _float,
-    Path: lambda text: Path(text).expanduser(),
+    Path: _path,
 }
 
 

@@ -135,7 +135,7 @@ def run_folders(words: Sequence[str] = ()) -> list[str]:
 
 def places_of_weights(words: Sequence[str] = ()) -> list[str]:
     """Return the weights that ship with the package, and the run folders below runs/."""
-    from translate.weights.places import shipped_names
+    from translate.runs.places import shipped_names
 
     return [*shipped_names(), *run_folders(words)]
 

@@ -16,7 +16,7 @@ from translate.runs.folder import RunFolder
 from translate.sizes import ImageSize
 
 if TYPE_CHECKING:
-    from translate.config.compose import OpenDatasets
+    from translate.config.datasets import OpenDatasets
     from translate.doctor.report import Report
 
 PROBLEMS = 1
@@ -30,7 +30,7 @@ class Arguments:
     folder: tuple[str, ...] = arg(
         (), kind="positional", metavar="FOLDER", help="a folder of images: its layout is recognized"
     )
-    run: Path | None = arg(None, metavar="RUN_FOLDER", help="examine a run", values=run_folders)
+    run: Path | None = arg(None, metavar="RUN_FOLDER", help="examine a run", values=run_folders, is_run=True)
     measure: bool = arg(
         True, help="train a few iterations to estimate the time and memory of the whole run; nothing is kept"
     )
@@ -99,8 +99,11 @@ def _data(words: Sequence[str], measure: bool) -> Report:
     """Return the report on the data of a command line."""
     from translate.config.binding import coerced
     from translate.config.command_line import parsed_words
-    from translate.config.compose import compose, open_datasets, plain
+    from translate.config.compose import compose
+    from translate.config.datasets import open_datasets
+    from translate.config.tree import plain
     from translate.doctor import dataset
+    from translate.doctor.image_files import median_side
     from translate.doctor.report import Report
     from translate.doctor.scan import scan
 
@@ -117,7 +120,7 @@ def _data(words: Sequence[str], measure: bool) -> Report:
     folder = dataset.folder_of(node)
     if folder is not None and not Path(folder).is_dir():
         open_datasets(tree, problems)  # says it best
-        raise ConfigError(problems)
+        raise ConfigError(problems or [Problem("there is no such folder", key="data.root", found=folder)])
     kind = next((word.partition("=")[2] for word in own if word.startswith("data=")), str(node.get("name")))
     datasets = open_datasets(tree, problems)
     found = None if folder is None else scan(folder)
@@ -127,7 +130,7 @@ def _data(words: Sequence[str], measure: bool) -> Report:
     mistakes = list(map(str, problems))
     result = dataset.examine(report, found, kind, datasets, size if chosen else None, bad, mistakes)
     if datasets is not None:
-        side = float(min(size)) if result is None else dataset.median_side(result)
+        side = float(min(size)) if result is None else median_side(result)
         _advise(report, own, config_dir, kind, datasets, side, size, measure)
     return report
 

@@ -9,6 +9,7 @@ from translate.commands.arguments import Command, arg, overrides
 from translate.console import wrapped
 from translate.downloads.download import ROOT, DownloadRequest, download
 from translate.downloads.fetch import mirror_url
+from translate.downloads.icons import PIXELS
 from translate.downloads.progress import in_units
 from translate.downloads.sources import find, read_all
 from translate.errors import UserError
@@ -31,10 +32,15 @@ class Arguments:
         values=names,
         listed=True,
     )
-    root: str | None = arg(None, metavar="DIR", help=f"the folder of all data sets; default {ROOT}")
-    data_root: str | None = arg(None, name="data.root", metavar="DIR", help="the folder of this data set")
+    root: str | None = arg(None, metavar="DIR", writes="folder", help=f"the folder of all data sets; default {ROOT}")
+    data_root: str | None = arg(
+        None, name="data.root", metavar="DIR", writes="folder", help="the folder of this data set"
+    )
     mirror: str | None = arg(None, metavar="DIR|URL", help="source of the files, instead of their own URLs")
     keep: bool = arg(False, help="keep the archives after unpacking")
+    pixels: int = arg(
+        PIXELS, metavar="N", minimum=8, maximum=4096, help="emoji: the side of the images, which are rendered"
+    )
     plugins: tuple[str, ...] = arg((), metavar="[my_lab]", help="packages with data sets that are not installed")
     selection: tuple[str, ...] = overrides(
         "settings of a training command that select the data set: data.collection=maps", keys=("data",)
@@ -77,7 +83,7 @@ def request_from(arguments: Arguments) -> DownloadRequest | None:
     if folder.name in ("", "..") or folder.is_symlink():
         folder = folder.resolve()
     mirror = None if arguments.mirror is None else mirror_url(arguments.mirror)
-    return DownloadRequest(source, folder, mirror, arguments.keep)
+    return DownloadRequest(source, folder, mirror, arguments.keep, arguments.pixels)
 
 
 def listing() -> str:

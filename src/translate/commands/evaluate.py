@@ -3,24 +3,31 @@
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from translate.commands.arguments import Command, arg, overrides
+from translate.commands import run_of_weights
+from translate.commands.arguments import Command, arg, overrides, unknown
 from translate.commands.completion import checkpoints as checkpoints_of
 from translate.commands.completion import run_folders
+from translate.commands.weights import verify_argument
 from translate.console import setup_logging
-from translate.errors import ConfigError, Problem, UserError
+from translate.errors import ConfigError, Problem, UserError, first_line, without_secrets
+from translate.runs import scores
 from translate.runs.folder import RunFolder
+from translate.weights import signatures
 
 if TYPE_CHECKING:
     from translate.runs.scores import Result
 
 CONFIG_NAME = "evaluate"
 """The root of the configuration of metrics."""
+
+NOT_STORED = 1
+"""The exit code if scores were computed and could not be stored."""
 
 log = logging.getLogger("translate")
 
@@ -30,21 +37,37 @@ def default_cache() -> Path:
     return Path(os.environ.get("TRANSLATE_CACHE", "~/.cache/translate")).expanduser()
 
 
+def weights_or_runs(words: Sequence[str] = ()) -> list[str]:
+    """Return the names of released weights, and the run folders."""
+    return [*run_of_weights.names(), *run_folders(words)]
+
+
 @dataclass(frozen=True)
 class Arguments:
     """The run, its checkpoint, and the settings of the evaluation."""
 
-    run: Path | None = arg(None, metavar="RUN_FOLDER", help="the run to evaluate", values=run_folders)
-    weights: Path | None = arg(
+    run: Path | None = arg(None, metavar="RUN_FOLDER", help="the run to evaluate", values=run_folders, is_run=True)
+    weights: str | None = arg(
         None,
-        metavar="RUN_FOLDER",
-        help="the same as run; other weights have no data to be scored on: import them to a run first",
-        values=run_folders,
+        metavar="FILE[,FILE]|NAME|RUN_FOLDER",
+        help="weights without a run: official files, a weights file, a file on the Hub, or the name of released "
+        "weights, which are fetched; experiments=NAME or data=NAME says on which images they are scored",
+        values=weights_or_runs,
+    )
+    sha256: str | None = arg(None, metavar="DIGITS", help="with weights: the SHA-256 that the file has")
+    verify: str | None = verify_argument()
+    to: Path | None = arg(
+        None, metavar="RUN_FOLDER", help="with weights: the run folder to write; default runs/<name>/<time>"
     )
     checkpoint: str = arg("last", metavar="last|best|N", help="the checkpoint", values=checkpoints_of)
-    batch_size: int = arg(32, metavar="N", minimum=1, help="images per batch, in each process")
+    batch_size: int = arg(32, metavar="N", minimum=1, maximum=65_536, help="images per batch, in each process")
     seed: int = arg(0, metavar="N", minimum=0, help="seed of latent codes, references and samples")
     device: str = arg("auto", metavar="auto|cpu|cuda|cuda:1|mps", help="the device of the networks")
+    output: str | None = arg(
+        None,
+        metavar="FOLDER",
+        help="where scores are written, in metrics/, instead of the run folder; also an address such as s3://bucket/scores",
+    )
     root: str | None = arg(None, metavar="FOLDER", help="folder of the data, if it was moved after training")
     cache: Path | None = arg(
         metavar="FOLDER",
@@ -54,26 +77,44 @@ class Arguments:
     plugins: tuple[str, ...] = arg((), metavar="[my_lab]", help="further packages that are not installed")
     overrides: tuple[str, ...] = overrides(
         "metrics and their arguments: metrics=[clean,local], metrics.kid_clean.subset_size=500; "
-        "'~metrics.prdc_clean' removes a metric; the command 'list metrics' lists all",
-        keys=("metrics",),
+        "'~metrics.prdc_clean' removes a metric; the command 'list metrics' lists all; with weights: the experiment, "
+        "data and model too",
+        keys=("metrics", *run_of_weights.KEYS),
     )
 
 
-def run_of(arguments: Arguments) -> Path:
-    """Return the run folder; UserError for none, two, and for weights without a run."""
+def has_run(arguments: Arguments) -> bool:
+    """Return whether the arguments name a run folder.
+
+    UserError for neither run nor weights, for both, and for weights without the data to score them on.
+    """
     if (arguments.run is None) == (arguments.weights is None):
         raise UserError("this argument is missing", key="run", expected="run=RUN_FOLDER")
-    run = arguments.run or arguments.weights
-    assert run is not None
-    if arguments.weights is not None and not RunFolder(run).is_run():
+    keys = [word.lstrip("+~").partition("=")[0].partition(".")[0] for word in arguments.overrides]
+    further = [word for word, key in zip(arguments.overrides, keys, strict=True) if key in run_of_weights.KEYS]
+    if arguments.weights is None or RunFolder(arguments.weights).is_run():
+        if further:
+            raise unknown(COMMAND, further[0])
+        if arguments.to is not None or arguments.sha256 is not None:
+            key = "sha256" if arguments.to is None else "to"
+            raise UserError("a run has its folder and its weights", key=key, fix="leave the argument out")
+        if arguments.verify is not None:
+            raise signatures.run_unsigned(run_of(arguments))
+        return True
+    if not {"experiments", "data"} & set(keys):
         raise UserError(
-            "scores need the data of a run",
+            "scores need images",
             key="weights",
-            found=str(run),
-            expected="a run folder",
-            fix=f"python -m translate import weights={run} to=RUN_FOLDER data=NAME data.root=FOLDER",
+            found=arguments.weights,
+            expected="a run folder, or an experiment or data beside the weights",
+            fix=f"python -m translate evaluate weights={arguments.weights} data=NAME data.root=FOLDER",
         )
-    return run
+    return False
+
+
+def run_of(arguments: Arguments) -> Path:
+    """Return the run folder that the arguments name."""
+    return arguments.run or Path(str(arguments.weights)).expanduser()
 
 
 def metrics_of(arguments: Arguments) -> dict[str, Any]:
@@ -81,9 +122,12 @@ def metrics_of(arguments: Arguments) -> dict[str, Any]:
 
     Without any on the command line they are `local`, or `accuracy` for a model that predicts labels.
     """
+    if not has_run(arguments):
+        return run_of_weights.metrics(arguments.overrides)
     from translate.config.check import check_metrics
-    from translate.config.compose import compose, plain
+    from translate.config.compose import compose
     from translate.config.rules import metrics_suit_model, predicts_labels
+    from translate.config.tree import plain
 
     problems: list[Any] = []
     model = _model_of(run_of(arguments))
@@ -113,21 +157,38 @@ def _model_of(run: Path) -> dict[str, Any]:
 def _activate_plugins(arguments: Arguments) -> None:
     """Activate the plug-ins of the run and of the command line: their metrics and configuration take part."""
     from translate.config.schema import read_yaml
-    from translate.registry import plugins
+    from translate.registry import plugins, trust
 
     plugins.activate(arguments.plugins)
-    if RunFolder(run_of(arguments)).is_run():
-        plugins.activate(read_yaml(RunFolder(run_of(arguments)).config_file).get("plugins") or [])
+    if has_run(arguments) and RunFolder(run_of(arguments)).is_run():
+        trust.activate_saved(read_yaml(RunFolder(run_of(arguments)).config_file).get("plugins") or [])
 
 
 def run(arguments: Arguments) -> int:
-    """Evaluate, and print the scores of each protocol as soon as they exist; return 0."""
+    """Evaluate, and print the scores of each protocol as soon as they exist; return 0, or 1 if some are not stored."""
+    unstored = 0
     for result, place, is_first in _results(arguments):
         if is_first:
             from translate.evaluation import results
 
-            print(f"\n{results.table(result)}\n{place}")
-    return 0
+            print(f"\n{results.table(result)}")
+            if result.unstored is None:
+                print(_shown(arguments.output, place))
+            else:
+                unstored += 1
+                reason = result.unstored.strerror or first_line(result.unstored)
+                fix = "output=FOLDER stores the scores in another folder"
+                print(Problem(f"the scores are not stored ({reason})", key=str(place), fix=fix), file=sys.stderr)
+    return NOT_STORED if unstored else 0
+
+
+def _shown(output: str | None, place: Path) -> str:
+    """Return a scores file as it is shown: at its address, if it goes there."""
+    from translate.downloads.remote import is_address
+
+    return (
+        f"{without_secrets(str(output)).rstrip('/')}/{'/'.join(place.parts[-2:])}" if is_address(output) else str(place)
+    )
 
 
 def results_of(arguments: Arguments) -> "list[Result]":
@@ -139,27 +200,68 @@ def _results(arguments: Arguments) -> "Iterator[tuple[Result, Path, bool]]":
     """Yield the result of each protocol as soon as it exists, its file, and whether this process is the first."""
     _activate_plugins(arguments)
     metrics = metrics_of(arguments)
-    name, path = RunFolder(run_of(arguments)).require_run().choose(arguments.checkpoint)
+    if not has_run(arguments):
+        arguments = _with_run(arguments, metrics)
+    from translate.runs.remote_runs import stored
+
+    with stored(arguments.output, "output") as output:
+        yield from _results_of_run(arguments, metrics, output)
+
+
+def _results_of_run(
+    arguments: Arguments, metrics: dict[str, Any], output: Path | None
+) -> "Iterator[tuple[Result, Path, bool]]":
+    folder = RunFolder(run_of(arguments)).require_run()
+    name, path = folder.choose(arguments.checkpoint)
+    if output is None:
+        folder.require_inside()
+    scores.check(run_of(arguments))
     with _processes(arguments.device) as device:
         from translate.evaluation.processes import all_processes
 
         processes = all_processes()
         setup_logging(verbose=processes.is_first)
-        for result, place in _measure(arguments, metrics, name, path, device, processes):
+        for result, place in _measure(arguments, metrics, name, path, device, processes, output):
             yield result, place, processes.is_first
 
 
+def _with_run(arguments: Arguments, metrics: dict[str, Any]) -> Arguments:
+    """Return the arguments with a new run folder of the weights."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        fix = f"python -m translate import weights={arguments.weights} to=RUN_FOLDER data=NAME, then evaluate run="
+        raise UserError("several processes evaluate a run", key="weights", found=arguments.weights, fix=fix)
+    setup_logging(verbose=True)
+    folder = run_of_weights.begin(
+        str(arguments.weights),
+        arguments.sha256,
+        arguments.verify,
+        arguments.to,
+        arguments.overrides,
+        metrics,
+        arguments.cache,
+    )
+    log.info("run folder: %s; to continue a stopped evaluation: python -m translate evaluate run=%s", folder, folder)
+    words = tuple(word for word in arguments.overrides if word.lstrip("+~").startswith("metrics"))
+    return replace(arguments, run=folder, weights=None, sha256=None, verify=None, to=None, overrides=words)
+
+
 def _measure(
-    arguments: Arguments, metrics: dict[str, Any], name: str, path: Path, device: Any, processes: Any
+    arguments: Arguments,
+    metrics: dict[str, Any],
+    name: str,
+    path: Path,
+    device: Any,
+    processes: Any,
+    output: Path | None,
 ) -> "Iterator[tuple[Result, Path]]":
     """Yield the result of each protocol as soon as it exists, and its file."""
     from translate.config.check import check
     from translate.evaluation.evaluator import EvaluatedModel, Evaluator
-    from translate.runs import checkpoints, scores
+    from translate.runs import checkpoints
     from translate.training import build
 
     checkpoint = checkpoints.read(path)
-    made = check(_moved(checkpoint.config, arguments.root))
+    made = check(_without_training(_moved(checkpoint.config, arguments.root)))
     made = replace(made, trainer=replace(made.trainer, devices=1, num_nodes=1))  # one process has one whole model
     data = build.build_data(made)
     model = build.build_model(made)
@@ -169,11 +271,10 @@ def _measure(
     model.to(device)
     evaluator = Evaluator(metrics, data, arguments.cache, device, processes, arguments.batch_size, arguments.seed)
     log.info("%s, iteration %d of %s, on %s", made.model.name, checkpoint.iteration, run_of(arguments), device)
-    evaluated = EvaluatedModel(model, name, run_of(arguments), untrained=lambda: build.build_model(made))
+    evaluated = EvaluatedModel(model, name, run_of(arguments), untrained=lambda: build.build_model(made), output=output)
     for protocol in evaluator.protocols:
-        found = evaluator.evaluate(protocol, evaluated)
-        assert found is not None  # nobody stops it
-        yield found, scores.path_of(run_of(arguments), protocol, name, arguments.seed)
+        path = scores.path_of(output or run_of(arguments), protocol, name, arguments.seed)
+        yield evaluator.evaluate(protocol, evaluated), path
 
 
 def _moved(tree: Mapping[str, Any], root: str | None) -> dict[str, Any]:
@@ -183,6 +284,15 @@ def _moved(tree: Mapping[str, Any], root: str | None) -> dict[str, Any]:
     if "root" not in tree["data"]:
         raise UserError(f"data={tree['data']['name']} has no folder", key="root", fix="leave the argument out")
     return {**tree, "data": {**tree["data"], "root": root}}
+
+
+def _without_training(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run's configuration without loggers, and with the roles alone of its optimizers.
+
+    An evaluation needs no more, so it loads none of the code that the run named for them.
+    """
+    optimizers = {role: {"_target_": "torch.optim.SGD"} for role in tree["model"]["optimizers"]}
+    return {**tree, "logger": {}, "model": {**tree["model"], "optimizers": optimizers}}
 
 
 @contextmanager
@@ -222,6 +332,11 @@ COMMAND = Command(
             "with a classifier trained on the run's images, without a download",
         ),
         ("evaluate run=runs/stargan_v2/2026-01-31_12-00-00 checkpoint=best metrics=[clean,local]", "several protocols"),
+        (
+            "evaluate weights=weights_stargan_v2_afhq experiments=ladder/released_stargan_v2_afhq "
+            "data.root=datasets/afhq",
+            "released weights, without training",
+        ),
     ),
     notes="Scores are written to RUN_FOLDER/metrics/<protocol>_<checkpoint>.json. Repeat the command to continue a "
     "stopped evaluation. On several GPUs: torchrun --nproc-per-node 8 -m translate evaluate run=...",

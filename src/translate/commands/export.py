@@ -8,9 +8,11 @@ from typing import Any, Literal, cast
 from translate.commands.arguments import Command, arg, to_words
 from translate.commands.weights import WeightsArguments, options_of, place_of
 from translate.errors import UserError
-from translate.files import written
+from translate.files.writing import check_writable, written
 from translate.registry import plugins
 from translate.runs.folder import BEST, RunFolder
+from translate.weights.signatures import PASSWORD, Signer
+from translate.weights.signatures import SUFFIX as SIGNATURE
 
 SUFFIX = ".safetensors"
 HUB = "hf://"
@@ -28,6 +30,7 @@ class Arguments(WeightsArguments):
     to: str | None = arg(
         None,
         metavar=f"FILE{SUFFIX}|FOLDER|{HUB}OWNER/NAME",
+        writes="either",
         help=f"the destination; default weights_<iteration>{SUFFIX} or <format>_<iteration>/ in the run folder; a "
         "folder for the other formats, or a file for one program; a repository of the Hugging Face Hub also receives a "
         "model card; log in first: hf auth login",
@@ -55,6 +58,12 @@ class Arguments(WeightsArguments):
         None, name="with", help="needed: the networks of inference; default needed for a run, all for a file"
     )
     licence: str | None = arg(None, metavar="TAG", help="the licence of the weights, such as cc-by-4.0")
+    sign: Path | None = arg(
+        None,
+        metavar="FILE.key",
+        help=f"a secret key of minisign: write FILE{SIGNATURE} beside each file; the password of an encrypted key is "
+        f"read from {PASSWORD}, or asked for",
+    )
     private: bool | None = arg(None, help="create a private repository on the Hub")
 
 
@@ -70,14 +79,19 @@ def run(arguments: Arguments) -> int:
     to = destination(arguments, folder, form)
     if arguments.private is not None and not to.startswith(HUB):
         raise UserError("only a repository on the Hub can be private", key="private", expected=f"to={HUB}owner/name")
+    signer = None if arguments.sign is None else Signer(arguments.sign)
+    if not to.startswith(HUB):
+        check_writable(Path(to).expanduser().parent, "to")  # the default is in the run folder
     plugins.activate(arguments.plugins)
     with written(to):
-        return _write(arguments, form, place, folder, to)
+        return _write(arguments, form, place, folder, to, signer)
 
 
-def _write(arguments: Arguments, form: str, place: str, folder: RunFolder | None, to: str) -> int:
+def _write(
+    arguments: Arguments, form: str, place: str, folder: RunFolder | None, to: str, signer: Signer | None
+) -> int:
     if form in RUNTIMES:
-        return _write_programs(arguments, form, place, Path(to).expanduser())
+        return _write_programs(arguments, form, place, Path(to).expanduser(), signer)
     from translate.export.weights import export
 
     everything = (arguments.networks or ("all" if folder is None else "needed")) == "all"
@@ -92,6 +106,8 @@ def _write(arguments: Arguments, form: str, place: str, folder: RunFolder | None
         to_words(COMMAND, arguments),
         arguments.dtype or "float32",
         options_of(arguments, arguments.licence),
+        arguments.verify,
+        signer,
     )
     print("\n".join(lines))
     return 0
@@ -110,17 +126,20 @@ def _check_fit(arguments: Arguments, form: str) -> None:
         raise UserError(f"format={form} is not compiled", key="aot", fix="format=torch_export")
 
 
-def _write_programs(arguments: Arguments, form: str, place: str, to: Path) -> int:
+def _write_programs(arguments: Arguments, form: str, place: str, to: Path, signer: Signer | None) -> int:
     """Write a model for another runtime and print a line for each file as soon as it is compared; return 0."""
     from translate.export import runtimes
+    from translate.export.weights import signed
     from translate.inference.translator import Translator
     from translate.weights.load import weights_of
 
-    weights = weights_of(place, arguments.checkpoint, options_of(arguments, arguments.licence))
+    weights = weights_of(place, arguments.checkpoint, options_of(arguments, arguments.licence), arguments.verify)
+    files: list[Path] = []
     runtime = runtimes.runtime("aot" if arguments.aot else form)
     for exported in runtimes.export(Translator(weights), runtime, to, arguments.graphs):
         print(exported, flush=True)
-    print(f"written: {to}")
+        files.append(to if to.suffix == RUNTIMES[form] else to / exported.file)
+    print("\n".join([f"written: {to}", *signed(files, signer)]))
     return 0
 
 
@@ -160,7 +179,7 @@ def destination(arguments: Arguments, folder: RunFolder | None, form: str) -> st
             raise UserError(key="to", found=to, expected=f"a folder, or a name that ends in {RUNTIMES[form]}")
         return to
     if to.startswith(HUB):
-        from translate.weights import hub
+        from translate.downloads import hub
 
         hub.parse(to)
     elif form == "safetensors" and not to.endswith(SUFFIX):
@@ -176,6 +195,7 @@ COMMAND = Command(
     examples=(
         ("export run=runs/stargan_v2/2026-01-31_12-00-00", "a file in the run folder"),
         ("export run=runs/stargan_v2/2026-01-31_12-00-00 to=hf://me/cats licence=cc-by-4.0", "share on the Hub"),
+        ("export run=runs/stargan_v2/2026-01-31_12-00-00 sign=lab.key", "with a signature, see docs/security.md"),
         ("export weights=faces.safetensors format=onnx to=faces", "ONNX files: each network, and the whole way"),
         ("export weights=faces.safetensors format=official to=out", "the files of the official code"),
     ),

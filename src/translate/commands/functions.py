@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from translate import signals
+from translate.doctor import missing_libraries
 from translate.errors import Phrase, UserError
 
 PROGRAM = Path(__file__).parents[1] / "__main__.py"
@@ -17,6 +19,7 @@ class RunFailed(RuntimeError):
         self.folder, self.code = folder, code
 
 
+@missing_libraries.required()
 def train(*words: str, **settings: Any) -> Path:
     """Train a model as ``python -m translate`` does, and return the run folder.
 
@@ -39,11 +42,11 @@ def train(*words: str, **settings: Any) -> Path:
     from translate.commands.train import joined_by_others
     from translate.training import run
 
-    with joined_by_others(ready, str(PROGRAM)):
-        code = run.train(
+    with signals.handled(ends_process=False) as end, joined_by_others(ready, str(PROGRAM)):
+        end.code = run.train(
             ready.config, ready.folder, ready.resume_from, ready.overrides, ready.datasets, line.words, ready.of_length
         )
-    return _ended(ready.folder, code)
+    return _ended(ready.folder, end.code)
 
 
 def _ended(folder: Path, code: int) -> Path:
@@ -55,6 +58,7 @@ def _ended(folder: Path, code: int) -> Path:
     return folder
 
 
+@missing_libraries.required()
 def evaluate(run: str | Path, *words: str, **settings: Any) -> dict[str, dict[str, float]]:
     """Evaluate a run as ``python -m translate evaluate`` does; return the scores of each protocol by name.
 

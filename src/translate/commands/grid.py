@@ -12,7 +12,8 @@ from translate.commands.weights import EXAMPLE_WEIGHTS, WeightsArguments, place_
 from translate.errors import Phrase, UserError
 
 if TYPE_CHECKING:
-    from translate.inference.compositions import Grids, SourceFiles, Style
+    from translate.inference.composed_grids import Grids
+    from translate.inference.compositions import SourceFiles, Style
     from translate.inference.translator import Translator
 
 Kind = Literal["latent", "reference", "labels", "cycle"]
@@ -37,7 +38,9 @@ class StyleArguments(WeightsArguments):
     )
     attributes: tuple[str, ...] = arg((), metavar="[NAME,...]", help="StarGAN: labels that every translation has")
     seeds: tuple[int, ...] = arg((), metavar="[N,...]", help="the seeds of latent codes, in turn; default [0,1,2]")
-    psi: float | None = arg(None, metavar="NUMBER", help="below 1: styles of codes nearer to the mean style")
+    psi: float | None = arg(
+        None, metavar="NUMBER", minimum=-2, maximum=2, help="below 1: styles of codes nearer to the mean style"
+    )
     device: str = arg("auto", metavar="auto|cpu|cuda|cuda:1|mps", help="where the networks run")
 
 
@@ -45,7 +48,7 @@ class StyleArguments(WeightsArguments):
 class Arguments(StyleArguments):
     """The kind of the grid and its file."""
 
-    output: Path = arg(Path("grid.png"), metavar="FILE.png", help="the file of the grid")
+    output: Path = arg(Path("grid.png"), metavar="FILE.png", writes="file", help="the file of the grid")
     kind: Kind | None = arg(
         None,
         help="latent: styles of seeds; reference: styles of images; labels: a column for each label; cycle: there and "
@@ -55,7 +58,9 @@ class Arguments(StyleArguments):
     columns: int | None = arg(
         None, metavar="N", minimum=1, help="sources in one file, of kinds without labels; default as many as fit"
     )
-    side: int = arg(900, metavar="PIXELS", minimum=32, help="the longer side, at least; small images are enlarged")
+    side: int = arg(
+        900, metavar="PIXELS", minimum=32, maximum=20_000, help="the longer side, at least; small images are enlarged"
+    )
 
 
 def run(arguments: Arguments) -> int:
@@ -119,18 +124,18 @@ def source_files(arguments: StyleArguments, translator: "Translator") -> Iterato
 
 def draw(arguments: Arguments, translator: "Translator", sources: "SourceFiles", references: list[Path]) -> "Grids":
     """Return the grids of the kind that the words name, or of the first one that they and the model allow."""
-    from translate.inference import compositions
+    from translate.inference import composed_grids
 
     kind = arguments.kind or kind_of(translator, references)
     check_words(arguments, translator, kind)
     refuse(arguments, ("source",) if kind != "cycle" else (), f"grids of the kind {kind} have no way back")
     refuse(arguments, ("columns",) if kind == "labels" else (), "grids of the kind labels have the labels as columns")
     if kind == "labels":
-        return compositions.label_grids(translator, sources, arguments.attributes, arguments.target)
+        return composed_grids.label_grids(translator, sources, arguments.attributes, arguments.target)
     styles = chosen_styles(arguments, translator, references, DEFAULT_SEEDS)
     if kind == "cycle":
-        return compositions.cycle_grids(translator, sources, styles, arguments.source, arguments.columns)
-    return compositions.style_grids(translator, sources, styles, arguments.columns)
+        return composed_grids.cycle_grids(translator, sources, styles, arguments.source, arguments.columns)
+    return composed_grids.style_grids(translator, sources, styles, arguments.columns)
 
 
 def check_words(arguments: StyleArguments, translator: "Translator", kind: str) -> None:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from translate.commands.arguments import Command, arg, existing_file, overrides, unknown
 from translate.commands.export import HUB, SUFFIX
-from translate.commands.weights import FACTS, size_of
+from translate.commands.weights import FACTS, size_of, verify_argument
 from translate.errors import UserError
 from translate.sizes import ImageSize
 
@@ -25,11 +25,13 @@ class Arguments:
 
     weights: tuple[str, ...] = arg(
         metavar="FILE[,FILE]",
-        help="official files of StarGAN v2, StarGAN v1, CycleGAN or pix2pix, a weights file, or a file on the Hub, "
+        help="official files, such as those of StarGAN v1 and v2, CycleGAN, CUT or pix2pix, a weights file, "
+        "or a file on the Hub, "
         f"{HUB}owner/name/FILE",
     )
     to: str = arg(
         metavar=f"FILE{SUFFIX}|RUN_FOLDER",
+        writes="either",
         help="a weights file for inference, or a run folder for further training with resume=RUN_FOLDER",
     )
     domains: tuple[str, ...] | None = arg(
@@ -41,6 +43,12 @@ class Arguments:
     num_attributes: int | None = arg(
         None, metavar="N", minimum=1, help="with labels=joint: how many labels are attributes"
     )
+    label_counts: tuple[int, ...] | None = arg(
+        None,
+        metavar="[N,N,...]",
+        minimum=1,
+        help="with labels=joint: how many labels each data set has; num_attributes is by default the first number",
+    )
     image_size: tuple[int, ...] | None = arg(
         None, metavar="PIXELS|[HEIGHT,WIDTH]", minimum=1, help="the image size, where the networks do not determine it"
     )
@@ -50,10 +58,11 @@ class Arguments:
         metavar="NAME",
         values=models,
         exact=True,
-        help="the model of a file with one generator: cyclegan or pix2pix",
+        help="the model of a lone generator: cyclegan or pix2pix, srgan or srresnet",
     )
-    dropout: bool | None = arg(None, help="whether a U-Net was trained with dropout")
+    dropout: bool | None = arg(None, help="whether a U-Net, or XGAN's shared encoder, was trained with dropout")
     licence: str | None = arg(None, metavar="TAG", help="the licence of the weights, such as cc-by-nc-4.0")
+    verify: str | None = verify_argument()
     overrides: tuple[str, ...] = overrides("for to=RUN_FOLDER: settings of the run, as for train: data=afhq")
 
 
@@ -71,7 +80,7 @@ def run(arguments: Arguments) -> int:
 
     facts = {name: getattr(arguments, name) for name in (*FACTS, "licence")}
     options = ImportOptions(**{**facts, "image_size": size_of(arguments.image_size)})
-    weights = importer.read(arguments.weights, options)
+    weights = importer.read(arguments.weights, options, arguments.verify)
     path = Path(arguments.to).expanduser()
     if not as_run:
         format.write(weights, path)

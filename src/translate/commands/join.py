@@ -18,15 +18,20 @@ class Arguments:
 
     run: Path = arg(metavar="RUN_FOLDER", help="the run of the first process", values=run_folders)
     resumed: bool = arg(False, help="whether the first process resumed the run")
+    trust: tuple[str, ...] = arg((), metavar="[my_lab]", help="packages that the first process trusts")
 
 
 def run(arguments: Arguments) -> int:
     """Train as a further process of a run; return the exit code."""
     from translate.config.check import check
     from translate.config.schema import read_yaml
+    from translate.registry import trust
+
+    trust.trust(arguments.trust)
+    folder = RunFolder(arguments.run).require_run()
 
     def saved() -> "RunConfig":
-        return check(read_yaml(RunFolder(arguments.run).require_run().config_file))
+        return check(read_yaml(folder.resumed_config_file if arguments.resumed else folder.config_file))
 
     config = saved()
     from translate.training import run

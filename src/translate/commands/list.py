@@ -10,6 +10,7 @@ from pathlib import Path
 from translate.commands.arguments import Command, arg
 from translate.console import wrapped
 from translate.errors import UserError
+from translate.files.reading import read_text
 
 
 def kinds(words: Sequence[str] = ()) -> list[str]:
@@ -90,7 +91,7 @@ def _options(group: str) -> str:
 
 
 def _first_comment(path: Path) -> str:
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in read_text(path).splitlines():
         if line.startswith("#") and not line.startswith("# @"):
             return line.lstrip("# ")
         if not line.startswith("#"):

@@ -1,17 +1,17 @@
 """The command `serve`: translate in a browser, and over HTTP."""
 
 import os
-import signal
 import sys
 import webbrowser
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
+from translate import signals
 from translate.commands.arguments import Command, arg
 from translate.commands.weights import EngineArguments, engine_of, place_of
 from translate.errors import UserError
+from translate.files.reading import read_text
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
@@ -21,7 +21,7 @@ class Arguments(EngineArguments):
     """The model, the address, and the limits."""
 
     host: str = arg(LOCAL[0], metavar="ADDRESS", help="0.0.0.0: other machines can connect; then auth is needed")
-    port: int | None = arg(None, metavar="N", help="default the first free one from 7860", minimum=0)
+    port: int | None = arg(None, metavar="N", help="default the first free one from 7860", minimum=0, maximum=65_535)
     auth: str | None = arg(
         None, metavar="USER:PASSWORD|FILE", help="who may use the page; a file has one user:password a line"
     )
@@ -32,7 +32,7 @@ class Arguments(EngineArguments):
 
 
 def run(arguments: Arguments) -> int:
-    """Serve until an interrupt; return 0."""
+    """Serve until a signal."""
     place = place_of(arguments)
     users = credentials(arguments.auth)
     if arguments.host not in LOCAL and not users:
@@ -44,22 +44,21 @@ def run(arguments: Arguments) -> int:
             fix="add auth=user:password, or leave host out",
         )
     from translate.serving.limits import Limits
-    from translate.serving.server import Settings, check_installed, server
+    from translate.serving.server import Settings, bind, check_installed, server
 
     check_installed()
+    if arguments.port:
+        bind(arguments.host, arguments.port).close()  # before the weights are read
     limits = Limits(arguments.max_bytes, arguments.max_pixels, arguments.queue)
     settings = Settings(arguments.host, arguments.port, users, limits)
     engine = engine_of(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
     name = Path(place).stem or place
-    try:
-        with server(engine, name, settings) as running:
-            print(f"{name} ({engine.model}) at {running.url}, until Ctrl+C", flush=True)
-            if _opens(arguments):
-                webbrowser.open(running.url)
-            running.run()
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
+    with server(engine, name, settings) as running:
+        print(f"{name} ({engine.model}) at {running.url}, until Ctrl+C", flush=True)
+        if _opens(arguments):
+            webbrowser.open(running.url)
+        running.run()
+    signals.check()
     return 0
 
 
@@ -68,17 +67,12 @@ def credentials(text: str | None) -> Mapping[str, str]:
     if text is None:
         return {}
     path = Path(text).expanduser()
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else [text]
+    lines = read_text(path, 1_000_000).splitlines() if path.is_file() else [text]
     pairs = [line.strip().partition(":") for line in lines if line.strip() and not line.startswith("#")]
     if not pairs or not all(user and password for user, _, password in pairs):
         where = f"every line of {path} as user:password" if path.is_file() else "user:password, or a file of such lines"
         raise UserError("a user or a password is missing", key="auth", expected=where)
     return {user: password for user, _, password in pairs}
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    """End on SIGTERM as on Ctrl+C, so that temporary files are removed."""
-    raise KeyboardInterrupt
 
 
 def _opens(arguments: Arguments) -> bool:

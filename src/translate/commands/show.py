@@ -6,6 +6,7 @@ from pathlib import Path
 from translate.commands.arguments import Command, arg, overrides
 from translate.commands.completion import run_folders
 from translate.errors import UserError
+from translate.files.yaml_files import checked_text
 from translate.runs.folder import RunFolder
 
 
@@ -19,7 +20,9 @@ class Arguments:
         kind="flag",
         help="print the memory estimate instead: parameters, activations and the peak of training, per process",
     )
-    run: Path | None = arg(None, metavar="RUN_FOLDER", help="print the configuration of a run", values=run_folders)
+    run: Path | None = arg(
+        None, metavar="RUN_FOLDER", help="print the configuration of a run", values=run_folders, is_run=True
+    )
     overrides: tuple[str, ...] = overrides("a configuration, as for train")
 
 
@@ -30,7 +33,11 @@ def run(arguments: Arguments) -> int:
             "the configuration of a run takes no overrides", key="run", fix="leave out run=, or the other words"
         )
     if arguments.run is not None and not arguments.memory:
-        print(RunFolder(arguments.run).require_run().config_file.read_text(encoding="utf-8"), end="")
+        from translate.config.schema import read_yaml
+
+        path = RunFolder(arguments.run).require_run().config_file
+        read_yaml(path)  # refuses what is no configuration
+        print(checked_text(path), end="")
         return 0
     if arguments.run is not None:
         from translate.config.check import check

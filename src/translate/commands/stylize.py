@@ -5,12 +5,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from translate.commands.arguments import Command, arg
+from translate.commands.weights import verify_argument
 from translate.console import setup_logging
-from translate.errors import UserError
+from translate.errors import UserError, printable
+from translate.networks.shipped_files import names
+from translate.weights import signatures
 
 if TYPE_CHECKING:
     from translate.inference.inputs import Source
-    from translate.inference.stylize import Settings, Summary
+    from translate.inference.stylize import Settings
+    from translate.inference.stylize_files import Summary
 
 FAILED = 1
 """The exit code if files could not be read."""
@@ -32,15 +36,26 @@ class Arguments:
         repeat=True,
         help="the style image: a file, or strokes, mosaic, waves, dots, drawn by program; of several the mean",
     )
-    output: Path = arg(Path("stylized"), metavar="FOLDER", help="where the images are written")
+    output: Path = arg(Path("stylized"), metavar="FOLDER", writes="folder", help="where the images are written")
     size: tuple[int, ...] = arg(
-        (256,), metavar="PIXELS|[PIXELS,...]", help="the longer side of the work, in stages; 0: that of the image"
+        (256,),
+        metavar="PIXELS|[PIXELS,...]",
+        minimum=0,
+        maximum=65_536,
+        help="the longer side of the work, in stages; 0: that of the image",
     )
     evaluations: tuple[int, ...] = arg(
-        (300,), metavar="N|[N,...]", help="evaluations of the loss, of each stage; one number serves all"
+        (300,),
+        metavar="N|[N,...]",
+        minimum=0,
+        help="evaluations of the loss, of each stage; one number serves all",
     )
     style_size: int | None = arg(
-        None, metavar="PIXELS", minimum=16, help="the longer side of the style image; default as the stage"
+        None,
+        metavar="PIXELS",
+        minimum=16,
+        maximum=65_536,
+        help="the longer side of the style image; default as the stage",
     )
     start: Literal["content", "noise"] = arg("content", help="where the image begins")
     seed: int = arg(0, metavar="N", minimum=0, help="of a start from noise")
@@ -51,6 +66,7 @@ class Arguments:
         help="the weights of VGG16 or VGG19, or the small network that ships",
         section=LOSS,
     )
+    verify: str | None = verify_argument()
     pooling: Literal["max", "average"] = arg("max", help="of the features; the paper has average", section=LOSS)
     scale: Literal["relative", "notebook"] = arg(
         "relative",
@@ -78,8 +94,12 @@ class Arguments:
         section=LOSS,
     )
     optimizer: Literal["lbfgs", "adam"] = arg("lbfgs", help="L-BFGS needs fewer evaluations, Adam less memory")
-    rate: float | None = arg(None, metavar="NUMBER", help="of the optimizer; default 1 of L-BFGS, 10 of Adam")
-    history: int = arg(100, metavar="N", minimum=1, help="moves that L-BFGS remembers, each two images of memory")
+    rate: float | None = arg(
+        None, metavar="NUMBER", minimum=0, help="of the optimizer; default 1 of L-BFGS, 10 of Adam"
+    )
+    history: int = arg(
+        100, metavar="N", minimum=1, maximum=10_000, help="moves that L-BFGS remembers, each two images of memory"
+    )
     preview_every: int = arg(50, metavar="N", minimum=0, help="evaluations between previews beside the output; 0: none")
     save_every: int = arg(50, metavar="N", minimum=0, help="evaluations between saved states; 0: none")
     overwrite: bool = arg(False, help="replace files in the output folder, and begin anew")
@@ -92,16 +112,20 @@ def run(arguments: Arguments) -> int:
     from translate.inference.devices import chosen_device
     from translate.inference.inputs import sources_of
     from translate.inference.style_progress import ProgressBar
-    from translate.inference.stylize import Files, stylize_files
+    from translate.inference.stylize_files import Files, stylize_files
     from translate.weights.features import open_vgg
 
     setup_logging()
+    if arguments.verify is not None:
+        if arguments.features in names():
+            raise signatures.shipped_unsigned()
+        signatures.verify(arguments.features, arguments.verify)
     settings = _settings(arguments)
     settings.check()
+    styles = {place: style_images.read(place, key="style") for place in arguments.style}
     sources = sources_of(arguments.input, arguments.output) if arguments.input else [_example(arguments.output)]
     if not sources:
         raise UserError("all images are below the output folder", key="input", fix="output=ANOTHER_FOLDER")
-    styles = {place: style_images.read(place, key="style") for place in arguments.style}
     features = open_vgg(arguments.features, settings.weights.layers, arguments.pooling)
     features.to(chosen_device(arguments.device))
     files = Files(arguments.output, arguments.overwrite, arguments.preview_every, arguments.save_every)
@@ -154,11 +178,11 @@ def _example(output: Path) -> "Source":
 def answer(summary: "Summary", output: Path) -> str:
     """Return what is printed in the end."""
     lines = [f"{len(summary.written):,} images in {output} ({summary.seconds:.1f} s)"]
-    lines += [f"  {path}" for path in summary.written]
+    lines += [f"  {printable(str(path))}" for path in summary.written]
     if summary.existing:
         lines.append(f"{summary.existing:,} were there already with these settings")
     lines += summary.notes
-    lines += [f"not read: {path} {reason}" for path, reason in summary.failed]
+    lines += [f"not read: {printable(str(path))} {reason}" for path, reason in summary.failed]
     return "\n".join(lines)
 
 

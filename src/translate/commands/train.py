@@ -22,10 +22,15 @@ class Arguments:
         "do not mention: +model.networks.generator.base_width=32; the command 'show' prints all keys",
         listed=True,
         hints=(
-            Hint("folder=", "DIR", "the run folder; default runs/<experiment or model>/<time>"),
+            Hint(
+                "folder=",
+                "DIR|ADDRESS",
+                "the run folder; default runs/<experiment or model>/<time>; with an address such as s3://bucket/run it "
+                "is copied there after each checkpoint",
+            ),
             Hint(
                 "resume=",
-                "RUN_FOLDER|auto",
+                "RUN_FOLDER|ADDRESS|auto",
                 "continue a run; auto: the newest unfinished run with the same settings",
                 resumable,
             ),
@@ -76,9 +81,13 @@ def joined_by_others(ready: "SingleRun", program: str | None = None) -> Iterator
 
     ``program`` is the file that they execute; None: that of this process.
     """
+    from translate.config.schema import to_mapping
+    from translate.registry import trust
+
     argv = sys.argv
     resumed = ["resumed=true"] if ready.resume_from else []
-    sys.argv = [program or argv[0], "join", f"run={ready.folder}", *resumed]
+    trusted = [f"trust=[{','.join(names)}]"] if (names := trust.untrusted(to_mapping(ready.config))) else []
+    sys.argv = [program or argv[0], "join", f"run={ready.folder}", *resumed, *trusted]
     try:
         yield
     finally:

@@ -28,7 +28,7 @@ DEFAULT_SEEDS = (0, 1, 2, 3)
 class Arguments(StyleArguments):
     """The kind of the film and its file."""
 
-    output: Path = arg(Path("video.mp4"), metavar="FILE.mp4|webm|gif", help="the file of the film")
+    output: Path = arg(Path("video.mp4"), metavar="FILE.mp4|webm|gif", writes="file", help="the file of the film")
     kind: Kind | None = arg(
         None,
         help="latent: from seed to seed; reference: from the style of an image to the next; labels: label after "
@@ -38,9 +38,13 @@ class Arguments(StyleArguments):
         (), metavar="[N,...]", help="the seeds of latent codes, a key frame each; default [0,1,2,3]"
     )
     grid: str | None = arg(None, metavar="NAME", help="which sample grids of a run, such as latent or cycle")
-    steps: int = arg(24, metavar="N", minimum=1, help="frames from one key frame to the next")
+    steps: int = arg(24, metavar="N", minimum=1, maximum=100_000, help="frames from one key frame to the next")
     fps: float | None = arg(
-        None, metavar="NUMBER", minimum=0.1, help="frames per second; default 24, or 4 for the sample grids of a run"
+        None,
+        metavar="NUMBER",
+        minimum=0.1,
+        maximum=1000,
+        help="frames per second; default 24, or 4 for the sample grids of a run",
     )
     loop: bool = arg(True, help="lead from the last key frame back to the first")
 
@@ -51,8 +55,10 @@ def run(arguments: Arguments) -> int:
     training = arguments.kind == "training" or (arguments.kind is None and not arguments.input and folder.is_run())
     if training and arguments.input:
         raise UserError("the film of a run has no sources", key="input", fix="leave the argument out")
+    if training and arguments.verify is not None:
+        raise UserError("the sample grids of a run are not signed", key="verify", fix="leave the argument out")
     from translate.inference import video
-    from translate.inference.compositions import training_frames
+    from translate.inference.films import training_frames
 
     fps = arguments.fps or (4.0 if training else 24.0)
     frames = training_frames(folder.require_run("weights").samples, arguments.grid) if training else _styles(arguments)
@@ -62,7 +68,7 @@ def run(arguments: Arguments) -> int:
 
 
 def _styles(arguments: Arguments) -> Iterator[Any]:
-    from translate.inference.compositions import label_frames, style_frames
+    from translate.inference.films import label_frames, style_frames
 
     require_input(arguments)
     references = reference_paths(arguments)

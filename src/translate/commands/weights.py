@@ -1,7 +1,7 @@
 """The arguments that name a trained model, which several commands share, and the model that they name."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from translate.commands.arguments import arg
 from translate.commands.completion import checkpoints, places_of_weights, run_folders
@@ -19,7 +19,16 @@ PROGRAM = ".pt2"
 """The suffix of torch's programs, which can hold code."""
 
 RELEASED = "released files, which do not state these facts"
-FACTS = ("model", "domains", "labels", "num_attributes", "image_size", "w_hpf", "dropout")
+FACTS = ("model", "domains", "labels", "num_attributes", "label_counts", "image_size", "w_hpf", "dropout")
+
+
+def verify_argument() -> Any:
+    """Declare ``verify``, which every command has that reads a file of weights."""
+    return arg(
+        None,
+        metavar="FILE.pub|KEY",
+        help="a public key of minisign: refuse files without its signature before they are read",
+    )
 
 
 @dataclass(frozen=True)
@@ -34,9 +43,12 @@ class WeightsArguments:
         "downloaded, a file or their folder",
         values=places_of_weights,
     )
-    run: str | None = arg(None, metavar="RUN_FOLDER", help="the same as weights=RUN_FOLDER", values=run_folders)
+    run: str | None = arg(
+        None, metavar="RUN_FOLDER", help="the same as weights=RUN_FOLDER", values=run_folders, is_run=True
+    )
     checkpoint: str = arg("last", metavar="last|best|N", help="a checkpoint of a run folder", values=checkpoints)
     plugins: tuple[str, ...] = arg((), metavar="[my_lab]", help="packages with the parts of the model")
+    verify: str | None = verify_argument()
     domains: tuple[str, ...] | None = arg(
         None, metavar="[cat,dog]", help="the domains or labels, in the order of training", section=RELEASED
     )
@@ -47,6 +59,13 @@ class WeightsArguments:
     )
     num_attributes: int | None = arg(
         None, metavar="N", minimum=1, help="with labels=joint: how many labels are attributes", section=RELEASED
+    )
+    label_counts: tuple[int, ...] | None = arg(
+        None,
+        metavar="[N,N,...]",
+        minimum=1,
+        help="with labels=joint: how many labels each data set has; num_attributes is by default the first number",
+        section=RELEASED,
     )
     image_size: tuple[int, ...] | None = arg(
         None, metavar="PIXELS|[HEIGHT,WIDTH]", minimum=1, help="the image size of training", section=RELEASED
@@ -70,7 +89,7 @@ class EngineArguments(WeightsArguments):
 
 def place_of(arguments: WeightsArguments) -> str:
     """Return the place of the weights, by default those that ship with the package; UserError if it is not there."""
-    from translate.weights.places import require_existing
+    from translate.runs.places import require_existing
 
     if arguments.weights is not None and arguments.run is not None:
         raise UserError("it is the same as weights", key="run", fix="remove one of the two")
@@ -99,19 +118,22 @@ def translator_of(arguments: WeightsArguments, device: str) -> "Translator":
     from translate.weights.load import weights_of
 
     plugins.activate(arguments.plugins)
-    weights = weights_of(place_of(arguments), arguments.checkpoint, options_of(arguments))
+    weights = weights_of(place_of(arguments), arguments.checkpoint, options_of(arguments), arguments.verify)
     return Translator(weights, chosen_device(device))
 
 
 def engine_of(arguments: EngineArguments) -> "Engine":
     """Return the engine of the weights: that of exported files for them, else torch."""
-    from translate.weights import hub
-    from translate.weights.places import exported_suffix
+    from translate.downloads import hub
+    from translate.runs.places import exported_suffix
+    from translate.weights import signatures
 
     place = place_of(arguments)
     suffix = exported_suffix(place)
     if suffix is not None:
         _refuse_for_exported_files(arguments)
+        if arguments.verify is not None:
+            signatures.verify(place, arguments.verify)
         place = str(hub.fetch(place)) if hub.is_address(place) else place
     if arguments.trust and suffix != PROGRAM:
         raise UserError(f"only {PROGRAM} files need trust", key="trust", fix="leave the argument out")

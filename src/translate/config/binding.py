@@ -32,7 +32,7 @@ def bind_fields(
         annotation = formatannotation(field.type)
         if name in node:
             values[name] = coerced(node[name], annotation, path, problems)
-        elif field.default is NO_DEFAULT:
+        elif field.default is NO_DEFAULT and field.default_factory is NO_DEFAULT:
             problems.append(Problem("the key is missing", key=path, fix="give it; null switches a feature off"))
     extra = {str(key): value for key, value in node.items() if key not in declared}
     if rest:

@@ -3,7 +3,7 @@
 Every rule yields problems: key, found, expected, fix. All of them are collected and reported at once.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING as NO_DEFAULT
 from dataclasses import fields
 from inspect import formatannotation
@@ -12,15 +12,24 @@ from typing import Any
 from translate import schedules
 from translate.config.binding import Problems, bind_entry, bind_fields, coerced, entry_of, mapping, same_keys
 from translate.config.length import UNKNOWN_LENGTH
+from translate.config.network_sizes import check_image_size, size_needed
+from translate.config.ranges import numbers_are_in_range
 from translate.config.renamed import rename_saved
 from translate.config.rules import RULES
-from translate.config.schema import INJECTED_INTO_MODEL, DataConfig, ModelConfig, RunConfig, StartConfig, TrainerConfig
+from translate.config.schema import (
+    INJECTED_INTO_MODEL,
+    DataConfig,
+    ExpectedConfig,
+    ModelConfig,
+    RunConfig,
+    StartConfig,
+    TrainerConfig,
+)
 from translate.config.types import MISSING, UNKNOWN, holds_unknown
 from translate.errors import ConfigError, Problem, UserError
-from translate.registry import plugins
+from translate.registry import trust
 from translate.registry.registry import DATASETS, LOSSES, METRICS, MODELS, NETWORKS
 from translate.registry.signatures import Entry, described, misses
-from translate.sizes import ImageSize
 
 # Arguments that the program gives to a constructor, so no configuration may.
 INJECTED_INTO_DATASET = ("split", "domains")
@@ -58,10 +67,20 @@ def parse(tree: Mapping[str, Any], problems: Problems) -> RunConfig | None:
     model = parse_model(tree.get("model"), data, problems)
     trainer = parse_group(TrainerConfig, tree.get("trainer"), "trainer", problems)
     start = parse_group(StartConfig, tree.get("start_from"), "start_from", problems)
+    expected = parse_group(ExpectedConfig, tree.get("expected"), "expected", problems)
     _check_loggers(values.get("logger"), problems)
     check_metrics(values.get("metrics"), problems)
     for rule in RULES:
-        problems.extend(rule({**values, "data": data, "model": model, "trainer": trainer}))
+        try:
+            problems.extend(rule({**values, "data": data, "model": model, "trainer": trainer, "expected": expected}))
+        except (TypeError, ValueError, LookupError, AttributeError):
+            if len(problems) == before:  # a value of another type is reported already, and a rule may stumble over it
+                raise
+    # One number, one sentence, that of the more exact rule; networks take over numbers of the data by interpolation.
+    stated = {(problem.key.rpartition(".")[2], repr(problem.found)) for problem in problems}
+    for problem in numbers_are_in_range({**values, "data": data, "model": model, "trainer": trainer}):
+        if (problem.key.rpartition(".")[2], repr(problem.found)) not in stated:
+            problems.append(problem)
     if len(problems) > before:
         return None
     return RunConfig(
@@ -71,6 +90,7 @@ def parse(tree: Mapping[str, Any], problems: Problems) -> RunConfig | None:
             "data": DataConfig(**data),
             "trainer": TrainerConfig(**trainer),
             "start_from": StartConfig(**start) if start else None,
+            "expected": ExpectedConfig(**expected) if expected else None,
         }
     )
 
@@ -181,69 +201,9 @@ def _parse_networks(
                 fix = f"write ${{data.{key}}}"
                 problems.append(Problem(key=f"{where}.{key}", found=own, expected=expected, fix=fix))
         if "image_size" in entry.facts:
-            sizes[role] = _size_needed(entry, arguments)
-    problems.extend(_check_image_size(data.get("image_size"), sizes))
+            sizes[role] = size_needed(entry, arguments)
+    problems.extend(check_image_size(data.get("image_size"), sizes))
     return parsed
-
-
-def _size_needed(entry: Entry, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the image size that a network takes; `halvings` names the argument that counts how often it is halved."""
-    need = dict(entry.facts["image_size"])
-    if (name := need.pop("halvings", None)) is not None:
-        default = next(p.default for p in entry.parameters if p.name == name)
-        count = arguments.get(name, default)
-        if isinstance(count, int) and 0 <= count < 32:
-            need["multiple_of"] = 2**count
-    return need
-
-
-def _check_image_size(plain: Any, needs: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:
-    if not isinstance(plain, int | list) or min(size := ImageSize.of(plain)) <= 0:
-        return
-    unsuited: dict[str, list[str]] = {}
-    for role, need in needs.items():
-        if not (all(_suits(side, need) for side in size) and (size.is_square or not need.get("square"))):
-            unsuited.setdefault(_size_in_words(need, size.is_square), []).append(role)
-    for words, roles in unsuited.items():
-        of_roles = f"for the network{'s' if len(roles) > 1 else ''} {', '.join(roles)}"
-        fix = f"use {_near_sizes(size, needs[roles[0]])}"
-        yield Problem(key="data.image_size", found=plain, expected=f"{words} {of_roles}", fix=fix)
-
-
-def _near_sizes(size: ImageSize, need: Mapping[str, Any]) -> str:
-    """Return the nearest sizes that a network takes: below and above a square, above both sides of another size."""
-    if size.is_square or need.get("square"):
-        below = next((s for s in range(min(*size, 8192), 0, -1) if _suits(s, need)), None)
-        above = next((s for s in range(max(size), 8193) if _suits(s, need)), None)
-        return " or ".join(str(s) for s in dict.fromkeys((below, above)) if s is not None)
-    sides = [next((s for s in range(min(side, 8192), 8193) if _suits(s, need)), 0) for side in size]
-    return str(sides)
-
-
-def _suits(side: int, need: Mapping[str, Any]) -> bool:
-    return (
-        side >= need.get("minimum", 1)
-        and side <= need.get("maximum", side)
-        and side % need.get("multiple_of", 1) == 0
-        and (not need.get("power_of_two") or side & (side - 1) == 0)
-    )
-
-
-def _size_in_words(need: Mapping[str, Any], is_square: bool) -> str:
-    """Return the size that a network takes in words; of a size that is not square, the words are about both sides."""
-    if need.get("square") and not is_square:
-        return "one number, for squares,"
-    if need.get("power_of_two"):
-        words = "a power of two" if is_square else "powers of two"
-    else:
-        words = "a size" if is_square else "sides"
-    if "multiple_of" in need:
-        words += f" divisible by {need['multiple_of']}"
-    if "minimum" in need:
-        words += f" of at least {need['minimum']}"
-    if "maximum" in need:
-        words += f" and at most {need['maximum']}"
-    return words
 
 
 def _parse_optimizers(
@@ -293,7 +253,9 @@ def _check_weights(nodes: Mapping[str, Any], facts: Mapping[str, Any], problems:
         where = f"model.weights.{phase}"
         terms = mapping(terms, where, problems)
         if phases is not None and phase in phases:
-            problems.extend(same_keys(terms, phases[phase], (), where, "term"))
+            optional = facts.get("optional_terms", {}).get(phase, ())
+            required = [term for term in phases[phase] if term not in optional]
+            problems.extend(same_keys(terms, required, optional, where, "term"))
         for term, weight in terms.items():
             _check_schedule(weight, f"{where}.{term}", problems)
 
@@ -334,6 +296,9 @@ def _check_target(node: Mapping[str, Any], where: str, problems: Problems, injec
     if not isinstance(target, str) or "." not in target or not all(part.isidentifier() for part in target.split(".")):
         problems.append(Problem(key=path, found=target, expected="an import path such as torch.optim.Adam"))
         return
+    if not trust.is_trusted(target):
+        problems.append(trust.problem_of(target, path))
+        return
     if misses(target):
         problems.append(
             Problem("this import path names nothing", key=path, found=target, fix="correct it, or install its package")
@@ -353,6 +318,6 @@ def _check_target(node: Mapping[str, Any], where: str, problems: Problems, injec
 
 def _activate(names: Any, problems: Problems) -> None:
     try:
-        plugins.activate(names if isinstance(names, list) else [])
+        trust.activate_saved(name for name in (names if isinstance(names, list) else []) if isinstance(name, str))
     except UserError as error:
         problems.extend(error.problems)

@@ -13,14 +13,17 @@ from typing import NoReturn
 
 from hydra._internal.utils import get_args_parser
 
-from translate.config.compose import OpenDatasets, Prepared, activate_named_plugins, prepare
+from translate.config.compose import Prepared, prepare, take_named_code
+from translate.config.datasets import OpenDatasets
 from translate.config.length import OfLength
 from translate.config.renamed import renamed_word
 from translate.config.resume import as_long_as, going_on, prepare_resumed, unfinished
 from translate.config.schema import RunConfig, read_yaml
 from translate.config.search_path import EXPERIMENTS, groups
 from translate.config.stages import STAGE, Stages, of_experiment
+from translate.downloads.remote import is_address
 from translate.errors import Phrase, UserError
+from translate.runs import remote_runs
 from translate.runs.folder import RUNS, RunFolder
 
 PURPOSES = ("run", "multirun", "cfg", "info", "shell_completion")
@@ -80,7 +83,7 @@ def parse(words: Sequence[str]) -> CommandLine:
     for flag, instead in REFUSED.items():
         if getattr(flags, flag):
             raise UserError("this flag of Hydra is not supported", key=f"--{flag.replace('_', '-')}", fix=instead)
-    activate_named_plugins(flags.overrides)
+    take_named_code(flags.overrides)
     return CommandLine(words, flags)
 
 
@@ -97,9 +100,10 @@ def _flags(words: Sequence[str]) -> Namespace:
 
 def single_run(line: CommandLine) -> SingleRun:
     """Return the run of a command line, composed and checked once. ConfigError with all problems; writes nothing."""
-    folder, overrides = _split_resume(line.overrides)
-    if folder is not None:
-        prepared = prepare_resumed(folder, overrides, line.config_dir)
+    place, overrides = _split_resume(line.overrides)
+    if place is not None:
+        folder = remote_runs.local(place, "resume")
+        prepared = prepare_resumed(folder, overrides, line.config_dir, place)
         return SingleRun(prepared.config, folder, folder, tuple(overrides), prepared.datasets)
     prepared = prepare(line.overrides, line.config_dir)
     config, of_length = prepared.config, prepared.of_length
@@ -108,7 +112,9 @@ def single_run(line: CommandLine) -> SingleRun:
         config = as_long_as(config, read_yaml(RunFolder(resume_from).config_file), of_length)
         of_length = None
     own = tuple(word for word in line.overrides if not is_hydras(word))
-    return SingleRun(replace(config, folder=str(folder)), folder, resume_from, own, prepared.datasets, of_length)
+    if not is_address(config.folder):
+        config = replace(config, folder=str(folder))
+    return SingleRun(config, folder, resume_from, own, prepared.datasets, of_length)
 
 
 def configuration(words: Sequence[str]) -> RunConfig:
@@ -117,9 +123,9 @@ def configuration(words: Sequence[str]) -> RunConfig:
 
 
 def _prepared(line: CommandLine) -> Prepared:
-    folder, overrides = _split_resume(line.overrides)
-    if folder is not None:
-        return prepare_resumed(folder, overrides, line.config_dir)
+    place, overrides = _split_resume(line.overrides)
+    if place is not None:
+        return prepare_resumed(remote_runs.local(place, "resume"), overrides, line.config_dir, place)
     return prepare(line.overrides, line.config_dir)
 
 
@@ -146,13 +152,13 @@ def _spelled_out(word: str) -> str:
     return f"{key}={','.join([first, *full])}"
 
 
-def _split_resume(overrides: Sequence[str]) -> tuple[Path | None, list[str]]:
-    """Return the run folder of ``resume=FOLDER``, None for auto and null, and the other overrides."""
+def _split_resume(overrides: Sequence[str]) -> tuple[str | None, list[str]]:
+    """Return the run folder or address of ``resume=``, None for auto and null, and the other overrides."""
     chosen = [word for word in overrides if word.partition("=")[0].lstrip("+") == "resume"]
     value = chosen[-1].partition("=")[2].strip("'\"") if chosen else ""
     if value in ("", "null", "auto"):
         return None, list(overrides)
-    return Path(value), [word for word in overrides if word not in chosen]
+    return value, [word for word in overrides if word not in chosen]
 
 
 def resumes_folder(line: CommandLine) -> bool:
@@ -188,6 +194,8 @@ def place_of(config: RunConfig, of_length: OfLength | None = None) -> tuple[Path
         resume_from = unfinished(config, of_length=of_length) if config.resume == "auto" else None
         return resume_from or new_folder(str(config.name)), resume_from
     run = RunFolder(config.folder)
+    if is_address(config.folder):
+        run = RunFolder(remote_runs.place_of(config.folder, fetches=config.resume == "auto"))
     if run.is_fresh():
         return run.path, None
     # A run that was killed before its first checkpoint has nothing to lose: the same command begins it again.

@@ -6,8 +6,8 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.bash_completion import BashCompletion
 from hydra._internal.utils import create_config_search_path
 
-from translate.config.compose import register_resolvers
 from translate.config.hydra_search import join_search_path
+from translate.config.resolvers import register_resolvers
 from translate.config.search_path import shipped
 
 

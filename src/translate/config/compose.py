@@ -4,24 +4,25 @@
 ConfigError.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, ListConfig, Node, OmegaConf, open_dict
-from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
+from omegaconf import DictConfig, Node, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from translate.config import check as checks
 from translate.config import sources, stages
+from translate.config.datasets import FOUND, OpenDatasets, facts_of, fetches, open_datasets, unseen
 from translate.config.hydra_search import TranslateSearchPath, join_search_path
-from translate.config.length import NOMINAL, UNKNOWN_LENGTH, OfLength, settle
+from translate.config.interpolations import bounded
+from translate.config.length import UNKNOWN_LENGTH, OfLength, settle
 from translate.config.overrides import (
     HydraProblem,
     apply_all,
@@ -31,32 +32,18 @@ from translate.config.overrides import (
     read,
 )
 from translate.config.renamed import rename_in_tree
+from translate.config.resolvers import register_resolvers
 from translate.config.schema import RunConfig
 from translate.config.search_path import EXPERIMENTS, groups, shipped
-from translate.config.types import MISSING, UNKNOWN, holds_unknown
-from translate.errors import ConfigError, Phrase, Problem, Problems, UserError, first_line
-from translate.files import sha256_of
+from translate.config.tree import plain
+from translate.errors import ConfigError, Problem, Problems, UserError, first_line
+from translate.files.writing import sha256_of
 from translate.networks.shipped_files import path_of
-from translate.registry import plugins
-from translate.registry.registry import DATASETS, NETWORKS
-
-if TYPE_CHECKING:
-    from translate.data.datasets.base import Dataset
+from translate.registry import plugins, trust
+from translate.registry.registry import NETWORKS
 
 ROOT = "train"
 VERSION_BASE = "1.3"
-
-_UNSEEN = ["?", "??"]
-_NOT_SCANNED = {
-    "domains": _UNSEEN,
-    "num_domains": 2,
-    "label_sets": [{"kind": "classes", "names": _UNSEEN}],
-    "num_labels": 2,
-    "epoch_size": 1,
-}
-"""What stands for facts of the data that are not known, so that other problems can still be found."""
-
-FOUND = [key for key in _NOT_SCANNED if key != "domains"]  # never said by anyone
 
 
 @dataclass(frozen=True)
@@ -66,13 +53,6 @@ class Prepared:
     config: RunConfig
     datasets: "OpenDatasets | None" = None
     of_length: OfLength | None = None  # of a budget that is not yet converted to iterations
-
-
-class OpenDatasets(NamedTuple):
-    """The training and the validation split of an open data set."""
-
-    train: "Dataset"
-    val: "Dataset"
 
 
 def load(overrides: Sequence[str] = (), config_dir: str | None = None, scan: bool = True) -> RunConfig:
@@ -106,14 +86,15 @@ def compose(
     """
     own: Problems = []
     try:
-        activate_named_plugins(overrides)
+        take_named_code(overrides)
     except UserError as error:
         own.extend(error.problems)
     register_resolvers()
     join_search_path(config_dir)
     try:
         words = stages.expanded(overrides, config_dir) if config_name == ROOT else overrides
-        tree = _compose(words, config_name, own)
+        with bounded():
+            tree = _compose(words, config_name, own)
     except UserError as error:
         own.extend(error.problems)
         tree = None
@@ -155,12 +136,16 @@ def _compose_once(
     choices = [str(override.input_line) for override in parsed if override not in values]
     try:
         tree = hydra_compose(config_name, choices, return_hydra_config=True)
-    except HydraProblem as error:
+    except UserError:
+        raise
+    except (*HydraProblem, ValueError, TypeError, AttributeError) as error:  # of a file that is no configuration
         problems.append(explain(error))
         return None
     if chosen_as_values := list(_groups_as_values(tree)):
         problems.extend(chosen_as_values)
         return None  # every other problem follows from these
+    if tree.get("trust"):
+        problems.append(Problem("a file cannot trust code", key="trust", fix="name the packages on the command line"))
     rename_in_tree(tree)
     for key in FOUND:  # so that what is written in terms of them can be read and set before the data is seen
         if isinstance(tree.get("data"), DictConfig) and key not in tree.data:
@@ -192,48 +177,20 @@ def fill_name(tree: DictConfig, choices: Any) -> None:
             tree.name = "/".join(filter(None, (experiment, tree.get(stages.STAGE)))) or choices.get("model")
 
 
-def activate_named_plugins(overrides: Sequence[str]) -> None:
-    """Activate the plug-ins of an override `plugins=[...]`, whose `conf` takes part in composing."""
-    for text in overrides:
-        if text.split("=")[0].lstrip("+") == "plugins":
-            try:
-                value = OverridesParser.create().parse_override(text).value()
-            except HydraException:
-                return  # composing says it better
-            if isinstance(value, list) and all(isinstance(name, str) for name in value):
-                plugins.activate(value)
+def take_named_code(overrides: Sequence[str]) -> None:
+    """Take the code that the user names by overrides: trust ``trust=[...]``, and activate ``plugins=[...]``.
 
-
-def register_resolvers() -> None:
-    """Make our resolvers known to OmegaConf.
-
-    `${len:LIST}` is the length of a list. `${epochs:N}` is N epochs in iterations, an epoch being as many batches as
-    hold `data.epoch_size` images; `${epochs:N,TIMES}` is so many times N epochs. `${share:0.5}` is so much
-    of the run's iterations, at least one of them; of `NOMINAL` while a budget has yet to decide.
-    `${stage:NAME}` is the run folder of another stage of the experiment, beside that of this run.
-    `${variant:{paper: X, official_code: Y}}` is what the root's `variant` chooses.
+    The folder `conf` of a plug-in takes part in composing.
     """
-
-    def epochs(count: float, times: float = 1, *, _root_: Any) -> int:
-        return round(count * times * math.ceil(_root_.data.epoch_size / _root_.data.batch_size))
-
-    def share(part: float, *, _root_: Any) -> int:
-        if not isinstance(part, int | float):
-            raise UserError(key="share", found=part, expected="a number, as in ${share:0.5}")
-        whole = NOMINAL if _root_.iterations is None else _root_.iterations
-        return max(1, round(part * whole)) if isinstance(whole, int | float) else 1  # not a number: reported at its key
-
-    def stage(name: str, *, _root_: Any) -> str:
-        return stages.folder_of(name, _root_.folder)
-
-    def variant(choices: Any, *, _root_: Any) -> Any:
-        return choices[_root_.variant]
-
-    OmegaConf.register_new_resolver("len", len, replace=True)
-    OmegaConf.register_new_resolver("epochs", epochs, replace=True)
-    OmegaConf.register_new_resolver("share", share, replace=True)
-    OmegaConf.register_new_resolver("stage", stage, replace=True)
-    OmegaConf.register_new_resolver("variant", variant, replace=True)
+    for key, take in (("trust", trust.trust), ("plugins", plugins.activate)):
+        for text in overrides:
+            if text.split("=")[0].lstrip("+") == key:
+                try:
+                    value = OverridesParser.create().parse_override(text).value()
+                except HydraException:
+                    return  # composing says it better
+                if isinstance(value, list) and all(isinstance(name, str) for name in value):
+                    take(value)
 
 
 # --- from the tree to a configuration -----------------------------------------------------------------------
@@ -244,18 +201,18 @@ def finish(tree: DictConfig, scan: bool = True, problems: Problems | None = None
 
     Problems are appended to ``problems`` and the result is None. Without that list they raise ConfigError.
     """
-    own: Problems = []
-    prepared = _finish(tree, scan, own)
-    if problems is not None:
-        problems.extend(own)
-    elif own:
+    own: Problems = [] if problems is None else problems  # with those before: nothing is downloaded if there are any
+    with bounded():
+        prepared = _finish(tree, scan, own)
+    if problems is None and own:
         raise ConfigError(own)
     return prepared
 
 
 def _finish(tree: DictConfig, scan: bool, problems: Problems) -> Prepared | None:
     try:
-        plugins.activate(name for name in tree.get("plugins") or [] if isinstance(name, str))
+        named = tree.get("plugins")
+        trust.activate_saved(name for name in (named if OmegaConf.is_list(named) else []) if isinstance(name, str))
     except UserError as error:
         problems.extend(error.problems)
     except OmegaConfBaseException as error:
@@ -265,13 +222,24 @@ def _finish(tree: DictConfig, scan: bool, problems: Problems) -> Prepared | None
         for key in FOUND
         if OmegaConf.select(tree, f"data.{key}", default=None, throw_on_resolution_failure=False) is not None
     )
+    domains = OmegaConf.select(tree, "data.domains", default=None, throw_on_resolution_failure=False)
+    if not (domains is None or OmegaConf.is_list(domains)):  # the domains of the data would take its place
+        found = OmegaConf.to_container(domains) if OmegaConf.is_config(domains) else domains
+        problems.append(Problem(key="data.domains", found=found, expected="a list, each a text, or null"))
     # Nothing is downloaded for a configuration that is wrong anyway.
-    if not scan or _fetches(plain(tree, [], only="data").get("data")):
-        config = _check_with(_unseen(tree), tree, problems)
+    if sources.on_hub(tree):
+        _check_with(unseen(tree), tree, problems)
+        if problems:
+            return None
+        tree = sources.downloaded(tree, problems)
+        if problems:
+            return None
+    if not scan or fetches(plain(tree, [], only="data").get("data")):
+        config = _check_with(unseen(tree), tree, problems)
         if problems or not scan:
             return None if problems or config is None else Prepared(config)
     datasets = open_datasets(tree, problems)
-    facts = _unseen(tree) if datasets is None else facts_of(datasets, tree)
+    facts = unseen(tree) if datasets is None else facts_of(datasets, tree)
     config = _check_with(facts, tree, problems)
     if problems or config is None:
         return None
@@ -293,21 +261,11 @@ def _of_length(tree: DictConfig, facts: Mapping[str, Any]) -> OfLength:
     return of_length
 
 
-def _fetches(node: Any) -> bool:
-    """Return whether opening the data set of a node, or one of its parts, may download it."""
-    name = node.get("name") if isinstance(node, Mapping) else None
-    if not isinstance(name, str) or name not in DATASETS.index():
-        return False
-    facts = DATASETS.facts(name)
-    parts = node.get(facts.get("nested"))
-    return bool(facts.get("fetches")) or (isinstance(parts, Mapping) and any(map(_fetches, parts.values())))
-
-
 def _check_with(facts: Mapping[str, Any], tree: DictConfig, problems: Problems) -> RunConfig | None:
     """Return the checked configuration of a tree with the facts of the data filled in."""
     filled = tree.copy()
     for key, value in facts.items():
-        OmegaConf.update(filled, f"data.{key}", value, force_add=True)
+        OmegaConf.update(filled, f"data.{key}", value, merge=False, force_add=True)
     before = len(problems)
     config = checks.parse(sources.resolved(plain(filled, problems), problems), problems)
     return None if config is None or len(problems) > before else _with_digests(config)
@@ -322,98 +280,3 @@ def _with_digests(config: RunConfig) -> RunConfig:
         digest = {"sha256": sha256_of(path_of(node["weights"]))} if named else {}
         networks[role] = {**node, **digest}
     return replace(config, model=replace(config.model, networks=networks))
-
-
-def open_datasets(tree: DictConfig, problems: Problems) -> OpenDatasets | None:
-    """Return both splits of the data set of a tree; None, and its problems, if it cannot be opened."""
-    node = plain(tree, [], only="data").get("data")
-    unsound: Problems = []
-    values = checks.parse_data(node, unsound)
-    if unsound or holds_unknown(values):
-        return None  # the checks report it
-    try:
-        make = DATASETS.get(values["name"])
-        opened = OpenDatasets(
-            *(make(**values["arguments"], split=split, domains=values["domains"]) for split in OpenDatasets._fields)
-        )
-        labels = [[labels.names for labels in _label_sets(split, values["labels"])] for split in opened]
-    except UserError as error:
-        problems.extend(problem.inside("data") for problem in error.problems)
-        return None
-    train, val = opened
-    if tuple(train.domains) != tuple(val.domains):
-        problems.append(_unequal("domains", [train.domains], [val.domains]))
-    elif labels[0] != labels[1]:
-        problems.append(_unequal("labels", *labels))
-    return opened
-
-
-def _unequal(kind: str, train: Sequence[Sequence[str]], val: Sequence[Sequence[str]]) -> Problem:
-    train_names, val_names = ("; ".join(map(", ".join, names)) for names in (train, val))
-    return Problem(
-        f"the training and the validation split must have the same {kind}",
-        key="data",
-        found=Phrase(f"{val_names} in the validation split"),
-        expected=train_names,
-    )
-
-
-def facts_of(datasets: OpenDatasets, tree: DictConfig) -> dict[str, Any]:
-    """Return the facts of an open data set by key of ``data``."""
-    train = datasets.train
-    choice = OmegaConf.select(tree, "data.labels", default=None, throw_on_resolution_failure=False)
-    labels = _label_sets(train, choice)
-    return {
-        "domains": list(train.domains),
-        "num_domains": len(train.domains),
-        "label_sets": [{"kind": labels.kind, "names": list(labels.names)} for labels in labels],
-        "num_labels": sum(len(labels.names) for labels in labels),
-        "epoch_size": train.epoch_size(),
-    }
-
-
-def _label_sets(dataset: Any, choice: str | None) -> Any:
-    """Return the label sets of a data set; () where it has no labels and no choice was made."""
-    try:
-        return dataset.label_sets(choice)
-    except UserError:
-        if choice is not None:
-            raise
-        return ()
-
-
-def _unseen(tree: DictConfig) -> dict[str, Any]:
-    """Return stand-ins for the facts of the data; domains that the user named stay."""
-    named = OmegaConf.select(tree, "data.domains", default=None, throw_on_resolution_failure=False)
-    if not isinstance(named, ListConfig):
-        return _NOT_SCANNED
-    return {**_NOT_SCANNED, "domains": list(named), "num_domains": len(named)}
-
-
-NOT_OF_A_RUN = (stages.STAGE, stages.STAGES)
-"""Keys of the root that say which run is meant, and are no part of its configuration."""
-
-
-def plain(tree: DictConfig, problems: Problems, only: str | None = None) -> dict[str, Any]:
-    """Return the tree without interpolations as dicts and lists; `only` resolves a single key of the root.
-
-    What cannot be resolved is reported and becomes UNKNOWN; a missing value stays ???.
-    """
-
-    def walk(node: Any, key: Any, path: str) -> Any:
-        if OmegaConf.is_missing(node, key):
-            return MISSING
-        try:
-            value = node[key]
-        except InterpolationToMissingValueError:
-            return UNKNOWN  # the missing value itself is reported
-        except OmegaConfBaseException as error:
-            problems.append(Problem(first_line(error), key=path))
-            return UNKNOWN
-        if isinstance(value, DictConfig):
-            return {str(name): walk(value, name, f"{path}.{name!s}") for name in value}
-        if isinstance(value, ListConfig):
-            return [walk(value, index, f"{path}[{index}]") for index in range(len(value))]
-        return value
-
-    return {str(key): walk(tree, key, str(key)) for key in tree if only in (None, key) and key not in NOT_OF_A_RUN}

@@ -15,6 +15,8 @@ key continues the one before:
 
 from pathlib import Path
 
+from translate.files.reading import read_text
+
 HEADER = ("Question", "Baseline", "Change", "Source", "Command", "Expected", "Cost", "Status")
 
 
@@ -22,7 +24,7 @@ def header(path: Path) -> dict[str, str]:
     """Return the header of an experiment file, key -> text; keys that are not there are left out."""
     found: dict[str, str] = {}
     current = None
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in read_text(path).splitlines():
         if not line.startswith("#"):
             break
         text = line.lstrip("#").strip()

@@ -12,10 +12,30 @@ from omegaconf import DictConfig
 
 from translate.config.renamed import rename_defaults
 from translate.config.search_path import EXPERIMENTS, experiment_folders, shipped
+from translate.errors import UserError, first_line
+from translate.files.yaml_files import checked_text
 from translate.registry import plugins
 
 
-class ExperimentsSource(FileConfigSource):
+class CheckedSource(FileConfigSource):
+    """Serves a folder of configuration that can come from anybody, see `translate.files.yaml_files`."""
+
+    @staticmethod
+    def scheme() -> str:
+        """Return the scheme of the search path's entries."""
+        return "checked"
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        """Read a file; UserError for one that is not safe to load."""
+        if (path := Path(self.path, self._normalize_file_name(config_path))).exists():
+            checked_text(path)
+        try:
+            return super().load_config(config_path)
+        except (ValueError, OSError) as error:  # of its first comments, or one number instead of a mapping
+            raise UserError(f"this is no configuration ({first_line(error)})", key=str(path)) from error
+
+
+class ExperimentsSource(CheckedSource):
     """Serves the group `experiments`, and nothing else, from the folder that holds a folder of that name."""
 
     @staticmethod
@@ -59,9 +79,9 @@ class TranslateSearchPath(SearchPathPlugin):
         for folder in experiment_folders():
             search_path.append(EXPERIMENTS, f"{EXPERIMENTS}://{folder.parent}")
         for owner, folder in plugins.conf_folders().items():
-            search_path.append(owner, f"file://{folder}")
+            search_path.append(owner, f"checked://{folder}")
         if self.config_dir is not None:
-            search_path.append("command-line", f"file://{Path(self.config_dir).resolve()}")
+            search_path.append("command-line", f"checked://{Path(self.config_dir).resolve()}")
 
 
 def join_search_path(config_dir: str | None = None) -> None:
@@ -69,6 +89,7 @@ def join_search_path(config_dir: str | None = None) -> None:
     TranslateSearchPath.config_dir = config_dir
     registered = Plugins.instance()
     registered.register(TranslateSearchPath)
+    registered.register(CheckedSource)
     registered.register(ExperimentsSource)
 
 

@@ -1,5 +1,7 @@
 """Go on with a run: from its folder, or with the newest unfinished run of the same experiment."""
 
+import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,15 +10,25 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from translate.config import check as checks
-from translate.config.compose import Prepared, compose, open_datasets, plain
+from translate.config.compose import Prepared, compose, take_named_code
+from translate.config.datasets import open_datasets
 from translate.config.length import UNKNOWN_LENGTH, OfLength
 from translate.config.overrides import apply, is_choice, read
 from translate.config.schema import RESULT_NEUTRAL_KEYS, RunConfig, experiment_key, read_yaml, to_mapping
 from translate.config.search_path import groups
+from translate.config.tree import plain
+from translate.downloads.remote import is_address
 from translate.errors import ConfigError, Problem, Problems, UserError
+from translate.files.reading import require_file
 from translate.metrics.selection import protocol_of
-from translate.runs import scores
+from translate.runs import remote_runs, scores
 from translate.runs.folder import CONFIG_FILE, LAST, RUNS, RunFolder, run_folders
+from translate.runs.records import read_records
+
+REQUIRED = ("model.name", "model.networks", "data.name", "trainer", "seed", "iterations")
+"""Keys without which a saved configuration is not whole, before it is checked."""
+
+log = logging.getLogger("translate")
 
 CHANGEABLE_GROUPS = ("trainer", "logger", "metrics")
 """Groups that may be chosen anew when a run goes on: they cannot change what it computes."""
@@ -29,15 +41,26 @@ def resumed(folder: Path, overrides: Sequence[str], config_dir: str | None = Non
     return prepare_resumed(folder, overrides, config_dir).config
 
 
-def prepare_resumed(folder: Path, overrides: Sequence[str], config_dir: str | None = None) -> Prepared:
+def prepare_resumed(
+    folder: Path, overrides: Sequence[str], config_dir: str | None = None, place: str | None = None
+) -> Prepared:
     """Return the saved configuration of a run folder with the overrides applied, checked, and its open data sets.
 
     ``overrides`` are those of the command line without ``resume``. Values can be set. Of the groups, only those that
-    cannot change the result can be chosen. ConfigError with all problems.
+    cannot change the result can be chosen. ``place`` is the folder or address as the user wrote it. ConfigError with
+    all problems.
     """
     check_folder(folder)
+    prepared = prepare_saved(read_yaml(folder / CONFIG_FILE, REQUIRED), overrides, config_dir)
+    config = prepared.config
+    return replace(prepared, config=replace(config, resume=str(folder), folder=_folder_of(config, folder, place)))
+
+
+def prepare_saved(saved: Mapping[str, Any], overrides: Sequence[str], config_dir: str | None = None) -> Prepared:
+    """Return the configuration that a run has saved, with the overrides applied, see `prepare_resumed`."""
     problems: Problems = []
-    tree = OmegaConf.create(read_yaml(folder / CONFIG_FILE))
+    take_named_code(overrides)
+    tree = OmegaConf.create({**saved, "trust": []})
     OmegaConf.set_struct(tree, True)
     known = groups(Path(config_dir) if config_dir else None)
     for override in read(overrides, problems):
@@ -64,7 +87,18 @@ def prepare_resumed(folder: Path, overrides: Sequence[str], config_dir: str | No
         raise ConfigError(problems)
     if config.iterations == UNKNOWN_LENGTH:  # imported weights, in a folder that has not trained
         raise UserError("a resumed run needs its number of iterations", key="iterations", fix="write iterations=N")
-    return Prepared(replace(config, resume=str(folder), folder=str(folder)), datasets)
+    return Prepared(config, datasets)
+
+
+def _folder_of(config: RunConfig, folder: Path, place: str | None) -> str:
+    """Return the folder of a resumed run: its address if it has been copied there and still may be, else the path."""
+    if is_address(place):
+        return str(place)
+    if remote_runs.is_copied(config.folder, folder):
+        return str(config.folder)
+    if is_address(config.folder):
+        log.warning("the run is no longer copied to %s; resume=ADDRESS continues with copies", config.folder)
+    return str(folder)
 
 
 def check_folder(folder: Path) -> None:
@@ -77,8 +111,22 @@ def check_folder(folder: Path) -> None:
             expected="a run folder, runs/<name>/<time>, or auto",
             fix=f"write resume={inside}" if inside else "",
         )
-    if RunFolder(folder).require_run("resume").newest_iteration() is None:
+    run = RunFolder(folder).require_run("resume")
+    if run.newest_iteration() is None:
         raise UserError(f"{folder} holds no checkpoint", key="resume", fix="begin the run again, without resume")
+    check_files(run)
+
+
+def check_files(run: RunFolder) -> None:
+    """Raise UserError if a file of a run that a resume reads or adds to is damaged, before anything is changed."""
+    for path in (*run.checkpoints().values(), *filter(os.path.lexists, [run.best_checkpoint])):
+        require_file(path)
+    for _ in read_records(run.metrics):
+        pass
+    run.noted_data()
+    run.machines()
+    run.overrides()
+    scores.check(run.path)
 
 
 def unfinished(config: RunConfig, runs: Path = RUNS, of_length: OfLength | None = None) -> Path | None:
@@ -146,8 +194,9 @@ def _measured(config: RunConfig, folder: Path) -> bool:
 def going_on(config: RunConfig, folder: Path, of_length: OfLength | None = None) -> Path | None:
     """Return the folder if it holds a run of this experiment with a checkpoint, None without a checkpoint.
 
-    Raises UserError if the folder holds another experiment.
+    Raises UserError if the folder holds another experiment, or a damaged file.
     """
+    check_files(RunFolder(folder).require_run("folder"))
     saved = read_yaml(folder / CONFIG_FILE)
     config = as_long_as(config, saved, of_length)
     without = RESULT_NEUTRAL_KEYS | _LENGTH

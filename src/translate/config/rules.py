@@ -3,9 +3,12 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from translate.config import expected
 from translate.config.length import UNKNOWN_LENGTH, seconds_of
+from translate.config.network_sizes import batch_norms_see_several_values
 from translate.config.sources import is_there
 from translate.errors import Phrase, Problem, UserError
+from translate.files.reading import is_plain
 from translate.networks.shipped_files import path_of
 from translate.registry.registry import DATASETS, METRICS, MODELS, NETWORKS, VIEWS
 from translate.sizes import ImageSize
@@ -47,6 +50,22 @@ def load_size_holds_the_crop(values: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(statement, key="data.load_size", found=loaded, fix="data.augment=resize_crop_flip, or null here")
     elif any(a < b for a, b in zip(ImageSize.of(loaded), ImageSize.of(size), strict=True)):
         yield Problem(key="data.load_size", found=loaded, expected=f"at least data.image_size, {size}")
+
+
+def texts_name_something(values: Mapping[str, Any]) -> Iterator[Problem]:
+    """No text has null characters or half characters, which no file name, package or terminal takes."""
+
+    def walk(node: Any, path: str) -> Iterator[Problem]:
+        if isinstance(node, Mapping):
+            for key, value in node.items():
+                yield from walk(value, f"{path}.{key}" if path else str(key))
+        elif isinstance(node, list):
+            for number, value in enumerate(node):
+                yield from walk(value, f"{path}[{number}]")
+        elif isinstance(node, str) and not is_plain(node):
+            yield Problem("the text has a character that no name can have", key=path, found=node)
+
+    yield from walk(values, "")
 
 
 def budget_is_a_duration(values: Mapping[str, Any]) -> Iterator[Problem]:
@@ -176,16 +195,23 @@ def _counts_domains(needs: tuple[str, ...], data: Mapping[str, Any]) -> bool:
     return "domain" in needs or (isinstance(sets, list) and len(sets) == 1 and sets[0].get("kind") == "classes")
 
 
-def compiled_or_checkpointed(values: Mapping[str, Any]) -> Iterator[Problem]:
-    """Networks are compiled, or their activations are checkpointed, not both."""
+EXCLUSIVE = {
+    ("compile", "activation_checkpointing"): "compiled networks cannot checkpoint activations",
+    ("compile", "offload_domains"): "compiled networks do not leave the device",
+    # recomputation asks the host for random states
+    ("graphs", "activation_checkpointing"): "CUDA graphs cannot checkpoint activations",
+    ("graphs", "offload_domains"): "CUDA graphs need all networks in one place",
+}
+"""Settings of the trainer that cannot both be true, and why."""
+
+
+def settings_do_not_exclude_each_other(values: Mapping[str, Any]) -> Iterator[Problem]:
+    """No two settings of the trainer exclude each other."""
     trainer = values.get("trainer") or {}
-    if trainer.get("compile") is True and trainer.get("activation_checkpointing") is True:
-        yield Problem(
-            "compiled networks cannot checkpoint activations",
-            key="trainer.activation_checkpointing",
-            found=Phrase("true, with trainer.compile=true"),
-            fix="set one of the two to false",
-        )
+    for (first, second), statement in EXCLUSIVE.items():
+        if trainer.get(first) is True and trainer.get(second) is True:
+            found = Phrase(f"true, with trainer.{first}=true")
+            yield Problem(statement, key=f"trainer.{second}", found=found, fix="set one of the two to false")
 
 
 def best_is_measured(values: Mapping[str, Any]) -> Iterator[Problem]:
@@ -202,6 +228,12 @@ def best_is_measured(values: Mapping[str, Any]) -> Iterator[Problem]:
         find(named, metrics)
     except UserError as error:
         yield from error.problems
+
+
+def expected_scores_are_measured(values: Mapping[str, Any]) -> Iterator[Problem]:
+    """The expected scores are complete, and the metrics give them by the expected protocol."""
+    if values.get("expected"):
+        yield from expected.problems_of(values)
 
 
 def metrics_suit_model(values: Mapping[str, Any]) -> Iterator[Problem]:
@@ -319,25 +351,50 @@ def image_files_exist(values: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem("there is no such file", key=f"model.{key}", found=place, fix=fix)
 
 
+def texts_are_not_empty(values: Mapping[str, Any]) -> Iterator[Problem]:
+    """A text is not empty: as a path it would be the working directory, as a name nothing."""
+    groups = {key: values.get(key) for key in ("data", "model", "metrics", "start_from")}
+    flat = {key: value for key, value in values.items() if isinstance(value, str)}
+    for path, value in _texts({**flat, **groups}, ""):
+        if not value.strip():
+            yield Problem("the text is empty", key=path, fix="give a value, or null for none")
+
+
+def _texts(node: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Yield the path of each text and the text; a group's arguments stand beside its fields."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            inner = path if key == "arguments" and path in ("data", "model") else f"{path}.{key}".lstrip(".")
+            yield from _texts(value, inner)
+    elif isinstance(node, list | tuple):
+        for value in node:
+            yield from _texts(value, path)
+    elif isinstance(node, str):
+        yield path, node
+
+
 def name_is_a_path(values: Mapping[str, Any]) -> Iterator[Problem]:
     """The name becomes folders below `runs`."""
     name = values.get("name")
-    if isinstance(name, str) and (not name.strip() or ".." in name.split("/") or name.startswith(("/", "~"))):
+    if isinstance(name, str) and name.strip() and (".." in name.split("/") or name.startswith(("/", "~"))):
         yield Problem(key="name", found=name, expected="a plain name or path such as my_run or study/my_run")
 
 
 RULES: tuple[Callable[[Mapping[str, Any]], Iterator[Problem]], ...] = (
     counts_are_positive,
+    texts_name_something,
     load_size_holds_the_crop,
     budget_is_a_duration,
     seed_fits,
     bad_fraction_is_a_fraction,
     batch_is_divisible,
+    batch_norms_see_several_values,
     data_serves_model,
     domains_are_as_many_as_needed,
     label_sets_are_as_many_as_needed,
-    compiled_or_checkpointed,
+    settings_do_not_exclude_each_other,
     best_is_measured,
+    expected_scores_are_measured,
     metrics_suit_model,
     metrics_have_targets,
     metrics_suit_the_view,
@@ -345,5 +402,6 @@ RULES: tuple[Callable[[Mapping[str, Any]], Iterator[Problem]], ...] = (
     high_pass_has_masks,
     pretrained_files_exist,
     image_files_exist,
+    texts_are_not_empty,
     name_is_a_path,
 )

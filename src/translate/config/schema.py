@@ -12,7 +12,10 @@ from typing import Any, Literal
 
 from translate.config.length import UNKNOWN_LENGTH
 from translate.config.renamed import rename_saved
+from translate.errors import UserError, first_line, without_secrets
+from translate.files.yaml_files import checked_text
 from translate.registry.registry import MODELS, NETWORKS, Registry
+from translate.runs.saved_config import require_shape
 from translate.sizes import SizeLike
 
 INJECTED_INTO_MODEL = ("networks", "optimizers", "losses", "weights", "seed")
@@ -64,13 +67,21 @@ class TrainerConfig:
     strategy: str
     precision: Literal["32-true", "bf16-mixed", "64-true"]
     deterministic: bool | Literal["warn"]
-    threads: int | None  # CPU threads of each process; null: torch's choice
+    threads: int | None  # CPU threads of each process, for arithmetic and decoding; null: torch's choice, one a CPU
     accumulate: int = 1  # microbatches of each process: less memory, the same update
     channels_last: bool | None = None  # memory layout of images; null: the faster layout of the device
     convolutions: Literal["fast", "library"] = "fast"  # convolutions on a CPU: our choice of algorithms, or torch's
+    tf32: bool = True  # on a GPU, float32 convolutions and matrix products round their factors to 10 bits
+    cudnn_benchmark: bool = (
+        True  # on a GPU, time the algorithms of a convolution and take the fastest; not if deterministic
+    )
+    fused_norms: bool = False  # on a GPU: instance norm, scale, shift and activation in one pass, by Triton
+    graphs: bool = False  # on one GPU: capture each kind of iteration as CUDA graphs and replay these
     keep_memory: bool = True  # on a CPU, the process keeps freed memory instead of returning it to the system
     activation_checkpointing: bool = False  # recompute activations in the backward pass: less memory, more time
     compile: bool = False  # torch.compile the networks: one to two minutes at the start, then faster iterations
+    offload_domains: bool = False  # networks of domains that an iteration does not use wait in CPU memory
+    emulate_bf16: bool = False  # allow bf16-mixed on a CPU without instructions for it: some 30 times slower
     hang_timeout: float | None = 1800.0  # seconds that ranks wait for a rank at a collective call; null: no limit
 
 
@@ -78,9 +89,18 @@ class TrainerConfig:
 class StartConfig:
     """Where trained networks begin: with the weights of another run, instead of random ones."""
 
-    weights: str  # a run folder, a checkpoint or a weights file; a file once it is resolved
+    weights: str  # a run folder, checkpoint, weights file, shipped name or hf:// address; a file once it is resolved
     roles: dict[str, str]  # role -> role of the source; a list, or null for all roles that both have, is resolved
     sha256: str | None = None  # of the file; filled in
+
+
+@dataclass(frozen=True)
+class ExpectedConfig:
+    """Scores that the runs of an experiment reach, by one protocol; see `config.expected`. `table` compares."""
+
+    protocol: str
+    seeds: list[int]  # of the runs over which the mean is taken
+    scores: list[dict[str, Any]]  # {score, checkpoint: last or best, at_most or at_least or near, tolerance}
 
 
 @dataclass(frozen=True)
@@ -110,6 +130,8 @@ class RunConfig:
     name: str | None  # null: the experiment, else the model; filled in
     folder: str | None  # null: runs/<name>/<time>
     start_from: StartConfig | None = None  # weights with which trained networks begin; null: random ones
+    expected: ExpectedConfig | None = None  # scores that `table` compares the runs with; null: nothing is expected
+    trust: list[str] = field(default_factory=list)  # packages whose code may be loaded; only the command line sets it
 
 
 RESULT_NEUTRAL_KEYS = frozenset(
@@ -124,10 +146,15 @@ RESULT_NEUTRAL_KEYS = frozenset(
         "trainer.accumulate",
         "trainer.channels_last",
         "trainer.compile",
+        "trainer.fused_norms",
+        "trainer.graphs",
+        "trainer.emulate_bf16",
+        "trainer.cudnn_benchmark",
         "trainer.convolutions",
         "trainer.hang_timeout",
         "trainer.keep_memory",
         "trainer.activation_checkpointing",
+        "trainer.offload_domains",
         "logger",
         "metrics",
         "budget",
@@ -137,8 +164,10 @@ RESULT_NEUTRAL_KEYS = frozenset(
         "keep_checkpoints",
         "evaluate_every",
         "best",
+        "expected",
         "resume",
         "plugins",
+        "trust",
         "name",
         "folder",
         "start_from.weights",
@@ -152,11 +181,13 @@ def to_mapping(config: RunConfig) -> dict[str, Any]:
     tree: dict[str, Any] = {}
     for item in fields(config):
         value = getattr(config, item.name)
-        if isinstance(value, ModelConfig | DataConfig | TrainerConfig | StartConfig):
+        if isinstance(value, ModelConfig | DataConfig | TrainerConfig | StartConfig | ExpectedConfig):
             node = {f.name: getattr(value, f.name) for f in fields(value)}
             node.update(node.pop("arguments", {}))
             value = node
         tree[item.name] = value
+    if config.folder is not None:
+        tree["folder"] = without_secrets(config.folder)
     if config.iterations == UNKNOWN_LENGTH:
         tree["iterations"] = None
     return tree
@@ -185,16 +216,33 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path, needs: Sequence[str] = ()) -> dict[str, Any]:
     """Return the plain mapping of a saved ``config.yaml``; floats without a point (1e-06) stay floats.
 
-    Keys that are newer than the file get their defaults, which do not change results.
+    Keys that are newer than the file get their defaults, which do not change results. UserError for another file, for
+    values of other kinds than a configuration has, and without the keys in ``needs``.
     """
     from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
 
-    tree = OmegaConf.to_container(OmegaConf.load(path))
-    assert isinstance(tree, dict)
-    config = {"budget": None} | rename_saved({str(key): value for key, value in tree.items()})
+    text = checked_text(path)
+    try:
+        tree = OmegaConf.to_container(OmegaConf.create(text))
+    except (OmegaConfBaseException, YAMLError, ValueError) as error:  # ValueError: a number of too many digits
+        raise UserError(f"the file cannot be read ({first_line(error)})", key=str(path)) from error
+    except AssertionError:  # a single number or truth value
+        tree = None
+    if not isinstance(tree, dict) or not tree:
+        raise UserError("the file is not the configuration of a run", key=str(path), expected="a mapping")
+    saved = {str(key): value for key, value in tree.items()}
+    require_shape(saved, str(path), needs)
+    return of_today(saved)
+
+
+def of_today(saved: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a saved configuration with the names of today, and with defaults of keys that are newer than it."""
+    config = {"budget": None} | rename_saved(saved)
     if isinstance(trainer := config.get("trainer"), dict):
         config["trainer"] = {f.name: f.default for f in fields(TrainerConfig) if f.default is not MISSING} | trainer
     return config
@@ -223,7 +271,8 @@ def _defaults(registry: Registry, node: Mapping[str, Any], without: Sequence[str
 def experiment_key(tree: Mapping[str, Any], without: frozenset[str] = RESULT_NEUTRAL_KEYS) -> dict[str, Any]:
     """Return the identity of an experiment: a flat mapping ``a.b.c -> value`` without the keys in ``without``.
 
-    Missing keys of model and networks get their defaults, so a run that is older than a key keeps its identity.
+    Missing keys of model and networks get their defaults, and terms of weight zero are left out, so a run that is older
+    than a key or a term keeps its identity.
     """
     values: dict[str, Any] = {}
 
@@ -233,7 +282,7 @@ def experiment_key(tree: Mapping[str, Any], without: frozenset[str] = RESULT_NEU
         if isinstance(node, Mapping):
             for key, value in node.items():
                 walk(value, f"{path}.{key}" if path else str(key))
-        else:
+        elif node != 0 or not path.startswith("model.weights."):
             values[path] = list(node) if isinstance(node, tuple) else node
 
     walk(_with_defaults(tree), "")

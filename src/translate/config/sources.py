@@ -1,26 +1,33 @@
 """Trained networks as sources of a configuration: where they are, which networks they are, and their SHA-256.
 
-A source is a run folder (its newest checkpoint), a checkpoint, or a weights file. Only the header of the file is read,
-so torch is not imported. `resolved` fixes the sources of a configuration once, before its run begins: a saved
-configuration names a file, its digest and the roles, so that a resumed run never looks for them again.
+A source is a run folder (its newest checkpoint), a checkpoint, a weights file, the name of weights that ship, or an
+address on the Hugging Face Hub. Only the header of the file is read, so torch is not imported. `downloaded` and
+`resolved` fix the sources of a configuration once, before its run begins: a saved configuration names a file, its
+digest and the roles, so that a resumed run neither looks for them nor downloads them again.
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from translate.config.renamed import rename_network, rename_saved
+from translate.config.tree import plain
 from translate.config.types import MISSING, UNKNOWN
+from translate.downloads import hub
 from translate.errors import Phrase, Problem, Problems, UserError
-from translate.files import check_digest, sha256_of
+from translate.files.reading import loads
+from translate.files.writing import check_digest, sha256_of
 from translate.registry.registry import NETWORKS
 from translate.runs import headers
 from translate.runs.folder import RunFolder
+from translate.runs.places import RELEASED_SUFFIXES, shipped_file
 
-EXPECTED = "a run folder, a checkpoint or a weights file"
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+EXPECTED = "a run folder, a checkpoint, a weights file, a name that ships or hf://owner/name"
 TRAINED, AVERAGED = ("network",), ("ema", "average")
 """First words of the names of tensors: of trained networks, and of their moving averages today and in format 1."""
 
@@ -53,7 +60,7 @@ def promises() -> Iterator[Promise]:
 def is_there(place: str) -> bool:
     """Return whether a source exists or is promised."""
     path = Path(place).expanduser()
-    return path.exists() or path in _PROMISED
+    return path.exists() or path in _PROMISED or shipped_file(place) is not None
 
 
 def _trained(networks: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -62,6 +69,8 @@ def _trained(networks: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 def locate(place: str) -> Path:
     """Return the file of a source: the newest checkpoint of a run folder, or the file itself; UserError without one."""
+    if (shipped := shipped_file(place)) is not None:
+        return shipped
     path = Path(place).expanduser()
     if _is_promised(path):
         return path
@@ -81,14 +90,17 @@ def read(place: str) -> Source:
     path = locate(place)
     if _is_promised(path):
         return Source(path, _PROMISED[path], None)
+    if path.suffix in RELEASED_SUFFIXES:
+        fix = f"python -m translate import weights={path} to=FILE.safetensors"
+        raise UserError("a file of another program", key="weights", found=str(path), expected=EXPECTED, fix=fix)
     header = headers.read(path)
     try:
         networks = _networks(header.metadata) if header.is_ours else {}
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError("the header is damaged", key="weights", found=str(path), expected=EXPECTED) from error
     words = [name.split(".") for name in header.names]
     roles = {parts[1] for parts in words if len(parts) > 1 and parts[0] in (*TRAINED, *AVERAGED)}
-    trained = {role: dict(node) for role, node in networks.items() if role in roles}
+    trained = {role: dict(node) for role, node in networks.items() if role in roles and isinstance(node, Mapping)}
     if not trained:
         raise UserError("the file names no trained networks", key="weights", found=str(path), expected=EXPECTED)
     return Source(path, trained, sha256_of(path))
@@ -97,18 +109,47 @@ def read(place: str) -> Source:
 def _networks(metadata: Mapping[str, str]) -> dict[str, Any]:
     """Return the networks of a checkpoint or weights file by role."""
     if "networks" in metadata:  # a weights file
-        return {role: rename_network(node) for role, node in json.loads(metadata["networks"]).items()}
-    networks: dict[str, Any] = rename_saved(json.loads(metadata["config"]))["model"]["networks"]
+        return {role: rename_network(node) for role, node in loads(metadata["networks"]).items()}
+    networks: dict[str, Any] = rename_saved(loads(metadata["config"]))["model"]["networks"]
     return networks
 
 
 # --- of a configuration -------------------------------------------------------------------------------------
 
 
+def on_hub(tree: "DictConfig") -> dict[str, str]:
+    """Return the keys of a composed tree that name an address on the Hub as a source, and the addresses."""
+    start = plain(tree, [], only="start_from").get("start_from")
+    places: dict[str, Any] = {
+        "start_from": start,
+        "start_from.weights": start.get("weights") if isinstance(start, dict) else None,
+    }
+    model = plain(tree, [], only="model").get("model")
+    networks = model.get("networks") if isinstance(model, dict) else None
+    for role, node in (networks if isinstance(networks, dict) else {}).items():
+        if is_of_role(node):
+            places[f"model.networks.{role}.weights"] = node.get("weights")
+    return {key: place for key, place in places.items() if hub.is_address(place)}
+
+
+def downloaded(tree: "DictConfig", problems: Problems) -> "DictConfig":
+    """Return a tree with the local files of its addresses on the Hub in their places; report those without one."""
+    from omegaconf import OmegaConf
+
+    tree = tree.copy()
+    for key, address in on_hub(tree).items():
+        try:
+            OmegaConf.update(tree, key, str(hub.fetch(address)), force_add=True)
+        except UserError as error:
+            problems.extend(error.inside(key).problems)
+    return tree
+
+
 def resolved(tree: dict[str, Any], problems: Problems) -> dict[str, Any]:
     """Return a plain configuration whose sources name a file, its SHA-256, and networks or roles.
 
-    Problems are appended to ``problems``; what they concern becomes UNKNOWN.
+    Problems are appended to ``problems``; what they concern becomes UNKNOWN. So does an address that `downloaded` has
+    not yet replaced.
     """
     tree = dict(tree)
     model = tree.get("model")
@@ -131,6 +172,8 @@ def _frozen(role: str, node: Any, problems: Problems) -> Any:
     """Return the node of a network with its file, digest and inner network, if it takes these from another run."""
     if not is_of_role(node) or not _is_given(node.get("weights")) or not isinstance(node.get("role"), str):
         return node
+    if hub.is_address(node["weights"]):
+        return {**node, "weights": UNKNOWN}
     try:
         path = locate(node["weights"])
         if (
@@ -162,6 +205,8 @@ def _start(node: Any, networks: Mapping[str, Any], problems: Problems) -> Any:
     """Return the complete node of ``start_from``: the file, its digest, and role -> role of the source."""
     if not isinstance(node, Mapping) or not _is_given(node.get("weights")):
         return node  # the checks report it
+    if hub.is_address(node["weights"]):
+        return UNKNOWN
     try:
         source = read(node["weights"])
         check_digest(source.path, source.sha256, node.get("sha256"))

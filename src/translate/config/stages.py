@@ -14,11 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
 from translate.config.search_path import EXPERIMENTS, groups
 from translate.errors import UserError
+from translate.files.yaml_files import checked_text
 
 STAGE, STAGES = "stage", "stages"
 NAME = re.compile(r"[A-Za-z]\w*")
@@ -66,10 +64,14 @@ def of_experiment(overrides: Sequence[str], config_dir: str | None = None) -> St
     values = [_value(word) for word in overrides if _key(word) == EXPERIMENTS]
     known = groups(Path(config_dir) if config_dir else None)[EXPERIMENTS]
     path = known.get(values[-1]) if values else None
-    if path is None or not re.search(rf"^{STAGES}:", path.read_text(encoding="utf-8"), re.MULTILINE):
+    text = None if path is None else checked_text(path)
+    if path is None or text is None or not re.search(rf"^{STAGES}:", text, re.MULTILINE):
         return None
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
     try:
-        tree = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+        tree = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
     except OmegaConfBaseException:
         return None  # composing reports it
     node = tree.get(STAGES) if isinstance(tree, dict) else None

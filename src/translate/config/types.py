@@ -9,6 +9,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from translate.files.reading import is_finite
 from translate.sizes import EXPECTED, ImageSize
 
 UNKNOWN = object()
@@ -17,9 +18,9 @@ UNKNOWN = object()
 MISSING = "???"
 """The YAML text of a value that the user must give."""
 
-_SEQUENCES = {"list", "List", "Sequence", "Iterable", "Collection"}
-_MAPPINGS = {"dict", "Dict", "Mapping", "MutableMapping"}
-_TUPLES = {"tuple", "Tuple"}
+SEQUENCES = {"list", "List", "Sequence", "Iterable", "Collection"}
+MAPPINGS = {"dict", "Dict", "Mapping", "MutableMapping"}
+TUPLES = {"tuple", "Tuple"}
 _WORDS = {
     "int": "a whole number",
     "float": "a number",
@@ -54,7 +55,7 @@ def coerce(value: Any, annotation: str | None) -> Any:
     """
     if annotation is None or value is UNKNOWN:
         return value
-    return _coerce(value, _parsed(annotation))
+    return _coerce(value, parsed(annotation))
 
 
 def in_words(annotation: str) -> str:
@@ -63,45 +64,49 @@ def in_words(annotation: str) -> str:
     >>> in_words("int | None"), in_words("Sequence[str]"), in_words("Literal['a', 'b']")
     ('a whole number or null', 'a list, each a text', "'a' or 'b'")
     """
-    return _words(_parsed(annotation))
+    return _words(parsed(annotation))
 
 
 @functools.cache
-def _parsed(annotation: str) -> ast.expr:
+def parsed(annotation: str) -> ast.expr:
+    """Return the expression of an annotation; ``Any`` for another text."""
     try:
         return ast.parse(annotation, mode="eval").body
     except SyntaxError:
         return ast.Name("Any")
 
 
-def _name(node: ast.expr) -> str:
+def name_of(node: ast.expr) -> str:
+    """Return the last name of a type without arguments, ``None`` for null, "" for another expression."""
     if isinstance(node, ast.Constant):
         return "None" if node.value is None else ""
-    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+    name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+    return "None" if name == "NoneType" else name  # how a union that typing has made names it
 
 
-def _members(node: ast.expr) -> list[ast.expr]:
+def members_of(node: ast.expr) -> list[ast.expr]:
     """Return the alternatives of a union, one for any other type."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):  # a quoted forward reference
-        node = _parsed(node.value)
+        node = parsed(node.value)
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
-        return _members(node.left) + _members(node.right)
+        return members_of(node.left) + members_of(node.right)
     if isinstance(node, ast.Subscript):
-        if _name(node.value) == "Optional":
-            return [*_members(node.slice), ast.Constant(None)]
-        if _name(node.value) == "Union":
-            return [member for item in _items(node) for member in _members(item)]
-        if _name(node.value) in ("Annotated", "Final"):
-            return _members(_items(node)[0])
+        if name_of(node.value) == "Optional":
+            return [*members_of(node.slice), ast.Constant(None)]
+        if name_of(node.value) == "Union":
+            return [member for item in items_of(node) for member in members_of(item)]
+        if name_of(node.value) in ("Annotated", "Final"):
+            return members_of(items_of(node)[0])
     return [node]
 
 
-def _items(node: ast.Subscript) -> list[ast.expr]:
+def items_of(node: ast.Subscript) -> list[ast.expr]:
+    """Return the arguments of a type."""
     return list(node.slice.elts) if isinstance(node.slice, ast.Tuple) else [node.slice]
 
 
 def _coerce(value: Any, node: ast.expr) -> Any:
-    members = _members(node)
+    members = members_of(node)
     # An exact match comes before one that converts, so that 1 stays 1 in `float | int`.
     for convert in (False, True):
         for member in members:
@@ -114,7 +119,7 @@ def _coerce(value: Any, node: ast.expr) -> Any:
 
 def _coerce_one(value: Any, node: ast.expr, convert: bool) -> Any:
     base = node.value if isinstance(node, ast.Subscript) else node
-    name = _name(base)
+    name = name_of(base)
     if name in _SCALARS:
         scalar = _SCALARS[name](value, convert)
         if scalar is None and name != "None":
@@ -122,20 +127,20 @@ def _coerce_one(value: Any, node: ast.expr, convert: bool) -> Any:
         return scalar
     if name == "Literal":
         assert isinstance(node, ast.Subscript)
-        allowed = [ast.literal_eval(item) for item in _items(node)]
+        allowed = [ast.literal_eval(item) for item in items_of(node)]
         if any(value == option and type(value) is type(option) for option in allowed):
             return value
         raise CoercionError
-    if name in _SEQUENCES:
-        return [_coerce(v, _items(node)[0]) if isinstance(node, ast.Subscript) else v for v in _as_list(value)]
-    if name in _TUPLES:
+    if name in SEQUENCES:
+        return [_coerce(v, items_of(node)[0]) if isinstance(node, ast.Subscript) else v for v in _as_list(value)]
+    if name in TUPLES:
         return _coerce_tuple(_as_list(value), node)
-    if name in _MAPPINGS:
+    if name in MAPPINGS:
         if not isinstance(value, dict):
             raise CoercionError
-        if not isinstance(node, ast.Subscript) or len(_items(node)) != 2:
+        if not isinstance(node, ast.Subscript) or len(items_of(node)) != 2:
             return value
-        of_key, of_value = _items(node)
+        of_key, of_value = items_of(node)
         return {_coerce(k, of_key): _coerce(v, of_value) for k, v in value.items()}
     return value  # a type that is not known by its name
 
@@ -143,7 +148,7 @@ def _coerce_one(value: Any, node: ast.expr, convert: bool) -> Any:
 def _coerce_tuple(value: list[Any], node: ast.expr) -> list[Any]:
     if not isinstance(node, ast.Subscript):
         return value
-    items = _items(node)
+    items = items_of(node)
     if len(items) == 2 and isinstance(items[1], ast.Constant) and items[1].value is Ellipsis:
         return [_coerce(v, items[0]) for v in value]
     if len(value) != len(items):
@@ -166,7 +171,7 @@ def _int(value: Any, convert: bool) -> int | None:
 def _float(value: Any, convert: bool) -> float | None:
     if isinstance(value, float):
         return value
-    return float(value) if convert and isinstance(value, int) and not isinstance(value, bool) else None
+    return float(value) if convert and isinstance(value, int) and is_finite(value) else None
 
 
 def _size(value: Any, convert: bool) -> int | list[int] | None:
@@ -194,21 +199,21 @@ _SCALARS: dict[str, Callable[[Any, bool], Any]] = {
 
 
 def _words(node: ast.expr) -> str:
-    return " or ".join(dict.fromkeys(word for member in _members(node) for word in _words_of_one(member)))
+    return " or ".join(dict.fromkeys(word for member in members_of(node) for word in _words_of_one(member)))
 
 
 def _words_of_one(node: ast.expr) -> list[str]:
-    name = _name(node.value if isinstance(node, ast.Subscript) else node)
+    name = name_of(node.value if isinstance(node, ast.Subscript) else node)
     if name == "Literal":
         assert isinstance(node, ast.Subscript)
-        return [repr(ast.literal_eval(item)) for item in _items(node)]
-    if name in _SEQUENCES or name in _TUPLES:
+        return [repr(ast.literal_eval(item)) for item in items_of(node)]
+    if name in SEQUENCES or name in TUPLES:
         if not isinstance(node, ast.Subscript):
             return ["a list"]
-        items = [item for item in _items(node) if not (isinstance(item, ast.Constant) and item.value is Ellipsis)]
+        items = [item for item in items_of(node) if not (isinstance(item, ast.Constant) and item.value is Ellipsis)]
         if len(items) > 1:
             return ["a list of " + ", ".join(_words(item) for item in items)]
         return [f"a list, each {_words(items[0])}"]
-    if name in _MAPPINGS:
+    if name in MAPPINGS:
         return ["a mapping"]
     return [_WORDS.get(name, ast.unparse(node))]

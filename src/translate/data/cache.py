@@ -1,7 +1,8 @@
 """Decoded images of a data set at one or several sizes, in a memory-mapped file or decoded on demand.
 
 A cache is two files in one folder. `<key>.u8` has N x height x width x 3 bytes; if images are stored at several sizes,
-these of an image follow one another. `<key>.json` is written last and makes the cache valid. The key is a digest of the
+these of an image follow one another. `<key>.json` is written last and makes the cache valid. It has a checksum of each
+image, which is compared when a process uses the image for the first time. The key is a digest of the
 data set's fingerprint (names, sizes, times of the files), the image sizes and the layout, so data that changed has
 another key and gets a new cache. A lock file lets one process build while others wait. Both files are written under
 temporary names and then renamed, so a process that dies leaves no invalid cache. A cache can be deleted at any time.
@@ -17,6 +18,7 @@ import io
 import json
 import logging
 import os
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,8 @@ from translate.data.datasets.base import Dataset
 from translate.data.decoding import Decoder, Unreadable, check_unreadable, log_unreadable
 from translate.data.images import ImageError
 from translate.errors import UserError
-from translate.files import atomic_write
+from translate.files.reading import read_object
+from translate.files.writing import atomic_write
 from translate.sizes import ImageSize, SizeLike
 
 LAYOUT = 1  # change it when the bytes of a cache, or the decoding, change
@@ -55,6 +58,8 @@ class StoredImages:
         self.bad = [(dataset.describe(item), reason) for item, reason in unreadable]
         self.indices = np.delete(np.arange(len(dataset)), [item for item, _ in unreadable])
         self._map = None if path is None else self._mapped(path)
+        self._checksums = None if path is None else _read_checksums(path, len(dataset))
+        self._verified: np.ndarray | None = None  # of this process
 
     def __len__(self) -> int:
         """Return K."""
@@ -72,9 +77,29 @@ class StoredImages:
                 raise UserError(
                     f"the cache {self.path} was removed during the run", fix="resume the run, which builds it again"
                 ) from error
+        self._verify(self._map, items)
         stop = sum(size.area * 3 for size in self.sizes[: number + 1])
         start = stop - self.sizes[number].area * 3
         return self._map[items, start:stop].reshape(-1, *self.sizes[number], 3)
+
+    def _verify(self, records: np.ndarray, items: np.ndarray) -> None:
+        """Compare items with their checksums once in each process; UserError if the file has changed."""
+        if self._checksums is None:
+            return
+        if self._verified is None:
+            self._verified = np.zeros(len(self.dataset), bool)
+        for item in items[~self._verified[items]]:
+            if zlib.crc32(records[item]) != self._checksums[item]:
+                assert self.path is not None
+                with contextlib.suppress(OSError):
+                    _notes_file(self.path).unlink(missing_ok=True)  # so that it is built again
+                raise UserError(
+                    f"the cache has changed on the disk: {self.dataset.describe(int(item))} is not as it was decoded",
+                    key=str(self.path),
+                    fix="repeat the command, or resume the run, which builds the cache again; if it happens often, "
+                    "test the disk",
+                )
+            self._verified[item] = True
 
     def _mapped(self, path: Path) -> np.ndarray:
         record = sum(size.area * 3 for size in self.sizes)
@@ -101,7 +126,7 @@ class StoredImages:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the bytes of the cache."""
-        return self.__dict__ | {"_map": None}
+        return self.__dict__ | {"_map": None, "_verified": None}
 
 
 def open_images(
@@ -156,6 +181,27 @@ def cache_key(dataset: Dataset, size: SizeLike, *further_sizes: SizeLike) -> str
     return hashlib.sha256(content.encode()).hexdigest()[:24]
 
 
+def _notes_file(path: Path) -> Path:
+    return path.with_suffix(".json")
+
+
+def _read_checksums(path: Path, num_items: int) -> np.ndarray | None:
+    """Return the checksums (N,) uint32 of a valid cache's images; None for a cache of a version without any."""
+    try:
+        text = json.loads(_notes_file(path).read_text("utf-8")).get("checksums")
+    except (OSError, ValueError):  # another process has removed the cache meanwhile
+        return None
+    return None if text is None else _checksums_of(text, num_items)
+
+
+def _checksums_of(text: str, num_items: int) -> np.ndarray:
+    """Return the checksums that a text of hexadecimal digits has; ValueError for another text."""
+    checksums = np.frombuffer(bytes.fromhex(text), "<u4")
+    if len(checksums) != num_items:
+        raise ValueError("the number of checksums is wrong")
+    return checksums
+
+
 def _cached(decoder: Decoder, folder: Path, max_bad_fraction: float) -> tuple[Path, list[Unreadable]]:
     try:
         path = folder / f"{cache_key(decoder.dataset, *decoder.sizes)}.u8"
@@ -191,10 +237,14 @@ def _unreadable_of_valid(decoder: Decoder, path: Path) -> list[Unreadable] | Non
     """Return the unreadable items of a valid cache; None if it is absent or damaged, or if an item is readable now."""
     num_items = len(decoder.dataset)
     try:
-        notes = json.loads(path.with_suffix(".json").read_text("utf-8"))
+        if not os.path.lexists(path.with_suffix(".json")):
+            return None
+        notes = read_object(path.with_suffix(".json"))
         unreadable = [(int(item), str(reason)) for item, reason in notes["bad"]]
         fits = [notes["layout"], notes["size"], notes["items"]] == [LAYOUT, _plain(decoder.sizes), num_items]
         numbers_fit = all(0 <= item < num_items for item, _ in unreadable)
+        if "checksums" in notes:
+            _checksums_of(notes["checksums"], num_items)
         if not fits or not numbers_fit or path.stat().st_size != decoder.num_bytes:
             return None
     except FileNotFoundError:
@@ -229,6 +279,7 @@ def _build(decoder: Decoder, path: Path, max_bad_fraction: float) -> list[Unread
             os.fsync(file.fileno())
         os.replace(part, path)
         notes = {"layout": LAYOUT, "size": _plain(decoder.sizes), "items": len(decoder.dataset), "bad": unreadable}
+        notes["checksums"] = np.array(writer.checksums, "<u4").tobytes().hex()
         atomic_write(path.with_suffix(".json"), json.dumps(notes))
         _log.info("data: cache %s, %.1f MB", path, decoder.num_bytes / 1e6)
         return unreadable
@@ -252,7 +303,7 @@ def _reserve(file: io.FileIO, size: int) -> None:
 
 
 class _FileWriter:
-    """Appends images to a file; after the first failure it keeps the problem and writes nothing more.
+    """Appends images to a file and keeps their checksums; after the first failure it writes nothing more.
 
     It writes instead of mapping the file, since a full disk under a mapped file kills the process.
     """
@@ -260,8 +311,10 @@ class _FileWriter:
     def __init__(self, file: io.FileIO) -> None:
         self.file = file
         self.problem: str | None = None
+        self.checksums: list[int] = []
 
     def append(self, records: np.ndarray) -> None:
+        self.checksums += [zlib.crc32(record) for record in np.ascontiguousarray(records)]
         remaining = np.ascontiguousarray(records).data.cast("B")
         try:
             while remaining and self.problem is None:

@@ -6,15 +6,19 @@ cannot be read always raises `ImageError`, with a reason for a log line.
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
-from collections.abc import Iterator, Set
-from contextlib import contextmanager
+import stat
+from collections.abc import Callable, Iterator, Set
+from contextlib import ExitStack, contextmanager
 from typing import BinaryIO, Literal
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from translate.data.pixel_budget import decoding_budget
+from translate.files.reading import KINDS, opened
 from translate.sizes import ImageSize, SizeLike
 
 Crop = Literal["square", "none"] | int
@@ -25,6 +29,7 @@ CROPS: tuple[Literal["square", "none"], ...] = ("square", "none")
 
 # A file is opened by its content, whatever its name, but only as a plain raster format: EPS starts a program.
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF")
+MAX_FILE_BYTES = 2_000_000_000
 _ORIENTATION = 0x0112  # the EXIF tag
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -59,6 +64,25 @@ def is_image(name: str, suffixes: Set[str] = SUFFIXES) -> bool:
     return bool(stem) and suffix.lower() in suffixes
 
 
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry is a folder or a link to one; a link to itself is neither folder nor file."""
+    return _is(entry.is_dir)
+
+
+def is_file(entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry is a file or a link to one, see `is_folder`."""
+    return _is(entry.is_file)
+
+
+def _is(kind: Callable[[], bool]) -> bool:
+    try:
+        return kind()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return False
+        raise
+
+
 def list_images(folder: str | os.PathLike[str], suffixes: Set[str] = SUFFIXES) -> list[str]:
     """Return the image files below a folder, at any depth, as relative paths with "/", in byte order.
 
@@ -77,10 +101,10 @@ def list_images(folder: str | os.PathLike[str], suffixes: Set[str] = SUFFIXES) -
             for entry in sorted(entries, key=lambda entry: os.fsencode(entry.name)):
                 if is_hidden(entry.name):
                     continue
-                if entry.is_dir():
+                if is_folder(entry):
                     visit(entry.path, f"{prefix}{entry.name}/")
-                elif is_image(entry.name, suffixes) and (entry.is_file() or entry.is_symlink()):
-                    names.append(prefix + entry.name)  # also a dangling link, an image that cannot be read
+                elif is_image(entry.name, suffixes) and (entry.is_symlink() or is_file(entry)):
+                    names.append(prefix + entry.name)  # also a link to nothing or to itself, which cannot be read
 
     visit(os.fspath(folder), "")
     return sorted(names, key=os.fsencode)
@@ -88,7 +112,8 @@ def list_images(folder: str | os.PathLike[str], suffixes: Set[str] = SUFFIXES) -
 
 def read_image(source: str | os.PathLike[str] | BinaryIO, size: SizeLike, crop: Crop = "square") -> np.ndarray:
     """Return an image (height, width, 3) uint8 RGB from a path or an open file: `open_rgb`, then `resize`."""
-    return resize(open_rgb(source), size, crop)
+    with decoded(source) as image:
+        return resize(image, size, crop)
 
 
 def open_rgb(source: str | os.PathLike[str] | BinaryIO) -> Image.Image:
@@ -99,15 +124,31 @@ def open_rgb(source: str | os.PathLike[str] | BinaryIO) -> Image.Image:
     profiles are ignored, as in the official loaders. Raises ImageError for a file that is missing, damaged, truncated,
     too large, or not an image.
     """
-    with explained(source), Image.open(source, formats=formats()) as image:
-        image.load()
-        return to_rgb(upright(image))
+    with decoded(source) as image:
+        return image
+
+
+@contextmanager
+def decoded(source: str | os.PathLike[str] | BinaryIO) -> Iterator[Image.Image]:
+    """Yield the image of `open_rgb`; until the block ends, its pixels count among those that threads decode at once.
+
+    The size in the header counts, before anything is decoded, so that threads wait while others have large images.
+    """
+    with ExitStack() as stack:
+        with explained(source):
+            image = stack.enter_context(Image.open(source, formats=formats()))
+            stack.enter_context(decoding_budget().hold(image.width * image.height))
+            image.load()
+            rgb = to_rgb(upright(image))
+        yield rgb
 
 
 @contextmanager
 def explained(source: str | os.PathLike[str] | BinaryIO) -> Iterator[None]:
-    """Turn every exception of a decoder about ``source`` into an ImageError."""
+    """Turn every exception of a decoder about ``source`` into an ImageError; only a regular file is opened at all."""
     try:
+        if isinstance(source, str | os.PathLike):
+            _require_file(source)
         yield
     except ImageError:
         raise
@@ -123,6 +164,21 @@ def explained(source: str | os.PathLike[str] | BinaryIO) -> Iterator[None]:
         raise ImageError(f"cannot be read: {text}") from error
     except Exception as error:  # a damaged file can fail anywhere in a decoder: struct.error, SyntaxError, KeyError
         raise ImageError(f"cannot be decoded: {type(error).__name__}: {error}") from error
+
+
+def _require_file(path: str | os.PathLike[str]) -> None:
+    """Raise ImageError for a folder, a pipe or a device, which might never answer; OSError for nothing at all."""
+    kind = stat.S_IFMT(os.stat(path).st_mode)
+    if kind != stat.S_IFREG:
+        raise ImageError(f"is {KINDS.get(kind, 'no file')}, not a file")
+
+
+def read_file(path: str | os.PathLike[str]) -> bytes:
+    """Return the bytes of an image file; ImageError for a folder, a pipe, and more than `MAX_FILE_BYTES`."""
+    with explained(path), opened(path) as file:
+        if os.fstat(file.fileno()).st_size > MAX_FILE_BYTES:
+            raise ImageError(f"has more than {MAX_FILE_BYTES / 1e9:.0f} GB")
+        return file.read()
 
 
 def cut_half(image: Image.Image, half: Half) -> Image.Image:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
+from translate import signals
 from translate.data.batches import HeldOut, RawImages
 from translate.data.cache import StoredImages, open_images
 from translate.data.consistency import check_consistency, digest
@@ -140,7 +141,8 @@ class DataModule(pl.LightningDataModule):
     ``train`` and ``val`` are data sets with the same domains. ``view`` is a name of `VIEWS`; ``labels`` chooses the
     labels of the view "labelled", see `Dataset.label_sets`. ``batch_size`` is that of all processes together.
     ``augment`` is a name of `AUGMENTATIONS`, ``load_size`` a setting of it, see `stored_sizes`. ``cache`` is a folder
-    for decoded images or None. ``max_bad_fraction`` in [0, 1] bounds the images that cannot be read.
+    for decoded images or None. ``max_bad_fraction`` in [0, 1] bounds the images that cannot be read. ``num_threads``
+    threads decode (None: one a CPU of this process).
     """
 
     def __init__(
@@ -160,6 +162,7 @@ class DataModule(pl.LightningDataModule):
         seed: int = 0,
         start: int = 0,
         stop: int = 1,
+        num_threads: int | None = None,
     ) -> None:
         super().__init__()
         self.train, self.val = train, val
@@ -168,7 +171,7 @@ class DataModule(pl.LightningDataModule):
         self.num_workers, self.seed = num_workers, seed
         self.start, self.stop = start, stop
         self._augmentation = AUGMENTATIONS[augment]
-        read = partial(open_images, folder=cache, max_bad_fraction=max_bad_fraction)
+        read = partial(open_images, folder=cache, max_bad_fraction=max_bad_fraction, num_threads=num_threads)
         size, *further = stored_sizes(augment, image_size, load_size)
         self._open = {
             "train": partial(read, train, size, further_sizes=further),
@@ -230,6 +233,7 @@ class DataModule(pl.LightningDataModule):
             num_workers=self.num_workers,
             pin_memory=torch.cuda.is_available(),
             persistent_workers=self.num_workers > 0,
+            worker_init_fn=signals.leave_to_parent,
         )
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:

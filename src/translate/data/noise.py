@@ -23,7 +23,7 @@ def words_on(device: torch.device, seed: int, stream: int, positions: np.ndarray
     tensor([[1713891541, 3781805453]])
     """
     blocks = -(-count // 4)
-    places = torch.from_numpy(np.asarray(positions, dtype=np.int64)).to(device)[:, None]
+    places = torch.from_numpy(np.asarray(positions, dtype=np.int64)).to(device, non_blocking=True)[:, None]
     c0, c1 = places & _LOW, places >> 32
     c2 = torch.arange(blocks, device=device)[None]
     c3 = torch.full_like(c2, stream)

@@ -59,3 +59,20 @@ def normal(seed: int, stream: int, positions: np.ndarray, count: int) -> np.ndar
 def integers(seed: int, stream: int, positions: np.ndarray, below: np.ndarray | int) -> np.ndarray:
     """Return uniform integers (n,) int64 in [0, below) at positions (n,); ``below`` is a number or (n,)."""
     return (uniform(seed, stream, positions, 1)[:, 0] * below).astype(np.int64)
+
+
+def choose(draws: np.ndarray, count: int, below: int) -> np.ndarray:
+    """Return ``count`` different integers in [0, below), or all of them if there are fewer, in random order, int64.
+
+    ``draws`` are at least ``4 * count`` uniform numbers in [0, 1). All subsets and orders are equally likely: of few
+    integers it is the beginning of a permutation, of many the first different ones of integers drawn with repetition.
+
+    >>> choose(np.array([0.9, 0.1, 0.15, 0.5] * 2), 2, 100), choose(np.array([0.9, 0.1, 0.2, 0.5] * 2), 2, 3)
+    (array([90, 10]), array([1, 2]))
+    """
+    if below <= 4 * count:
+        return np.argsort(draws[:below], kind="stable")[:count]
+    integers = (draws * below).astype(np.int64)
+    _, first = np.unique(integers, return_index=True)
+    assert len(first) >= count, f"{len(first)} different integers of {len(integers)} below {below}, {count} wanted"
+    return integers[np.sort(first)[:count]]

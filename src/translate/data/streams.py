@@ -50,6 +50,9 @@ class Stream(IntEnum):
     DOMAIN_PAIR = 16  # of a batch, at the number of the batch
     WRONG_LABEL = 17  # labels that an image does not have
     SAMPLED_LABEL = 18  # labels of a generated image
+    PLACES = 19  # in a map of features, at the number of the iteration
+    FLIP = 20  # of a whole batch, at the number of the iteration
+    SPOILT = 21  # how strong and how coarse the noise on real images is that a discriminator has to reject
 
 
 def stream_of_set(number: int, stream: int) -> int:

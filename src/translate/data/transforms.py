@@ -28,17 +28,19 @@ def to_float(pixels: Tensor) -> Tensor:
 
 
 @functools.cache
-def _fitting_areas() -> tuple[Tensor, Tensor]:
+def _fitting_areas(device: torch.device) -> tuple[Tensor, Tensor]:
     """Return areas (2049,) and the cumulative probability (2049,) of each among the boxes that fit.
 
     The official loader draws area and log-ratio uniformly, and draws again when the box does not fit in the image. For
     an area ``a`` the ratios from ``a`` to ``1 / a`` fit, so the density of areas is their part of the ratio range.
+
+    The tables are computed on the CPU once and stay on the device: a copy for each batch would wait for the device.
     """
     areas = torch.linspace(*CROP_AREA, 2049, dtype=torch.float64)
     room = -areas.log()
     fitting = room.clamp(max=math.log(CROP_RATIO[1])) + room.clamp(max=-math.log(CROP_RATIO[0]))
     below = torch.cat([torch.zeros(1, dtype=torch.float64), torch.cumulative_trapezoid(fitting, areas)])
-    return areas.float(), (below / below[-1]).float()
+    return areas.float().to(device), (below / below[-1]).float().to(device)
 
 
 def crop_box(uniform: Tensor) -> Tensor:
@@ -47,7 +49,7 @@ def crop_box(uniform: Tensor) -> Tensor:
     The crops of StarGAN v2: a box that fits in the image, with 0.8 to 1 of the area and an aspect ratio of 0.9 to 1.1
     times the image's, log-uniform.
     """
-    areas, below = (table.to(uniform.device) for table in _fitting_areas())
+    areas, below = _fitting_areas(uniform.device)
     wanted = uniform[:, 1].contiguous()
     upper = torch.searchsorted(below, wanted, right=True).clamp(1, len(areas) - 1)
     lower = upper - 1
@@ -116,8 +118,9 @@ def crop_flip(raw: RawImages, size: SizeLike) -> Tensor:
 def _crops(raw: RawImages, size: SizeLike, mirrored: Tensor) -> Tensor:
     """Return the crops (B, 3, H, W) of images."""
     height, width = raw.pixels.shape[1:3]
-    sides = torch.tensor([width, height, width, height], device=raw.uniform.device)
-    return sample_box(to_float(raw.pixels), crop_box(raw.uniform) * sides, mirrored, size)
+    left, top, across, down = crop_box(raw.uniform).unbind(1)
+    box = torch.stack([left * width, top * height, across * width, down * height], dim=1)
+    return sample_box(to_float(raw.pixels), box, mirrored, size)
 
 
 def is_cropped(uniform: Tensor) -> Tensor:

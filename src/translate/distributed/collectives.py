@@ -1,13 +1,13 @@
 """Collective operations of the processes that train together. A process without others returns at once."""
 
+import functools
 import logging
-import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 
 from translate.distributed.microbatches import current_microbatch, rendezvous
 from translate.distributed.watchdog import CollectiveCounter
@@ -55,44 +55,6 @@ def all_reduce_mean(tensors: list[Tensor]) -> None:
     torch._foreach_copy_(tensors, [mean.view_as(tensor) for mean, tensor in zip(means, tensors, strict=True)])
 
 
-def all_reduce_gradients(parameters: Mapping[str, nn.Parameter]) -> None:
-    """Replace the gradients of parameters, by name, by their mean over all processes.
-
-    A parameter without a gradient in some processes counts as zero there. Without any gradient it stays as it is. All
-    processes must give the same names: an error is raised otherwise, on a GPU as a failed assertion of the device.
-    One flat buffer holds a place for each parameter, then for each parameter whether there is a gradient, then 32 bits
-    of a checksum of the names. So an update needs one collective call, and no process waits for the device.
-    """
-    if alone() or not parameters:
-        return
-    names, values = list(parameters), list(parameters.values())
-    gradients = [p.grad for p in values]
-    places = [torch.zeros_like(p) if g is None else g for p, g in zip(values, gradients, strict=True)]
-    checksum = zlib.crc32("\n".join(names).encode())
-    facts = [g is not None for g in gradients] + [checksum >> bit & 1 for bit in range(CHECKSUM_BITS)]
-    own = torch.tensor(facts, dtype=places[0].dtype).to(places[0].device, non_blocking=True)
-    flat = torch.cat([*(place.reshape(-1) for place in places), own])
-    CollectiveCounter.increment()
-    dist.all_reduce(flat)
-    count = dist.get_world_size()
-    torch._assert_async(
-        (flat[-CHECKSUM_BITS:] == own[-CHECKSUM_BITS:] * count).all(),
-        f"the processes update different networks; here from {names[0]} to {names[-1]}",
-    )
-    *sums, present = flat[:-CHECKSUM_BITS].split([*(p.numel() for p in values), len(values)])
-    means = [(each / count).view_as(p) for each, p in zip(sums, values, strict=True)]
-    kept = [(g, mean) for g, mean in zip(gradients, means, strict=True) if g is not None]
-    if kept:
-        torch._foreach_copy_([g for g, _ in kept], [mean for _, mean in kept])
-    if len(kept) < len(values):  # this alone waits for the device
-        for p, mean, elsewhere in zip(values, means, present.tolist(), strict=True):
-            if p.grad is None and elsewhere:
-                p.grad = mean.clone()
-
-
-CHECKSUM_BITS = 32
-
-
 def gather(images: Tensor) -> Tensor:
     """Return the images (B, ...) of all processes, concatenated by rank (N * B, ...), without gradients.
 
@@ -132,11 +94,20 @@ def all_gather_object(value: Any) -> list[Any]:
     return values
 
 
-def any_rank(flag: bool, device: torch.device) -> bool:
-    """Return whether the flag is set in any process. Every process must call this."""
+def any_rank(flag: bool) -> bool:
+    """Return whether the flag is set in any process. Every process must call this.
+
+    The processes exchange the flag by their CPUs, so that none waits for its GPU in each iteration.
+    """
     if alone():
         return flag
-    result = torch.tensor(float(flag), device=device)
+    result = torch.tensor(float(flag))
     CollectiveCounter.increment()
-    dist.all_reduce(result, op=dist.ReduceOp.MAX)
+    dist.all_reduce(result, op=dist.ReduceOp.MAX, group=_cpu_group(dist.group.WORLD))
     return bool(result.item())
+
+
+@functools.cache
+def _cpu_group(world: Any) -> Any:
+    """Return a group of all processes for tensors on CPUs. Every process must make the first call."""
+    return world if dist.get_backend(world) == "gloo" else dist.new_group(backend="gloo")

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from translate.data.datasets.base import Dataset
-from translate.doctor.dataset import SIZES, SOME, training_size
+from translate.doctor.counts import SOME
+from translate.doctor.image_files import SIZES, training_size
 from translate.doctor.official.builder import quoted
 from translate.doctor.report import number
 from translate.sizes import ImageSize

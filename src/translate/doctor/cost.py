@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from translate.config.compose import OpenDatasets
+from translate.config.datasets import OpenDatasets
 from translate.config.length import seconds_of
 from translate.config.schema import RunConfig
 from translate.data.datasets.base import Dataset

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from translate.console import is_interactive
 from translate.data.datasets.base import Dataset
-from translate.data.images import ImageError, open_rgb
+from translate.data.images import ImageError, decoded, read_file
 from translate.sizes import ImageSize
 
 THUMBNAIL = 8  # side
@@ -55,10 +55,9 @@ def of_files(folder: str, names: Sequence[str]) -> Examine:
 
     def examine(index: int) -> ImageFacts:
         try:
-            with open(os.path.join(folder, names[index]), "rb") as file:
-                content = file.read()
-        except OSError as error:
-            return ImageFacts(f"cannot be read: {(error.strerror or str(error)).lower()}")
+            content = read_file(os.path.join(folder, names[index]))
+        except ImageError as error:
+            return ImageFacts(error.reason)
         return facts_of(content)
 
     return examine
@@ -84,14 +83,14 @@ def facts_of(content: bytes) -> ImageFacts:
     """Return the facts of an encoded image."""
     digest = hashlib.blake2b(content, digest_size=16).digest()
     try:
-        image = open_rgb(io.BytesIO(content))
+        with decoded(io.BytesIO(content)) as image:
+            with Image.open(io.BytesIO(content)) as header:  # `decoded` has accepted the format
+                kind, mode = header.format or "", header.mode
+                bits, animated = _bits(header), getattr(header, "n_frames", 1) > 1
+            about = ImageFacts("", kind, mode, bits, image.width, image.height, animated, digest)
+            return _described(image, about)
     except ImageError as error:
         return ImageFacts(error.reason, digest=digest)
-    with Image.open(io.BytesIO(content)) as header:  # open_rgb has accepted the format
-        kind, mode = header.format or "", header.mode
-        bits, animated = _bits(header), getattr(header, "n_frames", 1) > 1
-    about = ImageFacts("", kind, mode, bits, image.width, image.height, animated, digest)
-    return _described(image, about)
 
 
 def _bits(image: Image.Image) -> int:

@@ -12,10 +12,17 @@ from importlib import metadata
 from pathlib import Path
 
 from translate import __version__
+from translate.doctor.missing_libraries import DISTRIBUTION
 from translate.doctor.report import Report, Section
 from translate.runs import environment
+from translate.runs.machine import processor
 
-DISTRIBUTION = "translate-gan"
+REQUIRED = ("torch", "numpy", "pillow")
+"""Packages without which nothing is translated."""
+
+VARIABLES = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "CUDA_VISIBLE_DEVICES", "TRANSLATE_CACHE", "SLURM_JOB_ID")
+"""Variables of the environment that change what the program does, and hold no secret."""
+
 LITTLE_DISK = 5e9  # bytes
 DEVELOPMENT = frozenset({"dev", "all"})  # extras that repeat others, or that users do not need
 
@@ -33,10 +40,12 @@ def _versions(section: Section) -> None:
     section.fact("python", f"{platform.python_version()}, {sys.executable}")
     section.fact("system", platform.platform())
     for name in environment.LOGGED_PACKAGES:
-        if (version := environment.version(name)) is None:
+        if (version := environment.version(name)) is not None:
+            section.fact(name, version)
+        elif name in REQUIRED:
             section.problem(f"the package {name} is missing", fix=f"pip install {DISTRIBUTION}")
         else:
-            section.fact(name, version)
+            section.fact(name, f"missing; pip install '{DISTRIBUTION}[train]' adds it")
     if problem := environment.shared_package():
         section.problem(problem.what, fix=problem.fix)
 
@@ -46,7 +55,7 @@ def _device(section: Section) -> None:
 
     section.fact(
         "CPU",
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
+        f"{processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
     )
     section.fact("instructions", torch.backends.cpu.get_cpu_capability())
     for index in range(torch.cuda.device_count()):
@@ -65,6 +74,50 @@ def _device(section: Section) -> None:
         )
     else:
         section.note("no GPU: the small models (model=stargan_v2_small ...) are made for a CPU")
+
+
+def bug_report() -> str:
+    """Return versions, device and extras of this installation as lines of text; no name of a file of the user."""
+    facts = {
+        "translate": f"{__version__}, commit {environment.commit() or 'unknown (not a checkout)'}",
+        "python": f"{platform.python_version()} ({platform.python_implementation()})",
+        "system": f"{platform.platform()}, {' '.join(platform.libc_ver())}".rstrip(", "),
+        "processor": f"{processor()}, {os.cpu_count()} cores",
+    }
+    names = [name for name in environment.LOGGED_PACKAGES if name != "torch"]
+    return "\n".join(
+        f"{name:<20} {value}"
+        for name, value in [
+            *facts.items(),
+            *_torch_facts(),
+            *((name, environment.version(name) or "missing") for name in names),
+            *(("extra " + extra, _state(packages)) for extra, packages in extras().items()),
+            *((name, os.environ[name]) for name in VARIABLES if name in os.environ),
+        ]
+    )
+
+
+def _torch_facts() -> list[tuple[str, str]]:
+    """Return the version of torch with the kind of its build, the instructions that it uses, and the GPUs."""
+    if environment.version("torch") is None:
+        return [("torch", "missing")]
+    import torch
+
+    found = [("torch", str(torch.__version__)), ("instructions", torch.backends.cpu.get_cpu_capability())]
+    found.append(("threads", str(torch.get_num_threads())))
+    built = f"CUDA {torch.version.cuda}" if torch.version.cuda else "no CUDA"
+    if not torch.cuda.is_available():
+        return [*found, ("GPU", f"none seen; torch is built with {built}")]
+    for index in range(torch.cuda.device_count()):
+        about = torch.cuda.get_device_properties(index)
+        capability = f"compute capability {about.major}.{about.minor}"
+        found.append((f"GPU {index}", f"{about.name}, {about.total_memory / 1e9:.0f} GB, {capability}"))
+    return [*found, ("CUDA", f"{torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}")]
+
+
+def _state(packages: list[str]) -> str:
+    """Return the versions of the libraries of an extra, and which are missing."""
+    return ", ".join(f"{name} {environment.version(name) or 'missing'}" for name in packages)
 
 
 def _extras(section: Section) -> None:

@@ -11,8 +11,11 @@ from collections.abc import Iterator, Sequence
 
 from PIL import Image
 
+from translate.data.images import ImageError, explained
 from translate.doctor.report import Section, number, verb
 from translate.doctor.scan import ARCHIVES, TABLES, Scan, format_of, images_by_content
+from translate.errors import UserError
+from translate.files.reading import opened
 
 SPLITS = ("train", "val", "test")
 OTHER_SPELLINGS = {
@@ -286,9 +289,9 @@ def wrong_suffixes(names: Sequence[str], folder: str, unreadable: dict[int, str]
     for index in list(unreadable)[:200]:
         path = os.path.join(folder, names[index])
         try:
-            with open(path, "rb") as file:
+            with opened(path) as file:
                 head = file.read(64).lstrip().lower()
-        except OSError:
+        except UserError:
             continue
         if head.startswith((b"<!doctype", b"<html", b"<?xml")):
             hints[names[index]] = "a web page, most likely the error page of a download"
@@ -303,9 +306,10 @@ def usual_aspect(found: Scan, at_most: int = 32) -> float | None:
     """Return the median ratio of width to height of a few images directly in train/ or the root; None without any."""
     ratios = []
     for name in (found.loose("train") or found.loose())[:at_most]:
+        path = os.path.join(found.root, name)
         try:
-            with Image.open(os.path.join(found.root, name)) as image:
+            with explained(path), Image.open(path) as image:
                 ratios.append(image.width / image.height)
-        except (OSError, ValueError, Image.DecompressionBombError):
+        except ImageError:
             continue
     return statistics.median(ratios) if ratios else None

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from translate.console import wrapped
 from translate.errors import printable
-from translate.files import atomic_write
+from translate.files.writing import atomic_write
 
 Severity = Literal["problem", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("problem", "warning", "note")

@@ -7,7 +7,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from translate.data.images import is_hidden, is_image
+from translate.data.images import is_folder, is_hidden, is_image
+from translate.errors import UserError
+from translate.files.reading import opened
 
 ARCHIVES = frozenset({"zip", "tar", "gz", "tgz", "bz2", "xz", "7z", "rar"})
 TABLES = frozenset({"txt", "csv", "json", "jsonl", "md", "yaml", "yml", "parquet", "xml", "html", "npy", "npz", "mat"})
@@ -78,7 +80,7 @@ def scan(root: str) -> Scan:
             result.empty.append(prefix.removesuffix("/"))
         for entry in entries:
             name = prefix + entry.name
-            if entry.is_dir():
+            if is_folder(entry):
                 visit(entry.path, f"{name}/", hidden or is_hidden(entry.name))
             elif hidden or is_hidden(entry.name):
                 if is_image(entry.name):
@@ -111,9 +113,9 @@ def images_by_content(found: Scan, at_most: int = 200) -> Iterator[tuple[str, st
 def format_of(path: str) -> str | None:
     """Return the format that the first bytes of a file show, None for another file."""
     try:
-        with open(path, "rb") as file:
+        with opened(path) as file:
             head = file.read(16)
-    except OSError:
+    except UserError:
         return None
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WEBP"

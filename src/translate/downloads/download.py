@@ -13,13 +13,16 @@ from typing import NamedTuple
 
 from filelock import AcquireReturnProxy, FileLock, Timeout
 
+from translate import signals
+from translate.downloads import icons
 from translate.downloads.disk import disk_errors
 from translate.downloads.fetch import DEFAULT_RETRY_POLICY, RetryPolicy, Unavailable, fetch, remove
 from translate.downloads.progress import in_units, say
 from translate.downloads.sources import File, Source
 from translate.downloads.unpack import ArchiveError, unpack
 from translate.errors import Phrase, UserError
-from translate.files import atomic_write
+from translate.files.reading import read_object
+from translate.files.writing import atomic_write
 
 ROOT = "datasets"
 """The folder of all data sets, unless the user names another."""
@@ -45,6 +48,7 @@ class DownloadRequest(NamedTuple):
     folder: Path
     mirror: str | None = None  # the URL of a folder with the files, instead of their own URLs
     keep: bool = False  # keep the archives after unpacking
+    pixels: int = icons.PIXELS  # the side of images that are rendered
 
     def training_command(self) -> str | None:
         """Return the shell command that trains on the data set, or None if the data set is not for training."""
@@ -83,12 +87,12 @@ def download(request: DownloadRequest, retry_policy: RetryPolicy = DEFAULT_RETRY
 def _download(request: DownloadRequest, downloads: Path, retry_policy: RetryPolicy) -> str:
     source = request.source
     say(f"{source.name}: {source.about}; licence: {source.licence}")
+    if any(file.unpack == "icons" for file in source.files):
+        icons.require_renderer()
     try:
-        archives = {file: fetch(file, downloads, request.mirror, retry_policy) for file in source.files}
-        record = _install(request, archives)
-    except KeyboardInterrupt:
-        say(f"partial files are kept in {downloads}; repeat the command to continue")
-        raise
+        with signals.advising(lambda: f"partial files are kept in {downloads}; repeat the command to continue"):
+            archives = {file: fetch(file, downloads, request.mirror, retry_policy) for file in source.files}
+            record = _install(request, archives)
     except Unavailable as error:
         if source.manual_instructions is None:
             raise
@@ -148,13 +152,13 @@ def _complete(source: Source, folder: Path) -> str | None:
 
 
 def _read_record(path: Path) -> _Record | None:
-    try:
-        return _Record(**json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         return None
-    except (OSError, ValueError, TypeError) as error:
-        fix = f"remove {path.parent} and download the data set again"
-        raise UserError(f"the file is damaged ({error})", key=str(path), fix=fix) from error
+    fix = f"remove {path.parent} and download the data set again"
+    try:
+        return _Record(**read_object(path, fix))
+    except TypeError as error:
+        raise UserError("this is no record of a download", key=str(path), fix=fix) from error
 
 
 def _measure(folder: Path) -> tuple[int, int]:
@@ -180,7 +184,8 @@ def _install(request: DownloadRequest, archives: Mapping[File, Path]) -> _Record
     try:
         complete.mkdir(parents=True)
         for number, (file, archive) in enumerate(archives.items()):
-            _merge(_unpacked(file, archive, staging / str(number), source), complete / file.folder, file)
+            content = _unpacked(file, archive, staging / str(number), request)
+            _merge(content, complete / file.folder, file)
         _check_content(complete, source, archives)
         record = _Record(source.name, *_measure(complete))
         atomic_write(complete / _RECORD, json.dumps(record._asdict()))
@@ -192,14 +197,18 @@ def _install(request: DownloadRequest, archives: Mapping[File, Path]) -> _Record
     return record
 
 
-def _unpacked(file: File, archive: Path, scratch: Path, source: Source) -> Path:
+def _unpacked(file: File, archive: Path, scratch: Path, request: DownloadRequest) -> Path:
     """Unpack an archive into ``scratch``; return the folder of its content, without a folder that wraps it all."""
+    source = request.source
     if file.unpack == "none":
         scratch.mkdir()
         shutil.copyfile(archive, scratch / file.name)
         return scratch
     say(f"unpacking {archive}")
     try:
+        if file.unpack == "icons":
+            icons.render(archive, scratch, request.pixels)
+            return scratch
         unpack(archive, file.unpack, scratch)
     except ArchiveError as error:
         remove(file, archive.parent)

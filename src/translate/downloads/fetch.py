@@ -26,7 +26,8 @@ from translate.downloads.progress import Progress, in_units, say
 from translate.downloads.sources import File
 from translate.downloads.unpack import looks_like
 from translate.errors import Phrase, UserError
-from translate.files import atomic_write
+from translate.files.reading import is_whole_number, opened, read_text
+from translate.files.writing import atomic_write
 
 _TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
 """Status codes after which another attempt may succeed."""
@@ -46,7 +47,7 @@ class RetryPolicy:
         return max(own, min(retry_after, self.max_retry_after))
 
 
-DEFAULT_RETRY_POLICY = RetryPolicy()
+DEFAULT_RETRY_POLICY: RetryPolicy = RetryPolicy()
 
 
 class Unavailable(UserError):
@@ -79,7 +80,7 @@ def fetch(
         folder.mkdir(parents=True, exist_ok=True)
         if target.exists():
             say(f"checking {target}")
-            with open(target, "rb") as content:
+            with opened(target) as content:
                 mismatch = _mismatch(file, target, hashlib.file_digest(content, "sha256").hexdigest())
             if mismatch is None:
                 return target
@@ -108,8 +109,8 @@ def remove(file: File, folder: Path) -> None:
 def recorded_checksum(target: Path) -> str | None:
     """Return the SHA-256 of the first download of a file whose checksum is not known, or None."""
     try:
-        checksum, *_ = _checksum_path(target).read_text(encoding="utf-8").split()
-    except (OSError, ValueError):
+        checksum, *_ = read_text(_checksum_path(target), 10_000).split()
+    except ValueError:  # a UserError is one
         return None
     return checksum if re.fullmatch(r"[0-9a-f]{64}", checksum) else None
 
@@ -225,7 +226,7 @@ def _open(url: str, file: File, partial: PartialFile, timeout: float) -> Any:
             if answer.code not in _TRANSIENT:
                 raise _Unusable(reason) from answer
             seconds = answer.headers.get("Retry-After", "")
-            raise _Failed(reason, float(seconds) if seconds.isdigit() else 0.0) from answer
+            raise _Failed(reason, float(seconds) if is_whole_number(seconds) else 0.0) from answer
     except (ValueError, http.client.InvalidURL) as error:
         raise _Unusable(f"is not a valid URL ({error})") from error
     except (OSError, http.client.HTTPException) as error:
@@ -241,7 +242,7 @@ def _open(url: str, file: File, partial: PartialFile, timeout: float) -> Any:
 def _prepare(response: Any, url: str, file: File, partial: PartialFile) -> int | None:
     """Let the partial file end where the response starts; return the length of the whole file, or None."""
     length = response.headers.get("Content-Length", "")
-    total = int(length) if length.isdigit() else None
+    total = int(length) if is_whole_number(length) else None
     is_range = response.status == 206
     if is_range:
         match = re.fullmatch(r"bytes (\d+)-\d*/(\d+|\*)", response.headers.get("Content-Range", "").strip())

@@ -8,7 +8,9 @@ from email.message import Message
 from pathlib import Path
 from typing import Any
 
-from translate.files import atomic_write
+from translate.errors import UserError
+from translate.files.reading import read_object
+from translate.files.writing import atomic_write
 
 CHUNK = 1 << 20
 """Bytes that are read at a time."""
@@ -85,7 +87,6 @@ class PartialFile(contextlib.AbstractContextManager["PartialFile"]):
 
 def _read_version(path: Path) -> dict[str, Any]:
     try:
-        version = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_object(path)
+    except UserError:
         return {}
-    return version if isinstance(version, dict) else {}

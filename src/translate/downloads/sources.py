@@ -11,7 +11,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, get_args
 
 from translate.downloads.unpack import Kind
-from translate.errors import Phrase, UserError, first_line
+from translate.errors import Phrase, UserError
+from translate.files import yaml_files
 from translate.registry import plugins
 
 FOLDER = "sources"
@@ -66,13 +67,7 @@ def read_all() -> dict[str, Source]:
 
 def read(path: Path) -> list[Source]:
     """Return the sources of one YAML file; UserError for other keys or types than those of `Source` and `File`."""
-    import yaml
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times as fast, and not everywhere
-    try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"the file is not YAML ({first_line(error)})", key=str(path)) from error
+    tree = yaml_files.load(path)
     if not isinstance(tree, Mapping):
         raise UserError(key=str(path), expected="names of data sets with their entries")
     return [_source(str(name), node, f"{path}: {name}") for name, node in tree.items()]

@@ -27,8 +27,8 @@ from translate.downloads.disk import disk_errors, require_space
 from translate.downloads.progress import Progress
 from translate.errors import Phrase, UserError
 
-Kind = Literal["zip", "tar", "none"]
-"""How a file is unpacked; a tar may be compressed by gzip, bzip2 or xz."""
+Kind = Literal["zip", "tar", "none", "icons"]
+"""How a file is unpacked; a tar may be compressed by gzip, bzip2 or xz. icons: a collection to render, see `icons`."""
 
 MAX_GROWTH = 100
 """The largest ratio of unpacked to packed bytes, since images are compressed already ..."""
@@ -76,6 +76,9 @@ def looks_like(path: Path, kind: Kind) -> bool:
     """Return whether a file has the signature of its kind."""
     if kind == "zip":
         return zipfile.is_zipfile(path)
+    if kind == "icons":
+        with open(path, "rb") as content:
+            return content.read(64).lstrip().startswith(b"{")
     try:
         return kind == "none" or tarfile.is_tarfile(path)
     except (OSError, *_DAMAGED):

@@ -1,12 +1,13 @@
 """The scores of metric `class_accuracy`: of a model, of its sources as they are, and of real images."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from translate import signals
 from translate.data.module import DataModule
 from translate.errors import UserError
 from translate.evaluation.streaming import TranslatedModel
@@ -51,6 +52,7 @@ class ClassScores:
             rows = np.flatnonzero(domain[items] == target)
 
             def examples(batch: int) -> tuple[Tensor, Tensor]:
+                signals.check()
                 chosen = rows[classifier_training_rows(batch, TRAINING_BATCH, len(rows))]
                 one_hot = np.eye(len(self.names), dtype=np.float32)[classes[items[chosen]]]
                 return self.data.rows("train", chosen).image, torch.from_numpy(one_hot)
@@ -58,13 +60,9 @@ class ClassScores:
             self._classifiers[target] = self.metric.fit(examples, len(self.names), self.device)
         return self._classifiers[target]
 
-    def of_model(self, model: TranslatedModel) -> Scores:
-        """Return the score of a model, by codes for a model that takes them."""
-        return self._mean(model.only_target, partial(self._translations, model))
-
-    def of_sources(self, only_target: int | None) -> Scores:
-        """Return the score of sources as they are, as if they were translations."""
-        return self._mean(only_target, lambda task, positions: self._images(task.sources[positions]))
+    def of_model(self, model: TranslatedModel) -> dict[str, Scores]:
+        """Return the score of a model in each task, by codes for a model that takes them."""
+        return self._by_task(model.only_target, partial(self._translations, model))
 
     def of_real_images(self, only_target: int | None) -> Scores:
         """Return the score of real validation images of the targets."""
@@ -74,17 +72,18 @@ class ClassScores:
             values.append(self._correct(target, self._images(rows), rows).double().mean().item())
         return {SCORE: sum(values) / len(values)}
 
-    def _mean(self, only_target: int | None, outputs: Outputs) -> Scores:
-        """Return the mean over tasks of the fraction of images that show the class of their source."""
-        values = []
+    def _by_task(self, only_target: int | None, outputs: Outputs) -> dict[str, Scores]:
+        """Return the fraction of images that show the class of their source, by the name of the task."""
+        scores = {}
         for task in self._tasks(only_target):
             correct = []
             for start in range(0, len(task.sources), TRANSLATION_BATCH):
+                signals.check()
                 positions = np.arange(start, min(start + TRANSLATION_BATCH, len(task.sources)))
                 images = outputs(task, positions)
                 correct.append(self._correct(task.target_domain, images, task.sources[positions]))
-            values.append(torch.cat(correct).double().mean().item())
-        return {SCORE: sum(values) / len(values)}
+            scores[task.name] = {SCORE: torch.cat(correct).double().mean().item()}
+        return scores
 
     def _tasks(self, only_target: int | None) -> list[TranslationTask]:
         """Return the tasks of the model with at most ``num_sources`` sources each, those of each class in turn."""
@@ -117,6 +116,15 @@ class ClassScores:
         """Return "domain" or "classes" of every validation image."""
         values: np.ndarray = getattr(self.data.val, name)[self.data.images("val").indices]
         return values
+
+
+def mean_over_tasks(tasks: Mapping[str, Scores]) -> Scores:
+    """Return the mean of the score over tasks.
+
+    >>> mean_over_tasks({"a -> b": {SCORE: 0.25}, "b -> a": {SCORE: 0.75}})
+    {'class accuracy': 0.5}
+    """
+    return {SCORE: sum(scores[SCORE] for scores in tasks.values()) / len(tasks)}
 
 
 def _turns(classes: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from translate.evaluation.class_scores import ClassScores
 from translate.evaluation.classifier_scores import fit_classifier
 from translate.evaluation.evaluator import Evaluator
 from translate.evaluation.predictions import predictions
-from translate.evaluation.specs import MetricSpec
+from translate.evaluation.specs import MetricSpec, most_sources
 from translate.evaluation.streaming import MetricInput, StreamSettings, modes, stream
 from translate.evaluation.tasks import TranslationTask, classifier_tasks, translation_tasks
 from translate.metrics.class_accuracy import ClassAccuracy
@@ -20,7 +20,7 @@ from translate.metrics.protocols import PROTOCOLS
 from translate.models.base import TranslationModel
 
 FIT_ITERATIONS = 3  # of the classifier, timed
-COLUMNS = 2  # of metric `local`: the model, and the untrained model beside it
+COLUMNS = 2  # models that translate: the evaluated one, and the untrained one beside it
 
 
 def evaluation_seconds(evaluator: Evaluator, model: TranslationModel) -> float:
@@ -41,7 +41,7 @@ def evaluation_seconds(evaluator: Evaluator, model: TranslationModel) -> float:
     for protocol, specs in evaluator.specs.items():
         if streamed := [spec for spec in specs if spec.reads_translations]:
             seconds += _streamed(evaluator, protocol, streamed, model, tasks)
-        if any(spec.reads_classifier or (spec.reads_features and spec.file is None) for spec in specs):
+        if any(spec.reads_classifier or _by_classifier(spec) for spec in specs):
             seconds += _fit(evaluator)
         if any(spec.reads_classifier for spec in specs):
             seconds += _classified(evaluator, model, tasks)
@@ -63,14 +63,27 @@ def _streamed(
     tasks: Sequence[TranslationTask],
 ) -> float:
     """Return the seconds of the metrics that read translations batch by batch, those of real images included."""
-    with_network = [spec for spec in specs if spec.file is not None or not spec.reads_features]
-    inputs = list(dict(evaluator.input_of(protocol, spec) for spec in with_network).values())
+    with_network = [spec for spec in specs if not _by_classifier(spec)]
+    inputs = list(dict(evaluator.task_scores.input_of(protocol, spec) for spec in with_network).values())
     num_outputs = PROTOCOLS[protocol].num_outputs
-    seconds = _per_source(evaluator, model, tasks[0], num_outputs, inputs) * sum(len(task.sources) for task in tasks)
-    networks = {spec.file: evaluator.features(protocol, spec) for spec in with_network if spec.reads_features}
+    seconds = (
+        COLUMNS
+        * _per_source(evaluator, model, tasks[0], num_outputs, inputs)
+        * sum(len(task.first(most_sources(specs)).sources) for task in tasks)
+    )
+    networks = {
+        spec.extractor or spec.file: evaluator.networks.features(protocol, spec)
+        for spec in with_network
+        if spec.reads_features
+    }
     num_reals = sum(len(reals) for reals in {task.reals.tobytes(): task.reals for task in tasks}.values())
     trial = np.zeros((8, *evaluator.data.image_size, 3), np.uint8)
     return seconds + sum(_timed(network, trial) / len(trial) for network in networks.values()) * num_reals
+
+
+def _by_classifier(spec: MetricSpec) -> bool:
+    """Return whether a metric reads the features of the classifier of protocol `local`."""
+    return spec.reads_features and spec.file is None and spec.extractor is None
 
 
 def _per_source(
@@ -92,7 +105,7 @@ def _per_source(
 
 def _fit(evaluator: Evaluator) -> float:
     """Return the seconds in which the classifier of metric `local` is trained."""
-    metric = evaluator.local()
+    metric = evaluator.networks.local()
     short = Local(metric.num_sources, FIT_ITERATIONS, metric.learning_rate)
     seconds = _timed(fit_classifier, short, evaluator.data, evaluator.device)
     return seconds / FIT_ITERATIONS * metric.num_iterations
@@ -100,7 +113,7 @@ def _fit(evaluator: Evaluator) -> float:
 
 def _classified(evaluator: Evaluator, model: TranslationModel, tasks: Sequence[TranslationTask]) -> float:
     """Return the seconds in which the sources of metric `local` are translated, by codes twice."""
-    metric = evaluator.local()
+    metric = evaluator.networks.local()
     outputs = 2 if "code" in model.style_inputs else 1
     each = _per_source(evaluator, model, tasks[0], outputs, [])
     work = classifier_tasks(evaluator.data, metric.num_sources, model.only_target)

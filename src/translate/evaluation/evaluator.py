@@ -1,6 +1,5 @@
 """Evaluate a model by the metrics of a protocol: all tasks, all modes, then means."""
 
-import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,50 +12,31 @@ from tqdm import tqdm
 from translate.console import is_interactive
 from translate.data.module import DataModule
 from translate.errors import UserError
-from translate.evaluation import classifier_scores, pretrained, results
-from translate.evaluation.class_scores import ClassScores
+from translate.evaluation import classifier_scores, pretrained, results, rows
+from translate.evaluation.class_scores import ClassScores, mean_over_tasks
+from translate.evaluation.feature_networks import FeatureNetworks
 from translate.evaluation.predictions import PredictingModel, scores_of_predictions
 from translate.evaluation.processes import Processes
-from translate.evaluation.reference_statistics import reference_statistics
-from translate.evaluation.specs import MetricSpec, metric_specs
+from translate.evaluation.real_images import RealImages
+from translate.evaluation.requests import digest_of_networks, request_of
+from translate.evaluation.rows import References, RowCache, SourceCopies
+from translate.evaluation.specs import MetricSpec, metric_specs, most_sources
 from translate.evaluation.streaming import (
-    VALUE_INPUTS,
-    FeaturesInput,
-    MetricInput,
-    StreamSettings,
     TranslatedModel,
     modes,
-    stream,
 )
+from translate.evaluation.task_scores import TaskScores
 from translate.evaluation.tasks import HIGH_RESOLUTION, TranslationTask, translation_tasks
 from translate.evaluation.whole_images import Bicubic
-from translate.metrics.accumulators import Accumulator
-from translate.metrics.classifier import Local
-from translate.metrics.features import CleanInception, OfficialInception
-from translate.metrics.interfaces import Features
+from translate.metrics.marks import REAL, SOURCE, SOURCE_BICUBIC, UNTRAINED, marks
 from translate.metrics.protocols import PROTOCOLS, Scores
-from translate.metrics.selection import base_name, directions
+from translate.metrics.selection import base_name, directions, keeping_source, without_bound
 from translate.models.base import TranslationModel
 from translate.runs import scores as scores_files
 from translate.runs.environment import environment
 from translate.runs.scores import Request, Result
 
 log = logging.getLogger("translate")
-
-NETWORKS: dict[str, Callable[[Path, torch.device], Features]] = {
-    "inception_torchvision": OfficialInception,
-    "inception_fid": CleanInception,
-}
-"""Key of a file of weights -> the network that computes features with them."""
-
-KEPT_TARGETS = 8
-"""The number of targets whose real statistics stay in memory; tasks come in the order of their targets."""
-
-PATH_ARGUMENTS = ("weights", "linear")
-"""Arguments of metrics that are paths; a request holds the SHA-256 of the files instead."""
-
-BASELINE = "source, bicubic"
-"""The column of sources that a bicubic filter enlarges."""
 
 COUNTS = ("translations", "real images", "KID spread")
 """Entries of a task that are not averaged."""
@@ -69,7 +49,8 @@ class EvaluatedModel:
     model: TranslationModel
     checkpoint: str  # "last", "best" or the iteration, for file names
     folder: Path  # the run folder
-    untrained: Callable[[], TranslationModel] | None = None  # for the columns of metric `local`
+    untrained: Callable[[], TranslationModel] | None = None  # builds it from the seed; None: no rows to compare with
+    output: Path | None = None  # where scores are written instead of the run folder, in a folder metrics/ too
 
 
 class Evaluator:
@@ -93,44 +74,49 @@ class Evaluator:
         self.specs = metric_specs(nodes)
         self.data, self.cache, self.device, self.processes = data, cache, device, processes
         self.batch_size, self.seed = batch_size, seed
-        self.paths = {
-            spec.label: pretrained.find(spec.file, getattr(spec.metric, "weights", None), f"{spec.key}.weights", cache)
-            for specs in self.specs.values()
-            for spec in specs
-            if spec.file is not None
-        }
+        self.paths = pretrained.find_all((spec for specs in self.specs.values() for spec in specs), cache)
         self._class_scores_of: dict[str, ClassScores] = {}
         for spec in [spec for specs in self.specs.values() for spec in specs if spec.reads_classes]:
             try:
                 self._class_scores_of[spec.label] = ClassScores(spec.metric, data, device)
             except UserError as error:
                 raise error.inside(spec.key) from error
-        self._classifier: tuple[Local, int] | None = None
-        self._networks: dict[Path, Features] = {}
-        self._prepared: set[str] = set()
-        self._baselines: dict[tuple[str, int], Scores] = {}
-        self._reals: dict[tuple[int, bytes], dict[str, Accumulator]] = {}
+        self.networks = FeatureNetworks(self.specs, self.paths, data, device, processes)
+        real_images = RealImages(self.networks, cache)
+        self.task_scores = TaskScores(data, self.networks, real_images, self.paths, device, processes, batch_size, seed)
+        self._warned = False  # of a folder that cannot be written
+        self._rows = RowCache(cache)
 
     @property
     def protocols(self) -> list[str]:
         """Return the names of the protocols, in the order of the configuration."""
         return list(self.specs)
 
-    def evaluate(
-        self, protocol: str, evaluated: EvaluatedModel, stop: Callable[[], bool] = lambda: False
-    ) -> Result | None:
-        """Return the result of a model by one protocol, written to its run folder; None if ``stop`` returned True.
+    def evaluate(self, protocol: str, evaluated: EvaluatedModel) -> Result:
+        """Return the result of a model by one protocol, written to its folder.
+
+        A result that cannot be written is returned all the same, with the reason in ``unstored``.
 
         Tasks that an earlier, stopped evaluation has done are read from its partial file. A result of an equal request
-        is read from its file.
+        is read from its file. A signal to any process raises `Interrupted` in all of them.
         """
-        request = self._request(protocol, evaluated.model)
-        path = scores_files.path_of(evaluated.folder, protocol, evaluated.checkpoint, self.seed)
-        with_columns = evaluated.untrained is not None and any(
-            spec.reads_classifier or spec.reads_classes for spec in self.specs[protocol]
+        with self.processes.together():
+            return self._result(protocol, evaluated)
+
+    def _result(self, protocol: str, evaluated: EvaluatedModel) -> Result:
+        request = request_of(
+            protocol,
+            self.specs[protocol],
+            evaluated.model,
+            data=self.data,
+            paths=self.paths,
+            networks=self.networks,
+            seed=self.seed,
         )
+        places = [place for place in (evaluated.output, evaluated.folder) if place is not None]
+        path, *further = [scores_files.path_of(place, protocol, evaluated.checkpoint, self.seed) for place in places]
         first = self.processes.is_first
-        known = self.processes.from_first(results.known(path, request, with_columns) if first else None)
+        known = self.processes.from_first(results.known(path, request, further) if first else None)
         if known is not None:
             log.info("%s: evaluated before, with the same result", path)
             result = Result(
@@ -140,37 +126,31 @@ class Evaluator:
                 known.better,
                 known.tasks,
                 known.columns,
+                known.marks,
                 known.warnings,
                 known.environment,
             )
         else:
-            computed = self._evaluate(protocol, evaluated, request, path, stop)
-            if computed is None:
-                return None
-            result = computed
+            result = self._evaluate(protocol, evaluated, request, path)
+        if evaluated.untrained is not None and PROTOCOLS[protocol].of_translations:
+            self._add_rows(protocol, evaluated.model, evaluated.untrained, result)
         if first:
-            scores_files.write(path, result)
+            try:
+                scores_files.write(path, result)
+            except OSError as error:
+                result.unstored = error
         return result
 
-    def _evaluate(
-        self, protocol: str, evaluated: EvaluatedModel, request: Request, path: Path, stop: Callable[[], bool]
-    ) -> Result | None:
+    def _evaluate(self, protocol: str, evaluated: EvaluatedModel, request: Request, path: Path) -> Result:
         result = Result(request, evaluated.checkpoint, environment=environment(self.seed))
         streamed = [spec for spec in self.specs[protocol] if spec.reads_translations]
         if streamed:
-            tasks = self._stream(protocol, streamed, evaluated.model, request, path, stop)
-            if tasks is None:
-                return None
+            tasks = self._stream(protocol, streamed, evaluated.model, request, path)
             result.tasks, result.scores, result.warnings = tasks
-            if self.data.view == HIGH_RESOLUTION:
-                result.columns = {BASELINE: self._baseline(protocol, streamed, evaluated.model.scale)}
+        whole, by_task = self._whole_scores(protocol, evaluated.model)
+        result.scores = whole | result.scores
+        result.tasks |= {task: {**scores, **result.tasks.get(task, {})} for task, scores in by_task.items()}
         for spec in self.specs[protocol]:
-            if spec.reads_classifier:
-                scores, columns = self.processes.from_first(self._classifier_scores(evaluated))
-                result.add(scores, columns)
-            if spec.reads_classes:
-                scores, columns = self.processes.from_first(self._class_scores(spec, evaluated))
-                result.add(scores, columns)
             if spec.reads_predictions:
                 result.tasks, result.scores = self.processes.from_first(
                     self._predictions(spec, evaluated.model) if self.processes.is_first else None
@@ -179,15 +159,93 @@ class Evaluator:
         result.better = {name: better[base_name(name)] for name in result.scores if base_name(name) in better}
         return result
 
-    def _baseline(self, protocol: str, specs: Sequence[MetricSpec], scale: int) -> Scores:
-        """Return the scores of a bicubic filter, computed once."""
-        key = (protocol, scale)
-        if key not in self._baselines:
-            (task,) = translation_tasks(self.data)
-            self._baselines[key], _ = self._task(
-                protocol, specs, Bicubic(scale, self.device), task, None, lambda _: None
-            )
-        return self._baselines[key]
+    # --- the rows beside a model ----------------------------------------------------------------------------
+
+    def _add_rows(
+        self, protocol: str, model: TranslationModel, untrained: Callable[[], TranslationModel], result: Result
+    ) -> None:
+        """Add the rows `source`, `untrained` and `real` to a result, and the marks that follow from them."""
+        style_inputs = tuple(model.style_inputs)
+        facts = {
+            "view": self.data.view,
+            "labels": str(self.data.labels),
+            "domains": list(self.data.domains),
+            "only_target": model.only_target,
+            "style_inputs": style_inputs,
+            "scale": model.scale,
+        }
+        started = untrained()
+        source = SOURCE_BICUBIC if self.data.view == HIGH_RESOLUTION else SOURCE
+        makers: dict[str, Callable[[], Scores]] = {
+            source: lambda: self._source_row(protocol, model),
+            UNTRAINED: lambda: self._model_row(protocol, started.to(self.device)),
+            REAL: lambda: self._real_row(protocol, model.only_target),
+        }
+        for row, make in makers.items():
+            key = self._rows.key(result.request, row, digest_of_networks(started) if row == UNTRAINED else "", facts)
+            scores = self.processes.from_first(self._rows.load(key) if self.processes.is_first else None)
+            if scores is None:
+                scores = make()
+                if self.processes.is_first:
+                    self._rows.save(key, scores)
+            named = rows.in_modes(scores, style_inputs) if row != UNTRAINED else scores
+            if column := {name: named[name] for name in result.scores if name in named}:
+                result.columns[row] = result.columns.get(row, {}) | column
+        names = [spec.name for spec in self.specs[protocol]]
+        result.marks = marks(result.scores, result.columns, result.better, keeping_source(names), without_bound(names))
+
+    def _model_row(self, protocol: str, model: TranslatedModel) -> Scores:
+        """Return the scores of a model, all at once."""
+        streamed = [spec for spec in self.specs[protocol] if spec.reads_translations]
+        work = [
+            (mode, self.task_scores.of_task(protocol, streamed, model, task, style_input, lambda _: None)[0])
+            for task in (translation_tasks(self.data, model.only_target) if streamed else ())
+            for mode, style_input in modes(tuple(model.style_inputs)).items()
+        ]
+        return self._whole_scores(protocol, model)[0] | _means(work)
+
+    def _source_row(self, protocol: str, model: TranslationModel) -> Scores:
+        """Return the scores of sources that are their own translations; of a bicubic filter for super-resolution."""
+        specs = rows.of_sources([spec for spec in self.specs[protocol] if spec.reads_translations])
+        copies: TranslatedModel = SourceCopies(model.only_target, self.device)
+        if self.data.view == HIGH_RESOLUTION:
+            copies = Bicubic(model.scale, self.device)
+        tasks = translation_tasks(self.data, model.only_target) if specs else []
+        work = [
+            ("", self.task_scores.of_task(protocol, specs, copies, task, None, lambda _: None)[0]) for task in tasks
+        ]
+        return self._whole_scores(protocol, copies)[0] | _means(work)
+
+    def _real_row(self, protocol: str, only_target: int | None) -> Scores:
+        """Return the scores of the real validation images of the targets, each target of the tasks once."""
+        streamed = [spec for spec in self.specs[protocol] if spec.reads_translations]
+        own = rows.of_real_images(protocol, streamed)
+        several, with_sources = rows.of_pairs_of_images(streamed)
+        others = References(only_target, self.device)
+        all_tasks = translation_tasks(self.data, only_target)
+        tasks = {task.references.tobytes(): task for task in all_tasks}
+        work: list[tuple[str, Scores]] = []
+        for task in map(rows.real_task, tasks.values()):
+            if own and len(task.sources):
+                copies = SourceCopies(only_target, self.device)
+                work.append(("", self.task_scores.of_task(protocol, own, copies, task, None, lambda _: None)[0]))
+            if several and len(task.sources):
+                work.append(
+                    ("", self.task_scores.of_task(protocol, several, others, task, "reference", lambda _: None)[0])
+                )
+        work += [
+            ("", self.task_scores.of_task(protocol, with_sources, others, task, "reference", lambda _: None)[0])
+            for task in (all_tasks if with_sources else ())
+        ]
+        scores = _means(work)
+        for spec in self.specs[protocol]:
+            if spec.reads_classifier:
+                scores = self.processes.from_first(self._classifier_scores_of_real_images()) | scores
+            if spec.reads_classes:
+                of_classes = self._class_scores_of[spec.label]
+                first = self.processes.is_first
+                scores = self.processes.from_first(of_classes.of_real_images(only_target) if first else {}) | scores
+        return scores
 
     # --- streamed metrics -----------------------------------------------------------------------------------
 
@@ -198,9 +256,8 @@ class Evaluator:
         model: TranslationModel,
         request: Request,
         path: Path,
-        stop: Callable[[], bool],
-    ) -> tuple[dict[str, Scores], Scores, list[str]] | None:
-        """Return the scores of all tasks and modes, their means, and warnings; None if it was stopped."""
+    ) -> tuple[dict[str, Scores], Scores, list[str]]:
+        """Return the scores of all tasks and modes, their means, and warnings."""
         if protocol == "paired" and self.data.val.partner is None:
             raise UserError(f"protocol paired needs pairs, which this data set ({self.data.view}) lacks", key="metrics")
         first = self.processes.is_first
@@ -213,20 +270,20 @@ class Evaluator:
         left = [(key, task, style_input) for key, task, _, style_input in work if key not in done]
         if done and first:
             log.info("protocol %s: %d of %d tasks are done already", protocol, len(done), len(work))
-        num_outputs = PROTOCOLS[protocol].num_outputs
-        total = sum(len(task.sources) * (num_outputs if style_input else 1) for _, task, style_input in left)
+        num_outputs, limit = PROTOCOLS[protocol].num_outputs, most_sources(specs)
+        total = sum(
+            len(task.first(limit).sources) * (num_outputs if style_input else 1) for _, task, style_input in left
+        )
         has_bar = first and is_interactive()
         kinds: dict[str, list[str]] = {}
         with tqdm(total=total, unit="img", desc=protocol, disable=not has_bar, dynamic_ncols=True) as bar:
             for key, task, style_input in left:
-                if any(self.processes.all_gather(stop())):
-                    return None
-                done[key], reasons = self._task(protocol, specs, model, task, style_input, bar.update)
+                done[key], reasons = self.task_scores.of_task(protocol, specs, model, task, style_input, bar.update)
                 for kind, reason in reasons.items():
                     warnings.append(f"{key}: {reason}")
                     kinds.setdefault(kind, []).append(warnings[-1])
                 if first:
-                    results.save_partial(path, request, done, warnings)
+                    self._save_partial(path, request, done, warnings)
                     if not has_bar:
                         scores = ", ".join(f"{name} {value:.5g}" for name, value in done[key].items())
                         log.info("protocol %s, %s (%d of %d): %s", protocol, key, len(done), len(work), scores)
@@ -236,205 +293,52 @@ class Evaluator:
         tasks = {key: done[key] for key, *_ in work}
         return tasks, _means([(mode, done[key]) for key, _, mode, _ in work]), warnings
 
-    def _task(
-        self,
-        protocol: str,
-        specs: Sequence[MetricSpec],
-        model: TranslatedModel,
-        task: TranslationTask,
-        style_input: str | None,
-        progress: Callable[[int], object],
-    ) -> tuple[Scores, dict[str, str]]:
-        """Return the scores of one task in one mode, with the numbers of images, and warnings by kind."""
-        lacks_reals = not len(task.reals) and any(spec.reads_features for spec in specs)
-        if not len(task.sources) or lacks_reals or (style_input == "reference" and not len(task.references)):
-            return {"translations": 0.0}, {"": "there are no images to translate, or none to compare with"}
-        num_outputs = PROTOCOLS[protocol].num_outputs if style_input else 1
-        inputs: dict[str, MetricInput] = {}
-        warnings: dict[str, str] = {}
-        input_of: dict[str, str] = {}  # label of a metric -> key of `inputs`, which metrics on equal features share
-        for spec in specs:
-            if spec.reads_outputs and num_outputs < 2:
-                warnings[spec.label] = "LPIPS compares several translations of a source, and this model gives one"
-                continue
-            key, metric_input = self.input_of(protocol, spec)
-            input_of[spec.label] = key
-            inputs.setdefault(key, metric_input)
-        settings = StreamSettings(num_outputs, self.batch_size, self.seed, self.device)
-        shard = self.processes.shard
-        stream(
-            model,
-            self.data,
-            task,
-            style_input,
-            settings,
-            list(inputs.values()),
-            shard,
-            lambda number: progress(number * shard.count),
-        )
-        # keys hold ids, which differ between processes; the order of inputs does not
-        merged = self.processes.merged({str(place): each.accumulator for place, each in enumerate(inputs.values())})
-        accumulators = dict(zip(inputs, merged.values(), strict=True))
+    def _save_partial(self, path: Path, request: Request, done: Mapping[str, Scores], warnings: Sequence[str]) -> None:
+        """Write the tasks that are done; without a place for them the evaluation continues."""
+        try:
+            results.save_partial(path, request, done, warnings)
+        except OSError as error:
+            if not self._warned:
+                log.warning(
+                    "%s cannot be written (%s): scores are shown, and a stopped evaluation begins again",
+                    path.parent,
+                    error.strerror,
+                )
+            self._warned = True
+
+    # --- metrics that translate by themselves -----------------------------------------------------------------
+
+    def _whole_scores(self, protocol: str, model: TranslatedModel) -> tuple[Scores, dict[str, Scores]]:
+        """Return the scores of metrics that translate by themselves, and those by task, from the first process."""
         scores: Scores = {}
-        for spec in specs:
-            if spec.label in input_of:
-                spec_scores, reasons = self._compute(protocol, spec, accumulators[input_of[spec.label]], specs, task)
-                scores |= spec_scores
-                warnings |= {f"{spec.label} {number}": reason for number, reason in enumerate(reasons)}
-        return {**scores, "translations": float(len(task.sources) * num_outputs)}, warnings
+        tasks: dict[str, Scores] = {}
+        for spec in self.specs[protocol]:
+            if spec.reads_classifier:
+                classifier_scores.require_sources(spec.metric, spec.key, model.style_inputs, self.data)
+                scores = self.processes.from_first(self._classifier_scores(model)) | scores
+            if spec.reads_classes:
+                first = self.processes.is_first
+                tasks = self.processes.from_first(self._class_scores_of[spec.label].of_model(model) if first else {})
+                scores = mean_over_tasks(tasks) | scores
+        return scores, tasks
 
-    def input_of(self, protocol: str, spec: MetricSpec) -> tuple[str, MetricInput]:
-        """Return the input of a metric and its key; inputs of equal keys accumulate the same."""
-        accumulator = spec.metric.accumulator()
-        if spec.reads_features:
-            network = self.features(protocol, spec)
-            return f"{id(network)} {accumulator.key}", FeaturesInput(accumulator, network)
-        if spec.loads_weights and spec.label not in self._prepared:
-            try:
-                spec.metric.prepare(self.paths[spec.label], self.device)
-            except UserError as error:
-                raise error.inside(spec.key) from error
-            self._prepared.add(spec.label)
-        return spec.label, VALUE_INPUTS[spec.reads](accumulator, spec.metric)
-
-    def _compute(
-        self,
-        protocol: str,
-        spec: MetricSpec,
-        accumulator: Accumulator,
-        specs: Sequence[MetricSpec],
-        task: TranslationTask,
-    ) -> tuple[Scores, list[str]]:
-        """Return the scores of a metric and warnings, from all that was accumulated of a task."""
-        if not spec.reads_features:
-            return spec.metric.compute(accumulator), list(spec.metric.warnings(accumulator))
-        real = self._real(protocol, spec, specs, task)[spec.metric.accumulator().key]
-        scores = spec.metric.compute(accumulator, real, self.device)
-        return {**scores, "real images": float(len(real))}, list(spec.metric.warnings(accumulator, real))
-
-    def _real(
-        self, protocol: str, spec: MetricSpec, specs: Sequence[MetricSpec], task: TranslationTask
-    ) -> dict[str, Accumulator]:
-        """Return the accumulators of a task's real images, for all metrics on the same features."""
-        network = self.features(protocol, spec)
-        key = (id(network), task.reals.tobytes())
-        if key not in self._reals:
-            makers: dict[str, Callable[[], Accumulator]] = {}
-            for other in specs:
-                if other.reads_features and self.features(protocol, other) is network:
-                    makers.setdefault(other.metric.accumulator().key, other.metric.accumulator)
-            facts = None
-            if spec.file is not None:
-                facts = {"protocol": protocol, "weights": pretrained.digest_of(self.paths[spec.label])}
-            size = self.data.image_size
-            while len(self._reals) >= KEPT_TARGETS:
-                del self._reals[next(iter(self._reals))]
-            self._reals[key] = reference_statistics(
-                self.data.train, task.reals, size, makers, network, facts, self.cache, self.processes
-            )
-        return self._reals[key]
-
-    def features(self, protocol: str, spec: MetricSpec) -> Features:
-        """Return the network that computes the features of a metric."""
-        if spec.file is None:
-            assert protocol == "local", protocol
-            return self._fitted()[0]
-        path = self.paths[spec.label]
-        if path not in self._networks:
-            self._networks[path] = NETWORKS[spec.file](path, self.device)
-        return self._networks[path]
-
-    # --- the classifier of protocol `local` -----------------------------------------------------------------
-
-    def local(self) -> Local:
-        """Return the metric that holds the classifier: the configured one, else one with the default settings."""
-        configured = [spec.metric for spec in self.specs.get("local", []) if spec.reads_classifier]
-        return configured[0] if configured else Local()
-
-    def _fitted(self) -> tuple[Local, int]:
-        """Return the metric with its classifier, trained by the first process, and the number of content factors."""
-        if self._classifier is None:
-            metric, num_content = self.local(), 0
-            if self.processes.is_first:
-                log.info("training a classifier on this run's own images")
-                num_content = classifier_scores.fit_classifier(metric, self.data, self.device)
-                assert metric.classifier is not None
-            classifier, num_content = self.processes.from_first(
-                (metric.classifier.cpu(), num_content) if metric.classifier is not None else None
-            )
-            metric.classifier = classifier.to(self.device)
-            self._classifier = metric, num_content
-        return self._classifier
-
-    def _classifier_scores(self, evaluated: EvaluatedModel) -> tuple[Scores, dict[str, Scores]]:
-        """Return the scores of a model by its classifier, and the columns; both empty in a further process."""
-        metric, num_content = self._fitted()
+    def _classifier_scores(self, model: TranslatedModel) -> Scores:
+        """Return the scores of a model by the classifier; none in a further process."""
+        metric, num_content = self.networks.fitted()
         if not self.processes.is_first:
-            return {}, {}
-        scores = classifier_scores.scores_of_model(metric, num_content, evaluated.model, self.data)
-        if evaluated.untrained is None:
-            return scores, {}
-        untrained, device = evaluated.untrained().to(self.device), self.device
-        return scores, {
-            "untrained": classifier_scores.scores_of_model(metric, num_content, untrained, self.data),
-            "real images": classifier_scores.scores_of_real_images(metric, num_content, self.data, device),
-        }
+            return {}
+        return classifier_scores.scores_of_model(metric, num_content, model, self.data)
 
-    def _class_scores(self, spec: MetricSpec, evaluated: EvaluatedModel) -> tuple[Scores, dict[str, Scores]]:
-        """Return the accuracy of classes of a model, and the columns; both empty in a further process."""
+    def _classifier_scores_of_real_images(self) -> Scores:
+        """Return the scores of held-out real images by the classifier; none in a further process."""
+        metric, num_content = self.networks.fitted()
         if not self.processes.is_first:
-            return {}, {}
-        scores, model = self._class_scores_of[spec.label], evaluated.model
-        own = scores.of_model(model)
-        if evaluated.untrained is None:
-            return own, {}
-        return own, {
-            "untrained": scores.of_model(evaluated.untrained().to(self.device)),
-            "sources": scores.of_sources(model.only_target),
-            "real images": scores.of_real_images(model.only_target),
-        }
+            return {}
+        return classifier_scores.scores_of_real_images(metric, num_content, self.data, self.device)
 
     def _predictions(self, spec: MetricSpec, model: TranslationModel) -> tuple[dict[str, Scores], Scores]:
         """Return the scores of the labels that a model predicts."""
         return scores_of_predictions(spec.metric, cast(PredictingModel, model), self.data, self.batch_size)
-
-    # --- the request ----------------------------------------------------------------------------------------
-
-    def _request(self, protocol: str, model: TranslationModel) -> Request:
-        specs, parts = self.specs[protocol], {"train": self.data.train, "val": self.data.val}
-        files = [self.paths[spec.label] for spec in specs if spec.file is not None]
-        files += [Path(spec.arguments["linear"]).expanduser() for spec in specs if spec.arguments.get("linear")]
-        return Request(
-            protocol=protocol,
-            iteration=model.iteration,
-            networks="ema" if model.ema.networks else "trained",
-            model=_digest(model),
-            seed=self.seed,
-            metrics={spec.name: self._settings(spec) for spec in specs},
-            weights={path.name: pretrained.digest_of(path) for path in files},
-            data={
-                "image_size": self.data.image_size.plain,
-                **{k: {"images": len(part), "fingerprint": part.fingerprint()} for k, part in parts.items()},
-            },
-        )
-
-    def _settings(self, spec: MetricSpec) -> dict[str, Any]:
-        """Return the arguments of a metric; for features of the classifier also the settings of its training."""
-        settings = {key: value for key, value in spec.arguments.items() if key not in PATH_ARGUMENTS}
-        if spec.reads_features and spec.file is None:
-            local = self.local()
-            settings["classifier"] = {"num_iterations": local.num_iterations, "learning_rate": local.learning_rate}
-        return settings
-
-
-def _digest(model: TranslationModel) -> str:
-    """Return a digest of the networks that translate, equal on every device."""
-    digest = hashlib.sha256()
-    for role, network in sorted(model.inference_networks().items()):
-        for name, tensor in network.state_dict().items():
-            digest.update(f"{role}.{name}".encode())
-            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _key(task: TranslationTask, mode: str) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from translate import signals
 from translate.data.module import DataModule
 from translate.evaluation.classifier_labels import label_sets, label_table
 from translate.metrics.classifier import ClassifierLabels
@@ -52,5 +53,8 @@ def scores_of_predictions(
 def predictions(model: PredictingModel, data: DataModule, batch_size: int, limit: int | None = None) -> Tensor:
     """Return the logits (n, K) of the validation images, or of the first ``limit``, on the CPU."""
     rows = np.arange(len(data.images("val")))[:limit]
-    parts = np.array_split(rows, range(batch_size, len(rows), batch_size))
-    return torch.cat([model.predict(data.rows("val", part).image.to(model.device)).float().cpu() for part in parts])
+    logits = []
+    for part in np.array_split(rows, range(batch_size, len(rows), batch_size)):
+        signals.check()
+        logits.append(model.predict(data.rows("val", part).image.to(model.device)).float().cpu())
+    return torch.cat(logits)

@@ -3,15 +3,22 @@
 import hashlib
 import logging
 import os
+from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
 from translate.downloads.fetch import Unavailable, fetch, remove
 from translate.downloads.sources import File
 from translate.errors import Phrase, UserError
+from translate.metrics.extractors import faces_file
 from translate.metrics.protocols import PROTOCOLS
 from translate.metrics.weights import FILES, WeightsFile
+
+if TYPE_CHECKING:
+    from translate.evaluation.specs import MetricSpec
 
 log = logging.getLogger("translate")
 
@@ -50,6 +57,27 @@ def find(name: str, named: str | None, key: str, cache: Path | None) -> Path:
             fix=f"remove {path} and repeat the command",
         )
     return path
+
+
+def find_all(specs: Iterable["MetricSpec"], cache: Path | None) -> dict[str, Path]:
+    """Return the path of the weights file of each metric that has one, by label; UserError as `find`."""
+    paths: dict[str, Path] = {}
+    for spec in specs:
+        key, named = f"{spec.key}.weights", getattr(spec.metric, "weights", None)
+        library, extra = ("dlib", "faces") if spec.extractor == "faces" else _library_of(spec.file)
+        if library and find_spec(library) is None:
+            fix = f"pip install 'translate-gan[{extra}]'"
+            raise UserError(f"the metric needs the library {library}, which is not installed", key=spec.key, fix=fix)
+        if spec.extractor == "faces":
+            paths[spec.label] = faces_file(named, key)
+        elif spec.file is not None:
+            paths[spec.label] = find(spec.file, named, key, cache)
+    return paths
+
+
+def _library_of(file: str | None) -> tuple[str, str]:
+    """Return the library that a key of `FILES` needs, and the extra that installs it; "" for none."""
+    return ("", "") if file is None else (FILES[file].package, FILES[file].extra)
 
 
 def _fetch(known: WeightsFile, folder: Path, key: str) -> None:

@@ -22,7 +22,8 @@ from translate.data.images import ImageError
 from translate.data.module import Shard
 from translate.evaluation.processes import Processes
 from translate.evaluation.streaming import read_real
-from translate.files import atomic_write
+from translate.files.reading import require_file
+from translate.files.writing import atomic_write
 from translate.metrics.accumulators import Accumulator
 from translate.metrics.interfaces import Features
 from translate.sizes import ImageSize, SizeLike
@@ -41,12 +42,13 @@ def key_of(facts: Mapping[str, Any]) -> str:
 
 def load(path: Path, accumulator: Accumulator) -> bool:
     """Fill an accumulator from a file; return False for a missing or damaged one."""
+    if not os.path.lexists(path):
+        return False
     try:
+        require_file(path)
         with np.load(path, allow_pickle=False) as arrays:
             accumulator.load_state_dict({name: arrays[name] for name in arrays.files})
-    except FileNotFoundError:
-        return False
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except (AttributeError, TypeError, OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         log.warning("%s is damaged; the statistics are computed again", path)
         return False
     return True

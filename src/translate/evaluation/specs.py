@@ -1,10 +1,11 @@
 """The metrics of a configuration, built and grouped by protocol."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from translate.errors import UserError
+from translate.metrics.accumulators import Accumulator
 from translate.metrics.interfaces import Reads
 from translate.metrics.protocols import PROTOCOLS
 from translate.metrics.selection import directions
@@ -20,6 +21,7 @@ class MetricSpec:
     metric: Any  # one of the interfaces in `metrics.interfaces`, by `reads`
     arguments: dict[str, Any]
     reads: Reads
+    scores_real_images: bool  # whether a real image has a score by itself, as its own source
     file: str | None  # the key of its file of weights in `metrics.weights.FILES`
 
     @property
@@ -30,7 +32,24 @@ class MetricSpec:
     @property
     def reads_features(self) -> bool:
         """Return whether the features of translations are compared with those of real images."""
-        return self.reads is Reads.FEATURES
+        return self.reads in (Reads.FEATURES, Reads.SOURCE_FEATURES)
+
+    @property
+    def reads_source_features(self) -> bool:
+        """Return whether the features of translations are compared with those of their sources, too."""
+        return self.reads is Reads.SOURCE_FEATURES
+
+    @property
+    def extractor(self) -> str | None:
+        """Return the extractor of protocol `independent`; None for other metrics."""
+        name: str | None = getattr(self.metric, "extractor", None)
+        return name
+
+    def real_accumulator(self) -> Accumulator:
+        """Return an empty accumulator of the features of real images."""
+        maker = self.metric.real_accumulator if self.reads_source_features else self.metric.accumulator
+        accumulator: Accumulator = maker()
+        return accumulator
 
     @property
     def reads_classifier(self) -> bool:
@@ -58,9 +77,21 @@ class MetricSpec:
         return not (self.reads_classifier or self.reads_predictions or self.reads_classes)
 
     @property
+    def num_sources(self) -> int | None:
+        """Return how many sources of each task the metric reads at most; None: all."""
+        limit: int | None = getattr(self.metric, "num_sources", None)
+        return limit
+
+    @property
     def loads_weights(self) -> bool:
         """Return whether the metric itself loads a file of weights; those of features belong to the evaluator."""
         return self.file is not None and not self.reads_features
+
+
+def most_sources(specs: Sequence[MetricSpec]) -> int | None:
+    """Return how many sources of each task some metrics of translations need at most; None: all."""
+    limits = [spec.num_sources for spec in specs]
+    return None if None in limits else max(limit for limit in limits if limit is not None)
 
 
 def metric_specs(nodes: Mapping[str, Mapping[str, Any]]) -> dict[str, list[MetricSpec]]:
@@ -78,12 +109,31 @@ def metric_specs(nodes: Mapping[str, Mapping[str, Any]]) -> dict[str, list[Metri
                 expected=f"protocol=, one of {', '.join(PROTOCOLS)}, and reads=, one of {', '.join(Reads)}",
             )
         reads = Reads(read)
-        for score in directions(name):
+        try:
+            metric = METRICS.get(name)(**arguments)
+        except UserError as error:
+            raise error.inside(f"metrics.{label}") from error
+        for score in _scores(name, metric):
             if (protocol, score) in scores:
                 raise UserError(f"another metric gives {score} of protocol {protocol} already", key=f"metrics.{label}")
             scores.add((protocol, score))
         file = facts.get("weights", PROTOCOLS[protocol].weights if reads is Reads.FEATURES else None)
+        file = file or getattr(metric, "weights_file", None)
         specs.setdefault(protocol, []).append(
-            MetricSpec(label, name, METRICS.get(name)(**arguments), arguments, reads, file)
+            MetricSpec(
+                label,
+                name,
+                metric,
+                arguments,
+                reads,
+                bool(facts.get("scores_real_images")),
+                file,
+            )
         )
     return specs
+
+
+def _scores(name: str, metric: Any) -> list[str]:
+    """Return the scores of a metric; of protocol `independent` only those of its extractor."""
+    extractor = getattr(metric, "extractor", None)
+    return [score for score in directions(name) if extractor is None or score.endswith(f"({extractor})")]

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from translate import signals
 from translate.data.module import DataModule, Shard
 from translate.data.transforms import to_float
 from translate.evaluation.streams import latent_codes, reference_rows
@@ -76,11 +77,25 @@ class TranslatedBatch:
         assert partner is not None
         return quantized(partner)
 
+    def first(self, limit: int) -> "TranslatedBatch | None":
+        """Return the part of this batch at positions below a limit; None for no part."""
+        chosen = self.positions < limit
+        if chosen.all():
+            return self
+        kept = torch.from_numpy(np.flatnonzero(chosen)).to(self.sources.device)
+        outputs = [output[kept] for output in self.outputs]
+        rows, positions = self.rows[chosen], self.positions[chosen]
+        return TranslatedBatch(self.data, rows, self.sources[kept], outputs, positions) if len(rows) else None
+
     def features(self, network: Features) -> Tensor:
         """Return the features (k n, D) of the translations, computed at the first call for a network."""
         if id(network) not in self._features:
             self._features[id(network)] = network(self.images)
         return self._features[id(network)]
+
+    def source_features(self, network: Features) -> Tensor:
+        """Return the features (n, D) of the sources."""
+        return network(quantized(self.sources))
 
 
 class MetricInput(Protocol):
@@ -106,6 +121,19 @@ class FeaturesInput:
     def add(self, batch: TranslatedBatch) -> None:
         """Add a batch to the accumulator."""
         self.accumulator.add(batch.features(self.network), batch.keys)
+
+
+@dataclass(frozen=True)
+class SourceFeaturesInput:
+    """Read the features of translations and of their sources side by side."""
+
+    accumulator: Accumulator
+    network: Features
+
+    def add(self, batch: TranslatedBatch) -> None:
+        """Add a batch to the accumulator."""
+        sources = batch.source_features(self.network).repeat(len(batch.outputs), 1)
+        self.accumulator.add(torch.cat([batch.features(self.network), sources], dim=1), batch.keys)
 
 
 @dataclass(frozen=True)
@@ -147,6 +175,25 @@ class PairsInput:
         """Add translations and targets, 8-bit (n, H, W, 3), to the accumulator."""
         tensors = (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() for pixels in (images, targets))
         self.accumulator.add(self.metric.read(*tensors), positions)
+
+
+@dataclass(frozen=True)
+class FirstSources:
+    """Read the first sources of a task alone: those at positions below ``limit``."""
+
+    source: MetricInput
+    limit: int
+
+    @property
+    def accumulator(self) -> Accumulator:
+        """Return the accumulator."""
+        return self.source.accumulator
+
+    def add(self, batch: TranslatedBatch) -> None:
+        """Add the part of a batch that is below the limit."""
+        part = batch.first(self.limit)
+        if part is not None:
+            self.source.add(part)
 
 
 VALUE_INPUTS: dict[Reads, Callable[[Accumulator, Any], MetricInput]] = {
@@ -209,6 +256,7 @@ def stream(
         target = task.targets[positions].to(settings.device)
         outputs = []
         for number in range(num_outputs):
+            signals.check()
             arguments = _style_argument(model, data, task, style_input, settings, positions, number, num_outputs)
             outputs.append(model.translate(x, target, **arguments).float())
             progress(len(positions))
@@ -251,6 +299,7 @@ def read_real(
 ) -> None:
     """Add the features of real images, given as batches of (8-bit images, positions), to accumulators."""
     for pixels, positions in batches:
+        signals.check()
         features = network(pixels)
         for accumulator in accumulators.values():
             accumulator.add(features, positions)

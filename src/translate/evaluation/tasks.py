@@ -1,7 +1,7 @@
 """Translation tasks: which images are translated to which targets, and which real images they are compared with."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -53,6 +53,10 @@ class TranslationTask:
     def target_domain(self) -> int:
         """Return the target of a task of one pair of domains."""
         return int(self.targets[0].flatten()[-1])
+
+    def first(self, limit: int | None) -> "TranslationTask":
+        """Return the task with its first sources alone, at most ``limit``; None: all."""
+        return replace(self, sources=self.sources[:limit], targets=self.targets[:limit])
 
 
 # --- streamed metrics ---------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from translate import signals
 from translate.data.module import DataModule, Shard
 from translate.data.transforms import to_float
 from translate.inference import tiling
@@ -61,6 +62,7 @@ def stream_whole_images(
     """Enlarge this shard's images at some rows of the validation set for all inputs; ``progress`` counts images."""
 
     def run(x: np.ndarray) -> np.ndarray:
+        signals.check()
         return translate(torch.from_numpy(x[None]).to(device))[0].float().cpu().numpy()
 
     items = data.images("val").indices

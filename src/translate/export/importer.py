@@ -8,8 +8,9 @@ from pathlib import Path
 
 from translate.config import imported
 from translate.config.schema import RunConfig, to_mapping, to_yaml
+from translate.downloads import hub
 from translate.errors import UserError
-from translate.files import sha256_of
+from translate.files.writing import sha256_of
 from translate.networks.layers.pretrained import Pretrained
 from translate.registry.registry import NETWORKS
 from translate.runs import checkpoints
@@ -17,17 +18,23 @@ from translate.runs.folder import RunFolder
 from translate.sizes import ImageSize
 from translate.training import build
 from translate.training.start import take
-from translate.weights import hub, pretrained
+from translate.weights import pretrained, signatures
 from translate.weights.format import Weights
 from translate.weights.load import weights_of
 from translate.weights.published import detect
 from translate.weights.published.layout import ImportOptions
 
 
-def read(places: Sequence[str], options: ImportOptions) -> Weights:
-    """Return the weights at a place, see `weights_of`, or in several official files that belong together."""
+def read(places: Sequence[str], options: ImportOptions, verify: signatures.Key | None = None) -> Weights:
+    """Return the weights at a place, see `weights_of`, or in several official files that belong together.
+
+    ``verify`` is a public key: files without its signature are refused before any of them is read.
+    """
     if len(places) == 1:
-        return weights_of(places[0], options=options)
+        return weights_of(places[0], options=options, verify=verify)
+    if verify is not None:
+        for place in places:
+            signatures.verify(place, verify)
     return detect.read(
         [hub.fetch(each) if hub.is_address(each) else Path(each).expanduser() for each in places], options
     )

@@ -4,11 +4,11 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 
+from translate.downloads.hub import CARD_MARK, FILE, Address
 from translate.runs import scores
 from translate.runs.scores import Result
 from translate.sizes import ImageSize
 from translate.weights.format import Weights
-from translate.weights.hub import CARD_MARK, FILE, Address
 
 
 def text(weights: Weights, address: Address, command: str) -> str:
@@ -30,8 +30,9 @@ def _body(weights: Weights, address: Address, command: str) -> Iterator[str]:
     name = address.repository.partition("/")[2]
     place = f"hf://{address.repository}" + ("" if address.file == FILE else f"/{address.file}")
     yield from (CARD_MARK, "", f"# {name}", "")
+    at = "for results of" if "scale" in weights.networks.get("generator", {}) else "at"
     yield from (
-        f"Image-to-image translation by the model `{weights.model}` at {ImageSize.of(weights.image_size)} px.",
+        f"Image-to-image translation by the model `{weights.model}` {at} {ImageSize.of(weights.image_size)} px.",
         "",
     )
     for heading, names in _vocabulary(weights):
@@ -45,7 +46,7 @@ def _body(weights: Weights, address: Address, command: str) -> Iterator[str]:
     yield f"- Licence: {weights.licence or 'not stated'}"
     yield from ("", "## Use", "", "```python", "import translate", "", f'translator = translate.load("{place}")')
     yield from (f'image = translator.translate("photo.jpg", target={json.dumps(_example(weights))})', "```", "")
-    yield 'The result is a Pillow image of the size of training; with `size="original"` it has that of the photo.'
+    yield _size_of_result(weights)
     yield from ("Install the package first: `pip install translate-gan[hub]`.", "")
     for tree in weights.metrics:
         if (result := scores.parse(tree)) is not None and result.scores:
@@ -56,6 +57,18 @@ def _body(weights: Weights, address: Address, command: str) -> Iterator[str]:
             yield f"- Data, {split}: {notes.get('images')} images, fingerprint `{notes.get('fingerprint')}`"
     yield f"- Written by translate-gan {weights.version}; the file's header holds the whole configuration"
     yield from ("", "```", command, "```")
+
+
+def _size_of_result(weights: Weights) -> str:
+    """Return the sentence about the size of a translation; super-resolution enlarges, so it has two."""
+    scale = weights.networks.get("generator", {}).get("scale")
+    if scale is None:
+        return 'The result is a Pillow image of the size of training; with `size="original"` it has that of the photo.'
+    small = ImageSize.of(weights.image_size).each(lambda side: side // scale)
+    return (
+        f"The result is a Pillow image with {scale} times as many pixels a side as its source. The photo is first "
+        f'reduced to {small} px; with `size="original"` the whole photo is enlarged.'
+    )
 
 
 def _vocabulary(weights: Weights) -> Iterator[tuple[str, list[str]]]:

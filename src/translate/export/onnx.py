@@ -7,7 +7,7 @@ import torch
 from torch.export import ExportedProgram
 
 from translate.export.graphs import Graph
-from translate.files import atomic_write
+from translate.files.writing import atomic_write
 from translate.inference.graph_engine import Run
 from translate.inference.graph_header import GraphHeader
 from translate.inference.onnx_runtime import runner, session_of

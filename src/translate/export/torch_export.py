@@ -6,6 +6,7 @@ AOTInductor package holds a shared library for the processor on which it was mad
 Neither is safe to load from a stranger, see `translate.inference.torch_program`.
 """
 
+import io
 import json
 import warnings
 from pathlib import Path
@@ -15,6 +16,7 @@ from torch.export import ExportedProgram
 
 from translate.errors import UserError
 from translate.export.graphs import Graph
+from translate.files.writing import atomic_write
 from translate.inference.graph_engine import Run
 from translate.inference.graph_header import GraphHeader
 from translate.inference.torch_program import HEADER, load_package, load_program, runner
@@ -25,7 +27,9 @@ def write(program: ExportedProgram, graph: Graph, header: GraphHeader, path: Pat
     del graph
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="No complete tensor found")  # about weights that are not on the CPU
-        torch.export.save(program, path, extra_files={HEADER: json.dumps(header.metadata())})
+        content = io.BytesIO()  # into a file, torch does not say why it fails
+        torch.export.save(program, content, extra_files={HEADER: json.dumps(header.metadata())})
+    atomic_write(path, content.getvalue())
 
 
 def compile_package(program: ExportedProgram, graph: Graph, header: GraphHeader, path: Path) -> None:

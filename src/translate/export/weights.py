@@ -3,18 +3,19 @@
 import os
 import shlex
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from translate.downloads import hub
 from translate.errors import UserError
 from translate.export import model_card
 from translate.inference.base import translation_of
 from translate.registry.registry import TRANSLATIONS
 from translate.runs.checkpoints import EMA, NETWORK
 from translate.runs.folder import LAST
-from translate.weights import hub
+from translate.weights import signatures
 from translate.weights.format import EXTRA, Dtype, Weights, write
 from translate.weights.load import NO_OPTIONS, weights_of
 from translate.weights.published import detect
@@ -36,31 +37,41 @@ def export(
     arguments: Sequence[str] = (),
     dtype: Dtype = "float32",
     options: ImportOptions = NO_OPTIONS,
+    verify: signatures.Key | None = None,
+    signer: signatures.Signer | None = None,
 ) -> list[str]:
     """Write weights; return one line for each file and page that was written.
 
     ``source`` is a place of weights, see `translate.weights.load.weights_of`; of a run folder, ``checkpoint`` is taken.
     ``to`` is a file, an address on the Hub, or a folder for the format "official". ``all_networks`` includes networks
     that do not translate. ``arguments`` are those of the command line, for the model card. ``dtype`` is how a weights
-    file stores its numbers. ``options`` are facts that released files do not state.
+    file stores its numbers. ``options`` are facts that released files do not state. ``verify`` is the public key of the
+    source. With a ``signer`` each file is signed.
     """
-    weights = weights_of(source, checkpoint, options)
+    weights = weights_of(source, checkpoint, options, verify)
     if licence is not None:
         weights = replace(weights, licence=licence)
     if not all_networks:
         weights = inference_weights(weights)
     if format == "official":
-        return [_summary(path, weights) for path in detect.write(weights, Path(to).expanduser())]
+        paths = detect.write(weights, Path(to).expanduser())
+        return [*(_summary(path, weights) for path in paths), *signed(paths, signer)]
     if not hub.is_address(to):
         path = Path(to).expanduser()
         write(weights, path, dtype)
-        return [_summary(path, weights)]
+        return [_summary(path, weights), *signed([path], signer)]
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / hub.FILE
+        path = Path(folder) / Path(hub.parse(to).file).name
         write(weights, path, dtype)
+        signature = None if signer is None else signer.sign(path)
         command = shlex.join(["python", "-m", "translate", "export", *arguments])
-        page = hub.upload(to, path, model_card.text(weights, hub.parse(to), command), private)
+        page = hub.upload(to, path, model_card.text(weights, hub.parse(to), command), private, signature)
         return [_summary(path, weights).replace(str(path), to), page]
+
+
+def signed(paths: Iterable[Path], signer: signatures.Signer | None) -> list[str]:
+    """Sign files, if there is a signer; return a line for each signature."""
+    return [] if signer is None else [f"{signer.sign(path)}: signature" for path in paths]
 
 
 def inference_weights(weights: Weights) -> Weights:

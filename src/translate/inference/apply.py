@@ -6,6 +6,7 @@ bounded number of pixels. What a folder of translations holds is recorded in ``t
 
 import logging
 import os
+import threading
 import time
 import warnings
 from collections import Counter, deque
@@ -21,17 +22,18 @@ from PIL import Image
 from tqdm import tqdm
 
 from translate.console import is_interactive
-from translate.data.images import ImageError
+from translate.data.flaws import KINDS, flaw_of
+from translate.data.images import ImageError, explained, read_file
+from translate.data.pixel_budget import PixelBudget
 from translate.errors import UserError
-from translate.files import atomic_write
+from translate.files.writing import atomic_write, check_writable
 from translate.inference import image_encoding, image_files, image_forms, tiling
-from translate.inference.apply_plan import Job, check_folder, facts_of, plan
+from translate.inference.apply_plan import Job, facts_of, plan
 from translate.inference.apply_plan import Settings as Settings
 from translate.inference.engine import Engine
 from translate.inference.image_files import ImageFile
 from translate.inference.image_forms import Form
 from translate.inference.inputs import Source
-from translate.inference.pixel_budget import PixelBudget
 from translate.inference.records import Records
 from translate.inference.variants import Variant, sha256_of
 
@@ -49,7 +51,7 @@ LOG_EVERY = 15.0  # seconds between lines of progress where no bar can be drawn
 class Summary:
     """The outcome: new translations, the number of those that existed, and files that failed, with reasons."""
 
-    output: Path
+    output: Path | str  # the folder, or the address
     translations: list[Path] = field(default_factory=list)
     existing: int = 0
     failed: list[tuple[Path, str]] = field(default_factory=list)
@@ -74,14 +76,17 @@ def apply(engine: Engine, sources: Sequence[Source], variants: Sequence[Variant]
     """Translate every source to every variant below the folder ``settings.output``; return what was done.
 
     A translation has the path of its source below the folder; where there are several targets or styles, below folders
-    of their names. Translations that are there already with the same settings are kept. UserError, before anything is
-    written, if two translations have the same path, and for a path that is an input or was not made by `apply`.
+    of their names. With ``settings.remote`` the files are copied to an address. Translations that are there already
+    with the same settings are kept. UserError, before anything is written, if two translations have the same path, and
+    for a path that is an input or was not made by `apply`.
     """
     begin = time.perf_counter()
-    check_folder(settings.output)
-    records = Records(settings.output)
+    check_writable(settings.output, "output")
+    records, remote = Records(settings.output), settings.remote
     jobs, existing = plan(engine, sources, variants, settings, records)
-    summary = Summary(settings.output, existing=existing)
+    summary = Summary(settings.output if remote is None else str(remote), existing=existing)
+    if remote is not None and jobs:
+        remote.begin()
     worker = _Worker(engine, settings, records, summary)
     try:
         with warnings.catch_warnings():  # Pillow warns of images that are large; far larger ones it refuses
@@ -90,6 +95,8 @@ def apply(engine: Engine, sources: Sequence[Source], variants: Sequence[Variant]
             worker.run(jobs)
     finally:
         records.close()
+    if remote is not None and jobs:
+        remote.finish()
     summary.seconds = time.perf_counter() - begin
     return summary
 
@@ -108,6 +115,7 @@ class _Worker:
         self.threads = max(1, min(MAX_THREADS, os.cpu_count() or 1))
         self.ahead, self.waiting = PixelBudget(PIXELS_AHEAD), PixelBudget(PIXELS_AHEAD)
         self.writes: deque[Future[_Written]] = deque()
+        self.lock = threading.Lock()  # of the notes of the summary
 
     def run(self, jobs: Sequence[Job]) -> None:
         """Do all jobs."""
@@ -117,6 +125,8 @@ class _Worker:
             )
             for pool in (readers, self.writers):
                 stack.callback(pool.shutdown, cancel_futures=True)
+            if self.settings.remote is not None:
+                stack.enter_context(self.settings.remote.hurrying())
             progress = stack.enter_context(_Progress(len(jobs)))
             batch: list[tuple[_Decoded, Variant, str]] = []
             for job, decoded in self._decoded(jobs, readers):
@@ -124,7 +134,8 @@ class _Worker:
                     self.summary.failed.append((job.source.path, decoded.reason))
                     progress.update()
                     continue
-                self.summary.notes.update(decoded.notes)
+                with self.lock:
+                    self.summary.notes.update(decoded.notes)
                 if decoded.x is None:
                     self._translate_whole(decoded)
                 else:
@@ -160,11 +171,9 @@ class _Worker:
     def _decode(self, job: Job) -> "_Decoded | ImageError":
         """Read a source; in a thread."""
         try:
-            status = job.source.path.stat()
-            content = job.source.path.read_bytes()
-        except OSError as error:
-            return ImageError(f"cannot be read: {error.strerror or error}")
-        try:
+            with explained(job.source.path):
+                status = job.source.path.stat()
+            content = read_file(job.source.path)
             file = image_files.read(content)
             form = file.form if self.settings.format is None else image_forms.as_format(file.form, self.settings.format)
             form, losses = image_forms.fitted(form)
@@ -221,6 +230,18 @@ class _Worker:
         elif written not in self.summary.failed:
             self.summary.failed.append(written)
 
+    def _note_flaw(self, decoded: _Decoded, translation: np.ndarray, deep: bool) -> None:
+        """Count a translation that is black, of one colour or saturated though its source is not; in a thread."""
+        kind = flaw_of(translation / 257 if deep else translation)
+        if not kind:
+            return
+        x = decoded.x
+        bright = 257 if decoded.file.pixels.dtype == np.uint16 else 1
+        source = decoded.file.pixels / bright if x is None else (x.transpose(1, 2, 0) + 1) * 127.5
+        if flaw_of(source[..., :3]) != kind:
+            with self.lock:
+                self.summary.notes[f"the translation is {KINDS[kind]}, and its source is not"] += 1
+
     def _write(self, decoded: _Decoded, variant: Variant, name: str, translation: np.ndarray) -> "_Written":
         """Write a translation and its record; in a thread."""
         deep = decoded.form.bits > 8
@@ -228,6 +249,7 @@ class _Worker:
             small = tiling.to_pixels(translation, deep=True)
             stretched = tiling.enlarged(small, *(self.engine.scale * side for side in decoded.size))
             translation = stretched if deep else np.rint(stretched.clip(0, 255)).astype(np.uint8)
+        self._note_flaw(decoded, translation, deep)
         path = self.settings.output / name
         try:
             source = image_files.enlarged(decoded.file, self.engine.scale)
@@ -253,7 +275,10 @@ class _Worker:
                 "words": list(words),
             }
         )
-        return path
+        if self.settings.remote is None:
+            return path
+        self.settings.remote.add(name, len(content))
+        return Path(name)
 
 
 def _pixels_of(path: Path) -> int:

@@ -1,17 +1,20 @@
 """What `apply` has to do: the path of every translation, and whether it exists, before anything is written."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from translate.errors import Phrase, UserError
+from translate.files.writing import LONGEST_NAME
 from translate.inference import tiling
 from translate.inference.engine import Engine
 from translate.inference.image_forms import SUFFIXES
 from translate.inference.inputs import Source
 from translate.inference.names import NamePattern, default_path, source_domain
 from translate.inference.numbers import whole
+from translate.inference.outputs import RemoteOutput
 from translate.inference.records import Records, same_settings
 from translate.inference.variants import Variant
 
@@ -38,11 +41,16 @@ class Settings:
     words: tuple[str, ...] = ()  # of the command line that would do the same, without input, output and variant
     names: NamePattern | None = None  # of the translations; None: the source's, see `names.default_path`
     others: bool = False  # leave out the translation of an image to its own domain
+    remote: RemoteOutput | None = None  # the address to which the files in `output` are copied
 
     @property
     def needs_source_domain(self) -> bool:
         """Return whether the domain of every source must be known."""
         return self.others or (self.names is not None and self.names.needs_source_domain)
+
+    def has(self, name: str) -> bool:
+        """Return whether a file is in the output folder, or at its address."""
+        return (self.output / name).exists() if self.remote is None else name in self.remote
 
 
 @dataclass(frozen=True)
@@ -65,7 +73,7 @@ def plan(
     _check_settings(engine, settings)
     existing = 0
     owners: dict[str, tuple[Source, Variant]] = {}
-    twice, foreign, jobs = [], [], []
+    twice, foreign, too_long, jobs = [], [], [], []
     for source, (domain, names) in zip(sources, paths_of(engine, sources, variants, settings), strict=True):
         outputs = []
         for variant, name in zip(variants, names, strict=True):
@@ -81,6 +89,9 @@ def plan(
                 )
             if owner[0] is not source or owner[1] is not variant:
                 twice.append(f"{first.path} and {source.path}")
+            if any(len(os.fsencode(part)) > LONGEST_NAME for part in name.split("/")):
+                too_long.append(str(source.path))
+                continue
             status = _status(records, name, source, facts_of(engine, variant, settings), settings)
             if status == "foreign":
                 foreign.append(name)
@@ -89,6 +100,20 @@ def plan(
             existing += status == "done"
         if outputs:
             jobs.append(Job(source, tuple(outputs), domain))
+    _require_names(settings, too_long, twice, foreign)
+    _protect_inputs([source.path for source in sources], variants, jobs, settings.output)
+    return jobs, existing
+
+
+def _require_names(settings: Settings, too_long: Sequence[str], twice: Sequence[str], foreign: Sequence[str]) -> None:
+    """Raise UserError for names of translations that no file can have, that come twice, or that others' files have."""
+    if too_long:
+        raise UserError(
+            f"the names of translations would have more than {LONGEST_NAME} bytes",
+            key="input" if settings.names is None else "names",
+            found=Phrase(_few(list(dict.fromkeys(too_long)))),
+            fix="choose shorter names",
+        )
     if twice:
         raise UserError(
             "two images would have translations of the same name",
@@ -103,25 +128,13 @@ def plan(
             found=Phrase(_few(foreign)),
             fix="overwrite=true, or another folder",
         )
-    _protect_inputs([source.path for source in sources], variants, jobs, settings.output)
-    return jobs, existing
-
-
-def check_folder(output: Path) -> None:
-    """Raise UserError if a file stands where the folder ``output`` or one of its parents would be."""
-    for place in (output, *output.parents):
-        if place.exists() and not place.is_dir():
-            raise UserError(
-                "a file is in the place of the folder", key="output", found=str(place), fix="name another folder"
-            )
 
 
 def _status(
     records: Records, name: str, source: Source, facts: Mapping[str, Any], settings: Settings
 ) -> Literal["new", "done", "foreign"]:
     """Return whether a translation has to be made, is there, or a file of another origin is in its place."""
-    path = settings.output / name
-    if settings.overwrite or not path.exists():
+    if settings.overwrite or not settings.has(name):
         return "new"
     line = records.lines.get(name)
     if line is None or not same_settings(line, facts):
@@ -157,7 +170,7 @@ def _identity(path: Path) -> Any:
         status = path.stat()
     except OSError:
         return path.absolute()
-    return (status.st_dev, status.st_ino) if status.st_ino else path.resolve()
+    return (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(path)
 
 
 def paths_of(

@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import Image
 
 from translate.data.datasets.critters import DEFAULT_DOMAINS, Critters
-from translate.files import atomic_write
+from translate.files.writing import atomic_write
 from translate.sizes import ImageSize, SizeLike
 
 EACH = 2  # images of a species
@@ -20,7 +20,7 @@ def draw_examples(folder: Path, size: SizeLike) -> list[Path]:
         path = folder / f"{DEFAULT_DOMAINS[index // EACH]}_{index % EACH}.png"
         content = io.BytesIO()
         Image.fromarray(pixels).save(content, "PNG")
-        if not path.exists() or path.read_bytes() != content.getvalue():  # an unchanged file keeps its time
+        if not path.is_file() or path.read_bytes() != content.getvalue():  # an unchanged file keeps its time
             atomic_write(path, content.getvalue())
         paths.append(path)
     return paths

@@ -27,7 +27,8 @@ from translate.console import is_interactive
 from translate.data.images import Crop, ImageError, read_image
 from translate.data.transforms import to_float
 from translate.errors import Phrase, UserError
-from translate.files import atomic_write
+from translate.files.reading import require_file
+from translate.files.writing import atomic_write
 from translate.inference.images import to_pixels
 from translate.networks.wing import IMAGE_SIDE, NUM_LANDMARKS, FaceLandmarks
 
@@ -138,6 +139,7 @@ def align(x: Tensor, landmarks: Tensor, reference: Tensor) -> Tensor:
 def read_mean_landmarks(path: Path) -> Tensor:
     """Return the mean landmarks (98, 2) in pixels of 256 of a file as celeba_lm_mean.npz; nothing in it is executed."""
     expected = f"a NumPy file with {KEY!r}, an array of shape ({NUM_LANDMARKS}, 2)"
+    require_file(path)
     try:
         with np.load(path, allow_pickle=False) as file:
             mean = np.asarray(file[KEY], dtype=np.float64)

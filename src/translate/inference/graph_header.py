@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from translate.errors import Phrase, UserError
+from translate.files.reading import loads
 from translate.sizes import SizeLike
 
 FORMAT = "translate graph 1"
@@ -72,7 +73,7 @@ def parse(metadata: Mapping[str, str], path: str) -> GraphHeader:
     values: dict[str, Any] = {}
     for name, kind in _TYPES.items():
         try:
-            values[name] = json.loads(metadata.get(name, _DEFAULTS[name]) if name in _DEFAULTS else metadata[name])
+            values[name] = loads(metadata.get(name, _DEFAULTS[name]) if name in _DEFAULTS else metadata[name])
         except (KeyError, ValueError) as error:
             raise _damaged(f"the {name!r} of its header is missing or damaged", path) from error
         if not isinstance(values[name], kind):
@@ -89,7 +90,9 @@ def parse(metadata: Mapping[str, str], path: str) -> GraphHeader:
 
 def _is_label_set(value: Any) -> bool:
     return (
-        isinstance(value, dict) and value.get("kind") in ("attributes", "classes") and isinstance(value["names"], list)
+        isinstance(value, dict)
+        and value.get("kind") in ("attributes", "classes")
+        and isinstance(value.get("names"), list)
     )
 
 

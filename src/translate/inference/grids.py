@@ -1,5 +1,6 @@
 """Arrange many images into one, with labels at the rows and columns."""
 
+import io
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from translate.errors import UserError
-from translate.files import atomic_open, written
+from translate.files.writing import atomic_write, written
 
 GAP = 2  # pixels between neighbours
 MARGIN = 6  # pixels between the border images (references, inputs) and the grid
@@ -179,8 +180,10 @@ def check_suffix(path: Path) -> None:
 
 def save(pixels: np.ndarray, path: Path) -> None:
     """Write pixels (H, W, 3) uint8 to an image file in the format of its suffix; UserError if that fails."""
-    with written(path), atomic_open(path, durable=False) as file:
-        Image.fromarray(pixels).save(file, FORMATS[path.suffix.lower()])
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, FORMATS[path.suffix.lower()])  # into a file, Pillow does not say why it fails
+    with written(path):
+        atomic_write(path, content.getvalue())
 
 
 def to_bytes(image: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ def finite(value: Any, key: str) -> float:
     """Return a finite number; UserError, with ``key``, for another value."""
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
         raise UserError(key=key, found=value, expected="a number")

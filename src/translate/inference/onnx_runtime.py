@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from translate.errors import UserError
+from translate.files.reading import require_file
 from translate.inference.graph_engine import GraphEngine, LoadedGraph, Run
 from translate.inference.graph_header import parse
 
@@ -55,8 +56,7 @@ def session_of(path: str | os.PathLike[str], threads: int | None = None) -> "Inf
     except ImportError as error:
         fix = "pip install 'translate-gan[onnx]'"
         raise UserError("onnxruntime is not installed, which runs ONNX files", key="weights", fix=fix) from error
-    if not Path(path).is_file():
-        raise UserError("no such file", key=str(path))
+    require_file(path)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors only
     if threads is not None:

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from translate.data.images import ImageError
+from translate.data.images import ImageError, read_file
 from translate.errors import Phrase, UserError
 from translate.inference import image_encoding, image_files, tiling
 from translate.inference.engine import Engine
@@ -85,8 +84,6 @@ def _opened(image: Any) -> ImageFile:
     if not isinstance(image, str | os.PathLike):
         raise UserError(key="images", found=Phrase(type(image).__name__), expected=EXPECTED)
     try:
-        return image_files.read(Path(image).read_bytes())
+        return image_files.read(read_file(image))
     except ImageError as error:
         raise UserError(f"{image} {error.reason}", key="images") from error
-    except OSError as error:
-        raise UserError(f"{image} cannot be read: {(error.strerror or str(error)).lower()}", key="images") from error

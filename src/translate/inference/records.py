@@ -1,13 +1,14 @@
 """The record of translations beside the images: a line of JSON for each, from which the image can be made again."""
 
 import json
+import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from translate.errors import UserError
-from translate.files import atomic_write, written
+from translate.files.reading import loads, read_lines
+from translate.files.writing import append_whole, atomic_write, written
 
 FILE = "translations.jsonl"
 
@@ -24,17 +25,11 @@ class Records:
         self.lines: dict[str, dict[str, Any]] = {}
         self._lock = threading.Lock()
         self._outdated = False
-        if not self.path.exists():
+        if not os.path.lexists(self.path):
             return
-        try:
-            texts = self.path.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(
-                f"the record of earlier translations cannot be read ({error})", key=str(self.path)
-            ) from error
-        for text in texts:
+        for _, text in read_lines(self.path):
             try:
-                line = json.loads(text)
+                line = loads(text)
             except ValueError:  # a killed process may leave a part of a line
                 self._outdated = True
                 continue
@@ -51,8 +46,7 @@ class Records:
             self.lines[line["output"]] = dict(line)
             with written(self.path):
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                with self.path.open("a", encoding="utf-8") as file:
-                    file.write(_text(line))
+                append_whole(self.path, _text(line).encode())
 
     def close(self) -> None:
         """Leave one line for each output."""
@@ -65,7 +59,10 @@ class Records:
 
 
 def _text(line: Mapping[str, Any]) -> str:
-    return json.dumps(line, ensure_ascii=False) + "\n"
+    text = json.dumps(line, ensure_ascii=False) + "\n"
+    if text.isascii() or not any("\ud800" <= sign <= "\udfff" for sign in text):
+        return text
+    return json.dumps(line) + "\n"  # a file name that is not UTF-8
 
 
 def same_settings(line: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:

@@ -1,6 +1,7 @@
 """Translation by StarGAN v2: with the style of a latent code, or of a reference image."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,7 @@ class StarGANv2Translation(Translation):
     def __init__(self, networks: Mapping[str, nn.Module], latent_size: int = 16) -> None:
         super().__init__(networks)
         self.latent_size = latent_size
+        self._masks = MasksOfLastImages()
 
     def path(self, style_input: str | None, num_domains: int) -> TranslationPath:
         """Return the way with the styles of codes or of references; the former takes ``psi`` () too."""
@@ -69,8 +71,16 @@ class StarGANv2Translation(Translation):
         style = self.networks["mapping"](code, target)
         return style if psi == 1.0 else torch.lerp(self.mean_style(target), style, psi)
 
+    @torch.no_grad()
+    def again(self, x: Tensor, target: Tensor, **style_inputs: Any) -> Tensor:
+        """Return the same as a call. The masks of images that equal those of the call before are not computed anew."""
+        if "masks" in self.networks and "masks" not in style_inputs:
+            style_inputs["masks"] = self._masks(self.networks["masks"], x)
+        return self(x, target, **style_inputs)
+
+    @torch.no_grad()
     def masks_of(self, x: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Return the masks of images for the high-pass skip connections; None without a network in that role."""
+        """Return the masks of images for the high-pass skips, without gradients; None if no network has that role."""
         return self.networks["masks"](x) if "masks" in self.networks else None
 
     @torch.no_grad()
@@ -83,6 +93,24 @@ class StarGANv2Translation(Translation):
             for d in target.unique()
         }
         return torch.stack([means[int(d)] for d in target])
+
+
+class MasksOfLastImages:
+    """The masks of the images of the last call, so that translating them to many domains and styles needs one pass."""
+
+    def __init__(self) -> None:
+        self._last: tuple[Tensor, tuple[Tensor, Tensor]] | None = None
+
+    @torch.no_grad()
+    def __call__(self, network: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the masks of images (B, 3, H, W) by a frozen network, without gradients."""
+        if self._last is None or not _equal(self._last[0], x):
+            self._last = x.clone(), network(x)
+        return self._last[1]
+
+
+def _equal(first: Tensor, second: Tensor) -> bool:
+    return first.device == second.device and first.dtype == second.dtype and torch.equal(first, second)
 
 
 class LatentStyle(nn.Module):

@@ -5,6 +5,7 @@ import logging
 from tqdm import tqdm
 
 from translate.console import is_interactive
+from translate.errors import printable
 from translate.inference.inputs import Source
 from translate.inference.stylize import Progress
 
@@ -28,8 +29,8 @@ class ProgressBar:
     def update(self, source: Source, progress: Progress) -> None:
         """Show an evaluation."""
         now, total = progress.evaluation, progress.total
-        self.bar.set_description(source.name, refresh=False)
+        self.bar.set_description(printable(source.name), refresh=False)
         self.bar.set_postfix(loss=f"{progress.loss:.5g}", refresh=False)
         self.bar.update()
         if self.bar.disable and (now % LOG_EVERY == 0 or now in (1, total)):
-            log.info("%s: evaluation %d of %d, loss %.5g", source.name, now, total, progress.loss)
+            log.info("%s: evaluation %d of %d, loss %.5g", printable(source.name), now, total, progress.loss)

@@ -5,7 +5,6 @@ package is native code. So a file runs only if its user trusts it.
 """
 
 import inspect
-import json
 import os
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +15,7 @@ import numpy as np
 import torch
 
 from translate.errors import UserError
+from translate.files.reading import loads, require_file
 from translate.inference.graph_engine import GraphEngine, LoadedGraph, Run
 from translate.inference.graph_header import GraphHeader, parse
 
@@ -67,6 +67,7 @@ def runner(call: Call, names: Sequence[str]) -> Run:
 
 def is_package(path: Path) -> bool:
     """Return whether a file holds native code of AOTInductor, without executing it; UserError for no `.pt2` file."""
+    require_file(path)
     try:
         with zipfile.ZipFile(path) as archive:
             return any(f"/{NATIVE}" in f"/{name}" for name in archive.namelist())
@@ -93,7 +94,7 @@ def load_package(path: Path) -> tuple[Call, GraphHeader]:
 
 def _header(text: str, path: Path) -> GraphHeader:
     try:
-        metadata = json.loads(text)
+        metadata = loads(text)
     except ValueError:
         metadata = {}
     return parse(metadata if isinstance(metadata, dict) else {}, str(path))

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from translate.data.images import CROPS, Crop
 from translate.data.views.base import takes_labels
-from translate.errors import Phrase, UserError
-from translate.files import written
+from translate.errors import Phrase, UserError, first_line
+from translate.files.writing import written
 from translate.inference import original
 from translate.inference.apply import Settings, Summary, apply
 from translate.inference.base import Translation, translation_of
@@ -23,6 +23,7 @@ from translate.inference.images import alike, elements, like, to_images
 from translate.inference.inputs import sources_of
 from translate.inference.names import NamePattern
 from translate.inference.numbers import whole
+from translate.inference.outputs import opened
 from translate.inference.style_inputs import StyleReader, checked_psi
 from translate.inference.targets import domains, labels, routes, unnamed_label
 from translate.inference.tiling import MAX_PIXELS
@@ -31,11 +32,11 @@ from translate.registry import plugins
 from translate.registry.registry import MODELS, TRANSLATIONS
 from translate.runs.checkpoints import NETWORK
 from translate.runs.folder import LAST
+from translate.runs.places import SUFFIX
 from translate.sizes import ImageSize
 from translate.weights import format
 from translate.weights.format import Dtype, Weights
 from translate.weights.load import weights_of
-from translate.weights.places import SUFFIX
 from translate.weights.published.layout import ImportOptions
 
 if TYPE_CHECKING:
@@ -60,7 +61,11 @@ class StyleArguments(TypedDict, total=False):
 
 
 def load(
-    place: str | os.PathLike[str], device: str | torch.device = "cpu", checkpoint: str | int = LAST, **facts: Any
+    place: str | os.PathLike[str],
+    device: str | torch.device = "cpu",
+    checkpoint: str | int = LAST,
+    verify: str | os.PathLike[str] | None = None,
+    **facts: Any,
 ) -> "Translator":
     """Load a trained model.
 
@@ -69,21 +74,24 @@ def load(
     StarGAN v2, CycleGAN or pix2pix: a file or the folder of files as downloaded. An address is ``hf://owner/name``;
     ``@REVISION`` and ``/FILE`` follow where they are not the newest and model.safetensors. ``facts`` are those that
     released files do not state, such as ``domains=("cat", "dog")``, see
-    `translate.weights.published.layout.ImportOptions`. ``device`` "auto" is a GPU if there is one.
-    UserError for a place without weights, and for a damaged file.
+    `translate.weights.published.layout.ImportOptions`. ``device`` "auto" is a GPU if there is one. ``verify`` is a
+    public key of minisign, its file or its text: the weights are refused, before they are read, without a signature
+    of that key. UserError for a place without weights, and for a damaged file.
 
     >>> load("critters")
-    Translator(stargan_v2; 32 px; domains bear, cat, rabbit; style of code or reference; iteration 2,500; cpu)
+    Translator(stargan_v2; 64 px; domains bear, cat, rabbit; style of code or reference; iteration 4,000; cpu)
     """
     if not isinstance(place, str | os.PathLike):
         raise UserError(key="place", found=Phrase(type(place).__name__), expected="a name, a path, or an address")
     known = [item.name for item in fields(ImportOptions)]
     for name in facts:
         if name not in known:
-            raise UserError("unknown argument", key="load", found=name, known=("device", "checkpoint", *known))
+            raise UserError(
+                "unknown argument", key="load", found=name, known=("device", "checkpoint", "verify", *known)
+            )
     given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()}
     options = ImportOptions(**given)
-    return Translator(weights_of(place, checkpoint, options), device, os.fspath(place))
+    return Translator(weights_of(place, checkpoint, options, verify), device, os.fspath(place))
 
 
 class Translator:
@@ -99,15 +107,8 @@ class Translator:
         """
         self.place = place
         self.about = replace(weights, tensors={})
-        try:
+        with plugins.needed_by(weights.config):
             self.translation = _translation(weights)
-        except UserError as error:
-            used = [str(name) for name in (weights.config or {}).get("plugins") or []]
-            inactive = [name for name in used if name not in plugins.packages()]
-            if not inactive:
-                raise
-            fix = f"activate the plug-ins of the training run: translate.registry.plugins.activate({inactive})"
-            raise UserError.of(replace(error.problem, fix=fix)) from error
         self.style_reader = StyleReader(weights.model, self.translation, self.image_size, self.crop)
         self.to(device)
 
@@ -280,22 +281,26 @@ class Translator:
         names: str | None = None,
         others: bool = False,
     ) -> Summary:
-        """Translate the image files of ``input`` (files, folders or patterns) into the folder ``output``.
+        """Translate the image files of ``input`` (files, folders or patterns) into the folder or address ``output``.
 
         The arguments are those of the command ``python -m translate apply``; the result counts translations, and names
         files that could not be translated.
         """
         targets, seeds = _several(target, str), _several(seed, int)
         references = tuple(os.fspath(each) for each in _several(reference, str | os.PathLike))
-        folder, engine = FilePath(output).expanduser(), self.engine
-        sources = sources_of(_several(input, str | os.PathLike), folder)
-        source = source or common_domain(sources, engine)
-        wishes = Wishes(targets, attributes, direction, seeds, num_styles, references, psi, steps, source)
         pattern = None if names is None else NamePattern(names)
-        settings = Settings(
-            folder, resolution, max_pixels, format, overwrite, batch_size, self.place, names=pattern, others=others
-        )
-        return apply(engine, sources, variants_of(engine, wishes), settings)
+        engine = self.engine
+        with opened(output) as (folder, remote):
+            sources = sources_of(_several(input, str | os.PathLike), folder)
+            source = source or common_domain(sources, engine)
+            wishes = Wishes(targets, attributes, direction, seeds, num_styles, references, psi, steps, source)
+            settings = Settings(
+                *(folder, resolution, max_pixels, format, overwrite, batch_size, self.place),
+                names=pattern,
+                others=others,
+                remote=remote,
+            )
+            return apply(engine, sources, variants_of(engine, wishes), settings)
 
     @torch.no_grad()
     def interpolate(
@@ -449,7 +454,17 @@ def _translation(weights: Weights) -> Translation:
     parameters = {parameter.name for parameter in TRANSLATIONS.entry(weights.model).parameters}
     arguments = {key: value for key, value in weights.arguments.items() if key in parameters}
     cls = translation_of(weights.model)
-    return cls(format.networks_of(weights, (*cls.roles, *cls.optional_roles)), **arguments)
+    networks = format.networks_of(weights, (*cls.roles, *cls.optional_roles))
+    try:
+        return cls(networks, **arguments)
+    except UserError:
+        raise
+    except Exception as error:  # arguments of any types, from a file of anybody, can fail anywhere
+        raise UserError(
+            f"the model {weights.model!r} cannot translate by the networks and arguments in the file",
+            key="weights",
+            found=Phrase(first_line(error)),
+        ) from error
 
 
 def _several(value: Any, kind: Any) -> tuple[Any, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from translate.data.attributes import HAIR
-from translate.data.images import ImageError, open_rgb, resize
+from translate.data.images import ImageError, open_rgb, read_file, resize
 from translate.errors import Phrase, UserError
 from translate.inference.codes import draw_codes
 from translate.inference.engine import Engine
@@ -308,7 +308,7 @@ def _references(engine: Engine, place: str) -> _StyleInput:
             pixels.append(resize(open_rgb(path), engine.image_size, engine.crop))
         except ImageError as error:
             raise UserError(f"{path} {error.reason}", key="reference") from error
-        facts.append({"path": str(path), "sha256": sha256_of(path.read_bytes())})
+        facts.append({"path": str(path), "sha256": sha256_of(read_file(path))})
     return _StyleInput(
         Path(place).name if len(paths) > 1 else paths[0].stem,
         (f"reference={place}",),

@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from translate.data.images import ImageError, open_rgb
 from translate.errors import UserError
-from translate.files import atomic_path, written
+from translate.files.reading import is_whole_number
+from translate.files.writing import atomic_path, written
 
 EXTRA = "pip install 'translate-gan[video]'"
 
@@ -46,11 +48,12 @@ def film(path: Path, fps: float) -> Iterator[Callable[[np.ndarray], None]]:
     import imageio_ffmpeg
 
     writer: Any = None
-    with written(path), atomic_path(path) as unfinished:  # or the pipe to ffmpeg, which has ended
+    count = 0
+    with written(path), atomic_path(path) as unfinished:
         unfinished.touch()  # fails here with a plain reason, and not in ffmpeg
 
         def append(frame: np.ndarray) -> None:
-            nonlocal writer
+            nonlocal writer, count
             even = np.pad(frame, [(0, frame.shape[0] % 2), (0, frame.shape[1] % 2), (0, 0)], constant_values=255)
             if writer is None:
                 writer = imageio_ffmpeg.write_frames(
@@ -64,13 +67,33 @@ def film(path: Path, fps: float) -> Iterator[Callable[[np.ndarray], None]]:
                     output_params=list(FORMATS[path.suffix.lower()]),
                 )
                 writer.send(None)
-            writer.send(np.ascontiguousarray(even))
+            try:
+                writer.send(np.ascontiguousarray(even))
+            except OSError as error:  # ffmpeg has ended: it prints why
+                raise _unfinished(path) from error
+            count += 1
 
         try:
             yield append
         finally:
             if writer is not None:
                 writer.close()
+        if _frames_in(unfinished) < count:  # ffmpeg does not say that its last bytes were not written
+            raise _unfinished(path)
+
+
+def _unfinished(path: Path) -> UserError:
+    return UserError("the film was not written to its end", key=str(path), fix="free space on the disk")
+
+
+def _frames_in(path: Path) -> int:
+    """Return the number of frames in the file of a film, 0 if it cannot be read."""
+    import imageio_ffmpeg
+
+    try:
+        return int(imageio_ffmpeg.count_frames_and_secs(str(path))[0])
+    except (RuntimeError, OSError, ValueError):
+        return 0
 
 
 def write(path: Path, frames: Iterable[np.ndarray], fps: float) -> int:
@@ -115,12 +138,12 @@ def training_frames(paths: Sequence[Path]) -> Iterator[tuple[str, np.ndarray]]:
 
     Grids of another size than the first are left out, as after a change of the number of samples.
     """
-    from PIL import Image
-
     size = None
     for path in paths:
-        with Image.open(path) as image:
-            pixels = np.asarray(image.convert("RGB"))
+        try:
+            pixels = np.asarray(open_rgb(path))
+        except ImageError as error:
+            raise UserError(f"the sample grid {error.reason}", key=str(path), fix="remove the file") from error
         size = size or pixels.shape
         if pixels.shape == size:
             yield path.stem.partition("_")[0].lstrip("0") or "0", pixels
@@ -131,7 +154,7 @@ def sample_paths(folder: Path, name: str | None) -> list[Path]:
     kinds: dict[str, list[Path]] = {}
     for path in sorted(folder.glob("*.png")):
         iteration, _, kind = path.stem.partition("_")
-        if iteration.isdigit():
+        if is_whole_number(iteration):
             kinds.setdefault(kind, []).append(path)
     if not kinds:
         raise UserError(f"{folder} has no sample grids", key="weights", fix="train with sample_every=N")

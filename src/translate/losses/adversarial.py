@@ -1,13 +1,16 @@
 """Adversarial losses on logits.
 
-An adversarial loss is an object with three methods: the discriminator's loss on real images, the discriminator's loss
-on fake images, and the generator's loss. Each returns the mean over all logits, in float32 at least.
+An adversarial loss is an object with two methods, see `AdversarialLoss`: the terms of the discriminator's loss, and the
+generator's loss. Most losses are functions of one image's logit, see `Unpaired`. A paired loss compares the i-th real
+image with the i-th fake one, so the generator's loss depends on real images too. Each term is the mean over all logits,
+in float32 at least.
 
 Letters: D discriminator, G generator, x real image, E mean over the logits of a batch.
 """
 
-from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -22,23 +25,59 @@ Logits = Tensor | Sequence[Tensor]
 
 
 class AdversarialLoss(Protocol):
-    """The interface of a loss in the slot ``adversarial`` of a model."""
+    """The interface of a loss in the slot ``adversarial`` of a model.
 
+    ``paired`` says whether the loss compares the i-th real image with the i-th fake one. A model with conditions then
+    gives both the same condition, so that the loss compares logits of one condition.
+    """
+
+    paired: bool
+
+    def discriminator_terms(self, real: Any, **fakes: Any) -> dict[str, Tensor]:
+        """Return the terms of the discriminator's loss by name: "real", and the names of the ``fakes``.
+
+        ``real`` are the logits of real images, ``fakes`` those of one or several kinds of images that are not real.
+        """
+        ...
+
+    def generator_term(self, fake: Any, real: Callable[[], Any]) -> Tensor:
+        """Return the generator's loss for the logits of its fake images.
+
+        ``real`` returns the logits of real images. A loss that does not depend on them does not call it. They are a
+        constant: no gradient passes through them.
+        """
+        ...
+
+
+class Unpaired(ABC):
+    """Base of the losses that are a function of each logit alone: three methods on logits of any shape."""
+
+    paired: ClassVar[bool] = False
+
+    @abstractmethod
     def real(self, logits: Tensor) -> Tensor:
-        """Return the discriminator's loss for the logits (any shape) of real images."""
-        ...
+        """Return the discriminator's loss for the logits of real images."""
 
+    @abstractmethod
     def fake(self, logits: Tensor) -> Tensor:
-        """Return the discriminator's loss for the logits (any shape) of fake images."""
-        ...
+        """Return the discriminator's loss for the logits of fake images."""
 
+    @abstractmethod
     def generator(self, logits: Tensor) -> Tensor:
-        """Return the generator's loss for the logits (any shape) of its fake images."""
-        ...
+        """Return the generator's loss for the logits of its fake images."""
+
+    def discriminator_terms(self, real: Tensor, **fakes: Tensor) -> dict[str, Tensor]:
+        """Return the loss of the real images and of each kind of fake images, see `AdversarialLoss`."""
+        return {"real": self.real(real), **{name: self.fake(logits) for name, logits in fakes.items()}}
+
+    def generator_term(self, fake: Tensor, real: Callable[[], Tensor]) -> Tensor:
+        """Return the generator's loss; the real images are not read, see `AdversarialLoss`."""
+        del real
+        return self.generator(fake)
 
 
 @LOSSES.register("non_saturating")
-class NonSaturating:
+class NonSaturating(Unpaired):
     """Cross-entropy, non-saturating for the generator (Goodfellow et al. 2014, section 3; StarGAN v2, eq. 1).
 
     ``L_D = E[softplus(-D(x))] + E[softplus(D(G))]`` and ``L_G = E[softplus(-D(G))]``, where
@@ -63,7 +102,7 @@ class NonSaturating:
 
 
 @LOSSES.register("least_squares")
-class LeastSquares:
+class LeastSquares(Unpaired):
     """Squared distances to 1 for real and 0 for fake images (LSGAN, Mao et al. 2017, eq. 9; CycleGAN, section 4).
 
     ``L_D = E[(D(x) - 1)^2] + E[D(G)^2]`` and ``L_G = E[(D(G) - 1)^2]``. The papers' factor 1/2 of L_D is set by the
@@ -89,7 +128,7 @@ class LeastSquares:
 
 
 @LOSSES.register("wasserstein")
-class Wasserstein:
+class Wasserstein(Unpaired):
     """Scores of a critic, without a squashing function (Arjovsky et al. 2017, eq. 2; StarGAN v1, eq. 8).
 
     ``L_D = -E[D(x)] + E[D(G)]`` and ``L_G = -E[D(G)]``. This loss needs a gradient penalty on the critic.
@@ -114,7 +153,7 @@ class Wasserstein:
 
 
 @LOSSES.register("probability_difference")
-class ProbabilityDifference:
+class ProbabilityDifference(Unpaired):
     """Differences of probabilities, without a logarithm (leftthomas/SRGAN).
 
     With ``P = sigmoid(D)``: ``L_D = 1 - E[P(x)] + E[P(G)]`` and ``L_G = 1 - E[P(G)]``. No paper has this loss.
@@ -139,91 +178,83 @@ class ProbabilityDifference:
         return 1 - precise(logits).sigmoid().mean()
 
 
-@LOSSES.register("multiscale")
-class Multiscale:
-    """Weighted sum of a loss over several maps of logits, such as those of several scales (UNIT, MUNIT, pix2pixHD).
+@LOSSES.register("hinge")
+class Hinge(Unpaired):
+    """Hinges at 1 and -1 (Lim and Ye 2017, eq. 9; SAGAN, Zhang et al. 2019, eq. 4).
 
-    ``L = sum_s w_s L_s`` with ``L_s`` the ``loss``, the name of a registered adversarial loss, of map s. ``weights``
-    are those of the maps (null: 1 each, so that maps are summed and not averaged). ``reduction`` is the one within a
-    map: "mean" over all logits, or "sum" over the logits of an image and mean over the images, which does not depend on
-    the number of processes. A single tensor counts as one map.
+    ``L_D = E[max(0, 1 - D(x))] + E[max(0, 1 + D(G))]`` and ``L_G = -E[D(G)]``. Logits beyond the hinges have no
+    gradient in L_D. Without a gradient penalty, this loss is common with spectrally normalised discriminators.
+    ``hinged_generator``: ``L_G = E[max(0, 1 - D(G))]``, as in the official code of DCLGAN.
 
     >>> import torch
-    >>> maps = [torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 1, 1)]
-    >>> [Multiscale("least_squares", reduction=name).generator(maps).item() for name in ("mean", "sum")]
-    [1.0, 4.0]
+    >>> logits = torch.tensor([-3.0, 0.0, 3.0])
+    >>> [round(side(logits).item(), 4) for side in (Hinge().real, Hinge().fake, Hinge().generator)]
+    [1.6667, 1.6667, -0.0]
+    >>> round(Hinge(hinged_generator=True).generator(logits).item(), 4)
+    1.6667
     """
 
-    def __init__(
-        self,
-        loss: str = "least_squares",
-        weights: list[float] | None = None,
-        reduction: Literal["mean", "sum"] = "mean",
-    ) -> None:
-        if reduction not in ("mean", "sum"):
-            raise UserError(key="reduction", found=reduction, expected="'mean' or 'sum'")
-        single = LOSSES.get(loss)
-        if not isinstance(single, type) or not hasattr(single, "generator") or issubclass(single, Multiscale):
-            raise UserError(key="loss", found=loss, expected="an adversarial loss of one map, such as least_squares")
-        instance: Any = single()
-        self.loss: AdversarialLoss = instance
-        self.weights = weights
-        self.reduction = reduction
+    def __init__(self, hinged_generator: bool = False) -> None:
+        self.hinged_generator = hinged_generator
 
-    def real(self, logits: Logits) -> Tensor:
-        """Return ``sum_s w_s L_s`` of the discriminator's loss on real images."""
-        return self._sum([self.loss.real(each) for each in self._maps(logits)], logits)
+    def real(self, logits: Tensor) -> Tensor:
+        """Return ``E[max(0, 1 - D(x))]``."""
+        return F.relu(1 - precise(logits)).mean()
 
-    def fake(self, logits: Logits) -> Tensor:
-        """Return ``sum_s w_s L_s`` of the discriminator's loss on fake images."""
-        return self._sum([self.loss.fake(each) for each in self._maps(logits)], logits)
+    def fake(self, logits: Tensor) -> Tensor:
+        """Return ``E[max(0, 1 + D(G))]``."""
+        return F.relu(1 + precise(logits)).mean()
 
-    def generator(self, logits: Logits) -> Tensor:
-        """Return ``sum_s w_s L_s`` of the generator's loss."""
-        return self._sum([self.loss.generator(each) for each in self._maps(logits)], logits)
+    def generator(self, logits: Tensor) -> Tensor:
+        """Return ``-E[D(G)]``, or ``E[max(0, 1 - D(G))]``."""
+        return self.real(logits) if self.hinged_generator else -precise(logits).mean()
 
-    def _maps(self, logits: Logits) -> Sequence[Tensor]:
-        return [logits] if isinstance(logits, Tensor) else logits
 
-    def _sum(self, losses: list[Tensor], logits: Logits) -> Tensor:
-        """Return the weighted sum of the losses of all maps; UserError if there are not as many weights as maps."""
-        weights = self._weights(len(losses))
-        if len(weights) != len(losses):
+@LOSSES.register("relativistic")
+class Relativistic:
+    """Cross-entropy of the difference of paired logits (Jolicoeur-Martineau 2019; R3GAN, Huang et al. 2024, eq. 3).
+
+    ``L_D = E[softplus(-(D(x) - D(G)))]`` and ``L_G = E[softplus(-(D(G) - D(x)))]``, with the i-th logit of the real
+    images against the i-th of the fake ones, and with D(x) a constant in L_G. R3GAN adds the penalties `r1` and `r2`
+    in every iteration.
+
+    The discriminator's terms have the value of L_D each. Through the term "real" the gradient reaches D(x) alone,
+    through the term of the fake images D(G) alone, so their sum has the gradient of L_D, and the weights of both terms
+    have the meaning that they have for unpaired losses. With several kinds of fake images the term "real" is the mean
+    of its values.
+
+    >>> import torch
+    >>> real, fake = torch.tensor([2.0, 1.0]), torch.tensor([2.0, 1.0])
+    >>> terms = Relativistic().discriminator_terms(real, fake=fake)
+    >>> {name: round(term.item(), 4) for name, term in terms.items()}
+    {'real': 0.6931, 'fake': 0.6931}
+    >>> round(Relativistic().generator_term(fake, lambda: real + 1).item(), 4)  # softplus(1)
+    1.3133
+    """
+
+    paired: ClassVar[bool] = True
+
+    def discriminator_terms(self, real: Tensor, **fakes: Tensor) -> dict[str, Tensor]:
+        """Return ``E[softplus(-(D(x) - D(G)))]`` twice: with the gradient to D(x), and to D(G); see the class."""
+        of_real = [self.pair(real, logits.detach()) for logits in fakes.values()]
+        terms = {name: self.pair(real.detach(), logits) for name, logits in fakes.items()}
+        return {"real": torch.stack(of_real).mean(), **terms}
+
+    def generator_term(self, fake: Tensor, real: Callable[[], Tensor]) -> Tensor:
+        """Return ``E[softplus(-(D(G) - D(x)))]``; ``real`` is called without gradients."""
+        with torch.no_grad():
+            constant = real()
+        return self.pair(fake, constant)
+
+    def pair(self, higher: Tensor, lower: Tensor) -> Tensor:
+        """Return ``E[softplus(-(higher - lower))]``; UserError for logits of different shapes."""
+        higher, lower = precise(higher), precise(lower)
+        if higher.shape != lower.shape:
             raise UserError(
-                "a weight for each map of logits",
-                key="weights",
-                found=Phrase(f"{len(weights)} weights"),
-                expected=f"{len(losses)}",
+                "a paired loss compares equally many logits",
+                found=Phrase(f"logits of the shapes {tuple(higher.shape)} and {tuple(lower.shape)}"),
             )
-        if self.reduction == "sum":
-            maps = self._maps(logits)
-            weights = [weight * each[0].numel() for weight, each in zip(weights, maps, strict=True)]
-        return torch.stack([weight * loss for weight, loss in zip(weights, losses, strict=True)]).sum()
-
-    def _weights(self, count: int) -> list[float]:
-        """Return the weights of so many maps."""
-        return [1.0] * count if self.weights is None else self.weights
-
-
-@LOSSES.register("rising_maps")
-class RisingMaps(Multiscale):
-    """Weighted mean of a loss over n maps of logits, with weights that rise from the finest map to the last (ComboGAN).
-
-    ``L = sum_k w_k L_k / (n sum_k w_k)`` with ``w = 1, 2, ..., n - 1, n + 1`` and ``L_k`` the mean of ``loss`` over map
-    k. For four maps this is ``(L_1 + 2 L_2 + 3 L_3 + 5 L_4) / 44``.
-
-    >>> import torch
-    >>> maps = [torch.tensor([1.0 - k]) for k in range(4)]
-    >>> round(44 * RisingMaps().generator(maps).item(), 4)  # 2 * 1 + 3 * 4 + 5 * 9
-    59.0
-    """
-
-    def __init__(self, loss: str = "least_squares") -> None:
-        super().__init__(loss)
-
-    def _weights(self, count: int) -> list[float]:
-        rising = [*range(1, count), count + 1]
-        return [weight / (count * sum(rising)) for weight in rising]
+        return F.softplus(lower - higher).mean()
 
 
 @LOSSES.register("ternary")
@@ -237,10 +268,21 @@ class Ternary:
 
     >>> import torch
     >>> logits = torch.tensor([[0.0, 0.0, 1000.0]])
-    >>> loss = Ternary()
-    >>> [abs(side(logits).item()) for side in (loss.source, loss.target, loss.real, loss.generator)]
-    [1000.0, 1000.0, 0.0, 0.0]
+    >>> terms = Ternary().discriminator_terms(real=logits, source=logits, target=logits)
+    >>> {name: abs(term.item()) for name, term in terms.items()}
+    {'source': 1000.0, 'target': 1000.0, 'real': 0.0}
     """
+
+    paired: ClassVar[bool] = False
+
+    def discriminator_terms(self, real: Tensor, source: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Return ``-E_s[log D_0(G(s))]``, ``-E_t[log D_1(G(t))]`` and ``-E_t[log D_2(t)]``."""
+        return {"source": self.source(source), "target": self.target(target), "real": self.real(real)}
+
+    def generator_term(self, fake: Tensor, real: Callable[[], Tensor]) -> Tensor:
+        """Return ``-E[log D_2(G)]`` of the translations of either domain; the real images are not read."""
+        del real
+        return self.generator(fake)
 
     def source(self, logits: Tensor) -> Tensor:
         """Return the discriminator's loss ``-E_s[log D_0(G(s))]``."""
@@ -258,5 +300,20 @@ class Ternary:
         """Return the generator's loss ``-E[log D_2(G)]`` of the translations of either domain."""
         return self._of_class(logits, 2)
 
+    def log_odds(self, logits: Tensor) -> Tensor:
+        """Return ``log(D_2 / (1 - D_2))`` of each image (B,), the one number by which D trains the generator.
+
+        ``L_G = E[softplus(-log_odds)]``, so gradient penalties of this number mean what they do for one logit.
+
+        >>> logits = torch.tensor([[1.0, 1.0, 2.0]])
+        >>> odds = Ternary().log_odds(logits)
+        >>> torch.allclose(F.softplus(-odds).mean(), Ternary().generator(logits))
+        True
+        """
+        logits = precise(logits)
+        return logits[:, 2] - logits[:, :2].logsumexp(1)
+
     def _of_class(self, logits: Tensor, number: int) -> Tensor:
+        if logits.shape[1] != 3:
+            raise UserError("the ternary loss needs a logit for each of three classes", found=logits.shape[1])
         return -F.log_softmax(precise(logits), dim=1)[:, number].mean()

@@ -30,6 +30,21 @@ def l2(prediction: Tensor, target: Tensor) -> Tensor:
     return F.mse_loss(precise(prediction), precise(target))
 
 
+@LOSSES.register("masked_l2")
+def masked_l2(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Return ``sum_ij M_ij (prediction - target)_ij^2 / sum_ij M_ij``, the mean over channels and over the batch.
+
+    ``mask`` M (H, W) weighs the places of two tensors (B, C, H, W), so the loss does not grow with a region.
+
+    >>> import torch
+    >>> mask = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
+    >>> masked_l2(torch.tensor([[[[1.0, 9.0], [3.0, 9.0]]]]), torch.zeros(1, 1, 2, 2), mask).item()
+    5.0
+    """
+    squares = (precise(prediction) - precise(target)).square()
+    return (squares.mean((0, 1)) * mask).sum() / mask.sum()
+
+
 @LOSSES.register("cosine")
 def cosine(prediction: Tensor, target: Tensor) -> Tensor:
     """Return ``E[1 - cos(prediction, target)]`` of two tensors (B, ...), the mean over the batch.

@@ -71,3 +71,17 @@ def squared_variation(x: Tensor) -> Tensor:
     corner = x[..., :-1, :-1]
     down, right = x[..., 1:, :-1] - corner, x[..., :-1, 1:] - corner
     return 0.5 * (down.square() + right.square()).sum() / len(x)
+
+
+@LOSSES.register("mean_variation")
+def mean_variation(x: Tensor) -> Tensor:
+    """Return ``E|x_{i,j+1} - x_ij| + E|x_{i+1,j} - x_ij|``, means over images (B, C, H, W), channels and places.
+
+    This is the absolute total variation for each pixel, so a weight means the same at any image size.
+
+    >>> import torch
+    >>> mean_variation(torch.tensor([[[[0.0, 4.0], [3.0, 9.0]]]])).item()  # (4 + 6) / 2 + (3 + 5) / 2
+    9.0
+    """
+    x = precise(x)
+    return (x[..., 1:] - x[..., :-1]).abs().mean() + (x[..., 1:, :] - x[..., :-1, :]).abs().mean()

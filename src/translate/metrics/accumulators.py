@@ -6,11 +6,14 @@ statistics this holds up to the rounding of float64.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
+
+PENDING = 512
+"""Rows of features that wait for one update of their statistics: 4 MiB of 2048 features in float32."""
 
 _HASH = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
@@ -45,53 +48,82 @@ class Accumulator(Protocol):
 
 
 class FeatureStatistics:
-    """Mean and covariance of features in float64, updated batch by batch.
+    """Mean and covariance of features in float64, updated by many rows at a time.
 
     Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979: the
-    sums are about the mean, so nothing cancels. Merging two accumulators and adding a batch are the same formula.
+    sums are about the mean, so nothing cancels. Merging two accumulators and adding rows are the same formula. An
+    update costs as much as the covariance has entries, so rows wait, in float32 and on their device, until there are
+    `PENDING`; the device multiplies them.
     """
 
     key = "moments"
 
     def __init__(self) -> None:
-        self.count = 0
-        self.mean = torch.zeros(0, dtype=torch.float64)  # (D,)
-        self.scatter = torch.zeros(0, 0, dtype=torch.float64)  # (D, D) sum of products of deviations
+        self._count = 0  # rows in the statistics
+        self._mean = torch.zeros(0, dtype=torch.float64)  # (D,)
+        self._scatter = torch.zeros(0, 0, dtype=torch.float64)  # (D, D) sum of products of deviations
+        self._pending: list[Tensor] = []
+        self._num_pending = 0
         self._root: Tensor | None = None
 
     def __len__(self) -> int:
         """Return the number of rows that were added."""
-        return self.count
+        return self._count + self._num_pending
 
     def add(self, rows: Tensor, positions: np.ndarray) -> None:
         """Add features (n, D); their positions do not matter."""
         del positions
-        values = rows.detach().to("cpu", torch.float64)
-        mean = values.mean(0)
-        centred = values - mean
-        self._join(len(values), mean, centred.T @ centred)
+        self._root = None
+        self._pending.append(rows.detach().clone())
+        self._num_pending += len(rows)
+        if self._num_pending >= PENDING:
+            self._join_pending()
 
     def merge(self, other: "Accumulator") -> None:
         """Add the state of another accumulator."""
         assert isinstance(other, FeatureStatistics)
-        if other.count:
-            self._join(other.count, other.mean, other.scatter)
+        self._join_pending()
+        other._join_pending()
+        if other._count:
+            self._join(other._count, other._mean, other._scatter)
+
+    def _join_pending(self) -> None:
+        """Add the rows that wait to the statistics. MPS has no float64."""
+        if self._num_pending:
+            rows = torch.cat(self._pending)
+            values = rows.to("cpu" if rows.device.type == "mps" else rows.device, torch.float64)
+            mean = values.mean(0)
+            centred = values - mean
+            self._join(len(values), mean.cpu(), (centred.T @ centred).cpu())
+        self._pending, self._num_pending = [], 0
 
     def _join(self, count: int, mean: Tensor, scatter: Tensor) -> None:
         self._root = None
-        if not self.count:
-            self.count, self.mean, self.scatter = count, mean.clone(), scatter.clone()
+        if not self._count:
+            self._count, self._mean, self._scatter = count, mean.clone(), scatter.clone()
             return
-        total = self.count + count
-        shift = mean - self.mean
-        self.scatter += scatter
-        self.scatter += torch.outer(shift, shift) * (self.count * count / total)
-        self.mean += shift * (count / total)
-        self.count = total
+        total = self._count + count
+        shift = mean - self._mean
+        self._scatter += scatter
+        self._scatter.addr_(shift, shift, alpha=self._count * count / total)
+        self._mean += shift * (count / total)
+        self._count = total
+
+    @property
+    def mean(self) -> Tensor:
+        """Return the mean (D,)."""
+        self._join_pending()
+        return self._mean
+
+    @property
+    def scatter(self) -> Tensor:
+        """Return the sum of products of deviations from the mean (D, D)."""
+        self._join_pending()
+        return self._scatter
 
     def covariance(self) -> Tensor:
         """Return the unbiased covariance (D, D); of a single row it is zero."""
-        return self.scatter / max(1, self.count - 1)
+        return self.scatter / max(1, len(self) - 1)
 
     def root(self) -> Tensor:
         """Return the symmetric root of the covariance (D, D), computed once: real images are compared many times."""
@@ -102,12 +134,13 @@ class FeatureStatistics:
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Return the state."""
-        return {"count": np.array(self.count), "mean": self.mean.numpy(), "scatter": self.scatter.numpy()}
+        return {"count": np.array(len(self)), "mean": self.mean.numpy(), "scatter": self.scatter.numpy()}
 
     def load_state_dict(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Load a state that `state_dict` has returned."""
-        self.count, self._root = int(arrays["count"]), None
-        self.mean, self.scatter = (torch.from_numpy(arrays[name].copy()) for name in ("mean", "scatter"))
+        self._pending, self._num_pending, self._root = [], 0, None
+        self._count = int(arrays["count"])
+        self._mean, self._scatter = (torch.from_numpy(arrays[name].copy()) for name in ("mean", "scatter"))
 
 
 class Sample:
@@ -157,19 +190,19 @@ class Sample:
 
 
 class Values:
-    """One number for each position."""
+    """One number for each position, or several."""
 
     key = "values"
 
     def __init__(self) -> None:
-        self.values: dict[int, float] = {}
+        self.values: dict[int, Any] = {}  # a float, or a list of K
 
     def __len__(self) -> int:
         """Return the number of values that were added."""
         return len(self.values)
 
     def add(self, rows: Tensor, positions: np.ndarray) -> None:
-        """Add values (n,) of positions (n,)."""
+        """Add values (n,) or (n, K) of positions (n,)."""
         self.values.update(zip(positions.tolist(), rows.detach().double().cpu().tolist(), strict=True))
 
     def merge(self, other: "Accumulator") -> None:
@@ -178,7 +211,7 @@ class Values:
         self.values.update(other.values)
 
     def in_order(self) -> np.ndarray:
-        """Return the values (n,) float64 in the order of their positions."""
+        """Return the values (n,) or (n, K) float64 in the order of their positions."""
         return np.array([self.values[position] for position in sorted(self.values)], np.float64)
 
     def state_dict(self) -> dict[str, np.ndarray]:

@@ -88,8 +88,11 @@ Labels are 0, 1 or NaN where they are not known. F may be 0.
         "content kept (R2)": "higher",
         "style followed (R2)": "higher",
         "distance between codes": "higher",
+        "recall of real images": "higher",
+        "coverage of real images": "higher",
         "PSNR to the partner": "higher",
     },
+    keeps_source=("content kept (R2)", "recall of real images", "coverage of real images"),
 )
 class Local:
     """Accuracy of the target labels, content kept and style followed, by a classifier of the run's own images.
@@ -129,6 +132,14 @@ class Local:
         assert self.classifier is not None, "fit first"
         outputs = [self.classifier(batch.clamp(-1, 1)) for batch in images.split(BATCH_SIZE)]
         return Predictions(torch.cat([logits for logits, _ in outputs]), torch.cat([factors for _, factors in outputs]))
+
+    @torch.no_grad()
+    def embed(self, images: Tensor) -> Tensor:
+        """Return the classifier's features (n, 128) of images (n, 3, S, S) in about [-1, 1], on the CPU."""
+        assert self.classifier is not None, "fit first"
+        device = next(self.classifier.parameters()).device
+        parts = [self.classifier.trunk(batch.to(device).clamp(-1, 1)) for batch in images.split(BATCH_SIZE)]
+        return torch.cat(parts).cpu()
 
     @torch.no_grad()
     def __call__(self, pixels: np.ndarray) -> Tensor:

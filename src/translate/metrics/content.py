@@ -17,7 +17,13 @@ from translate.registry.registry import METRICS
 GREY = (0.299, 0.587, 0.114)  # of red, green and blue, ITU-R BT.601
 
 
-@METRICS.register("ssim_source_local", protocol="local", reads="sources", scores={"SSIM to the source": "higher"})
+@METRICS.register(
+    "ssim_source_local",
+    protocol="local",
+    reads="sources",
+    scores={"SSIM to the source": "higher"},
+    keeps_source=("SSIM to the source",),
+)
 class SsimSourceLocal(MeanMetric):
     """Structural similarity of the grey source and its grey translations: contours are compared, colours are not.
 
@@ -43,6 +49,7 @@ class SsimSourceLocal(MeanMetric):
     reads="sources",
     weights="alexnet",
     scores={"LPIPS to the source": "lower"},
+    keeps_source=("LPIPS to the source",),
 )
 class LpipsSourceOfficial(MeanMetric):
     """LPIPS between a source and its translations, by AlexNet as for LPIPS diversity.

@@ -213,6 +213,11 @@ class FidClean(Fid):
     """FID as clean-fid computes it: the standard Inception weights, antialiased resize."""
 
 
+@METRICS.register("fid_pytorch_fid", protocol="pytorch_fid", reads="features", scores={"FID": "lower"})
+class FidPytorchFid(Fid):
+    """FID as pytorch-fid computes it on the test images of both domains: compare with the papers of CUT and later."""
+
+
 @METRICS.register("fid_local", protocol="local", reads="features", scores={"FID": "lower"})
 class FidLocal(Fid):
     """FID on features of the run's own classifier: needs no download, compares only with runs on the same data."""
@@ -229,6 +234,11 @@ class KidOfficial(Kid):
 @METRICS.register("kid_clean", protocol="clean", reads="features", scores={"KID": "lower"})
 class KidClean(Kid):
     """KID as clean-fid computes it: the standard Inception weights, antialiased resize."""
+
+
+@METRICS.register("kid_pytorch_fid", protocol="pytorch_fid", reads="features", scores={"KID": "lower"})
+class KidPytorchFid(Kid):
+    """KID on the features and images of protocol `pytorch_fid`: unbiased, where FID of so few images is too large."""
 
 
 @METRICS.register("kid_local", protocol="local", reads="features", scores={"KID": "lower"})

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
@@ -57,7 +58,7 @@ class _Inception(ABC):
 
     @abstractmethod
     def normalize(self, x: Tensor) -> Tensor:
-        """Return the network's input of pixels (n, 3, 299, 299) in [0, 255]."""
+        """Return the network's input (n, 3, 299, 299) of resized pixels in [0, 255]."""
 
     @torch.no_grad()
     def __call__(self, pixels: np.ndarray) -> Tensor:
@@ -104,6 +105,22 @@ class CleanInception(_Inception):
         return (x - 128) / 128
 
 
+class PytorchFidInception(_Inception):
+    """The standard FID Inception with pytorch-fid's resize: the features of protocol `pytorch_fid`, 2048 wide.
+
+    That program resizes the float images by torch's bilinear interpolation, without antialiasing and with corners not
+    aligned, and maps [0, 255] to [-1, 1].
+    """
+
+    def __init__(self, weights: Path, device: torch.device) -> None:
+        super().__init__(standard_inception(weights), lambda image: image, device)
+
+    def normalize(self, x: Tensor) -> Tensor:
+        """Return images in [-1, 1] of 299 x 299 pixels."""
+        resized = F.interpolate(x / 255, size=(SIDE, SIDE), mode="bilinear", align_corners=False)
+        return 2 * resized - 1
+
+
 def standard_inception(weights: Path) -> nn.Sequential:
     """Return the FID Inception up to its last pooled layer: images (n, 3, 299, 299) to (n, 2048, 1, 1).
 
@@ -113,7 +130,9 @@ def standard_inception(weights: Path) -> nn.Sequential:
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
     except ModuleNotFoundError as error:
         raise UserError(
-            "protocol clean needs torch-fidelity", key="metrics", fix="pip install 'translate-gan[metrics]'"
+            "protocols clean and pytorch_fid need torch-fidelity",
+            key="metrics",
+            fix="pip install 'translate-gan[metrics]'",
         ) from error
     read_tensors(weights)  # refuses files with code, which the library's own reader would execute
     try:

@@ -1,7 +1,8 @@
 """The interface of metrics: one protocol for each kind of input that a metric reads.
 
 The registration of a metric names the kind, ``reads="features"``, and the scores that the metric gives. A metric with
-pretrained weights also has ``prepare(weights, device)`` unless it reads features, which the evaluator computes.
+pretrained weights also has ``prepare(weights, device)`` unless it reads features, which the evaluator computes. A
+metric of translations with an attribute ``num_sources`` reads the first so many sources of each task (None: all).
 """
 
 from collections.abc import Iterable, Sequence
@@ -45,6 +46,26 @@ class FeatureMetric(Protocol):
         ...
 
 
+class SourceFeatureMetric(Protocol):
+    """Compare features of translations with those of their sources and of real images: ``reads="source_features"``."""
+
+    def accumulator(self) -> Accumulator:
+        """Return an empty accumulator of the features of translations and sources side by side (n, 2 D)."""
+        ...
+
+    def real_accumulator(self) -> Accumulator:
+        """Return an empty accumulator of the features (n, D) of real images of the target."""
+        ...
+
+    def compute(self, fake: Accumulator, real: Accumulator, device: torch.device) -> Scores:
+        """Return the scores by name."""
+        ...
+
+    def warnings(self, fake: Accumulator, real: Accumulator) -> Iterable[str]:
+        """Yield the reasons for which the scores may mislead, such as too few images."""
+        ...
+
+
 class _ValueMetric(Protocol):
     """A metric that reads one value of each source or pair."""
 
@@ -73,7 +94,7 @@ class SourcesMetric(_ValueMetric, Protocol):
     """Compare translations with their source: ``reads="sources"``."""
 
     def read(self, outputs: list[Tensor], sources: Tensor) -> Tensor:
-        """Return a value (n,) for each source (n, 3, S, S) in [-1, 1] from its translations."""
+        """Return a value (n,), or K of them (n, K), for each source (n, 3, S, S) in [-1, 1] from its translations."""
         ...
 
 
@@ -120,13 +141,14 @@ class PredictionsMetric(Protocol):
 
 
 ValueMetric = OutputsMetric | SourcesMetric | PairsMetric
-Metric = FeatureMetric | ValueMetric | ClassifierMetric | PredictionsMetric
+Metric = FeatureMetric | SourceFeatureMetric | ValueMetric | ClassifierMetric | PredictionsMetric
 
 
 class Reads(StrEnum):
     """The kinds of input of a metric: the values of ``reads=`` in a registration."""
 
     FEATURES = "features"
+    SOURCE_FEATURES = "source_features"
     OUTPUTS = "outputs"
     SOURCES = "sources"
     PAIRS = "pairs"

@@ -35,3 +35,20 @@ class SsimPaired(MeanMetric):
         values = structural_similarity_index_measure(images, targets, data_range=255.0, reduction="none")
         assert isinstance(values, Tensor)
         return values.reshape(-1)
+
+
+@METRICS.register("pixel_accuracy_paired", protocol="paired", reads="pairs", scores={"pixel accuracy": "higher"})
+class PixelAccuracyPaired(MeanMetric):
+    """The fraction of pixels of which every channel is within ``tolerance`` levels of 255: mean over pairs.
+
+    UNIT (Liu et al. 2017) measures maps by it, with a tolerance of 16.
+    """
+
+    score, items = "pixel accuracy", "pairs"
+
+    def __init__(self, tolerance: float = 16.0) -> None:
+        self.tolerance = tolerance
+
+    def read(self, images: Tensor, targets: Tensor) -> Tensor:
+        """Return the fraction (n,) of each pair."""
+        return ((images - targets).abs().amax(1) <= self.tolerance).double().mean((1, 2))

@@ -18,6 +18,9 @@ class Protocol:
     weights: str | None  # the file of the network whose features are compared, a key of `weights.FILES`
     about: str
     of_translations: bool = True  # False: of the labels that a model itself predicts
+    held_out_reals: bool = (
+        False  # whether the real images are the validation images of the target, not the training ones
+    )
 
 
 PROTOCOLS: dict[str, Protocol] = {
@@ -36,10 +39,23 @@ PROTOCOLS: dict[str, Protocol] = {
             "standard Inception, antialiased resize: scores compare with those of clean-fid on the same images",
         ),
         Protocol(
+            "pytorch_fid",
+            1,
+            "inception_fid",
+            "as the papers of CycleGAN's successors: pytorch-fid on the test images of both domains, which are few",
+            held_out_reals=True,
+        ),
+        Protocol(
             "local",
             1,
             None,
             "a classifier trained on the run's own images: scores compare only at the same data and image size",
+        ),
+        Protocol(
+            "independent",
+            1,
+            None,
+            "features that saw neither the run's images nor their domains: compare at the same data and extractor",
         ),
         Protocol("paired", 1, None, "translations against their targets, of every validation pair"),
         Protocol(

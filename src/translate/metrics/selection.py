@@ -1,11 +1,14 @@
 """The score that selects the best checkpoint; read from the registrations, so that a check needs no torch."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from translate.errors import UserError
 from translate.registry.registry import METRICS
+
+ARROW = " -> "
+"""Part of the names of tasks, which end the names of their scores."""
 
 
 @dataclass(frozen=True)
@@ -13,14 +16,17 @@ class Best:
     """A score of a protocol, and its better direction."""
 
     protocol: str
-    score: str  # "FID" (the mean over modes) or "FID, latent"
+    score: str  # "FID" (the mean over modes), "FID, latent", or of one task: "FID, horse -> zebra"
     better: str  # "lower" or "higher"
 
     def value(self, scores: Mapping[str, float]) -> float | None:
-        """Return the value of the score, the mean over modes where none is named; None without such a score."""
+        """Return the value of the score, the mean over modes where none is named; None without such a score.
+
+        Scores of single tasks, "FID, cat -> dog", are taken where they are named.
+        """
         if self.score in scores:
             return scores[self.score]
-        of_modes = [value for name, value in scores.items() if base_name(name) == self.score]
+        of_modes = [value for name, value in scores.items() if base_name(name) == self.score and ARROW not in name]
         return sum(of_modes) / len(of_modes) if of_modes else None
 
     def improves(self, new: float, old: float | None) -> bool:
@@ -42,6 +48,16 @@ def base_name(score: str) -> str:
 def directions(metric: str) -> dict[str, str]:
     """Return the base names of the scores of a registered metric, each with its better direction."""
     return dict(METRICS.facts(metric).get("scores", {}))
+
+
+def keeping_source(metrics: Iterable[str]) -> set[str]:
+    """Return the base names of the scores, of some registered metrics, by which a copy of the source is best."""
+    return {score for metric in metrics for score in METRICS.facts(metric).get("keeps_source", ())}
+
+
+def without_bound(metrics: Iterable[str]) -> set[str]:
+    """Return the base names of the scores, of some registered metrics, that those of real images do not bound."""
+    return {score for metric in metrics for score in METRICS.facts(metric).get("unbounded", ())}
 
 
 def protocol_of(metric: str) -> str:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from translate.errors import Phrase, UserError
+from translate.files.reading import require_file
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class WeightsFile:
     urls: tuple[str, ...]
     sha256: str  # all digits, or the first ones, which the file name repeats
     about: str
+    package: str = ""  # beside torch and torchvision, that builds the network
+    extra: str = ""  # of this package, that installs the library
 
 
 FILES: dict[str, WeightsFile] = {
@@ -38,6 +41,8 @@ FILES: dict[str, WeightsFile] = {
         ),
         "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
         "the Inception weights of the official FID code, converted from TensorFlow",
+        package="torch_fidelity",
+        extra="metrics",
     ),
     "alexnet": WeightsFile(
         "alexnet-owt-7be5be79.pth",
@@ -51,6 +56,7 @@ FILES: dict[str, WeightsFile] = {
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Return the tensors in a file of weights, on the CPU, without executing code; UserError for any other file."""
+    require_file(path)
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file can fail anywhere in the reader

@@ -6,7 +6,7 @@ pass and optimizer step), ``weighted`` (sum and record named terms) and ``update
 
 import copy
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, ClassVar
 
@@ -17,18 +17,23 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from translate.acceleration import channels_last_step
+from translate.acceleration.captured_updates import CapturedSteps, HostInputs
 from translate.data.batches import HeldOut
 from translate.data.noise import normal_on
 from translate.data.philox import uniform
 from translate.data.streams import Stream, stream_of_set
-from translate.distributed.batch_norm import is_synchronized
-from translate.distributed.collectives import all_reduce_gradients, gather, process_rank, shard_count, shard_rank
+from translate.distributed.collectives import gather, process_rank, shard_count, shard_rank
+from translate.distributed.gradients import GradientReducer, Reduction
 from translate.distributed.microbatches import current_microbatch, rendezvous, run_microbatches, split
 from translate.errors import Phrase, UserError
 from translate.inference.base import Translation
 from translate.inference.grids import Grid
 from translate.losses.adversarial import Logits
 from translate.models.ema import EMA
+from translate.models.recording import image_logits, mean_terms, ranking_accuracy, unused
+from translate.models.roles import check_roles_share_no_parameter, owner_of, owners_of
+from translate.models.update_parts import PartsOfUpdates, UpdateParts
+from translate.networks.layers.spectral import advance_power_iterations
 from translate.runs.checkpoints import Stateful
 from translate.schedules import Constant, Schedule, parse
 
@@ -109,8 +114,12 @@ class TranslationModel(pl.LightningModule):
         self.stateful: dict[str, Stateful] = {}  # state beside the networks, saved in checkpoints by name
         self.lr_schedules: dict[str, Schedule] = {}  # role -> learning rate, for rates that are not constant
         self.observer: Observer = lambda phase, roles: nullcontext()  # a profiler sets its own
+        self.host_inputs = HostInputs()
+        self.captured: CapturedSteps | None = None  # in place of `step`, if iterations are replayed
         self._factories = dict(optimizers)
         self._optimizers: dict[str, Optimizer] = {}
+        self._reducer = GradientReducer()
+        self._parts_of_updates = PartsOfUpdates()
         self._recorded = [self.terms]  # terms of each microbatch
         self._scores: list[dict[str, Tensor]] = [{}]  # of each microbatch: logits of real and fake images, (B, 2)
 
@@ -129,6 +138,21 @@ class TranslationModel(pl.LightningModule):
     def step(self, batch: Any) -> None:
         """Do one iteration, the model's complete round of updates, on a batch of its type."""
         raise NotImplementedError(f"{type(self).__name__} defines no iteration: write a method step(batch)")
+
+    def step_variant(self) -> Hashable:
+        """Return on what the operations of this iteration's `step` depend beside tensors, for `trainer.graphs`.
+
+        None, the default, if the step reads more from the host than batch, weights, draws and `host_inputs`.
+        """
+        return None
+
+    def nonzero_weights(self) -> Hashable:
+        """Return which terms have a weight in this iteration."""
+        return tuple(weight(self.iteration) != 0 for terms in self.weights.values() for weight in terms.values())
+
+    def records(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Return the terms and the scores that this iteration has recorded, of one microbatch."""
+        return self._recorded[0], self._scores[0]
 
     # --- the verbs -------------------------------------------------------------------------------------------
 
@@ -154,46 +178,58 @@ class TranslationModel(pl.LightningModule):
                     parameter.requires_grad_(True)
 
     def _freeze_all_but(self, roles_of_microbatches: Sequence[tuple[str, ...]]) -> list[nn.Parameter]:
-        """Freeze the networks of all other roles and clear the gradients of these; return the parameters frozen."""
+        """Freeze the networks of all other roles and clear the gradients of these; return the parameters frozen.
+
+        The power iterations of spectral norms of these networks move here: once an update, for all microbatches.
+        """
         roles = roles_of_microbatches[0]
         assert set(roles_of_microbatches) == {roles}, (
             f"the microbatches update different networks: {roles_of_microbatches}"
         )
-        trained = {id(p) for role in roles for p in self.network(role).parameters()}
-        parameters = [p for role in self.trained for p in self.network(role).parameters()]
-        frozen = [p for p in parameters if p.requires_grad and id(p) not in trained]
+        parts = self._parts_of(roles)
+        frozen = [p for p in parts.others if p.requires_grad]
         for parameter in frozen:
             parameter.requires_grad_(False)
-        for owner in owners_of(roles):
+        for owner in parts.owners:
             self.optimizer(owner).zero_grad(set_to_none=True)
+        for network in parts.spectral:
+            advance_power_iterations(network)
         return frozen
 
     def _minimize(self, loss: Tensor, roles: tuple[str, ...]) -> None:
-        """Differentiate ``loss``, average gradients over microbatches and processes, clip, record the norm, step."""
-        count, owners = current_microbatch().count, owners_of(roles)
-        loss = loss / count if count > 1 else loss
-        joined = count > 1 and any(is_synchronized(self.network(role)) for role in self.roles)
-        with self.observer("minimize", owners):
-            if not joined:
-                loss.backward()
-            norm = rendezvous(loss, lambda losses: self._step_optimizers(roles, losses if joined else ()))
-            self.record(f"gradient_norm/{'+'.join(owners)}", norm)
+        """Differentiate ``loss``, average gradients over microbatches and processes, clip, record the norm, step.
 
-    def _step_optimizers(self, roles: tuple[str, ...], joined: Sequence[Tensor]) -> Tensor:
+        The processes average while the backward pass of the last microbatch runs, unless batch norms communicate in it.
+        """
+        microbatch, parts = current_microbatch(), self._parts_of(roles)
+        loss = loss / microbatch.count if microbatch.count > 1 else loss
+        synchronized = shard_count() > 1 and self._parts_of_updates.are_synchronized(self._networks())
+        joined = microbatch.count > 1 and synchronized
+        reduction = self._reducer.reduction(parts.trained)
+        is_last = microbatch.index == microbatch.count - 1
+        with self.observer("minimize", parts.owners):
+            if not joined:
+                with reduction.overlap() if is_last and not synchronized else nullcontext():
+                    loss.backward()
+            norm = rendezvous(loss, lambda losses: self._step_optimizers(roles, reduction, losses if joined else ()))
+            self.record(f"gradient_norm/{'+'.join(parts.owners)}", norm)
+
+    def _parts_of(self, roles: tuple[str, ...]) -> UpdateParts:
+        """Return the parameters that an update of ``roles`` trains and freezes."""
+        return self._parts_of_updates.of(self._networks(), roles, self.trained)
+
+    def _networks(self) -> dict[str, nn.Module]:
+        return {role: self.network(role) for role in self.roles}
+
+    def _step_optimizers(self, roles: tuple[str, ...], reduction: Reduction, joined: Sequence[Tensor]) -> Tensor:
         """Clip the accumulated gradients, step the optimizers, and return the gradient norm before clipping.
 
         ``joined`` are losses of microbatches whose graphs batch norms join; they are differentiated first, together.
         """
         if joined:
             torch.autograd.backward(joined)
-        parameters = {
-            f"{role}.{name}": p
-            for role in roles
-            for name, p in self.network(role).named_parameters()
-            if p.requires_grad
-        }
-        all_reduce_gradients(parameters)
-        gradients = [p.grad for p in parameters.values() if p.grad is not None]
+        reduction.finish()
+        gradients = [p.grad for p in reduction.parameters.values() if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         if self.gradient_clip is not None:
             torch._foreach_mul_(gradients, (self.gradient_clip / (norm + 1e-6)).clamp(max=1.0))
@@ -224,9 +260,14 @@ class TranslationModel(pl.LightningModule):
         total = torch.zeros((), device=next(iter(terms.values())).device)
         for term, value in terms.items():
             self.record(prefix + term, value)
-            if (weight := weights[term](self.iteration) * every.get(term, 1)) != 0:
-                total = total + weight * value
+            if weights[term](self.iteration) != 0:
+                total = total + self._weight(weights[term], every.get(term, 1), value) * value
         return total
+
+    def _weight(self, schedule: Schedule, factor: int, like: Tensor) -> float | Tensor:
+        if isinstance(schedule, Constant):
+            return schedule.value * factor
+        return self.host_inputs.number(lambda: schedule(self.iteration) * factor, like)
 
     def is_active(self, phase: str, term: str) -> bool:
         """Return whether a term ever has a weight. A step need not compute an inactive term that is expensive."""
@@ -279,9 +320,20 @@ class TranslationModel(pl.LightningModule):
         sample stream, and of ``number`` (of the data set or of the update) and ``column`` (0 to 3), which give
         independent draws for the same images. See `translate.losses.penalties.interpolate`.
         """
-        stream = stream_of_set(number, Stream.INTERPOLATION)
-        weights = uniform(self.seed, stream, self.sample_positions(count), column + 1)[:, column]
-        return torch.from_numpy(weights)[:, None, None, None]
+        weights = self.uniform_draws(Stream.INTERPOLATION, number, count, column + 1)
+        return weights[:, column, None, None, None]
+
+    def uniform_draws(self, stream: Stream, number: int, count: int, columns: int) -> Tensor:
+        """Return numbers (count, columns) for the images of a shard, uniform on [0, 1), float64, on the CPU.
+
+        They are a function of the seed, the stream and ``number``, and the position of an image in the sample stream.
+        """
+
+        def draw() -> Tensor:
+            positions = self.sample_positions(count)
+            return torch.from_numpy(uniform(self.seed, stream_of_set(number, stream), positions, columns))
+
+        return self.host_inputs.tensor(draw, self.device)
 
     def normal_noise(self, like: Tensor, number: int) -> Tensor:
         """Return standard normal noise of the shape (B, ...), dtype and device of ``like``.
@@ -291,8 +343,11 @@ class TranslationModel(pl.LightningModule):
         number of processes or microbatches, and a resumed run draws the same. Give it to a network as an argument.
         """
         stream = stream_of_set(number, Stream.NOISE)
-        noise = normal_on(like.device, self.seed, stream, self.sample_positions(len(like)), like[0].numel())
-        return noise.view(like.shape).to(like.dtype)
+        device, shape, count = like.device, like.shape, like[0].numel()
+        noise = self.host_inputs.tensor(
+            lambda: normal_on(device, self.seed, stream, self.sample_positions(shape[0]), count), device
+        )
+        return noise.view(shape).to(like.dtype)
 
     def sample_positions(self, count: int) -> np.ndarray:
         """Return the positions (count,) in the sample stream of the ``count`` images of the current shard."""
@@ -359,7 +414,8 @@ class TranslationModel(pl.LightningModule):
         self._recorded = [{} for _ in range(self.num_microbatches)]
         self._scores = [{} for _ in range(self.num_microbatches)]
         microbatches = split(batch, self.num_microbatches) if self.num_microbatches > 1 else [batch]
-        run_microbatches(self._observed_step, microbatches)
+        with _uncached_autocast():
+            run_microbatches(self._observed_step, microbatches)
         self.terms = mean_terms(self._recorded)
         for name in self._scores[0]:
             self.terms[f"accuracy/{name}"] = ranking_accuracy(gather(torch.cat([s[name] for s in self._scores])))
@@ -367,7 +423,7 @@ class TranslationModel(pl.LightningModule):
 
     def _observed_step(self, batch: Any) -> None:
         with self.observer("step", self.trained):
-            self.step(batch)
+            (self.captured or self.step)(batch)
 
     def configure_optimizers(self) -> list[Optimizer]:
         """Return the optimizers in the order of ``trained``."""
@@ -380,73 +436,15 @@ class TranslationModel(pl.LightningModule):
         return self._optimizers[role]
 
 
-def owner_of(role: str) -> str:
-    """Return the role to which a part belongs; a role itself for a whole one.
+@contextmanager
+def _uncached_autocast() -> Iterator[None]:
+    """Let autocast keep no cast weights, since the next update of an iteration would see those from before this one.
 
-    >>> owner_of("encoder.2"), owner_of("encoder")
-    ('encoder', 'encoder')
+    Some versions of Lightning ask autocast to keep them until the end of the iteration.
     """
-    return role.partition(".")[0]
-
-
-def owners_of(roles: Iterable[str]) -> tuple[str, ...]:
-    """Return the roles to which roles and parts belong, each once.
-
-    >>> owners_of(["encoder.2", "encoder.0", "decoder"])
-    ('encoder', 'decoder')
-    """
-    return tuple(dict.fromkeys(map(owner_of, roles)))
-
-
-def unused(name: str, taken: Mapping[str, Any]) -> str:
-    """Return the first name of ``name``, ``name#2``, ``name#3`` ... that is not taken.
-
-    >>> unused("loss", {"loss": 0, "loss#2": 0})
-    'loss#3'
-    """
-    candidate, count = name, 1
-    while candidate in taken:
-        count += 1
-        candidate = f"{name}#{count}"
-    return candidate
-
-
-def check_roles_share_no_parameter(networks: Mapping[str, nn.Module]) -> None:
-    """Raise UserError if a parameter is in two trained roles: their optimizers would step it twice."""
-    owners: dict[int, str] = {}
-    for role, network in networks.items():
-        for name, parameter in network.named_parameters():
-            owner = owners.setdefault(id(parameter), role)
-            if owner != role:
-                raise UserError(
-                    f"the parameter {name} is in the trained role {owner!r} too, so two optimizers would step it",
-                    key=f"networks.{role}",
-                    fix="make the layers that networks share a role of their own",
-                )
-
-
-def image_logits(logits: Logits) -> Tensor:
-    """Return one logit for each image (B,), float32: the mean over a map (B, ...), then over several maps.
-
-    >>> image_logits([torch.tensor([[1.0, 3.0]]), torch.tensor([[6.0]])])
-    tensor([4.])
-    """
-    maps = [logits] if isinstance(logits, Tensor) else logits
-    means = [each.detach().float().reshape(len(each), -1).mean(1) for each in maps]
-    return means[0] if len(means) == 1 else torch.stack(means).mean(0)
-
-
-def ranking_accuracy(logits: Tensor) -> Tensor:
-    """Return the fraction of pairs of a real and a fake image, of logits (B, 2), in which the real one is higher.
-
-    >>> ranking_accuracy(torch.tensor([[2.0, 1.0], [0.0, -1.0]])).item()
-    0.75
-    """
-    return (logits[:, None, 0] > logits[:, 1]).float().mean()
-
-
-def mean_terms(recorded: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Return the mean over microbatches of the terms that each has recorded under the same names."""
-    if len(recorded) == 1:
-        return dict(recorded[0])
-    return {name: torch.stack([terms[name] for terms in recorded]).mean(0) for name in recorded[0]}
+    before = torch.is_autocast_cache_enabled()
+    torch.set_autocast_cache_enabled(False)
+    try:
+        yield
+    finally:
+        torch.set_autocast_cache_enabled(before)

@@ -17,6 +17,7 @@ Differences
 - From both: ``ema_decay`` keeps an EMA of encoders and decoders; null, the default, equals both.
 """
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ from translate.losses.adversarial import AdversarialLoss
 from translate.losses.reconstruction import smooth_l1
 from translate.models.base import TranslationModel
 from translate.models.image_pool import ImagePool
+from translate.models.penalties import Penalties
 from translate.networks.layers.batching import forward_together
 from translate.networks.layers.per_domain import PerDomain
 from translate.registry.registry import MODELS
@@ -64,8 +66,9 @@ GENERATORS = ("encoder", "encoder_shared", "decoder_shared", "decoder")
             "latent_a",
             "latent_b",
         ),
-        "discriminator": ("real", "fake"),
+        "discriminator": ("real", "fake", "r1", "r2", "zero_centred", "gradient_penalty"),
     },
+    optional_terms={"discriminator": ("r1", "r2", "zero_centred", "gradient_penalty")},
 )
 class ComboGAN(TranslationModel):
     """An encoder, a decoder and a discriminator for each domain; an iteration trains those of two domains.
@@ -76,7 +79,7 @@ class ComboGAN(TranslationModel):
 
     progress_terms = ("generator/adversarial_ab", "generator/adversarial_ba", "generator/cycle_a", "generator/cycle_b")
     ema_roles = GENERATORS
-    double_backward_roles = ()
+    double_backward_roles = ("discriminator",)
     inference = ComboGANTranslation
 
     encoder: PerDomain
@@ -91,6 +94,7 @@ class ComboGAN(TranslationModel):
         if len(set(counts.values())) > 1:
             raise UserError("one network for each domain in every role", key="networks", found=Phrase(str(counts)))
         self.adversarial: AdversarialLoss = self.losses["adversarial"]
+        self.penalties = Penalties(self)
         self.pools = [ImagePool(pool_size) for _ in range(counts["encoder"])]
         self.stateful = {f"pool_{domain}": pool for domain, pool in enumerate(self.pools)}
 
@@ -119,9 +123,11 @@ class ComboGAN(TranslationModel):
         """
         domain_a, domain_b = batch.domain_a, batch.domain_b
         code_ab, code_ba = self.encode(fake_b, domain_b), self.encode(fake_a, domain_a)
+        adversarial = self.adversarial.generator_term
+        discriminator_a, discriminator_b = self.discriminator[domain_a], self.discriminator[domain_b]
         terms = {
-            "adversarial_ab": self.adversarial.generator(self.discriminator[domain_b](fake_b)),
-            "adversarial_ba": self.adversarial.generator(self.discriminator[domain_a](fake_a)),
+            "adversarial_ab": adversarial(discriminator_b(fake_b), partial(discriminator_b, batch.b)),
+            "adversarial_ba": adversarial(discriminator_a(fake_a), partial(discriminator_a, batch.a)),
             "cycle_a": smooth_l1(self.decode(code_ab, domain_a), batch.a),
             "cycle_b": smooth_l1(self.decode(code_ba, domain_b), batch.b),
         }
@@ -144,9 +150,12 @@ class ComboGAN(TranslationModel):
 
         ``L_D = 1/2 E[(D(real) - 1)^2] + 1/2 E[D(fake)^2]``, with rising weights over its maps, see `RisingMaps`.
         """
-        real_logits, fake_logits = forward_together(self.discriminator[domain], real, fake)
+        discriminator = self.discriminator[domain]
+        (real_logits, fake_logits), penalties = self.penalties.evaluate(
+            partial(forward_together, discriminator), real, fake, between=discriminator, column=SIDES.index(side)
+        )
         self.record_discriminator_accuracy(f"discriminator/{side}", real_logits, fake_logits)
-        terms = {"real": self.adversarial.real(real_logits), "fake": self.adversarial.fake(fake_logits)}
+        terms = self.adversarial.discriminator_terms(real_logits, fake=fake_logits) | penalties
         return self.weighted("discriminator", terms, side)
 
     # --- networks with the blocks that domains share ----------------------------------------------------------

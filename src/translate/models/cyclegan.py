@@ -13,6 +13,10 @@ Differences
   stream, so they do not depend on the number of processes, and the pools are saved in checkpoints. The official code
   has the losses of WGAN-GP but computes no penalty in training; here the weight of ``gradient_penalty`` switches it on.
   An identity term whose weight is always zero is not computed, as in the official code.
+- From the official code, in the data: images are resized by the bilinear filter, there by the bicubic one. The second
+  image is independent of the first, as there. The first one comes in epochs of the first domain: each image once, in
+  a new order. There an epoch has as many images as the larger domain, and a smaller first domain repeats in it. A
+  length in epochs (`${epochs:N}`) counts those of the larger domain, as there.
 - Weights of identity terms multiply those of the cycle terms, as in the paper and the official code (0.5 of 10, which
   makes 5). Other implementations use 0.5 alone, a tenth of it; ``identity_scale`` selects.
 - From the paper: it lowers the learning rates to zero. The official code lowers them once per epoch and ends at 1/101
@@ -20,9 +24,12 @@ Differences
 - From the official code, in translation: with batch norm it normalises by the statistics of the batch, which is one
   image. Here each image is normalised by its own statistics, which is equal for one image and does not depend on other
   images, or by running statistics (``statistics``). Dropout is off in translation.
-- From both: ``ema_decay`` keeps an EMA of the generators; null, the default, equals both.
+- From both: ``ema_decay`` keeps an EMA of the generators; null, the default, equals both. The terms ``variation_a`` and
+  ``variation_b`` of the generators, the total variation of translations, have the weight 0.
 """
 
+from collections.abc import Hashable
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -38,10 +45,11 @@ from translate.errors import UserError
 from translate.inference.cyclegan import CycleGANTranslation
 from translate.inference.grids import Grid
 from translate.losses.adversarial import AdversarialLoss
-from translate.losses.penalties import gradient_penalty, interpolate
 from translate.losses.reconstruction import l1
+from translate.losses.regularization import mean_variation
 from translate.models.base import TranslationModel
 from translate.models.image_pool import ImagePool
+from translate.models.penalties import Penalties
 from translate.models.two_domains import direction_grids
 from translate.networks.layers.batching import forward_together
 from translate.registry.registry import MODELS
@@ -56,8 +64,21 @@ SIDES = {"a": 0, "b": 1}  # domains by name, and their numbers
     networks=("generator_ab", "generator_ba", "discriminator_a", "discriminator_b"),
     losses=("adversarial",),
     terms={
-        "generator": ("adversarial_ab", "adversarial_ba", "cycle_a", "cycle_b", "identity_a", "identity_b"),
-        "discriminator": ("real", "fake", "gradient_penalty"),
+        "generator": (
+            "adversarial_ab",
+            "adversarial_ba",
+            "cycle_a",
+            "cycle_b",
+            "identity_a",
+            "identity_b",
+            "variation_a",
+            "variation_b",
+        ),
+        "discriminator": ("real", "fake", "r1", "r2", "zero_centred", "gradient_penalty", "noisy"),
+    },
+    optional_terms={
+        "discriminator": ("r1", "r2", "zero_centred", "noisy"),
+        "generator": ("variation_a", "variation_b"),
     },
 )
 class CycleGAN(TranslationModel):
@@ -90,6 +111,7 @@ class CycleGAN(TranslationModel):
         if pool_size < 0:
             raise UserError(key="pool_size", found=pool_size, expected="at least 0, which is no pool")
         self.adversarial: AdversarialLoss = self.losses["adversarial"]
+        self.penalties = Penalties(self)
         self.statistics = statistics
         self.pools = {side: ImagePool(pool_size) for side in SIDES}
         self.stateful = {f"pool_{side}": pool for side, pool in self.pools.items()}
@@ -110,6 +132,10 @@ class CycleGAN(TranslationModel):
             minimize(self.discriminator_loss("a", a, fake_a) + self.discriminator_loss("b", b, fake_b))
         self.update_ema()
 
+    def step_variant(self) -> Hashable:
+        """Return the penalties that are due."""
+        return self.penalties.due()
+
     def generate(self, direction: str, source: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the translations of ``source`` in a direction, and the images that its generator makes of ``target``.
 
@@ -128,10 +154,15 @@ class CycleGAN(TranslationModel):
 
         ``L_G = L_ab + L_ba + lambda (L_cyc_a + L_cyc_b) + lambda_idt (L_idt_a + L_idt_b)`` with
         ``L_ab = E[(D_b(G_ab(a)) - 1)^2]``, ``L_cyc_a = E[|G_ba(G_ab(a)) - a|]`` and ``L_idt_b = E[|G_ab(b) - b|]``.
+        The variation of the translations is added if it has a weight; official: 0.
         """
         terms = {
-            "adversarial_ab": self.adversarial.generator(self.discriminator_b(fake_b)),
-            "adversarial_ba": self.adversarial.generator(self.discriminator_a(fake_a)),
+            "adversarial_ab": self.adversarial.generator_term(
+                self.discriminator_b(fake_b), lambda: self.discriminator_b(b)
+            ),
+            "adversarial_ba": self.adversarial.generator_term(
+                self.discriminator_a(fake_a), lambda: self.discriminator_a(a)
+            ),
             "cycle_a": l1(self.generator_ba(fake_b), a),
             "cycle_b": l1(self.generator_ab(fake_a), b),
         }
@@ -139,6 +170,9 @@ class CycleGAN(TranslationModel):
             terms["identity_a"] = l1(identity_a, a)
         if identity_b is not None:
             terms["identity_b"] = l1(identity_b, b)
+        for side, fake in (("a", fake_a), ("b", fake_b)):
+            if self.is_active("generator", f"variation_{side}"):
+                terms[f"variation_{side}"] = mean_variation(fake)
         return self.weighted("generator", terms)
 
     def discriminator_loss(self, side: str, real: Tensor, fake: Tensor) -> Tensor:
@@ -147,12 +181,11 @@ class CycleGAN(TranslationModel):
         ``L_D_b = 1/2 E[(D_b(b) - 1)^2] + 1/2 E[D_b(fake_b)^2]``, with translations ``fake_b`` from the image pool.
         """
         discriminator = self.network(f"discriminator_{side}")
-        real_logits, fake_logits = forward_together(discriminator, real, fake)
+        (real_logits, fake_logits), penalties = self.penalties.evaluate(
+            partial(forward_together, discriminator), real, fake, between=discriminator, column=SIDES[side]
+        )
         self.record_discriminator_accuracy(f"discriminator/{side}", real_logits, fake_logits)
-        terms = {"real": self.adversarial.real(real_logits), "fake": self.adversarial.fake(fake_logits)}
-        if self.is_active("discriminator", "gradient_penalty"):
-            interpolated = interpolate(real, fake, self.interpolation_weights(0, len(real), column=SIDES[side]))
-            terms["gradient_penalty"] = gradient_penalty(discriminator(interpolated), interpolated)
+        terms = self.adversarial.discriminator_terms(real_logits, fake=fake_logits) | penalties
         return self.weighted("discriminator", terms, side)
 
     def query_pool(self, side: str, fake: Tensor) -> Tensor:
@@ -163,7 +196,11 @@ class CycleGAN(TranslationModel):
         pool = self.pools[side]
         if pool.size == 0:
             return fake.detach()
-        return on_global_batch(fake, lambda images: pool.query(images, self.pool_draws(side, len(images)).tolist()))
+
+        def query(images: Tensor) -> Tensor:
+            return pool.query(images, self.pool_draws(side, len(images)).tolist())
+
+        return self.host_inputs.outside(lambda images: on_global_batch(images, query), fake.detach())
 
     def pool_draws(self, side: str, num_images: int) -> np.ndarray:
         """Return two numbers, uniform on [0, 1), for each image of the global batch of this iteration: (n, 2) float64.

@@ -20,6 +20,7 @@ Differences
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -37,6 +38,7 @@ from translate.inference.icgan import IcGANTranslation
 from translate.losses.adversarial import AdversarialLoss
 from translate.losses.reconstruction import l2
 from translate.models.base import TranslationModel
+from translate.models.penalties import TERMS, Penalties
 from translate.registry.registry import MODELS
 
 ENCODERS = ("encoder_z", "encoder_y")
@@ -53,10 +55,11 @@ NUM_CODES = 6  # codes in the grid of generated images
     trained=(),
     losses=("adversarial",),
     terms={
-        "discriminator": ("real", "wrong", "fake"),
+        "discriminator": ("real", "wrong", "fake", "r1", "r2", "zero_centred", "gradient_penalty"),
         "generator": ("adversarial",),
         "encoder": ("code", "labels"),
     },
+    optional_terms={"discriminator": ("r1", "r2", "zero_centred", "gradient_penalty")},
 )
 class IcGAN(TranslationModel):
     """A conditional GAN, or encoders of codes and labels for one that is trained.
@@ -66,7 +69,6 @@ class IcGAN(TranslationModel):
     """
 
     ema_roles = ("generator", "encoder_z", "encoder_y")
-    double_backward_roles = ()
     inference = IcGANTranslation
 
     generator: nn.Module
@@ -74,6 +76,7 @@ class IcGAN(TranslationModel):
     def __init__(self, label_sets: Sequence[Mapping[str, Any]], latent_size: int = 100, **common: Any) -> None:
         super().__init__(**common)
         self.adversarial: AdversarialLoss = self.losses["adversarial"]
+        self.penalties = Penalties(self)
         self.label_sets, self.latent_size = label_sets, latent_size
         self.encoders = tuple(role for role in ENCODERS if role in self.trained)
         self._check_stage()
@@ -81,14 +84,17 @@ class IcGAN(TranslationModel):
         self.progress_terms = tuple(term for role, term in terms.items() if role in self.trained)
 
     def step(self, batch: ConditionalBatch[Tensor]) -> None:
-        """Do one iteration: update D, then G with the same images; or update the encoders."""
+        """Do one iteration: update D, then G with the same images; or update the encoders.
+
+        For a paired loss the labels of a generated image are those of the real image that it is compared with.
+        """
         if "discriminator" in self.trained:
-            labels = signs(batch.sampled_label)
+            labels = signs(batch.label if self.adversarial.paired else batch.sampled_label)
             fake = self.generator(batch.code, labels)
             with self.update("discriminator") as minimize:
-                minimize(self.discriminator_loss(batch, fake.detach(), labels))
+                minimize(self.discriminator_loss(batch, fake, labels))
             with self.update("generator") as minimize:
-                minimize(self.generator_loss(fake, labels))
+                minimize(self.generator_loss(batch, fake, labels))
         if self.encoders:
             with self.update(*self.encoders) as minimize:
                 minimize(self.encoder_loss(batch))
@@ -97,25 +103,31 @@ class IcGAN(TranslationModel):
     def discriminator_loss(self, batch: ConditionalBatch[Tensor], fake: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of the discriminator for real images, and for images ``fake = G(z, y')``.
 
-        ``L_D = E[-log D(x, y)] + E[-log(1 - D(x, y_wrong))] / 2 + E[-log(1 - D(fake, y'))] / 2``.
+        ``L_D = E[-log D(x, y)] + E[-log(1 - D(x, y_wrong))] / 2 + E[-log(1 - D(fake, y'))] / 2``. Gradient penalties,
+        which neither paper nor official code has, differentiate by images, not by labels. A mixture of x and fake has
+        the labels y of the real image.
         """
         discriminator = self.network("discriminator")
-        real_logits = discriminator(batch.image, signs(batch.label))
-        wrong_logits = discriminator(batch.image, signs(batch.wrong_label))
-        fake_logits = discriminator(fake, labels)
+        own, wrong = signs(batch.label), signs(batch.wrong_label)
+
+        def logits_of(x: Tensor, fake: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            real_logits, wrong_logits = discriminator(x, own), discriminator(batch.image, wrong)
+            return real_logits, discriminator(fake, labels), wrong_logits
+
+        (real_logits, fake_logits, wrong_logits), penalties = self.penalties.evaluate(
+            logits_of, batch.image, fake, between=partial(discriminator, labels=own)
+        )
         self.record_discriminator_accuracy("discriminator", real_logits, fake_logits)
         self.record_discriminator_accuracy("discriminator/wrong", real_logits, wrong_logits)
-        terms = {
-            "real": self.adversarial.real(real_logits),
-            "wrong": self.adversarial.fake(wrong_logits),
-            "fake": self.adversarial.fake(fake_logits),
-        }
+        terms = self.adversarial.discriminator_terms(real_logits, wrong=wrong_logits, fake=fake_logits) | penalties
         return self.weighted("discriminator", terms)
 
-    def generator_loss(self, fake: Tensor, labels: Tensor) -> Tensor:
+    def generator_loss(self, batch: ConditionalBatch[Tensor], fake: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of the generator, ``L_G = E[-log D(fake, y')]``."""
-        logits = self.network("discriminator")(fake, labels)
-        return self.weighted("generator", {"adversarial": self.adversarial.generator(logits)})
+        discriminator = self.network("discriminator")
+        real = partial(discriminator, batch.image, signs(batch.label))
+        adversarial = self.adversarial.generator_term(discriminator(fake, labels), real)
+        return self.weighted("generator", {"adversarial": adversarial})
 
     def encoder_loss(self, batch: ConditionalBatch[Tensor]) -> Tensor:
         """Return the loss of the encoders, ``L_E = E[(E_z(G(z, y')) - z)^2] + E[(E_y(x) - y)^2]``, or one of both."""
@@ -153,6 +165,8 @@ class IcGAN(TranslationModel):
             "encoder.code": "encoder_z",
             "encoder.labels": "encoder_y",
         }
+        penalties = [f"discriminator.{term}" for term in TERMS if self.is_active("discriminator", term)]
+        owners |= dict.fromkeys(penalties, "discriminator")
         for term, role in owners.items():
             if self.is_active(*term.split(".")) != (role in self.trained):
                 fix = f"set 0, or train networks.{role}" if role not in self.trained else "set a weight"

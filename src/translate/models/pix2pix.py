@@ -10,12 +10,14 @@ Differences
   is equal for one image and does not depend on other images, or by running statistics (``statistics``; use them after
   training with larger batches). With ``noise`` dropout is on with a fixed mask for all images, so a translation is a
   function of the image.
+- From the official code, in the data: images are resized by the bilinear filter, there by the bicubic one.
 - From the paper: it gives a learning rate of 2e-4 and 6 to 200 epochs by data set. The official code keeps the rate for
   100 epochs and lowers it once per epoch for another 100. It ends at 1/101 of the initial rate, not at zero.
 - From both: ``ema_decay`` keeps an EMA of the generator; null, the default, equals both.
 - The dropout masks in training depend on the number of processes, since each process draws its own.
 """
 
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -28,6 +30,7 @@ from translate.inference.pix2pix import Pix2PixTranslation
 from translate.losses.adversarial import AdversarialLoss
 from translate.losses.reconstruction import l1
 from translate.models.base import TranslationModel
+from translate.models.penalties import Penalties
 from translate.registry.registry import MODELS
 
 NUM_SAMPLES = 8  # images in a sample grid
@@ -38,7 +41,11 @@ NUM_SAMPLES = 8  # images in a sample grid
     batch="paired",
     networks=("generator", "discriminator"),
     losses=("adversarial",),
-    terms={"discriminator": ("real", "fake"), "generator": ("adversarial", "l1")},
+    terms={
+        "discriminator": ("real", "fake", "r1", "r2", "zero_centred", "gradient_penalty"),
+        "generator": ("adversarial", "l1"),
+    },
+    optional_terms={"discriminator": ("r1", "r2", "zero_centred", "gradient_penalty")},
 )
 class Pix2Pix(TranslationModel):
     """A generator from one domain to the other and a discriminator of pairs.
@@ -57,6 +64,7 @@ class Pix2Pix(TranslationModel):
     def __init__(self, statistics: Literal["image", "running"] = "image", noise: bool = True, **common: Any) -> None:
         super().__init__(**common)
         self.adversarial: AdversarialLoss = self.losses["adversarial"]
+        self.penalties = Penalties(self)
         self.statistics = statistics
         self.noise = noise
 
@@ -71,15 +79,24 @@ class Pix2Pix(TranslationModel):
         self.update_ema()
 
     def discriminator_loss(self, x: Tensor, y: Tensor, fake: Tensor) -> Tensor:
-        """Return the loss of the discriminator (eq. 1): ``L_D = -E[log D(x, y)] - E[log(1 - D(x, fake))]``."""
-        fake_logits, real_logits = self.pair_logits(x, fake), self.pair_logits(x, y)
+        """Return the loss of the discriminator (eq. 1): ``L_D = -E[log D(x, y)] - E[log(1 - D(x, fake))]``.
+
+        Gradient penalties, which neither paper nor official code has, differentiate by y and fake, not by x.
+        """
+        (real_logits, fake_logits), penalties = self.penalties.evaluate(
+            lambda y, fake: (self.pair_logits(x, fake), self.pair_logits(x, y))[::-1],
+            y,
+            fake,
+            between=partial(self.pair_logits, x),
+        )
         self.record_discriminator_accuracy("discriminator", real_logits, fake_logits)
-        terms = {"real": self.adversarial.real(real_logits), "fake": self.adversarial.fake(fake_logits)}
+        terms = self.adversarial.discriminator_terms(real_logits, fake=fake_logits) | penalties
         return self.weighted("discriminator", terms)
 
     def generator_loss(self, x: Tensor, y: Tensor, fake: Tensor) -> Tensor:
         """Return the loss of the generator (eqs. 1, 3 and 4): ``L_G = -E[log D(x, fake)] + lambda E[|y - fake|]``."""
-        terms = {"adversarial": self.adversarial.generator(self.pair_logits(x, fake)), "l1": l1(fake, y)}
+        adversarial = self.adversarial.generator_term(self.pair_logits(x, fake), lambda: self.pair_logits(x, y))
+        terms = {"adversarial": adversarial, "l1": l1(fake, y)}
         return self.weighted("generator", terms)
 
     def pair_logits(self, x: Tensor, y: Tensor) -> Tensor:

@@ -32,6 +32,7 @@ from translate.losses.adversarial import AdversarialLoss
 from translate.losses.perceptual import feature_mse
 from translate.losses.super_resolution import mean_squared_variation, pixel_mse
 from translate.models.base import TranslationModel
+from translate.models.penalties import Penalties
 from translate.networks.layers.bicubic import enlarge, reduce
 from translate.registry.registry import MODELS
 
@@ -52,7 +53,7 @@ class SRResNet(TranslationModel):
 
     progress_terms: tuple[str, ...] = ("generator/pixel",)
     ema_roles = ("generator",)
-    double_backward_roles = ()
+    double_backward_roles: ClassVar[tuple[str, ...]] = ()
     target_domains = ("high_resolution",)
     inference: ClassVar[type[Translation] | None] = SRResNetTranslation
 
@@ -93,7 +94,11 @@ class SRResNet(TranslationModel):
     networks=("generator", "discriminator"),
     optional_networks=("content",),
     losses=("adversarial",),
-    terms={"discriminator": ("real", "fake"), "generator": ("pixel", "content", "adversarial", "variation")},
+    terms={
+        "discriminator": ("real", "fake", "r1", "r2", "zero_centred", "gradient_penalty"),
+        "generator": ("pixel", "content", "adversarial", "variation"),
+    },
+    optional_terms={"discriminator": ("r1", "r2", "zero_centred", "gradient_penalty")},
 )
 class SRGAN(SRResNet):
     """A generator that enlarges images, a discriminator of large images, and frozen features to compare them by.
@@ -103,6 +108,7 @@ class SRGAN(SRResNet):
     """
 
     progress_terms = ("discriminator/real", "discriminator/fake", "generator/adversarial")
+    double_backward_roles = ("discriminator",)
     inference = SRGANTranslation
 
     discriminator: nn.Module
@@ -110,6 +116,7 @@ class SRGAN(SRResNet):
     def __init__(self, **common: Any) -> None:
         super().__init__(**common)
         self.adversarial: AdversarialLoss = self.losses["adversarial"]
+        self.penalties = Penalties(self)
         if self.is_active("generator", "content") != ("content" in self.roles):
             key = "weights.generator.content" if "content" not in self.roles else "networks.content"
             raise UserError("the term content and the network content belong together", key=key, fix="set both or none")
@@ -129,7 +136,7 @@ class SRGAN(SRResNet):
 
         The other terms are ``E[(y - x)^2]`` and the variation of y.
         """
-        terms = {"adversarial": self.adversarial.generator(self.discriminator(y))}
+        terms = {"adversarial": self.adversarial.generator_term(self.discriminator(y), lambda: self.discriminator(x))}
         if self.is_active("generator", "pixel"):
             terms["pixel"] = pixel_mse(y, x)
         if self.is_active("generator", "content"):
@@ -147,8 +154,9 @@ class SRGAN(SRResNet):
 
     def discriminator_loss(self, x: Tensor, y: Tensor) -> Tensor:
         """Return the loss of the discriminator (eq. 2): ``L_D = -E[log D(x)] - E[log(1 - D(y))]``."""
-        real, fake = self.discriminator(x), self.discriminator(y)
-        self.record_discriminator_accuracy("discriminator", real, fake)
-        return self.weighted(
-            "discriminator", {"real": self.adversarial.real(real), "fake": self.adversarial.fake(fake)}
+        (real, fake), penalties = self.penalties.evaluate(
+            lambda *images: [self.discriminator(each) for each in images], x, y, between=self.discriminator
         )
+        self.record_discriminator_accuracy("discriminator", real, fake)
+        terms = self.adversarial.discriminator_terms(real, fake=fake) | penalties
+        return self.weighted("discriminator", terms)

@@ -11,10 +11,12 @@ Differences
   stream, so they do not depend on the number of processes.
 - From the paper: the official code lowers the learning rates a thousand times more slowly than the paper states, so
   that they are almost constant. ``variant`` selects: paper, or official_code.
-- From both: ``ema_decay`` keeps an EMA of the generator; null, the default, equals both.
+- From both: ``ema_decay`` keeps an EMA of the generator; null, the default, equals both. The term ``variation`` of the
+  generator, the total variation of translations, has the weight 0, and so have ``noisy`` and ``noisy_classification``
+  of the discriminator, its losses on real images with noise.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -29,9 +31,11 @@ from translate.inference.grids import Grid
 from translate.inference.stargan_v1 import StarGANv1Translation
 from translate.losses.adversarial import AdversarialLoss
 from translate.losses.classification import attribute_cross_entropy, class_cross_entropy
-from translate.losses.penalties import gradient_penalty, interpolate
+from translate.losses.noisy_images import LARGEST_FOR_LABELS
 from translate.losses.reconstruction import l1
+from translate.losses.regularization import mean_variation
 from translate.models.base import TranslationModel
+from translate.models.penalties import Penalties
 from translate.networks.layers.batching import forward_together
 from translate.networks.stargan_v1 import Discriminator, Generator
 from translate.registry.registry import MODELS
@@ -44,6 +48,7 @@ PROGRESS_TERMS = (
     ("generator", "reconstruction"),
 )
 NUM_SAMPLES = 8  # images in a sample grid
+NOISE_OF_LABELS = 1  # the column of the noise on images whose labels the discriminator learns
 
 
 @MODELS.register(
@@ -52,8 +57,22 @@ NUM_SAMPLES = 8  # images in a sample grid
     networks=("generator", "discriminator"),
     losses=("adversarial",),
     terms={
-        "discriminator": ("real", "fake", "classification", "gradient_penalty"),
-        "generator": ("adversarial", "classification", "reconstruction"),
+        "discriminator": (
+            "real",
+            "fake",
+            "classification",
+            "r1",
+            "r2",
+            "zero_centred",
+            "gradient_penalty",
+            "noisy",
+            "noisy_classification",
+        ),
+        "generator": ("adversarial", "classification", "reconstruction", "variation"),
+    },
+    optional_terms={
+        "discriminator": ("r1", "r2", "zero_centred", "noisy", "noisy_classification"),
+        "generator": ("variation",),
     },
 )
 class StarGANv1(TranslationModel):
@@ -75,6 +94,7 @@ class StarGANv1(TranslationModel):
         if num_critic < 1:
             raise UserError(key="num_critic", found=num_critic, expected="at least 1")
         self.adversarial: AdversarialLoss = self.losses["adversarial"]
+        self.penalties = Penalties(self)
         self.label_sets = label_sets
         self.num_critic = num_critic
         self.widths = [len(labels["names"]) for labels in label_sets]
@@ -97,42 +117,56 @@ class StarGANv1(TranslationModel):
         if train_generator:
             self.update_ema()
 
+    def step_variant(self) -> Hashable:
+        """Return the penalties that are due, and whether the generator is trained."""
+        return self.penalties.due(), (self.iteration + 1) % self.num_critic == 0
+
     def discriminator_loss(self, number: int, batch: LabelledBatch[Tensor]) -> Tensor:
         """Return the loss of the discriminator for a batch of the data set ``number`` (eqs. 2, 5 and 8).
 
         ``L_D = -E[D_src(x)] + E[D_src(fake)] + lambda_cls L_cls + lambda_gp E[(|grad D_src(x_hat)| - 1)^2]`` with
-        ``L_cls = E[-log D_cls(c | x)]``, ``fake = G(x, c_new)`` and ``x_hat`` interpolated between x and fake.
+        ``L_cls = E[-log D_cls(c | x)]``, ``fake = G(x, c_new)`` and ``x_hat`` interpolated between x and fake. With a
+        weight, ``noisy_classification`` is L_cls of x with noise.
         """
         x, variant = batch.image, self.variants[number]
         with torch.no_grad():
             fake = self.generator(x, self.condition(number, batch.target))
-        (real_logits, label_logits), (fake_logits, _) = forward_together(self.discriminator, x, fake)
+        (real_logits, fake_logits, label_logits), penalties = self.penalties.evaluate(
+            self.logits_of, x, fake, between=lambda images: self.discriminator(images)[0], number=number
+        )
         self.record_discriminator_accuracy("/".join(filter(None, ("discriminator", variant))), real_logits, fake_logits)
         terms = {
-            "real": self.adversarial.real(real_logits),
-            "fake": self.adversarial.fake(fake_logits),
+            **self.adversarial.discriminator_terms(real_logits, fake=fake_logits),
             "classification": self.classification(number, label_logits, batch.label),
+            **penalties,
         }
-        if self.is_active("discriminator", "gradient_penalty"):
-            interpolated = interpolate(x, fake, self.interpolation_weights(number, len(x)))
-            terms["gradient_penalty"] = gradient_penalty(self.discriminator(interpolated)[0], interpolated)
+        if self.is_active("discriminator", "noisy_classification"):
+            noisy = self.penalties.noisy(x, number, NOISE_OF_LABELS, LARGEST_FOR_LABELS)
+            terms["noisy_classification"] = self.classification(number, self.discriminator(noisy)[1], batch.label)
         return self.weighted("discriminator", terms, variant)
+
+    def logits_of(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the logits for real or fake of real and of fake images, and the logits for labels of real images."""
+        (real_logits, label_logits), (fake_logits, _) = forward_together(self.discriminator, real, fake)
+        return real_logits, fake_logits, label_logits
 
     def generator_loss(self, number: int, batch: LabelledBatch[Tensor]) -> Tensor:
         """Return the loss of the generator for a batch of the data set ``number`` (eqs. 3, 4, 6 and 8).
 
         ``L_G = -E[D_src(fake)] + lambda_cls E[-log D_cls(c_new | fake)] + lambda_rec E[|x - G(fake, c)|]`` with
-        ``fake = G(x, c_new)``.
+        ``fake = G(x, c_new)``. The variation of the translations is added if it has a weight; official: 0.
         """
         x = batch.image
         fake = self.generator(x, self.condition(number, batch.target))
         fake_logits, label_logits = self.discriminator(fake)
         reconstructed = self.generator(fake, self.condition(number, batch.label))
         terms = {
-            "adversarial": self.adversarial.generator(fake_logits),
+            "adversarial": self.adversarial.generator_term(fake_logits, lambda: self.discriminator(x)[0]),
             "classification": self.classification(number, label_logits, batch.target),
             "reconstruction": l1(reconstructed, x),
         }
+        if self.is_active("generator", "variation"):
+            terms["variation"] = mean_variation(fake)
         return self.weighted("generator", terms, self.variants[number])
 
     def condition(self, number: int, labels: Tensor) -> Tensor:

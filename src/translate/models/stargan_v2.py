@@ -6,8 +6,8 @@ the discriminator for domain y; ``_new`` marks the target of the translation (a 
 Differences
 - From the official code: the moving averages start from the initialised networks, not from a draw before He
   initialisation (the start is forgotten after some thousand iterations). The second reference of a source is drawn in
-  every iteration, not once a run. The weight of the diversity term is a function of the iteration, so a resumed run
-  does not restart it.
+  every iteration, not once a run, and it never equals the first one, except in a domain of one image. The weight of
+  the diversity term is a function of the iteration, so a resumed run does not restart it.
 - From the paper: an iteration has two discriminator and two generator updates, the first of each with latent codes, the
   second with references. The second generator update trains the generator alone. The official code does the same.
 - The optional WGAN-GP penalty (``weights.discriminator.gradient_penalty``, 0 by default) is in neither the paper's
@@ -20,6 +20,7 @@ Differences
   there.
 """
 
+from collections.abc import Hashable
 from typing import Any
 
 import torch
@@ -29,11 +30,11 @@ from translate.data.batches import HeldOut
 from translate.data.views.reference import ReferenceBatch
 from translate.errors import UserError
 from translate.inference.grids import Grid
-from translate.inference.stargan_v2 import StarGANv2Translation
+from translate.inference.stargan_v2 import MasksOfLastImages, StarGANv2Translation
 from translate.losses.adversarial import AdversarialLoss
-from translate.losses.penalties import gradient_penalty, interpolate, r1
 from translate.losses.reconstruction import l1
 from translate.models.base import TranslationModel
+from translate.models.penalties import Penalties
 from translate.networks.stargan_v2 import Discriminator, Encoded, Generator, MappingNetwork, StyleEncoder
 from translate.registry.registry import MODELS
 
@@ -51,9 +52,10 @@ NUM_SOURCES, NUM_REFERENCES = 8, 6  # images in sample grids
     optional_networks=("masks",),
     losses=("adversarial",),
     terms={
-        "discriminator": ("real", "fake", "r1", "gradient_penalty"),
+        "discriminator": ("real", "fake", "r1", "r2", "zero_centred", "gradient_penalty", "noisy"),
         "generator": ("adversarial", "style", "diversity", "cycle"),
     },
+    optional_terms={"discriminator": ("r2", "zero_centred", "noisy")},
 )
 class StarGANv2(TranslationModel):
     """One generator for all domains and styles. Latent codes or reference images give the style.
@@ -83,8 +85,10 @@ class StarGANv2(TranslationModel):
         if r1_every < 1:
             raise UserError(key="r1_every", found=r1_every, expected="at least 1, which is every iteration")
         self.adversarial: AdversarialLoss = self.losses["adversarial"]
+        self.penalties = Penalties(self, every={"r1": r1_every})
         self.latent_size = latent_size
         self.r1_every = r1_every
+        self.masks_of_last_images = MasksOfLastImages()
 
     def step(self, batch: ReferenceBatch[Tensor]) -> None:
         """Do one iteration: two discriminator updates, two generator updates, one update of the moving averages."""
@@ -101,6 +105,10 @@ class StarGANv2(TranslationModel):
             minimize(self.generator_loss(batch, masks, self.style_encoder, *references, "reference"))
         self.update_ema()
 
+    def step_variant(self) -> Hashable:
+        """Return the penalties that are due."""
+        return self.penalties.due()
+
     def discriminator_loss(
         self,
         batch: ReferenceBatch[Tensor],
@@ -113,28 +121,25 @@ class StarGANv2(TranslationModel):
         """Return the loss of the discriminator (eq. 1), with R1 on real images.
 
         ``L_D = -E[log D_y(x)] - E[log(1 - D_y_new(G(x, s)))] + gamma / 2 E[|grad_x D_y(x)|^2]``, where the mapping
-        network or the style encoder (``style_of``) computes the style s from ``style_input``.
+        network or the style encoder (``style_of``) computes the style s from ``style_input``. For a paired loss the
+        real images are the references of the batch, which are in the target domains of the translations: logits of
+        different domains are outputs of different layers, whose difference has no meaning.
         """
         x, y, y_new = batch.image, batch.domain, batch.target
         with torch.no_grad():
             fake = self.generator.decode_features(content, style_of(style_input, y_new), masks)
-        with_r1 = self.is_active("discriminator", "r1") and self.iteration % self.r1_every == 0
-        x = x.detach().requires_grad_(with_r1)
-        real_logits = self.discriminator(x, y)
-        fake_logits = self.discriminator(fake, y_new)
+        real, y_real = (batch.reference, y_new) if self.adversarial.paired else (x, y)
+        (real_logits, fake_logits), penalties = self.penalties.evaluate(
+            lambda real, fake: (self.discriminator(real, y_real), self.discriminator(fake, y_new)),
+            real,
+            fake,
+            between=lambda images: self.discriminator(images, y_new),
+            of_real=lambda images: self.discriminator(images, y_real),
+            number=UPDATE_NUMBERS[variant],
+        )
         self.record_discriminator_accuracy(f"discriminator/{variant}", real_logits, fake_logits)
-        terms = {"real": self.adversarial.real(real_logits), "fake": self.adversarial.fake(fake_logits)}
-        if with_r1:
-            terms["r1"] = r1(real_logits, x)
-        if self.is_active("discriminator", "gradient_penalty"):
-            terms["gradient_penalty"] = self.gradient_penalty(x, fake, y_new, variant)
-        return self.weighted("discriminator", terms, variant, every={"r1": self.r1_every})
-
-    def gradient_penalty(self, x: Tensor, fake: Tensor, y_new: Tensor, variant: str) -> Tensor:
-        """Return the WGAN-GP penalty between images and their translations, for row B of the ablation (table 1)."""
-        weights = self.interpolation_weights(UPDATE_NUMBERS[variant], len(x))
-        interpolated = interpolate(x, fake, weights)
-        return gradient_penalty(self.discriminator(interpolated, y_new), interpolated)
+        terms = self.adversarial.discriminator_terms(real_logits, fake=fake_logits) | penalties
+        return self.weighted("discriminator", terms, variant, every=self.penalties.every)
 
     def generator_loss(
         self,
@@ -160,7 +165,9 @@ class StarGANv2(TranslationModel):
             fake2 = self.generator.decode_features(content, style_of(style_input2, y_new), masks)
         reconstructed = self.generator(fake, self.style_encoder(x, y), self.masks_of(fake))
         terms = {
-            "adversarial": self.adversarial.generator(self.discriminator(fake, y_new)),
+            "adversarial": self.adversarial.generator_term(
+                self.discriminator(fake, y_new), lambda: self.discriminator(batch.reference, y_new)
+            ),
             "style": l1(self.style_encoder(fake, y_new), style),
             "diversity": -l1(fake, fake2),  # negative, because the paper maximizes L_ds
             "cycle": l1(reconstructed, x),
@@ -178,6 +185,12 @@ class StarGANv2(TranslationModel):
         return self.network("masks")(x) if "masks" in self.roles else None
 
     # --- use after training ----------------------------------------------------------------------------------
+
+    def translate(self, x: Tensor, target: Tensor, *args: Any, **style: Any) -> Tensor:
+        """Return images translated to ``target``; the masks of equal images are computed once, see the base class."""
+        if "masks" in self.roles and "masks" not in style:
+            style["masks"] = self.masks_of_last_images(self.inference_networks()["masks"], x)
+        return super().translate(x, target, *args, **style)
 
     @torch.no_grad()
     def sample_grids(self, held_out: HeldOut) -> dict[str, Grid]:

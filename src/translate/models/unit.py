@@ -23,6 +23,7 @@ Differences
   which the encoders play (term ``code``). The defaults have neither and equal both.
 """
 
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -33,10 +34,12 @@ from translate.data.views.unpaired import UnpairedBatch
 from translate.errors import UserError
 from translate.inference.grids import Grid
 from translate.inference.unit import UNITTranslation
+from translate.losses.adversarial import AdversarialLoss
 from translate.losses.perceptual import normalized_feature_distance
 from translate.losses.reconstruction import l1
 from translate.losses.regularization import code_energy
 from translate.models.base import TranslationModel
+from translate.models.penalties import Penalties
 from translate.models.two_domains import autoencoder_grids
 from translate.networks.layers.batching import forward_together
 from translate.registry.registry import MODELS
@@ -53,7 +56,7 @@ DISCRIMINATORS = ("discriminator_a", "discriminator_b", "discriminator_shared")
     optional_networks=("encoder_shared", "decoder_shared", "discriminator_shared", "code_discriminator", "perceptual"),
     losses=("adversarial",),
     terms={
-        "discriminator": ("real", "fake"),
+        "discriminator": ("real", "fake", "r1", "r2", "zero_centred", "gradient_penalty"),
         "code_discriminator": ("code",),
         "generator": (
             "adversarial_ab",
@@ -71,6 +74,7 @@ DISCRIMINATORS = ("discriminator_a", "discriminator_b", "discriminator_shared")
             "code",
         ),
     },
+    optional_terms={"discriminator": ("r1", "r2", "zero_centred", "gradient_penalty")},
 )
 class UNIT(TranslationModel):
     """Variational auto-encoders of two domains with a common space of codes, and a discriminator for each domain.
@@ -81,7 +85,7 @@ class UNIT(TranslationModel):
 
     progress_terms = ("generator/adversarial_ab", "generator/adversarial_ba", "generator/cycle_a", "generator/cycle_b")
     ema_roles = GENERATORS
-    double_backward_roles = ()
+    double_backward_roles = DISCRIMINATORS
     inference = UNITTranslation
 
     encoder_a: nn.Module
@@ -94,7 +98,8 @@ class UNIT(TranslationModel):
         if kl not in ("mean", "sample"):
             raise UserError(key="kl", found=kl, expected="'mean' or 'sample'")
         self.kl = kl
-        self.adversarial: Any = self.losses["adversarial"]  # of a tensor, or of the maps of several scales
+        self.adversarial: AdversarialLoss = self.losses["adversarial"]
+        self.penalties = Penalties(self)
         self._check_optional_roles()
 
     def step(self, batch: UnpairedBatch[Tensor]) -> None:
@@ -127,8 +132,8 @@ class UNIT(TranslationModel):
         codes_ba, codes_ab = self.with_noise(means_ba, means_ab, first=4)
         features_ba, features_ab = self.features(codes_ba, codes_ab)
         terms = {
-            "adversarial_ab": self.adversarial.generator(self.discriminate("b", fake_b)[0]),
-            "adversarial_ba": self.adversarial.generator(self.discriminate("a", fake_a)[0]),
+            "adversarial_ab": self.adversarial_term("b", b, fake_b),
+            "adversarial_ba": self.adversarial_term("a", a, fake_a),
             "reconstruction_a": l1(same_a, a),
             "reconstruction_b": l1(same_b, b),
             "kl_a": code_energy(means_a if self.kl == "mean" else codes_a),
@@ -146,14 +151,20 @@ class UNIT(TranslationModel):
             terms["code"] = self.confusion(means_a, means_b)
         return self.weighted("generator", terms)
 
+    def adversarial_term(self, side: str, real: Tensor, fake: Tensor) -> Tensor:
+        """Return the adversarial loss of the translations to a domain."""
+        return self.adversarial.generator_term(self.logits(side, fake), partial(self.logits, side, real))
+
     def discriminator_loss(self, side: str, real: Tensor, fake: Tensor) -> Tensor:
         """Return the loss of the discriminator of a domain, with the weights of its terms.
 
         ``L_D_a = E[(D_a(a) - 1)^2] + E[D_a(fake_a)^2]``, summed over scales, or the cross-entropy in the paper.
         """
-        real_logits, fake_logits = self.discriminate(side, real, fake)
+        (real_logits, fake_logits), penalties = self.penalties.evaluate(
+            partial(self.discriminate, side), real, fake, between=partial(self.logits, side), column="ab".index(side)
+        )
         self.record_discriminator_accuracy(f"discriminator/{side}", real_logits, fake_logits)
-        terms = {"real": self.adversarial.real(real_logits), "fake": self.adversarial.fake(fake_logits)}
+        terms = self.adversarial.discriminator_terms(real_logits, fake=fake_logits) | penalties
         return self.weighted("discriminator", terms, side)
 
     # --- networks with their shared layers --------------------------------------------------------------------
@@ -172,6 +183,10 @@ class UNIT(TranslationModel):
         if "discriminator_shared" not in self.roles:
             return features
         return forward_together(self.network("discriminator_shared"), *features)
+
+    def logits(self, side: str, images: Tensor) -> Any:
+        """Return the logits of the discriminator of a domain for images."""
+        return self.discriminate(side, images)[0]
 
     def _shared(self, role: str, first: Tensor, second: Tensor) -> Pair:
         if role not in self.roles:
@@ -196,14 +211,14 @@ class UNIT(TranslationModel):
             return means_a.new_zeros(())
         logits_a, logits_b = forward_together(self.network("code_discriminator"), means_a, means_b)
         self.record_discriminator_accuracy("code_discriminator", logits_a, logits_b)
-        loss = self.adversarial.real(logits_a) + self.adversarial.fake(logits_b)
-        return self.weighted("code_discriminator", {"code": loss})
+        terms = self.adversarial.discriminator_terms(logits_a, fake=logits_b)
+        return self.weighted("code_discriminator", {"code": terms["real"] + terms["fake"]})
 
     def confusion(self, means_a: Tensor, means_b: Tensor) -> Tensor:
         """Return the encoders' loss against the discriminator of codes: codes of a as fake, codes of b as real ones."""
         logits_a, logits_b = forward_together(self.network("code_discriminator"), means_a, means_b)
-        loss: Tensor = self.adversarial.fake(logits_a) + self.adversarial.real(logits_b)
-        return loss
+        terms = self.adversarial.discriminator_terms(logits_b, fake=logits_a)
+        return terms["real"] + terms["fake"]
 
     def _check_optional_roles(self) -> None:
         """Raise UserError for a term without its network, and for a network that no term or optimizer uses."""

@@ -18,6 +18,7 @@ Differences
 - Dropout, if it is switched on, draws for each process and microbatch anew.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -31,6 +32,7 @@ from translate.inference.unit import SIDES
 from translate.inference.xgan import XGANTranslation
 from translate.losses.adversarial import AdversarialLoss, NonSaturating
 from translate.models.base import TranslationModel
+from translate.models.penalties import Penalties
 from translate.models.two_domains import autoencoder_grids
 from translate.networks.layers.gradient_reversal import reverse_gradient
 from translate.registry.registry import MODELS
@@ -64,7 +66,7 @@ class Trip(NamedTuple):
     optional_networks=("discriminator_a", "teacher"),
     losses=("adversarial", "reconstruction", "semantic", "teacher"),
     terms={
-        "discriminator": ("real", "fake"),
+        "discriminator": ("real", "fake", "r1", "r2", "zero_centred", "gradient_penalty"),
         "generator": (
             "reconstruction_a",
             "reconstruction_b",
@@ -77,6 +79,7 @@ class Trip(NamedTuple):
             "teacher",
         ),
     },
+    optional_terms={"discriminator": ("r1", "r2", "zero_centred", "gradient_penalty")},
 )
 class XGAN(TranslationModel):
     """Auto-encoders of two domains with a common space of codes, a classifier of codes, and a discriminator.
@@ -89,7 +92,7 @@ class XGAN(TranslationModel):
 
     progress_terms = ("generator/reconstruction_a", "generator/semantic_a", "generator/domain_a")
     ema_roles = AUTO_ENCODERS
-    double_backward_roles = ()
+    double_backward_roles = DISCRIMINATORS
     inference = XGANTranslation
 
     decoder_shared: nn.Module
@@ -99,6 +102,7 @@ class XGAN(TranslationModel):
     def __init__(self, reversal: float = 1.0, detach_codes: bool = True, **common: Any) -> None:
         super().__init__(**common)
         self.adversarial: AdversarialLoss = self.losses["adversarial"]
+        self.penalties = Penalties(self)
         self.cross_entropy = NonSaturating()
         self.reversal = reversal
         self.detach_codes = detach_codes
@@ -148,11 +152,13 @@ class XGAN(TranslationModel):
             "semantic_b": semantic(trip_b.code_of_translation, self.fixed(trip_b.code)),
         }
         if self.is_active("generator", "adversarial_ab"):
-            logits = self.network("discriminator_b")(trip_a.translation)
-            terms["adversarial_ab"] = self.adversarial.generator(logits)
+            discriminator = self.network("discriminator_b")
+            logits = discriminator(trip_a.translation)
+            terms["adversarial_ab"] = self.adversarial.generator_term(logits, partial(discriminator, b))
         if self.is_active("generator", "adversarial_ba"):
-            logits = self.network("discriminator_a")(trip_b.translation)
-            terms["adversarial_ba"] = self.adversarial.generator(logits)
+            discriminator = self.network("discriminator_a")
+            logits = discriminator(trip_b.translation)
+            terms["adversarial_ba"] = self.adversarial.generator_term(logits, partial(discriminator, a))
         if self.is_active("generator", "teacher"):
             with torch.no_grad():
                 embeddings = self.network("teacher")(a)
@@ -172,9 +178,15 @@ class XGAN(TranslationModel):
     def discriminator_loss(self, side: str, real: Tensor, fake: Tensor) -> Tensor:
         """Return ``L_D_b = -E[log D_b(b)] - E[log(1 - D_b(fake_b))]``, with the weights of its terms."""
         discriminator = self.network(f"discriminator_{side}")
-        real_logits, fake_logits = discriminator(real), discriminator(fake)
+        (real_logits, fake_logits), penalties = self.penalties.evaluate(
+            lambda *images: [discriminator(each) for each in images],
+            real,
+            fake,
+            between=discriminator,
+            column=SIDES.index(side),
+        )
         self.record_discriminator_accuracy(f"discriminator/{side}", real_logits, fake_logits)
-        terms = {"real": self.adversarial.real(real_logits), "fake": self.adversarial.fake(fake_logits)}
+        terms = self.adversarial.discriminator_terms(real_logits, fake=fake_logits) | penalties
         return self.weighted("discriminator", terms, side)
 
     def _check_optional_roles(self) -> None:

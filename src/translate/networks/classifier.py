@@ -4,6 +4,8 @@ Letters: B batch, S image side; sides may differ. They are two networks so that 
 alone, as the function f of a domain transfer network.
 """
 
+from typing import Literal
+
 from torch import Tensor, nn
 
 from translate.networks.layers.initialization import he_normal
@@ -11,6 +13,7 @@ from translate.registry.registry import NETWORKS
 from translate.sizes import ImageSize, SizeLike
 
 NUM_DOWNSAMPLINGS = 3
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh}
 
 
 @NETWORKS.register("conv_encoder", image_size={"minimum": 16, "multiple_of": 8})
@@ -18,10 +21,17 @@ class ConvEncoder(nn.Module):
     """Encode an image by three strided convolutions, and one whose kernel covers the rest, without norms.
 
     The widths are 1, 2 and 4 times ``base_width``. ``image_size`` is the size of the images, ``num_features`` the
-    length of the code.
+    length of the code. ``activation`` of the code: none, as in a port of DTN; "relu", so that the code has nothing that
+    a `LinearHead` does not read; or "tanh", so that its scale does not follow the contrast of the image.
     """
 
-    def __init__(self, image_size: SizeLike = 32, base_width: int = 32, num_features: int = 128) -> None:
+    def __init__(
+        self,
+        image_size: SizeLike = 32,
+        base_width: int = 32,
+        num_features: int = 128,
+        activation: Literal["none", "relu", "tanh"] = "none",
+    ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         width, next_width = 3, base_width
@@ -29,7 +39,10 @@ class ConvEncoder(nn.Module):
             layers += [nn.Conv2d(width, next_width, 3, stride=2, padding=1), nn.ReLU(inplace=True)]
             width, next_width = next_width, 2 * next_width
         kernel = ImageSize.of(image_size).each(lambda side: side // 2**NUM_DOWNSAMPLINGS)
-        self.model = nn.Sequential(*layers, nn.Conv2d(width, num_features, kernel))
+        layers.append(nn.Conv2d(width, num_features, kernel))
+        if activation != "none":
+            layers.append(ACTIVATIONS[activation]())
+        self.model = nn.Sequential(*layers)
         self.apply(he_normal)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from translate.networks.layers.initialization import dcgan_normal
 from translate.networks.layers.normalization import normalization
 from translate.networks.layers.padding import ReflectionPad2d
+from translate.networks.layers.upsampling import Upsampling, doubling_convolution
 from translate.registry.registry import NETWORKS
 
 NUM_DOWNSAMPLINGS = 2
@@ -44,6 +45,7 @@ class ResnetGenerator(nn.Module):
     """Translate an image by an encoder, residual blocks at a quarter of the side, and a decoder.
 
     The paper has 6 blocks at 128 px and 9 from 256 px on. With ``dropout``, every block drops half of its features.
+    ``upsampling`` is that of the decoder; the official one is transposed.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class ResnetGenerator(nn.Module):
         num_blocks: int = 9,
         norm: Literal["instance", "batch"] = "instance",
         dropout: bool = False,
+        upsampling: Upsampling = "transposed",
     ) -> None:
         super().__init__()
         self.batch_independent = norm == "instance" and not dropout
@@ -64,7 +67,7 @@ class ResnetGenerator(nn.Module):
             width *= 2
         layers += [ResidualBlock(width, norm, dropout) for _ in range(num_blocks)]
         for _ in range(NUM_DOWNSAMPLINGS):
-            layers += [nn.ConvTranspose2d(width, width // 2, 3, stride=2, padding=1, output_padding=1, bias=bias)]
+            layers += [doubling_convolution(upsampling, width, width // 2, kernel_size=3, bias=bias)]
             layers += [normalization(norm, width // 2), nn.ReLU(inplace=True)]
             width //= 2
         self.model = nn.Sequential(*layers, ReflectionPad2d(3), nn.Conv2d(width, 3, 7), nn.Tanh())

@@ -65,14 +65,22 @@ class Discriminator(nn.Module):
     """The discriminator D of three classes: halving convolutions, with batch norm in all but the first.
 
     Widths double from ``base_width``, and are 512 at most. The class of an image is 0 for a translation of the source
-    domain, 1 for a translation of the target domain, 2 for a real image of the target domain.
+    domain, 1 for a translation of the target domain, 2 for a real image of the target domain. ``num_logits`` is 3 for
+    these classes, or 1 for a loss that separates real from fake alone.
     """
 
     def __init__(
-        self, image_size: SizeLike = 32, base_width: int = 64, image_channels: int = 3, hidden_width: int = 128
+        self,
+        image_size: SizeLike = 32,
+        base_width: int = 64,
+        image_channels: int = 3,
+        hidden_width: int = 128,
+        num_logits: int = 3,
     ) -> None:
         super().__init__()
         check_channels(image_channels)
+        if num_logits not in (1, 3):
+            raise UserError(key="num_logits", found=num_logits, expected="3 for three classes, or 1")
         self.image_channels = image_channels
         widths = widths_of(image_size, base_width)
         layers: list[nn.Module] = [nn.Conv2d(image_channels, widths[0], 4, stride=2, padding=1)]
@@ -84,11 +92,11 @@ class Discriminator(nn.Module):
             nn.LeakyReLU(SLOPE, inplace=True),
             nn.Conv2d(widths[-1], hidden_width, smallest(image_size)),
             nn.LeakyReLU(SLOPE, inplace=True),
-            nn.Conv2d(hidden_width, 3, 1),
+            nn.Conv2d(hidden_width, num_logits, 1),
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return logits (B, 3) of the classes of images (B, 3, S, S)."""
+        """Return logits (B, num_logits) of the classes of images (B, 3, S, S)."""
         if self.image_channels == 1:
             x = x.mean(1, keepdim=True)
         logits: Tensor = self.downblock(self.upblock(x)).flatten(1)

@@ -82,7 +82,7 @@ class Discriminator(nn.Module):
         return self.main(torch.cat([h, maps], dim=1)).flatten()
 
 
-@NETWORKS.register("icgan_encoder", image_size={"power_of_two": True, "minimum": 16})
+@NETWORKS.register("icgan_encoder", image_size={"power_of_two": True, "minimum": 16}, batch_norm={"values": 1})
 class Encoder(nn.Module):
     """Encode an image: convolutions of 5 x 5 that halve the side, a dense layer and a linear one, with batch norm.
 

@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from translate.errors import UserError
 from translate.networks.layers.initialization import dcgan_normal
 from translate.networks.layers.normalization import normalization
+from translate.networks.layers.scales import at_scales, check_scales_fit
+from translate.networks.layers.spectral import normalize_spectrally
+from translate.networks.layers.upsampling import Upsampling, doubling_convolution
 from translate.registry.registry import NETWORKS
 
 SLOPE = 0.2  # of every leaky ReLU
@@ -28,7 +31,13 @@ class SkipBlock(nn.Module):
     """
 
     def __init__(
-        self, width: int, wider: int, inner: "SkipBlock | None", norm: Literal["instance", "batch"], dropout: bool
+        self,
+        width: int,
+        wider: int,
+        inner: "SkipBlock | None",
+        norm: Literal["instance", "batch"],
+        dropout: bool,
+        upsampling: Upsampling,
     ) -> None:
         super().__init__()
         bias = norm == "instance"
@@ -36,7 +45,7 @@ class SkipBlock(nn.Module):
         if inner is not None:
             down += [normalization(norm, wider), inner]
         inner_width = wider if inner is None else 2 * wider
-        up = [nn.ReLU(), nn.ConvTranspose2d(inner_width, width, 4, stride=2, padding=1, bias=bias)]
+        up: list[nn.Module] = [nn.ReLU(), doubling_convolution(upsampling, inner_width, width, bias=bias)]
         up += [normalization(norm, width), *([nn.Dropout(DROPOUT)] if dropout else [])]
         self.model = nn.Sequential(*down, *up)
 
@@ -48,13 +57,15 @@ class SkipBlock(nn.Module):
 class OutermostBlock(nn.Module):
     """The outermost level of a U-Net, from image to image, without skip connection."""
 
-    def __init__(self, width: int, inner: SkipBlock, norm: Literal["instance", "batch"]) -> None:
+    def __init__(
+        self, width: int, inner: SkipBlock, norm: Literal["instance", "batch"], upsampling: Upsampling
+    ) -> None:
         super().__init__()
         self.model = nn.Sequential(
             nn.Conv2d(3, width, 4, stride=2, padding=1, bias=norm == "instance"),
             inner,
             nn.ReLU(),
-            nn.ConvTranspose2d(2 * width, 3, 4, stride=2, padding=1),
+            doubling_convolution(upsampling, 2 * width, 3),
             nn.Tanh(),
         )
 
@@ -70,6 +81,7 @@ class UnetGenerator(nn.Module):
     The official code has 8 downsamplings at 256 px and 7 at 128 px, so that the innermost features have one pixel.
     Widths double up to 8 times ``base_width``. With ``dropout``, the decoder's widest levels drop half of their
     features, which is the only noise of pix2pix. With 5 downsamplings or fewer there are no such levels.
+    ``upsampling`` is that of the decoder; the official one is transposed.
     """
 
     def __init__(
@@ -78,6 +90,7 @@ class UnetGenerator(nn.Module):
         base_width: int = 64,
         norm: Literal["instance", "batch"] = "batch",
         dropout: bool = True,
+        upsampling: Upsampling = "transposed",
     ) -> None:
         super().__init__()
         if num_downsamplings < 2:
@@ -88,9 +101,10 @@ class UnetGenerator(nn.Module):
         for number in reversed(range(1, num_downsamplings)):
             width, wider = widths[number - 1], widths[number]
             widest = number > 1 and width == wider
-            block = SkipBlock(width, wider, block, norm, dropout and widest and block is not None)
+            drops = dropout and widest and block is not None
+            block = SkipBlock(width, wider, block, norm, drops, upsampling)
         assert block is not None
-        self.model = OutermostBlock(base_width, block, norm)
+        self.model = OutermostBlock(base_width, block, norm, upsampling)
         self.apply(dcgan_normal)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -104,7 +118,8 @@ class PatchDiscriminator(nn.Module):
 
     ``in_channels`` is 3 for images, 6 for pairs of images concatenated along the channels. ``num_layers`` convolutions
     halve the side; two more enlarge the receptive field of a logit: 16, 34, 70, 142 pixels for 1 to 4 layers. An image
-    must have at least 3 * 2^num_layers pixels a side, 24 with the official three layers.
+    must have at least 3 * 2^num_layers pixels a side, 24 with the official three layers. ``spectral_norm``: see
+    `layers.spectral`; the official code has none. It is common with ``norm`` "none".
     """
 
     def __init__(
@@ -112,23 +127,61 @@ class PatchDiscriminator(nn.Module):
         in_channels: int = 3,
         base_width: int = 64,
         num_layers: int = 3,
-        norm: Literal["instance", "batch"] = "instance",
+        norm: Literal["instance", "batch", "none"] = "instance",
+        spectral_norm: bool = False,
     ) -> None:
         super().__init__()
-        self.batch_independent = norm == "instance"
+        self.batch_independent = norm != "batch"
         layers: list[nn.Module] = [nn.Conv2d(in_channels, base_width, 4, stride=2, padding=1), nn.LeakyReLU(SLOPE)]
         width = base_width
         for number in range(1, num_layers + 1):
             before, width = width, base_width * min(2**number, MAX_WIDENING)
             stride = 2 if number < num_layers else 1
-            layers += [nn.Conv2d(before, width, 4, stride=stride, padding=1, bias=norm == "instance")]
+            layers += [nn.Conv2d(before, width, 4, stride=stride, padding=1, bias=norm != "batch")]
             layers += [normalization(norm, width), nn.LeakyReLU(SLOPE)]
         self.model = nn.Sequential(*layers, nn.Conv2d(width, 1, 4, padding=1))
         self.apply(dcgan_normal)
+        if spectral_norm:
+            normalize_spectrally(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (B, 1, s, s) that patches of images (B, C, S, S) are real; s = 30 for S = 256."""
         return self.model(x)
+
+
+@NETWORKS.register("multiscale_patch_discriminator", image_size={"minimum": 24})
+class MultiscalePatchDiscriminator(nn.Module):
+    """Several PatchGANs, each for images of half the side of the one before (pix2pixHD, Wang et al. 2018, section 3.2).
+
+    It needs the loss `multiscale`, which adds up a loss of each map. An image must have at least
+    ``3 * 2^(num_layers + num_scales - 1)`` pixels a side. The other arguments are those of `PatchDiscriminator`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        base_width: int = 64,
+        num_layers: int = 3,
+        num_scales: int = 3,
+        norm: Literal["instance", "batch", "none"] = "instance",
+        spectral_norm: bool = False,
+    ) -> None:
+        super().__init__()
+        if num_scales < 1:
+            raise UserError(key="num_scales", found=num_scales, expected="at least 1")
+        self.batch_independent = norm != "batch"
+        self.minimum_size = 3 * 2 ** (num_layers + num_scales - 1)
+        self.scales = nn.ModuleList(
+            PatchDiscriminator(in_channels, base_width, num_layers, norm, spectral_norm) for _ in range(num_scales)
+        )
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return the logits (B, 1, s, s) of each scale that patches of images (B, C, S, S) are real, finest first.
+
+        UserError for images that are too small for the layers and scales.
+        """
+        check_scales_fit(x, self.minimum_size)
+        return at_scales(self.scales, x)
 
 
 @NETWORKS.register("pixel_discriminator")

@@ -6,6 +6,7 @@ Letters: B batch, S image side; sides may differ.
 from torch import Tensor, nn
 
 from translate.networks.layers.initialization import dcgan_normal
+from translate.networks.layers.upsampling import Upsampling, doubling_convolution
 from translate.registry.registry import NETWORKS
 from translate.sizes import ImageSize, SizeLike
 
@@ -18,10 +19,10 @@ DISCRIMINATOR_DOWNSAMPLINGS = 4
 class SmallConvGenerator(nn.Module):
     """Translate an image by three downsamplings and three upsamplings with batch norm.
 
-    Widths are 1, 2 and 4 times ``base_width``: 64, 128 and 256.
+    Widths are 1, 2 and 4 times ``base_width``: 64, 128 and 256. ``upsampling`` is that of the decoder.
     """
 
-    def __init__(self, base_width: int = 64) -> None:
+    def __init__(self, base_width: int = 64, upsampling: Upsampling = "transposed") -> None:
         super().__init__()
         layers: list[nn.Module] = [nn.Conv2d(3, base_width, 4, stride=2, padding=1), nn.LeakyReLU(SLOPE)]
         width = base_width
@@ -30,10 +31,10 @@ class SmallConvGenerator(nn.Module):
             layers += [nn.BatchNorm2d(2 * width), nn.LeakyReLU(SLOPE)]
             width *= 2
         for _ in range(GENERATOR_DOWNSAMPLINGS - 1):
-            layers += [nn.ConvTranspose2d(width, width // 2, 4, stride=2, padding=1, bias=False)]
+            layers += [doubling_convolution(upsampling, width, width // 2, bias=False)]
             layers += [nn.BatchNorm2d(width // 2), nn.ReLU(inplace=True)]
             width //= 2
-        self.model = nn.Sequential(*layers, nn.ConvTranspose2d(width, 3, 4, stride=2, padding=1), nn.Tanh())
+        self.model = nn.Sequential(*layers, doubling_convolution(upsampling, width, 3), nn.Tanh())
         self.apply(dcgan_normal)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -41,7 +42,7 @@ class SmallConvGenerator(nn.Module):
         return self.model(x)
 
 
-@NETWORKS.register("small_conv_discriminator", image_size={"multiple_of": 16})
+@NETWORKS.register("small_conv_discriminator", image_size={"multiple_of": 16}, batch_norm={"divisor": 16})
 class SmallConvDiscriminator(nn.Module):
     """Separate real from fake by one logit for the whole image, with batch norm.
 

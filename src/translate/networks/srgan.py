@@ -51,7 +51,7 @@ class Doubling(nn.Module):
         return features
 
 
-@NETWORKS.register("srresnet", image_size={"multiple_of": 1})
+@NETWORKS.register("srresnet", image_size={"multiple_of": 1}, batch_norm={"divisor": "scale"})
 class SRResNet(nn.Module):
     """Enlarge an image ``scale`` times (2, 4 or 8) by residual blocks and pixel shuffles (figure 4).
 
@@ -93,7 +93,7 @@ class SRResNet(nn.Module):
         return y.tanh() if self.output == "tanh" else y
 
 
-@NETWORKS.register("srgan_discriminator", image_size={"multiple_of": 16})
+@NETWORKS.register("srgan_discriminator", image_size={"multiple_of": 16}, batch_norm={"divisor": 16})
 class SRGANDiscriminator(nn.Module):
     """Separate high-resolution images from enlarged ones by one logit an image (figure 4).
 

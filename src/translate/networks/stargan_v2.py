@@ -19,8 +19,9 @@ from torch import Tensor, nn
 
 from translate.errors import UserError
 from translate.networks.layers.initialization import he_normal
-from translate.networks.layers.normalization import InstanceNorm, instance_norm
+from translate.networks.layers.normalization import AdaIN, InstanceNorm
 from translate.networks.layers.resampling import DoublingConv2d, HalvingConv2d, double, halve
+from translate.networks.layers.spectral import normalize_spectrally
 from translate.registry.registry import NETWORKS
 from translate.sizes import ImageSize, SizeLike
 
@@ -48,8 +49,8 @@ class ResidualBlock(nn.Module):
         self.downsample = downsample
         self.conv1 = HalvingConv2d(in_width, in_width) if downsample else nn.Conv2d(in_width, in_width, 3, padding=1)
         self.conv2 = nn.Conv2d(in_width, out_width, 3, padding=1)
-        self.norm1 = InstanceNorm(in_width) if normalize else nn.Identity()
-        self.norm2 = InstanceNorm(in_width) if normalize else nn.Identity()
+        self.norm1 = InstanceNorm(in_width, SLOPE) if normalize else nn.LeakyReLU(SLOPE)
+        self.norm2 = InstanceNorm(in_width, SLOPE) if normalize else nn.LeakyReLU(SLOPE)
         self.conv1x1 = nn.Conv2d(in_width, out_width, 1, bias=False) if in_width != out_width else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -58,22 +59,8 @@ class ResidualBlock(nn.Module):
         if self.downsample:  # pooling and a 1x1 convolution commute; pooling first is four times cheaper
             shortcut = halve(shortcut)
         shortcut = self.conv1x1(shortcut)
-        x = self.conv1(F.leaky_relu(self.norm1(x), SLOPE))
-        x = self.conv2(F.leaky_relu(self.norm2(x), SLOPE))
+        x = self.conv2(self.norm2(self.conv1(self.norm1(x))))
         return (shortcut + x) / math.sqrt(2)
-
-
-class AdaIN(nn.Module):
-    """Adaptive instance normalisation: instance norm, then a scale 1 + gamma and a shift beta from the style."""
-
-    def __init__(self, style_size: int, width: int) -> None:
-        super().__init__()
-        self.fc = nn.Linear(style_size, 2 * width)
-
-    def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        """Return features (B, C, S, S) restyled by codes (B, Z)."""
-        gamma, beta = self.fc(style)[:, :, None, None].chunk(2, dim=1)
-        return torch.addcmul(beta, 1 + gamma, instance_norm(x))
 
 
 class StyledBlock(nn.Module):
@@ -91,15 +78,14 @@ class StyledBlock(nn.Module):
         self.shortcut = shortcut
         self.conv1 = DoublingConv2d(in_width, out_width) if upsample else nn.Conv2d(in_width, out_width, 3, padding=1)
         self.conv2 = nn.Conv2d(out_width, out_width, 3, padding=1)
-        self.norm1 = AdaIN(style_size, in_width)
-        self.norm2 = AdaIN(style_size, out_width)
+        self.norm1 = AdaIN(style_size, in_width, SLOPE)
+        self.norm2 = AdaIN(style_size, out_width, SLOPE)
         project = shortcut and in_width != out_width
         self.conv1x1 = nn.Conv2d(in_width, out_width, 1, bias=False) if project else nn.Identity()
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         """Return the block's output for features (B, in_width, S, S) and styles (B, Z)."""
-        residual = self.conv1(F.leaky_relu(self.norm1(x, style), SLOPE))
-        residual = self.conv2(F.leaky_relu(self.norm2(residual, style), SLOPE))
+        residual = self.conv2(self.norm2(self.conv1(self.norm1(x, style)), style))
         if not self.shortcut:
             return residual
         shortcut = self.conv1x1(x)  # nearest upsampling and a 1x1 convolution commute
@@ -296,15 +282,25 @@ class StyleEncoder(nn.Module):
 
 @NETWORKS.register("stargan_v2_discriminator", image_size={"minimum": 32, "power_of_two": True})
 class Discriminator(nn.Module):
-    """Multi-task discriminator: one real-or-fake logit for each domain, of which one is returned (table 7)."""
+    """Multi-task discriminator: one real-or-fake logit for each domain, of which one is returned (table 7).
+
+    ``spectral_norm``: see `layers.spectral`; the official code has none.
+    """
 
     def __init__(
-        self, num_domains: int, image_size: SizeLike = 256, base_width: int | None = None, max_width: int = 512
+        self,
+        num_domains: int,
+        image_size: SizeLike = 256,
+        base_width: int | None = None,
+        max_width: int = 512,
+        spectral_norm: bool = False,
     ) -> None:
         super().__init__()
         layers, width = downsampling_trunk(image_size, base_width, max_width)
         self.main = nn.Sequential(*layers, nn.Conv2d(width, num_domains, 1))
         self.apply(he_normal)
+        if spectral_norm:
+            normalize_spectrally(self)
 
     def forward(self, x: Tensor, domain: Tensor) -> Tensor:
         """Return logits (B,) that images (B, 3, S, S) are real members of domains (B,)."""

@@ -8,14 +8,14 @@ added to it outside of the networks. Parameter names are those of the released w
 
 from typing import Literal
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from translate.errors import Phrase, UserError
 from translate.networks.layers.initialization import dcgan_normal, he_normal
 from translate.networks.layers.normalization import PlainInstanceNorm, UnbiasedLayerNorm
 from translate.networks.layers.padding import ReflectionPad2d
 from translate.networks.layers.resampling import double
+from translate.networks.layers.scales import at_scales, check_scales_fit
+from translate.networks.layers.spectral import normalize_spectrally
 from translate.registry.registry import NETWORKS
 
 SLOPE = 0.2  # of leaky ReLUs in today's discriminators
@@ -131,14 +131,19 @@ class Discriminator(nn.Module):
     """Separate real from fake by patches at several scales; each scale is half of the one before.
 
     An image must have at least 2^(num_layers + num_scales - 1) pixels a side, 64 with the official numbers.
+    ``spectral_norm``: see `layers.spectral`; the official code has none.
     """
 
-    def __init__(self, base_width: int = 64, num_layers: int = 4, num_scales: int = 3) -> None:
+    def __init__(
+        self, base_width: int = 64, num_layers: int = 4, num_scales: int = 3, spectral_norm: bool = False
+    ) -> None:
         super().__init__()
         self.batch_independent = True
         self.minimum_size = 2 ** (num_layers + num_scales - 1)
         self.cnns = nn.ModuleList(self._scale(base_width, num_layers) for _ in range(num_scales))
         self.apply(dcgan_normal)
+        if spectral_norm:
+            normalize_spectrally(self)
 
     def _scale(self, width: int, num_layers: int) -> nn.Sequential:
         """Return the network of one scale."""
@@ -153,20 +158,8 @@ class Discriminator(nn.Module):
 
         UserError for images that are too small for the layers and scales.
         """
-        if min(x.shape[2:]) < self.minimum_size:
-            raise UserError(
-                "these layers and scales halve an image too often",
-                key="image_size",
-                found=Phrase(f"{x.shape[2]} x {x.shape[3]} pixels"),
-                expected=f"at least {self.minimum_size}",
-                fix="choose fewer of num_layers and num_scales",
-            )
-        logits = []
-        for number, network in enumerate(self.cnns):
-            if number:  # pixels outside the image do not count
-                x = F.avg_pool2d(x, 3, stride=2, padding=1, count_include_pad=False)
-            logits.append(network(x))
-        return tuple(logits)
+        check_scales_fit(x, self.minimum_size)
+        return at_scales(self.cnns, x)
 
 
 # --- the form of the paper's time -----------------------------------------------------------------------------

@@ -21,9 +21,10 @@ NUM_CONVOLUTIONS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 """Depth of the whole network, its linear layers included -> the convolutions of each stage."""
 
 CAFFE_MEAN = (103.939, 116.779, 123.68)  # of blue, green, red in 0..255
+VGG_FACE_MEAN = (129.1863, 104.7624, 93.594)  # of red, green, blue in 0..255, of the release for MatConvNet
 TORCHVISION_MEAN, TORCHVISION_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of red, green, blue in 0..1
 
-Preprocessing = Literal["caffe", "torchvision", "none"]
+Preprocessing = Literal["caffe", "torchvision", "vgg_face", "none"]
 Pooling = Literal["max", "average"]
 
 
@@ -44,7 +45,8 @@ class VGG(Pretrained):
     """The layers of VGG up to ``last``, numbered as in torchvision, behind the preprocessing of its training.
 
     ``preprocessing`` "caffe" is blue, green, red in 0..255 minus a mean; "torchvision" is red, green, blue in 0..1,
-    normalised by mean and deviation; "none" is red, green, blue in 0..1.
+    normalised by mean and deviation; "vgg_face" is red, green, blue in 0..255 minus the mean of VGG-Face (Parkhi et
+    al., BMVC 2015), of its release for MatConvNet; "none" is red, green, blue in 0..1.
     """
 
     mean: Tensor
@@ -63,10 +65,15 @@ class VGG(Pretrained):
     ) -> None:
         """Build the layers; those of ``without`` are left out, and their numbers stay free."""
         super().__init__(weights, sha256)
-        _one_of("preprocessing", preprocessing, ("caffe", "torchvision", "none"))
+        _one_of("preprocessing", preprocessing, ("caffe", "torchvision", "vgg_face", "none"))
         _one_of("pooling", pooling, ("max", "average"))
         self.preprocessing, self.pooling = preprocessing, pooling
-        means = {"caffe": CAFFE_MEAN, "torchvision": TORCHVISION_MEAN, "none": (0.0, 0.0, 0.0)}
+        means = {
+            "caffe": CAFFE_MEAN,
+            "torchvision": TORCHVISION_MEAN,
+            "vgg_face": VGG_FACE_MEAN,
+            "none": (0.0, 0.0, 0.0),
+        }
         mean = means[preprocessing]
         deviation = TORCHVISION_DEVIATION if preprocessing == "torchvision" else (1.0, 1.0, 1.0)
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float64)[:, None, None], persistent=False)
@@ -95,7 +102,9 @@ class VGG(Pretrained):
         """Return images (B, 3, H, W) in [-1, 1] as the file's training had them."""
         x = (x + 1) * 0.5
         if self.preprocessing == "caffe":
-            x = x.flip(1) * 255
+            x = x.flip(1)
+        if self.preprocessing in ("caffe", "vgg_face"):
+            x = x * 255
         return (x - self.mean.to(x.dtype)) * self.scale.to(x.dtype)
 
     def renamed(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -161,7 +170,7 @@ class VGGFeatures(VGG):
         weights: str | None = None,
         sha256: str | None = None,
         depth: Literal[16, 19] = 16,
-        preprocessing: Literal["caffe", "torchvision", "none"] = "torchvision",
+        preprocessing: Preprocessing = "torchvision",
         pooling: Literal["max", "average"] = "max",
         base_width: int = 64,
     ) -> None:

@@ -161,8 +161,8 @@ class FaceLandmarks(Pretrained):
     @torch.no_grad()
     def landmarks(self, x: Tensor) -> Tensor:
         """Return the landmarks (B, 98, 2) of images (B, 3, H, W) as column and row, in pixels of the image."""
-        scale = torch.tensor([x.shape[3], x.shape[2]], device=x.device, dtype=x.dtype) / HEAT_MAP_SIDE
-        return positions(self.heat_maps(x)) * scale
+        column, row = positions(self.heat_maps(x)).unbind(-1)
+        return torch.stack([column * (x.shape[3] / HEAT_MAP_SIDE), row * (x.shape[2] / HEAT_MAP_SIDE)], dim=-1)
 
 
 @NETWORKS.register(

@@ -63,7 +63,7 @@ class Encoder(nn.Sequential):
         self.apply(initialize)
 
 
-@NETWORKS.register("xgan_shared_encoder", image_size={"minimum": 16, "power_of_two": True})
+@NETWORKS.register("xgan_shared_encoder", image_size={"minimum": 16, "power_of_two": True}, batch_norm={"values": 1})
 class SharedEncoder(nn.Sequential):
     """The last layers of both encoders: from features (B, 2 w, S / 4, S / 4) to codes (B, L).
 
@@ -84,7 +84,7 @@ class SharedEncoder(nn.Sequential):
         self.apply(initialize)
 
 
-@NETWORKS.register("xgan_shared_decoder", image_size={"minimum": 16, "power_of_two": True})
+@NETWORKS.register("xgan_shared_decoder", image_size={"minimum": 16, "power_of_two": True}, batch_norm={"divisor": 16})
 class SharedDecoder(nn.Sequential):
     """The first layers of both decoders: from codes (B, L) to features (B, 8 w, S / 8, S / 8)."""
 

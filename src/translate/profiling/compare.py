@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from translate import signals
 from translate.errors import UserError
 
 COMMIT = "commit"
@@ -51,10 +52,11 @@ def alternate(first: Side, second: Side, rounds: int, settings: Sequence[str]) -
     """Measure both sides once a round, in reversed order in every other round; ``settings`` are those of benchmark."""
     for number in range(rounds):
         for side in (0, 1) if number % 2 == 0 else (1, 0):
-            yield Measurement(number, side, _measure((first, second)[side], settings))
+            yield Measurement(number, side, measured((first, second)[side], settings))
 
 
-def _measure(side: Side, settings: Sequence[str]) -> dict[str, Any]:
+def measured(side: Side, settings: Sequence[str]) -> dict[str, Any]:
+    """Return the results of `benchmark` for a side, in a process of its own; UserError with its last words."""
     environment = dict(os.environ)
     if side.source is not None:
         paths = [str(side.source / "src"), os.environ.get("PYTHONPATH")]
@@ -62,15 +64,28 @@ def _measure(side: Side, settings: Sequence[str]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "results.json")
         command = [sys.executable, "-m", "translate", "benchmark", *side.arguments, *settings, f"benchmark.json={path}"]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        if done.returncode or not path.is_file():
-            last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
+        code, out, errors = output_of(command, environment)
+        if code or not path.is_file():
+            last = (errors.strip() or out.strip()).splitlines()[-1:]
             raise UserError(
-                " ".join([f"the process ended with exit code {done.returncode};", *last]),
+                " ".join([f"the process ended with exit code {code};", *last]),
                 key=" ".join(["benchmark", *side.arguments]),
             )
         results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return results
+
+
+def output_of(command: Sequence[str], environment: dict[str, str]) -> tuple[int, str, str]:
+    """Run a command; return the exit code, stdout and stderr. It ends with this process, however a signal ends it."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True) as process:
+        signals.before_end(process.kill)
+        try:
+            out, errors = process.communicate()
+            return process.returncode, out, errors
+        finally:
+            process.kill()
+            signals.forget(process.kill)
 
 
 def ratios(measurements: Sequence[Measurement], key: str) -> list[float]:

@@ -4,11 +4,12 @@ The real model trains on fake tensors (torch's FakeTensorMode), which have shape
 operation updates a count of the bytes alive. So every registered model can be estimated, by its real training steps.
 """
 
+import warnings
 import weakref
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,13 @@ from torch import Tensor, library, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from translate.acceleration.offloading import CAPACITY, per_domain
 from translate.config.schema import RunConfig
 from translate.data.batches import RawImages
 from translate.data.cache import StoredImages
 from translate.data.module import Shard
 from translate.data.transforms import AUGMENTATIONS, NUM_UNIFORMS, stored_sizes
-from translate.errors import UserError
+from translate.errors import UserError, errors_inside
 from translate.models.base import TranslationModel
 from translate.models.image_pool import ImagePool
 from translate.networks.layers.device import assume_device
@@ -33,6 +35,8 @@ from translate.training import build
 PARAMETERS, GRADIENTS, OPTIMIZERS, EMA = "parameters", "gradients", "optimizer states", "EMA"
 POOLS, BATCH, ACTIVATIONS = "image pools", "batch", "activations"
 KINDS = (PARAMETERS, GRADIENTS, OPTIMIZERS, EMA, POOLS, BATCH, ACTIVATIONS)
+ELSEWHERE = "elsewhere"
+"""The kind of tensors that wait outside the device and have no bytes there."""
 
 OUTSIDE = "outside updates"
 GPU_BLOCK = 512  # bytes; torch's allocator rounds sizes up to a multiple of it
@@ -107,6 +111,7 @@ class MemoryTracker(TorchDispatchMode):
 
     def _add(self, storage: torch.UntypedStorage, kind: str) -> None:
         key, num_bytes = id(storage), -(-storage.nbytes() // self.block) * self.block
+        num_bytes = 0 if kind == ELSEWHERE else num_bytes
         self._known[key] = (weakref.ref(storage, lambda _: self._drop(key)), num_bytes, kind)
         self.alive[kind] += num_bytes
         self._total += num_bytes
@@ -135,10 +140,30 @@ def estimate(config: RunConfig) -> MemoryEstimate:
     """Return the memory that a checked configuration needs on its accelerator, which this machine need not have."""
     on_gpu = _on_gpu(config)
     num_processes = build.count_processes(config.trainer)
-    images, layout = _images(config, num_processes), _layout(config)
+    with on_fake_tensors(config) as (model, batch):
+        waiting = _waiting(model) if config.trainer.offload_domains else []
+        peak = measure_peak(
+            model,
+            batch,
+            config.trainer.precision,
+            num_processes,
+            GPU_BLOCK if on_gpu else 1,
+            waiting if on_gpu else [],
+        )
+    parameters = {role: sum(p.numel() for p in model.network(role).parameters()) for role in model.roles}
+    return MemoryEstimate(peak, parameters, on_gpu, num_processes, config.data.batch_size // num_processes)
+
+
+@contextmanager
+def on_fake_tensors(config: RunConfig) -> Iterator[tuple[TranslationModel, Any]]:
+    """Give the model of a checked configuration and a batch of its first process, both of fake tensors."""
+    on_gpu = _on_gpu(config)
+    images, layout = _images(config, build.count_processes(config.trainer)), _layout(config)
     precision = config.trainer.precision
-    with torch.device("meta"):
-        model = build.build_model(config)  # not compiled: the memory of compiled code is not known in advance
+    whole = replace(config, trainer=replace(config.trainer, offload_domains=False))
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*copying from a non-meta parameter")  # files of frozen networks
+        model = build.build_model(whole)  # not compiled: the memory of compiled code is not known in advance
     _plugin(precision).convert_module(model)
     with ExitStack() as stack:
         stack.enter_context(PartlyFakeTensorMode(allow_non_fake_inputs=True))
@@ -148,9 +173,18 @@ def estimate(config: RunConfig) -> MemoryEstimate:
             stack.enter_context(assume_device("cuda"))
             if precision == "bf16-mixed":
                 stack.enter_context(_casts_of_a_gpu())
-        peak = measure_peak(model, batch, precision, num_processes, GPU_BLOCK if on_gpu else 1)
-    parameters = {role: sum(p.numel() for p in model.network(role).parameters()) for role in model.roles}
-    return MemoryEstimate(peak, parameters, on_gpu, num_processes, config.data.batch_size // num_processes)
+        yield model, batch
+
+
+def _waiting(model: TranslationModel) -> list[nn.Module]:
+    """Return the networks that `trainer.offload_domains` keeps in CPU memory, and their EMA.
+
+    Which domains an iteration has does not matter, since the networks of a role have equal sizes.
+    """
+    with errors_inside("trainer"):
+        roles = per_domain({role: model.network(role) for role in model.roles})
+    averages = [model.ema.networks[role] for role in roles if role in model.ema.networks]
+    return [network for networks in (*roles.values(), *averages) for network in list(networks.children())[CAPACITY:]]
 
 
 class PartlyFakeTensorMode(FakeTensorMode):
@@ -252,22 +286,31 @@ def _float(*arguments: Any) -> list[Any]:
 # --- measuring the peak, on fake or on real tensors ---------------------------------------------------------
 
 
-def measure_peak(model: TranslationModel, batch: Any, precision: str, num_processes: int = 1, block: int = 1) -> Peak:
+def measure_peak(
+    model: TranslationModel,
+    batch: Any,
+    precision: str,
+    num_processes: int = 1,
+    block: int = 1,
+    waiting: Sequence[nn.Module] = (),
+) -> Peak:
     """Train a model on a batch of the CPU until every trained network has been updated; return the peak.
 
-    Optimizer states exist and image pools are full from the first iteration on, as they soon are in a run.
+    Optimizer states exist and image pools are full from the first iteration on, as they soon are in a run. The weights
+    and optimizer states of networks that are ``waiting`` do not count.
     """
     tracker = MemoryTracker(block)
     updated: set[str] = set()
     tracker.label([*model.parameters(), *model.buffers()], PARAMETERS)
     tracker.label([*model.ema.parameters(), *model.ema.buffers()], EMA)
+    tracker.label((t for network in waiting for t in (*network.parameters(), *network.buffers())), ELSEWHERE)
     tracker.label(_tensors(batch), BATCH)
     with ExitStack() as stack:
         stack.enter_context(_plugin(precision).train_step_context())
         stack.enter_context(torch.autocast("cpu", torch.bfloat16, precision == "bf16-mixed", cache_enabled=False))
         stack.enter_context(tracker)
         stack.enter_context(_observed(model, tracker, updated, num_processes))
-        _create_optimizer_states(tracker, model)
+        _create_optimizer_states(tracker, model, {p for network in waiting for p in network.parameters()})
         _fill_pools(tracker, model, batch)
         tracker.reset_peak()
         for number in range(MAX_ITERATIONS):
@@ -281,21 +324,27 @@ def measure_peak(model: TranslationModel, batch: Any, precision: str, num_proces
 def _observed(model: TranslationModel, tracker: MemoryTracker, updated: set[str], num_processes: int) -> Iterator[None]:
     """Let the tracker know the current update and label gradients; collect the roles that updates have trained."""
 
+    buckets: dict[int, Tensor] = {}  # copies of gradients, which collective calls send during the backward pass
+
     @contextmanager
     def update(roles: tuple[str, ...]) -> Iterator[None]:
         tracker.during = ", ".join(roles)
         updated.update(roles)
         yield
-        if num_processes > 1:  # one collective call sends all gradients as one tensor
-            gradients = [p.grad for role in roles for p in model.network(role).parameters() if p.grad is not None]
-            torch.empty(sum(gradient.numel() for gradient in gradients))
         tracker.during = OUTSIDE
 
     def observer(phase: str, roles: tuple[str, ...]) -> AbstractContextManager[object]:
+        if phase == "optimizer":
+            buckets.clear()
         return update(roles) if phase == "update" else nullcontext()
 
+    def on_gradient(p: Tensor) -> None:
+        tracker.label([p.grad], GRADIENTS)
+        if num_processes > 1:
+            buckets[id(p)] = torch.empty_like(p)
+
     trained = [p for role in model.trained for p in model.network(role).parameters() if p.requires_grad]
-    hooks = [p.register_post_accumulate_grad_hook(lambda p: tracker.label([p.grad], GRADIENTS)) for p in trained]
+    hooks = [p.register_post_accumulate_grad_hook(on_gradient) for p in trained]
     before, model.observer = model.observer, observer
     try:
         yield
@@ -305,16 +354,17 @@ def _observed(model: TranslationModel, tracker: MemoryTracker, updated: set[str]
             hook.remove()
 
 
-def _create_optimizer_states(tracker: MemoryTracker, model: TranslationModel) -> None:
-    """Let every optimizer create its states, by a step with gradients of zero."""
+def _create_optimizer_states(tracker: MemoryTracker, model: TranslationModel, waiting: set[Tensor]) -> None:
+    """Let every optimizer create its states, by a step with gradients of zero; those of ``waiting`` do not count."""
     for role in model.trained:
         optimizer = model.optimizer(role)
         for parameter in model.network(role).parameters():
             parameter.grad = torch.zeros_like(parameter)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        states = (v for state in optimizer.state.values() for v in state.values() if isinstance(v, Tensor))
-        tracker.label(states, OPTIMIZERS)
+        for weight, state in optimizer.state.items():
+            states = (value for value in state.values() if isinstance(value, Tensor))
+            tracker.label(states, ELSEWHERE if weight in waiting else OPTIMIZERS)
 
 
 def _fill_pools(tracker: MemoryTracker, model: TranslationModel, batch: Any) -> None:

@@ -26,8 +26,10 @@ def single(results: Mapping[str, Any]) -> str:
     length, environment = results["length"], results["environment"]
     packages = environment["packages"]
     device = environment["gpus"][0] if results["device"].startswith("cuda") else f"{environment['threads']} CPU threads"
+    several = f"{results['processes']} processes, each " if results["processes"] > 1 else ""
+    torch = packages.get("torch")
     lines = [
-        f"{length['iterations']} iterations after {length['warmup']}, on {device}, torch {packages.get('torch')}",
+        f"{length['iterations']} iterations after {length['warmup']}, {several}on {device}, torch {torch}",
         f"{'seconds an iteration':<28}{middle:.4g} (from {min(seconds):.4g} to {max(seconds):.4g})",
         f"{'images a second':<28}{results['images_per_second']:.4g}",
         f"{'waiting for data':<28}{results['data_wait_share']:.2%} of the time",

@@ -1,4 +1,4 @@
-"""Time the iterations of one configuration, in this process."""
+"""Time the iterations of one configuration, in this process and those that it starts for further devices."""
 
 import resource
 import statistics
@@ -13,15 +13,15 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from translate.config.compose import OpenDatasets
+from translate.config.datasets import OpenDatasets
 from translate.config.schema import RunConfig, to_mapping
 from translate.console import setup_logging
-from translate.errors import UserError
+from translate.errors import ConfigError, UserError
 from translate.models.base import TranslationModel
 from translate.profiling import memory
 from translate.profiling.spans import Spans, measured
 from translate.runs.environment import environment
-from translate.training import build, cpu_process
+from translate.training import build, preflight, process_settings
 
 OBSERVED = 2  # iterations whose parts are timed; timing slows them, so they do not count for the speed
 MATRIX = {"cpu": 1024, "cuda": 8192}
@@ -132,15 +132,12 @@ def _run(
     config: RunConfig, stopwatch: Stopwatch, datasets: OpenDatasets | None = None
 ) -> tuple[TranslationModel, torch.device, int]:
     """Train with a stopwatch; return the model, its device and the peak of memory in bytes."""
-    if build.count_processes(config.trainer) > 1:
-        raise UserError(
-            "a benchmark is of one process on one device",
-            key="trainer.devices",
-            found=config.trainer.devices,
-            expected="1",
-        )
+    if config.trainer.num_nodes > 1:
+        raise UserError("a benchmark is of one machine", key="trainer.num_nodes", found=config.trainer.num_nodes)
+    if problems := [*preflight.bfloat16_is_fast(config.trainer)]:
+        raise ConfigError(problems)
     setup_logging()
-    cpu_process.prepare(config.trainer)
+    process_settings.prepare(config.trainer)
     before = _resident()
     model = build.build_model(config)
     build.compile_model(model, config.trainer)
@@ -155,7 +152,10 @@ def _run(
 
 
 def measure(config: RunConfig, length: Length) -> dict[str, Any]:
-    """Return the speed, memory and operations of a configuration's iterations, with the facts to reproduce them."""
+    """Return the speed, memory and operations of a configuration's iterations, with the facts to reproduce them.
+
+    Images are those of all processes; times, memory and operations are those of this process.
+    """
     stopwatch = Stopwatch(length)
     model, cuda, peak = _run(config, stopwatch)
     seconds = statistics.median(stopwatch.seconds)
@@ -179,6 +179,7 @@ def measure(config: RunConfig, length: Length) -> dict[str, Any]:
         },
         "parameters": {role: sum(p.numel() for p in model.network(role).parameters()) for role in model.roles},
         "device": str(cuda),
+        "processes": build.count_processes(config.trainer),
         "length": {"warmup": length.warmup, "iterations": length.iterations},
         "config": to_mapping(config),
         "environment": environment(config.seed),

@@ -6,7 +6,6 @@ source text, so listing and checking import nothing. Therefore names and facts m
 at the top level of a module.
 """
 
-import importlib
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -45,9 +44,9 @@ class Registry:
 
     def get(self, name: str) -> Callable[..., Any]:
         """Return the class or function of this name, importing its module on first use."""
-        if name not in self._objects:
+        if not isinstance(name, str) or name not in self._objects:
             entry = self.entry(name)
-            importlib.import_module(entry.module)
+            plugins.import_part(entry.module)
             if name not in self._objects:
                 raise UserError(
                     f"importing {entry.module} did not register the {self.kind} {name!r}",
@@ -73,7 +72,7 @@ class Registry:
     def entry(self, name: str) -> Entry:
         """Return the static entry of a name; UserError for an unknown name."""
         index = self.index()
-        if name not in index:
+        if not isinstance(name, str) or name not in index:  # the name may come from a file of anybody
             raise UserError(f"unknown {self.kind}", found=name, known=sorted(index))
         return index[name]
 

@@ -8,13 +8,17 @@ those of its ``__init__``, or of its base class if it defines none, or of both i
 import ast
 import inspect
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from translate.errors import UserError
+from translate.errors import UserError, first_line
+from translate.files.reading import read_text
 from translate.registry import plugins
+
+_parsing = threading.Lock()  # Python 3.11 raises SystemError where two threads parse at once
 
 # Bases without arguments: a class without __init__ that has only these bases has no arguments.
 _PLAIN_BASES = {
@@ -131,7 +135,8 @@ def misses(path: str) -> bool:
 def defined_at(target: Callable[..., Any]) -> str:
     """Return module:line of a live class or function, for messages."""
     try:
-        line = inspect.getsourcelines(target)[1]
+        with _parsing:
+            line = inspect.getsourcelines(target)[1]
     except (OSError, TypeError):
         line = 0
     return f"{target.__module__}:{line}"
@@ -150,9 +155,13 @@ _sources: dict[Path, _Source] = {}
 def _read(path: Path, module: str) -> _Source:
     if path not in _sources:
         try:
-            tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+            tree = ast.parse(read_text(path), filename=str(path))
         except SyntaxError as error:
             raise UserError(f"invalid Python syntax ({error.msg})", key=f"{path}:{error.lineno}") from error
+        except UserError:
+            raise
+        except (ValueError, RecursionError, MemoryError) as error:  # null bytes, or too many levels
+            raise UserError(f"invalid Python source ({first_line(error)})", key=str(path)) from error
         package = module if path.name == "__init__.py" else module.rpartition(".")[0]
         _sources[path] = _Source(module, package, tree)
     return _sources[path]
@@ -174,7 +183,7 @@ def _files(package: str) -> Iterator[tuple[Path, str]]:
 def registered(package: str, kind: str, variable: str) -> Iterator[Entry]:
     """Yield the parts that ``@VARIABLE.register(name, ...)`` registers in a package or module, without importing it."""
     for path, module in _files(package):
-        if ".register(" not in path.read_text(encoding="utf-8"):  # much cheaper than parsing
+        if ".register(" not in read_text(path):  # much cheaper than parsing
             continue
         source = _read(path, module)
         for node in _top_level(source.tree.body):

@@ -8,23 +8,29 @@ are renamed when they are read.
 
 import hashlib
 import json
+import logging
+import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from translate import __version__
 from translate.errors import Phrase, UserError
-from translate.files import atomic_write
+from translate.files.reading import loads, require_file
+from translate.files.writing import atomic_open
 from translate.networks.layers.pretrained import Pretrained
+from translate.runs import tensor_files
 from translate.runs.folder import LAST, RunFolder
+from translate.runs.saved_config import require_shape
+
+log = logging.getLogger("translate")
 
 FORMAT = "translate checkpoint 2"
 FORMAT_1 = "translate checkpoint 1"
@@ -94,7 +100,14 @@ class Checkpoint:
 
 
 def capture(model: CheckpointedModel, domains: tuple[str, ...], config: Mapping[str, Any]) -> Checkpoint:
-    """Return the whole state of a model: networks, EMA, other state, optimizers and iteration.
+    """Return the whole state of a model in CPU memory, which on a CPU is the model's own, see `state_of`."""
+    state = state_of(model, domains, config)
+    tensors = {name: t.to("cpu", memory_format=torch.contiguous_format) for name, t in state.tensors.items()}
+    return replace(state, tensors=tensors)
+
+
+def state_of(model: CheckpointedModel, domains: tuple[str, ...], config: Mapping[str, Any]) -> Checkpoint:
+    """Return networks, EMA, other state, optimizers and iteration of a model; its tensors are those in use.
 
     ``domains`` are those of the data; a model may name domains of its own. Pretrained networks are left out: they never
     change, and their files are named in the configuration.
@@ -113,7 +126,7 @@ def capture(model: CheckpointedModel, domains: tuple[str, ...], config: Mapping[
         optimizers[role] = [_settings(group) for group in state["param_groups"]]
         for number, entries in state["state"].items():
             tensors.update(_named({k: torch.as_tensor(v) for k, v in entries.items()}, OPTIMIZER, role, str(number)))
-    tensors = {name: t.detach().to("cpu", memory_format=torch.contiguous_format) for name, t in tensors.items()}
+    tensors = {name: tensor.detach() for name, tensor in tensors.items()}
     return Checkpoint(tensors, model.iteration, domains, dict(config), optimizers)
 
 
@@ -167,8 +180,8 @@ def explain_mismatch(where: str) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except (RuntimeError, LookupError, ValueError) as error:
-        reason = str(error).strip().splitlines()[-1].strip()
+    except (RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
         raise UserError(f"the checkpoint does not fit this configuration's networks ({reason})", key=where) from error
 
 
@@ -176,7 +189,7 @@ def explain_mismatch(where: str) -> Iterator[None]:
 
 
 def write(checkpoint: Checkpoint, path: Path) -> None:
-    """Write a checkpoint, whole and durable, see `translate.files.atomic_write`."""
+    """Write a checkpoint, whole and durable, see `translate.files.writing.atomic_open`."""
     header = {
         "format": FORMAT,
         "version": __version__,
@@ -186,7 +199,8 @@ def write(checkpoint: Checkpoint, path: Path) -> None:
         "optimizers": json.dumps(checkpoint.optimizers),
     }
     header[CHECKSUMS] = json.dumps(checksums(checkpoint.tensors, header))
-    atomic_write(path, save(checkpoint.tensors, metadata=header), durable=True)
+    with atomic_open(path) as file:
+        tensor_files.write(file, checkpoint.tensors, header)
 
 
 def checksums(tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> dict[str, str]:
@@ -197,7 +211,7 @@ def checksums(tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> dict[
         tensor = tensors[name]
         digest = digests.setdefault(_group_of(name), hashlib.sha256())
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+        digest.update(tensor_files.bytes_of(tensor))
     return {group: digest.hexdigest() for group, digest in digests.items()}
 
 
@@ -210,8 +224,9 @@ def read(path: Path, groups: Collection[str] | None = None) -> Checkpoint:
 
     ``groups`` selects groups of tensors, such as ("network", "ema"); None: all.
     """
-    if not path.is_file():
+    if not os.path.lexists(path):
         raise UserError("no such checkpoint", key=str(path))
+    require_file(path)
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
@@ -222,16 +237,20 @@ def read(path: Path, groups: Collection[str] | None = None) -> Checkpoint:
     except (SafetensorError, OSError) as error:
         raise _unreadable(path, str(error)) from error
     try:
-        _verify(tensors, header, wanted)
-        return Checkpoint(
+        _verify(tensors, header, wanted, path)
+        checkpoint = Checkpoint(
             _renamed(tensors, stored),
             int(header["iteration"]),
-            tuple(json.loads(header["domains"])),
-            dict(json.loads(header["config"])),
-            dict(json.loads(header["optimizers"])),
+            tuple(map(str, loads(header["domains"]))),
+            dict(loads(header["config"])),
+            {role: [dict(group) for group in groups] for role, groups in loads(header["optimizers"]).items()},
         )
-    except (KeyError, ValueError, TypeError) as error:
+    except UserError:
+        raise
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise _unreadable(path, f"damaged: {error}") from error
+    require_shape(checkpoint.config, str(path))
+    return checkpoint
 
 
 def _stored_groups(header: Mapping[str, str], path: Path) -> dict[str, str]:
@@ -262,11 +281,19 @@ def _unreadable(path: Path, reason: str) -> UserError:
     )
 
 
-def _verify(tensors: Mapping[str, Tensor], header: Mapping[str, str], groups: Collection[str] | None) -> None:
-    """Raise ValueError if tensors or header differ from their checksums; a file without checksums passes."""
-    if CHECKSUMS not in header:
+def _verify(
+    tensors: Mapping[str, Tensor], header: Mapping[str, str], groups: Collection[str] | None, path: Path
+) -> None:
+    """Raise ValueError if tensors or header differ from their checksums, or a file of today's format has none.
+
+    Early files of format 1 had no checksums: they pass with a warning.
+    """
+    if CHECKSUMS not in header and header.get("format") == FORMAT_1:
+        log.warning("%s has no checksums, as early versions wrote it, so damage cannot be noticed", path)
         return
-    written = json.loads(header[CHECKSUMS])
+    if CHECKSUMS not in header:
+        raise ValueError("the checksums are missing")
+    written = loads(header[CHECKSUMS])
     expected = {group: sum_ for group, sum_ in written.items() if groups is None or group in ("header", *groups)}
     actual = checksums(tensors, header)
     differing = sorted(group for group in expected.keys() | actual.keys() if expected.get(group) != actual.get(group))

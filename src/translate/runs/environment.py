@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from translate import __version__
-from translate.errors import Problem
+from translate.errors import Problem, without_secrets
 
 LOGGED_PACKAGES = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "omegaconf", "numpy", "pillow")
 
@@ -28,7 +28,7 @@ def environment(seed: int, command: Sequence[str] | None = None) -> dict[str, An
     cuda = torch.cuda.is_available()
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": ["python", "-m", "translate", *(sys.argv[1:] if command is None else command)],
+        "command": ["python", "-m", "translate", *map(without_secrets, sys.argv[1:] if command is None else command)],
         "seed": seed,
         "translate": __version__,
         "commit": commit(),

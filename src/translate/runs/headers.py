@@ -6,6 +6,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from translate.errors import UserError
+from translate.files.reading import require_file
 
 OURS = "translate "
 """The start of the format of every file that this program writes."""
@@ -26,6 +27,7 @@ class Header:
 
 def read(path: Path) -> Header:
     """Return the header of a safetensors file; UserError for any other file, and for one that is cut short."""
+    require_file(path)
     try:
         with safe_open(path, framework="np") as file:
             return Header(dict(file.metadata() or {}), tuple(file.keys()))

@@ -5,20 +5,27 @@ runs, ``....partial.json`` beside it holds the tasks that are done. Earlier vers
 """
 
 import json
+import logging
 import math
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from translate.errors import UserError
-from translate.files import atomic_write
+from translate.files.reading import is_finite, read_object, require_file
+from translate.files.writing import atomic_write
 from translate.metrics.protocols import FORMER_NAMES, Scores
 from translate.runs.folder import LAST, RunFolder
 
+log = logging.getLogger("translate")
+
 PARTIAL = ".partial"
+WITHOUT = "delete the file to go on without its scores"
 FORMER_FILE = "metrics.json"  # of earlier versions: protocol `local` at the end of a run, with its columns
 FORMER_KEYS = {"figure": "score", "figures": "scores", "routes": "tasks", "doubts": "warnings"}
+FORMER_COLUMNS = {"real images": "real", "sources": "source"}
 FORMER_NETWORKS = {"averaged": "ema"}
 
 
@@ -56,21 +63,27 @@ class Result:
     scores: Scores = field(default_factory=dict)  # "FID, latent" -> mean over all tasks
     better: dict[str, str] = field(default_factory=dict)  # score -> "lower" or "higher"
     tasks: dict[str, Scores] = field(default_factory=dict)  # "cat -> dog, latent" -> scores and numbers of images
-    columns: dict[str, Scores] = field(default_factory=dict)  # scores to compare with: untrained, sources, real images
+    columns: dict[str, Scores] = field(default_factory=dict)  # scores to compare with: source, untrained, real
+    marks: dict[str, dict[str, str]] = field(default_factory=dict)  # kind, see `metrics.marks` -> score -> sentence
     warnings: list[str] = field(default_factory=list)  # reasons for which scores may mislead
     environment: dict[str, Any] = field(default_factory=dict)  # command, commit, versions, hardware, time
+    unstored: OSError | None = field(default=None, compare=False)  # why no file holds this result
+
+    def require_stored(self) -> None:
+        """Raise the error that prevented the result from being stored, if any."""
+        if self.unstored is not None:
+            raise self.unstored
 
     def to_tree(self) -> dict[str, Any]:
         """Return the content of a scores file: JSON values, null for a number that is not finite."""
         request = asdict(self.request)
         tree = {"protocol": request.pop("protocol"), "checkpoint": self.checkpoint, **request}
-        names = ("scores", "better", "tasks", "columns", "warnings", "environment")
+        names = ("scores", "better", "tasks", "columns", "marks", "warnings", "environment")
         return _plain({**tree, **{name: getattr(self, name) for name in names}})
 
-    def add(self, scores: Scores, columns: Mapping[str, Scores]) -> None:
-        """Add the scores of a metric, in front of the others, and its columns."""
-        self.scores = scores | self.scores
-        self.columns = _joined(self.columns, columns)
+    def by_task(self) -> Scores:
+        """Return the scores of each task by names with the task: "FID, horse -> zebra"."""
+        return {f"{name}, {task}": value for task, scores in self.tasks.items() for name, value in scores.items()}
 
     def joined(self, later: "Result") -> "Result":
         """Return the scores of both, which have the same model; the later ones where both have the same name."""
@@ -86,6 +99,10 @@ class Result:
             {**self.better, **later.better},
             _joined(self.tasks, later.tasks),
             _joined(self.columns, later.columns),
+            {
+                kind: _without(self.marks.get(kind, {}), later.scores) | later.marks.get(kind, {})
+                for kind in dict.fromkeys([*self.marks, *later.marks])
+            },
             list(dict.fromkeys([*self.warnings, *later.warnings])),
             later.environment,
         )
@@ -94,6 +111,10 @@ class Result:
 def _joined(before: Mapping[str, Scores], after: Mapping[str, Scores]) -> dict[str, Scores]:
     names = dict.fromkeys([*before, *after])
     return {name: {**before.get(name, {}), **after.get(name, {})} for name in names}
+
+
+def _without(sentences: Mapping[str, str], scores: Mapping[str, float]) -> dict[str, str]:
+    return {name: sentence for name, sentence in sentences.items() if name not in scores}
 
 
 # --- files --------------------------------------------------------------------------------------------------
@@ -119,10 +140,18 @@ def best_file(folder: Path) -> Path:
 
 
 def read_best(path: Path) -> dict[str, Any] | None:
-    """Return the note on the best checkpoint (score, value, iteration ...), None without a readable one."""
-    tree = read_json(path)
-    note = None if tree is None else {FORMER_KEYS.get(key, key): value for key, value in tree.items()}
-    return note if note is not None and {"score", "value", "iteration"} <= note.keys() else None
+    """Return the note on the best checkpoint, None without score, value and iteration; UserError if damaged."""
+    if not os.path.lexists(path):
+        return None
+    fix = "delete the file: the next evaluation is the best one then"
+    note = {FORMER_KEYS.get(key, key): value for key, value in read_object(path, fix).items()}
+    if not {"score", "value", "iteration"} <= note.keys():
+        return None
+    if not all(is_finite(note.get(key)) for key in ("value", "iteration")) or not isinstance(note.get("score"), str):
+        raise UserError(
+            "this is no note on a checkpoint", key=str(path), expected="score, value and iteration", fix=fix
+        )
+    return note
 
 
 def write(path: Path, result: Result) -> None:
@@ -141,12 +170,14 @@ def write_json(path: Path, tree: Mapping[str, Any]) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """Return a mapping that `write_json` has written, None without a readable file."""
-    try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    """Return a mapping that `write_json` has written, None without a readable file; a damaged one has a warning."""
+    if not os.path.lexists(path):
         return None
-    return tree if isinstance(tree, dict) else None
+    try:
+        return read_object(path)
+    except UserError as error:
+        log.warning("%s", error)
+        return None
 
 
 def read(path: Path) -> Result | None:
@@ -159,19 +190,19 @@ def of_run(folder: Path, strict: bool = False) -> Iterator[tuple[Path, Result]]:
     """Yield all results of a run folder with their files; partial files are left out.
 
     Scores in the ``metrics.json`` of earlier versions are left out where a later file has them or is of another
-    iteration. With ``strict``, a file that is not JSON is a UserError.
+    iteration. With ``strict``, a file that holds no scores is a UserError.
     """
     last: dict[str, Result] = {}
     for path in sorted(RunFolder(folder).scores.glob("*.json")):
-        if path.stem.endswith(PARTIAL):
+        if path.stem.endswith(PARTIAL) or path == best_file(folder):
             continue
-        result = _read_strictly(path) if strict else read(path)
+        result = _read_strictly(path) if strict and "_" in path.stem else read(path)
         if result is not None:
             if result.checkpoint == LAST:
                 last[result.request.protocol] = result
             yield path, result
     path = folder / FORMER_FILE
-    former = (_read_strictly(path) if strict else read(path)) if path.is_file() else None
+    former = (_read_strictly(path) if strict else read(path)) if os.path.lexists(path) else None
     if former is None:
         return
     newer = last.get(former.request.protocol)
@@ -183,12 +214,20 @@ def of_run(folder: Path, strict: bool = False) -> Iterator[tuple[Path, Result]]:
         yield path, replace(former, scores=scores)
 
 
-def _read_strictly(path: Path) -> Result | None:
-    try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"not JSON of a run ({error})", key=str(path), fix=f"delete {path} to go on without") from error
-    return parse(tree) if isinstance(tree, dict) else None
+def _read_strictly(path: Path) -> Result:
+    result = parse(read_object(path, WITHOUT))
+    if result is None:
+        raise UserError("these are no scores of a run", key=str(path), fix=WITHOUT)
+    return result
+
+
+def check(folder: Path) -> None:
+    """Raise UserError if a scores file of a run is damaged, or something else is where an evaluation writes one."""
+    for path in sorted(RunFolder(folder).scores.glob("*.json")):
+        require_file(path)
+    for _ in of_run(folder, strict=True):
+        pass
+    read_best(best_file(folder))
 
 
 # --- formats ------------------------------------------------------------------------------------------------
@@ -196,6 +235,13 @@ def _read_strictly(path: Path) -> Result | None:
 
 def parse(tree: Mapping[str, Any]) -> Result | None:
     """Return the result in the content of a scores file of any version; None if it is no result."""
+    try:
+        return _parse(tree)
+    except (TypeError, ValueError, AttributeError, OverflowError):  # a value of another type
+        return None
+
+
+def _parse(tree: Mapping[str, Any]) -> Result | None:
     tree = {FORMER_KEYS.get(key, key): value for key, value in tree.items()}
     scores, columns = tree.get("scores"), dict(tree.get("columns") or {})
     if not isinstance(scores, Mapping) or not isinstance(tree.get("protocol"), str):
@@ -218,10 +264,11 @@ def parse(tree: Mapping[str, Any]) -> Result | None:
         request,
         str(tree.get("checkpoint", LAST)),
         numbers(scores),
-        dict(tree.get("better") or {}),
+        {str(name): str(way) for name, way in (tree.get("better") or {}).items()},
         {name: numbers(values) for name, values in (tree.get("tasks") or {}).items()},
-        {name: numbers(values) for name, values in columns.items()},
-        list(tree.get("warnings") or []),
+        {FORMER_COLUMNS.get(str(name), str(name)): numbers(values) for name, values in columns.items()},
+        {kind: dict(sentences) for kind, sentences in (tree.get("marks") or {}).items()},
+        [str(warning) for warning in tree.get("warnings") or []],
         dict(tree.get("environment") or {}),
     )
 

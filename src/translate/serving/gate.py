@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 from translate.errors import Phrase, UserError
+from translate.files.reading import is_whole_number
 from translate.serving.limits import Limits, too_many_bytes
 
 Message = MutableMapping[str, Any]
@@ -95,7 +96,7 @@ class Gate:
         upload = scope["path"] == UPLOAD
         limit = self.limits.max_bytes + FORM_BYTES if upload else JSON_BYTES
         declared = dict(scope["headers"]).get(b"content-length", b"0")
-        if not declared.isdigit() or int(declared) > limit:
+        if not is_whole_number(declared.decode("latin-1")) or int(declared) > limit:
             raise self._too_large(upload)
         received = 0
 

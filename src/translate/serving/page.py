@@ -1,5 +1,6 @@
 """The page: Gradio components for the controls of a model."""
 
+import re
 import secrets
 from typing import Any
 
@@ -43,6 +44,17 @@ def build(service: Service, files: Files, title: str) -> gr.Blocks:
     return page
 
 
+def _subtitle(service: Service) -> str:
+    """Return the model and what there is no control for: the image size, by how much it enlarges, its one target."""
+    engine, controls = service.engine, service.controls
+    facts = [engine.model, f"{engine.image_size} px"]
+    if engine.scale > 1:
+        facts = [engine.model, f"enlarges {engine.scale} times"]
+    elif len(controls.sources) == 1:  # the name of a style
+        facts.append(controls.sources[0])
+    return ", ".join(facts)
+
+
 class Page:
     """The components of a page and the events between them.
 
@@ -54,7 +66,7 @@ class Page:
         self.service, self.files, self.controls = service, files, service.controls
         self.style: dict[str, Any] = {}
         self.dice: dict[str, gr.Button] = {}
-        gr.Markdown(f"# {title}\n{service.engine.model}, {service.engine.image_size} px", elem_id="model")
+        gr.Markdown(f"# {plain(title)}\n{plain(_subtitle(service))}", elem_id="model")
         with gr.Row(equal_height=False):
             with gr.Column(min_width=300):
                 self.image = _image("Image", HEIGHT)
@@ -78,7 +90,8 @@ class Page:
         if choices:
             kind: Any = gr.Radio if len(choices) <= MAX_RADIO else gr.Dropdown
             direction = choices[0][0] != choices[0][1]
-            return [kind(choices, value=choices[0][1], label="Direction" if direction else "Target")]
+            label, several = "Direction" if direction else "Target", len(choices) > 1 or direction
+            return [kind(choices, value=choices[0][1], label=label, visible=several)]
         groups = self.controls.label_groups
         titles = [_title(number, group.attributes) for number, group in enumerate(groups)]
         chosen = gr.Radio(titles, value=titles[0], label="Labels", visible=len(groups) > 1)
@@ -219,7 +232,7 @@ class Page:
         file = self.files.save(result.content, result.name)
         facts = {key: value for key, value in result.facts.items() if key not in ("target", "weights_sha256", "notes")}
         details = ", ".join([_words(target), *(f"{k.replace('_', ' ')} {_shown(v)}" for k, v in facts.items())])
-        return (str(before), str(after)), details, gr.update(value=str(file), interactive=True)
+        return (str(before), str(after)), plain(details), gr.update(value=str(file), interactive=True)
 
     def styles(self, *values: Any) -> Any:
         """Return the update of the strip: an image and its caption for each of the seeds from ``start``."""
@@ -259,6 +272,15 @@ def _image(label: str, height: int) -> gr.Image:
 
 def _title(number: int, attributes: bool) -> str:
     return f"{number + 1}: {'attributes' if attributes else 'classes'}"
+
+
+def plain(text: str) -> str:
+    r"""Return a text that Markdown shows as it is: names come from files of others, and could be images or links.
+
+    >>> print(plain("cat_1, ![a](http://b)"))
+    cat_1, \!\[a\](http://b)
+    """
+    return re.sub(r"([\\`*\[\]<>!|~$&])", r"\\\1", " ".join(text.split()))
 
 
 def _shown(value: Any) -> str:

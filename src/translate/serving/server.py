@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from translate import signals
 from translate.errors import Phrase, UserError
 from translate.inference.engine import Engine
 from translate.serving.files import temporary_files
@@ -48,6 +49,19 @@ class Server:
     def __init__(self, app: Any, listener: socket.socket, host: str) -> None:
         import uvicorn
 
+        class Uvicorn(uvicorn.Server):
+            """A server that leaves the handlers of signals as they are."""
+
+            @contextmanager
+            def capture_signals(self) -> Iterator[None]:
+                """Finish open connections after a signal."""
+                with signals.deferred(self.stop):
+                    yield
+
+            def stop(self, number: int) -> None:
+                """Let the server end."""
+                self.should_exit = True
+
         config = uvicorn.Config(
             app,
             log_level="warning",
@@ -59,10 +73,10 @@ class Server:
         self.listener = listener
         self.port: int = listener.getsockname()[1]
         self.url = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else _in_url(host)}:{self.port}"
-        self._server = uvicorn.Server(config)
+        self._server = Uvicorn(config)
 
     def run(self) -> None:
-        """Serve until an interrupt (SIGINT, SIGTERM)."""
+        """Serve until a signal."""
         self._server.run(sockets=[self.listener])
 
     @contextmanager

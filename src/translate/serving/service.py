@@ -12,7 +12,7 @@ from PIL import Image
 
 from translate.data.images import ImageError
 from translate.errors import Phrase, UserError
-from translate.inference import image_encoding, image_forms, tiling
+from translate.inference import image_encoding, image_files, image_forms, original, tiling
 from translate.inference.codes import draw_codes
 from translate.inference.engine import Engine
 from translate.inference.image_files import ImageFile
@@ -83,6 +83,7 @@ class Service:
             "model": self.engine.model,
             "weights_sha256": self.engine.digest,
             "image_size": self.engine.image_size.plain,
+            "scale": self.engine.scale,
             "targets": list(controls.domains),
             "labels": [{"names": list(g.names), "attributes": g.attributes} for g in controls.label_groups],
             "style_inputs": list(self.engine.style_inputs),
@@ -94,16 +95,17 @@ class Service:
         target = self._target(request.target)
         style_inputs = self._style_inputs(request)
         file = self.limits.read(request.image, "image")
+        self._require_size(file)
         try:
             form, losses = image_forms.fitted(file.form)
         except ImageError as error:
             raise UserError(f"this file {error.reason}", key="image") from error
         with self._lock:
             style = self._style(style_inputs, target)
-            pixels = self._translated(file, target, style, form.bits > 8)
+            pixels = original.at_size(self.engine, file.pixels, target, style, form.bits > 8)
         facts = {"target": request.target, **style_inputs.facts, "weights_sha256": self.engine.digest}
         return Result(
-            image_encoding.encode(pixels, file, form),
+            image_encoding.encode(pixels, image_files.enlarged(file, self.engine.scale), form),
             _name(request) + SUFFIXES.get(form.format, f".{form.format.lower()}"),
             _preview(file.pixels, PREVIEW),
             _preview(pixels, PREVIEW),
@@ -141,17 +143,13 @@ class Service:
         second = self.engine.styles(target, **inputs.second)
         return first + np.float32(inputs.blend) * (second - first)
 
-    def _translated(self, file: ImageFile, target: np.ndarray, style: np.ndarray | None, deep: bool) -> np.ndarray:
-        """Return the translation (H, W, 3) of an image in its own size: uint8, or with ``deep`` float32, 0 to 255."""
-
-        def run(x: np.ndarray) -> np.ndarray:
-            return self.engine.translate(x[None], target, style)[0]
-
-        if self.engine.sizes is not None:
-            return tiling.whole(run, file.pixels, self.engine.sizes, deep=deep)
-        y = run(tiling.to_input(tiling.reduced(file.pixels, self.engine.image_size)))
-        pixels = tiling.enlarged(tiling.to_pixels(y, deep=True), *file.size)
-        return pixels if deep else np.rint(pixels.clip(0, 255)).astype(np.uint8)
+    def _require_size(self, file: ImageFile) -> None:
+        """Raise UserError for an image whose translation is larger than an image may be."""
+        height, width, scale = *file.pixels.shape[:2], self.engine.scale
+        most = self.limits.max_pixels // scale**2
+        if height * width > most:
+            found = Phrase(f"{width} x {height} pixels, to be enlarged {scale} times")
+            raise UserError(key="image", found=found, expected=f"at most {most:,} pixels")
 
     # --- inputs ----------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ module plans the runs, and the launcher executes each in its own process. Repeat
 """
 
 import os
+import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 import hydra_plugins.translate_launchers  # noqa: F401 - gives our launchers the module that Hydra expects
+from translate import signals
 from translate.config.command_line import CommandLine, new_folder, resumes_folder
 from translate.config.compose import (
     ROOT,
@@ -33,12 +35,12 @@ from translate.config.compose import (
     fill_name,
     finish,
     prepare,
-    register_resolvers,
 )
 from translate.config.hydra_search import join_search_path
 from translate.config.length import settle
 from translate.config.overrides import HydraProblem, explain, in_quotes
 from translate.config.renamed import rename_in_tree
+from translate.config.resolvers import register_resolvers
 from translate.config.resume import as_long_as, finished, same_experiment, unfinished
 from translate.config.schema import read_yaml
 from translate.config.search_path import shipped
@@ -48,7 +50,6 @@ from translate.sweeps import jobs
 from translate.sweeps.launchers import LAUNCHERS as LAUNCHER_CLASSES
 
 LAUNCHERS = "hydra_plugins.translate_launchers."
-INTERRUPTED = 130
 
 
 def launch(line: CommandLine) -> int:
@@ -123,6 +124,7 @@ class _Runs:
         executes the job and returns the exit code.
         """
         context = HydraConfig.get()
+        signals.check()  # another launcher may have waited for the job before
         overrides = _as_written(context.overrides.task)
         try:
             prepared = self.checked.get(overrides)
@@ -166,10 +168,11 @@ class _Runs:
                 records
             )  # a launcher of Hydra may plan in other processes
             mine = [record for number, record in records.items() if number in planned]
-            for line in jobs.summary(mine, len(planned)):
+            for line in [*jobs.summary(mine, len(planned)), *jobs.advice()]:
                 jobs.say(self.place, line)
         self._raise_errors()
-        return max([INTERRUPTED if len(mine) < len(planned) else 0, *(record.code or 0 for record in mine)])
+        cut = 128 + (signals.received() or signal.SIGINT) if len(mine) < len(planned) else 0
+        return max([cut, *(record.code or 0 for record in mine)])
 
     def _new_place(self) -> Path:
         names = {str(prepared.config.name) for prepared in self.checked.values()}

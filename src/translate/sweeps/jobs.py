@@ -22,14 +22,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
+from translate import signals
 from translate.errors import UserError
-from translate.files import atomic_write
+from translate.files.reading import opened, read_object
+from translate.files.writing import atomic_write
+from translate.runs import claim
 
 PROGRAM = (sys.executable, "-m", "translate")
 POLL = 0.2  # seconds between two polls of a process
-STOPPED = (signal.SIGINT, signal.SIGTERM)
+STOPPED = signals.SIGNALS
 
 # Under srun, Lightning would expect srun to start the processes of a run as well; a job must start them by itself.
 NOT_STARTED_BY_SRUN = {"SLURM_JOB_NAME": "bash"}
@@ -60,6 +61,7 @@ class Process:
         )
         self._copying = threading.Thread(target=self._copy, args=(output, tell), daemon=True)
         self._copying.start()
+        signals.before_end(self.kill)
 
     def _copy(self, output: Path, tell: Callable[[str], None] | None) -> None:
         assert self._process.stdout is not None
@@ -75,6 +77,7 @@ class Process:
         code = self._process.poll()
         if code is None:
             return None
+        signals.forget(self.kill)
         self._copying.join(timeout=10)  # a child that is still alive may hold the pipe
         return 128 - code if code < 0 else code
 
@@ -85,14 +88,15 @@ class Process:
         return code
 
     def stop(self, number: int = signal.SIGTERM) -> None:
-        """Let the process write a checkpoint and end; the second call kills it and its children."""
-        if self._process.poll() is not None:
-            return
-        if self._signalled:
-            os.killpg(self._process.pid, signal.SIGKILL)
-        else:
+        """Let the process write a checkpoint and end. It gets one signal alone, since a second one would end it."""
+        if not self._signalled and self._process.poll() is None:
+            self._signalled = True
             self._process.send_signal(number)
-        self._signalled = True
+
+    def kill(self) -> None:
+        """End the process and its children at once."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
 
 
 # --- the jobs of a sweep ------------------------------------------------------------------------------------
@@ -143,20 +147,16 @@ def execute(
 ) -> int:
     """Run a job to its end, write its record, and return its exit code. ``start`` replaces `Process`.
 
-    SIGTERM and Ctrl-C are forwarded to the job, which writes a checkpoint and ends. So a cluster can run this function
-    on another machine.
+    A signal to the main thread is forwarded to the job, which writes a checkpoint and ends. So a cluster can run this
+    function on another machine, where a second signal, and the KeyboardInterrupt by which Ray cancels, kill the job.
+    Another thread receives no signals, and its owner calls `stop`.
     """
     record = Record.of(job, "running")
     keep(job.sweep, record)
     began = time.monotonic()
     process = start(job.words, job.output, {**NOT_STARTED_BY_SRUN, **(environment or {})}, tell)
-    with _passed_on(process):
-        while True:
-            try:
-                code = process.wait()
-                break
-            except KeyboardInterrupt:
-                process.stop(signal.SIGINT)
+    with signals.handled(ends_process=False), signals.deferred(process.stop):
+        code = _waited_for(process)
     record.code, record.seconds = code, round(time.monotonic() - began, 1)
     record.state = state_of(code)
     if record.state == "failed":
@@ -176,24 +176,21 @@ def state_of(code: int) -> str:
     return "stopped" if code - 128 in STOPPED else "failed"
 
 
-@contextmanager
-def _passed_on(process: Process) -> Iterator[None]:
-    """Forward SIGTERM in the main thread; another thread receives no signals, and its owner calls `stop`."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, lambda number, frame: process.stop(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def _waited_for(process: Process) -> int:
+    """Return the exit code of a job; KeyboardInterrupt, by which Ray cancels a task, stops the job, again kills it."""
+    stop = [process.kill, process.stop]
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            stop.pop()() if stop and signals.received() is None else process.kill()
 
 
 def last_line(path: Path) -> str:
     """Return the last line of a file that is not blank; "" without one."""
     if not path.is_file():
         return ""
-    with open(path, "rb") as file:
+    with opened(path) as file:
         file.seek(max(0, path.stat().st_size - 10_000))
         lines = file.read().decode("utf-8", "replace").splitlines()
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
@@ -210,8 +207,8 @@ def keep(sweep: Path, record: Record) -> None:
 
 def records(sweep: Path) -> dict[int, Record]:
     """Return the records of a sweep by number."""
-    entries = (_read(path) for path in (sweep / "jobs").glob("*.json"))
-    return {entry["number"]: Record(**entry) for entry in sorted(entries, key=lambda entry: entry["number"])}
+    found = sorted((_record(path) for path in (sweep / "jobs").glob("*.json")), key=lambda record: record.number)
+    return {record.number: record for record in found}
 
 
 def begin(sweep: Path, command: Sequence[str]) -> None:
@@ -225,27 +222,33 @@ def begin(sweep: Path, command: Sequence[str]) -> None:
 def command_of(sweep: Path) -> list[str] | None:
     """Return the command of the sweep in a folder; None if the folder contains no sweep."""
     path = sweep / "sweep.json"
-    return list(_read(path)["command"]) if path.is_file() else None
+    if not os.path.lexists(path):
+        return None
+    command = read_object(path).get("command")
+    if not isinstance(command, list) or not all(isinstance(word, str) for word in command):
+        raise UserError("the record of the sweep is damaged", key=str(path), expected="its command, a list of words")
+    return command
 
 
-def _read(path: Path) -> dict[str, Any]:
-    entry = json.loads(path.read_text(encoding="utf-8"))
-    assert isinstance(entry, dict)
-    return entry
+def _record(path: Path) -> Record:
+    """Return the record of a job; UserError for another file."""
+    fix = "delete the file: the job runs again"
+    entry = read_object(path, fix)
+    try:
+        record = Record(**entry)
+    except TypeError as error:
+        raise UserError("this is no record of a job", key=str(path), fix=fix) from error
+    if not isinstance(record.number, int):
+        raise UserError("the number of the job is damaged", key=str(path), found=record.number, fix=fix)
+    return record
 
 
 @contextmanager
 def claimed(sweep: Path) -> Iterator[None]:
     """Lock a sweep for this process; UserError if another process holds the lock."""
-    try:
-        with FileLock(sweep / ".lock", timeout=0):
-            yield
-    except Timeout as error:
-        raise UserError(
-            "another process executes this sweep",
-            key=str(sweep),
-            fix="wait for the process, stop it, or write hydra.sweep.dir=FOLDER for a new sweep",
-        ) from error
+    fix = "wait for the process, stop it, or write hydra.sweep.dir=FOLDER for a new sweep"
+    with claim.claimed(sweep, "another process executes this sweep", fix):
+        yield
 
 
 def say(sweep: Path, sentence: str) -> None:
@@ -258,6 +261,12 @@ def say(sweep: Path, sentence: str) -> None:
 def forget(job: Job) -> None:
     """Remove the record of an earlier attempt at a job."""
     (job.sweep / "jobs" / f"{job.number}.json").unlink(missing_ok=True)
+
+
+def advice() -> list[str]:
+    """Return how to continue, if a signal has ended the sweep."""
+    number = signals.received()
+    return [] if number is None else [f"stopped by {signals.name_of(number)}; repeat the command to continue"]
 
 
 def summary(entries: Sequence[Record], num_planned: int) -> list[str]:

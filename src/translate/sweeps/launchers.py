@@ -7,13 +7,11 @@ documents the options.
 
 import os
 import queue
-import signal
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import JobReturn, run_job, setup_globals
@@ -25,6 +23,9 @@ if TYPE_CHECKING:  # other Hydra applications import this module too, so it impo
     from translate.sweeps.jobs import Job, Process
 
 POLL = 0.2  # seconds between two polls of running jobs
+
+
+MOST_JOBS = 10_000  # at once
 
 
 class JobLauncher(Launcher):
@@ -64,18 +65,15 @@ class JobLauncher(Launcher):
         )
 
     def _execute(self, jobs: "list[Job]") -> None:
-        """Execute jobs; after SIGINT or SIGTERM, end running jobs and start no more."""
+        """Execute jobs; after a signal, end running jobs and start no more."""
+        from translate import signals
 
-        def ask(number: int, frame: FrameType | None) -> None:
+        def ask(number: int) -> None:
             self.stopping = number
             self.stop(number)
 
-        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
+        with signals.deferred(ask):
             self.execute(jobs)
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     @abstractmethod
     def execute(self, jobs: "list[Job]") -> None:
@@ -101,12 +99,21 @@ class Processes(JobLauncher):
 
     def __init__(self, n_jobs: int = 1, gpus: Sequence[int | str] | None = None) -> None:
         super().__init__()
-        self.num_jobs = int(n_jobs)
+        self.num_jobs = n_jobs
         self.gpus = [str(gpu) for gpu in gpus] if gpus else None
         self._running: list[Process] = []
 
     def execute(self, jobs: "list[Job]") -> None:
-        """Execute jobs in a pool of threads; lines of concurrent jobs begin with the number of the run."""
+        """Execute jobs in a pool of threads; lines of concurrent jobs begin with the number of the run.
+
+        UserError for a number of jobs at once that cannot be meant: Hydra would hide it if the constructor raised it.
+        """
+        from translate.errors import UserError
+
+        number = self.num_jobs
+        if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= MOST_JOBS:
+            expected = f"a whole number, at least 1 and at most {MOST_JOBS:,}"
+            raise UserError(key="hydra.launcher.n_jobs", found=number, expected=expected)
         places: queue.Queue[dict[str, str]] = queue.Queue()
         for k in range(self.num_jobs):
             places.put({"CUDA_VISIBLE_DEVICES": self.gpus[k % len(self.gpus)]} if self.gpus else {})
@@ -225,8 +232,11 @@ class Ray(JobLauncher):
     def execute(self, jobs: "list[Job]") -> None:
         """Submit all jobs to Ray, which limits concurrency by resources, and wait."""
         ray = _required("ray", "ray")
+        from translate import signals
+
         here = Path.cwd()
         ray.init(address=self.address, **{"log_to_driver": False, "include_dashboard": None, **self.init})
+        signals.reclaim()  # Ray has installed handlers of its own
         try:
             task = ray.remote(num_cpus=self.num_cpus, num_gpus=self.num_gpus, max_retries=2)(_on_a_worker)
             waiting = {task.remote(job, here): job for job in jobs}

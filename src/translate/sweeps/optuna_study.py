@@ -14,21 +14,22 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from types import FrameType
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from translate import signals
 from translate.config.overrides import in_quotes
 from translate.errors import UserError, first_line
+from translate.files.reading import is_whole_number
 from translate.runs.folder import RunFolder
-from translate.runs.jsonl_tail import JsonlTail
+from translate.runs.records import RecordsTail
 from translate.sweeps import jobs, report
 from translate.sweeps.report import FOLDER, INSTEAD_OF, WHY
 from translate.sweeps.search_space import Choice, Pruner, Range, Settings, grid, override
-from translate.tables.collect import scores_of_run
+from translate.tables.run_scores import scores_of_run
 
 POLL = 0.5  # seconds between two polls of a trial
 HEARTBEAT_INTERVAL = 30.0  # seconds between two heartbeats in the storage
@@ -109,29 +110,25 @@ class StudyRunner:
         """Run trials until the study is complete; return 0, 1 if no trial finished, or 128 + n after signal n."""
         print(f"study {self.study.study_name} in {self.storage}", flush=True)
         self._requeue_lost()
-        before = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
         workers = [
             threading.Thread(target=self._work, args=(self._environment(k),), daemon=True)
             for k in range(self.settings.n_jobs)
         ]
-        try:
+        with signals.deferred(self._stop):
             for worker in workers:
                 worker.start()
             while any(worker.is_alive() for worker in workers):
                 time.sleep(POLL)  # Python runs signal handlers between two waits
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
         if self._errors:
             raise self._errors[0]
         for line in report.write(self.study, self.folder, list(self.settings.objectives)):
             print(line, flush=True)
         if self.stopping is not None:
-            print("stopped; repeat the command to continue", flush=True)
+            print(*jobs.advice(), flush=True)
             return 128 + self.stopping
         return 0 if self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)) else 1
 
-    def _stop(self, number: int, frame: FrameType | None) -> None:
+    def _stop(self, number: int) -> None:
         self.stopping = number
         for process in self._processes:
             process.stop(number)
@@ -146,7 +143,7 @@ class StudyRunner:
                 self._execute(trial, environment)
         except BaseException as error:  # of the storage; `run` raises it in the main thread
             self._errors.append(error)
-            self._stop(signal.SIGTERM, None)
+            self._stop(signal.SIGTERM)
 
     def _next(self) -> optuna.Trial | None:
         """Return the next trial, None if the study is complete or a signal has come."""
@@ -212,7 +209,7 @@ class StudyRunner:
 
     def _watch(self, trial: optuna.Trial, process: jobs.Process, folder: Path) -> bool:
         """Report the recorded terms of a run until it ends; return whether it was pruned."""
-        lines = JsonlTail(RunFolder(folder).metrics)
+        lines = RecordsTail(RunFolder(folder).metrics)
         heartbeat, pruned = time.monotonic(), False
         while process.poll() is None:
             if time.monotonic() - heartbeat > HEARTBEAT_INTERVAL:
@@ -225,7 +222,7 @@ class StudyRunner:
         self._report(trial, lines)  # the last records, since later trials are compared with all records
         return pruned
 
-    def _report(self, trial: optuna.Trial, lines: JsonlTail) -> bool:
+    def _report(self, trial: optuna.Trial, lines: RecordsTail) -> bool:
         """Report new values of the pruner's term to the study; return whether there are any."""
         pruner = self.settings.pruner
         if pruner is None:
@@ -256,7 +253,7 @@ def _is_lost(trial: FrozenTrial) -> bool:
     if time.time() - float(trial.user_attrs.get(HEARTBEAT, 0)) > HEARTBEAT_TIMEOUT:
         return True
     host, _, process = str(trial.user_attrs.get(WORKER, ":")).rpartition(":")
-    if host != socket.gethostname() or not process.isdigit():
+    if host != socket.gethostname() or not is_whole_number(process):
         return False
     try:
         os.kill(int(process), 0)
@@ -283,7 +280,7 @@ def objective(folder: Path, name: str) -> float:
         raise UserError("several protocols have this score", key="objectives", found=name, fix=f"write PROTOCOL/{name}")
     if name in scores:
         return scores[name][0]
-    records = JsonlTail(RunFolder(folder).metrics).new()
+    records = RecordsTail(RunFolder(folder).metrics).new()
     values = [float(line[name]) for line in records if name in line]
     if values:
         last = values[-max(1, len(values) // 10) :]

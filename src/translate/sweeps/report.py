@@ -11,7 +11,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from translate.files import atomic_write
+from translate.files.writing import atomic_open, atomic_write
 
 FOLDER, WHY, INSTEAD_OF = "folder", "why", "instead of"
 """User attributes of a trial: its run folder, the reason of its failure, the number of the trial that it continues."""
@@ -105,7 +105,8 @@ def draw(study: optuna.Study, folder: Path, objectives: Sequence[str]) -> list[s
             figure = (axes.flat[0] if hasattr(axes, "flat") else axes).figure
             if hasattr(axes, "flat"):  # a panel a parameter, whose names are long
                 figure.set_size_inches(4.5 * axes.size, 4.5)
-            figure.savefig(folder / f"{name}.png", dpi=120, bbox_inches="tight")
+            with atomic_open(folder / f"{name}.png", durable=False) as file:
+                figure.savefig(file, format="png", dpi=120, bbox_inches="tight")
             pyplot.close("all")
         written.append(f"{name}.png")
     return written

@@ -19,16 +19,20 @@ from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from translate.config.search_path import conf_folders
-from translate.errors import ConfigError, Problem, Problems, UserError, first_line
+from translate.errors import ConfigError, Problem, Problems, UserError
+from translate.files import yaml_files
 
 Value = bool | int | float | str | None
 
 DIRECTIONS = ("minimize", "maximize")
 SAMPLERS = ("tpe", "random", "grid", "nsga2")
 PRUNERS = ("median", "hyperband")
+
+CODE = ("plugins", "trust")
+"""Keys that name code to load: the command line alone sets them, see `translate.registry.trust`."""
+
+CODE_OF_FILE = "a file cannot choose code, only the command line can"
 
 
 @dataclass(frozen=True)
@@ -119,10 +123,7 @@ def load(named: str, changes: Mapping[str, Any]) -> Settings:
         raise UserError(
             "unknown search", key="sweep", found=named, known=known, fix="write a known name, or the path of a file"
         )
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise UserError(f"the file cannot be read ({first_line(error)})", key=str(path)) from error
+    tree = yaml_files.load(path)
     if not isinstance(tree, dict):
         raise UserError("the file is not a mapping", key=str(path), expected="the keys objectives and space")
     problems: Problems = []
@@ -162,6 +163,8 @@ def parse(tree: Mapping[str, Any], problems: Problems) -> Settings | None:
         return None
     space = {}
     for key, node in values["space"].items():
+        if str(key).lstrip("+~") in CODE:
+            problems.append(Problem(CODE_OF_FILE, key=f"space.{key}"))
         space[str(key)] = _parameter(str(key), node, problems)
     values["pruner"] = _pruner(values.get("pruner"), values["objectives"], problems)
     if len(problems) > before:
@@ -226,6 +229,10 @@ def _text(value: Any) -> Iterator[Problem]:
 def _overrides(value: Any) -> Iterator[Problem]:
     if not isinstance(value, list) or not all(isinstance(word, str) and "=" in word for word in value):
         yield Problem(found=value, expected="a list of key=value")
+        return
+    for word in value:
+        if word.partition("=")[0].lstrip("+~") in CODE:
+            yield Problem(CODE_OF_FILE, found=word)
 
 
 def _objectives(value: Any) -> Iterator[Problem]:

@@ -58,7 +58,7 @@ def launch(line: CommandLine, stages: Stages) -> Outcome:
             code = _run(_job(line, stages, place, number, name), line)
             if code != 0:
                 break
-        for sentence in jobs.summary(list(jobs.records(place).values()), len(stages.words)):
+        for sentence in [*jobs.summary(list(jobs.records(place).values()), len(stages.words)), *jobs.advice()]:
             jobs.say(place, sentence)
     return Outcome(code, folder)
 

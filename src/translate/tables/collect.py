@@ -1,50 +1,25 @@
-"""The scores of runs, grouped by experiment: mean and spread over seeds, one table for each protocol.
+"""Tables of the scores of runs, grouped by experiment: mean and spread over seeds, one table for each protocol.
 
 Scores of two protocols are not comparable, so no table holds both.
 """
 
-import glob
 import json
-import math
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-import yaml
-
-from translate.config.schema import RESULT_NEUTRAL_KEYS, experiment_key, read_yaml
-from translate.errors import Phrase, UserError, printable
-from translate.metrics.protocols import FORMER_NAMES, Scores
+from translate.config.expected import ExpectedScore
+from translate.metrics.marks import FLAWS, SIGNS
 from translate.metrics.selection import base_name
-from translate.runs import scores as scores_files
-from translate.runs.folder import BEST, CONFIG_FILE, RunFolder, run_folders
-from translate.runs.scores import Result
-
-IGNORED_KEYS = RESULT_NEUTRAL_KEYS | {"seed"}
-"""Keys in which runs of one experiment may differ."""
+from translate.runs.folder import BEST, LAST
+from translate.tables.reported import Paper, Reported
+from translate.tables.run_scores import RunScores
 
 LATENT = ", latent"
 
-
-@dataclass(frozen=True)
-class RunScores:
-    """The scores of one checkpoint of a run by one protocol."""
-
-    folder: Path
-    name: str
-    seed: int  # of the training
-    config: Mapping[str, Any]  # identifies the experiment, without the seed: a flat mapping
-    protocol: str
-    checkpoint: str  # last, best or an iteration
-    iteration: int
-    networks: str  # ema or trained
-    data: str  # the fingerprints of the data
-    scores: Mapping[str, float]
-    better: Mapping[str, str]  # score -> lower or higher, where it is known
-    written: float  # time of the file
+WEIGHTS = "model.weights."
+"""The beginning of keys that an experiment's identity omits where their value is 0."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +40,23 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Verdict:
+    """Whether the mean over seeds reaches what the experiment expects."""
+
+    expected: ExpectedScore
+    mean: float | None  # None: the run has no such score
+    seeds: tuple[int, ...]  # of the mean
+    wanted: tuple[int, ...]  # of the expectation
+
+    def __str__(self) -> str:
+        """Return the expectation, and met, not met or not measured, with the seeds that are missing."""
+        word = "not measured" if self.mean is None else "met" if self.expected.is_met(self.mean) else "not met"
+        missing = [str(seed) for seed in self.wanted if seed not in self.seeds]
+        seeds = f" (without seed{'s' if len(missing) > 1 else ''} {', '.join(missing)})" if missing else ""
+        return f"{self.expected}: {word}{seeds}"
+
+
+@dataclass(frozen=True)
 class Row:
     """An experiment: its scores over its seeds, and the checkpoints that were evaluated."""
 
@@ -74,7 +66,9 @@ class Row:
     iterations: tuple[int, ...]  # of the checkpoints, ascending
     seeds: tuple[int, ...]
     cells: Mapping[str, Cell]
-    reported: Mapping[str, float] = field(default_factory=dict)  # in the paper
+    reported: Mapping[str, tuple[Reported, ...]] = field(default_factory=dict)  # by papers, score by score
+    expected: Mapping[str, Verdict] = field(default_factory=dict)  # of the experiment, score by score
+    marks: Mapping[str, frozenset[str]] = field(default_factory=dict)  # kind -> scores that are marked for a seed
 
 
 @dataclass(frozen=True)
@@ -87,105 +81,34 @@ class Table:
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
     reported: tuple[str, ...] = ()  # scores that the paper reports
-    source: str | None = None  # the paper
+    sources: tuple[str, ...] = ()  # of the reported scores; a cell names them by number if there are several
+    expected: tuple[str, ...] = ()  # scores that experiments expect
+    beside: tuple[Row, ...] = ()  # the rows source, untrained and real
 
 
-@dataclass(frozen=True)
-class Paper:
-    """The scores that a paper reports, by patterns of names of experiments."""
+class OfExperiment(Protocol):
+    """What belongs to an experiment: its name, and the configuration that identifies it."""
 
-    source: str
-    protocol: str
-    rows: Mapping[str, Mapping[str, float]]
+    @property
+    def name(self) -> str:
+        """Return the name of the experiment."""
 
-    def of(self, name: str) -> Mapping[str, float]:
-        """Return the reported scores of an experiment."""
-        return next((scores for pattern, scores in self.rows.items() if fnmatchcase(name, pattern)), {})
-
-
-def read_paper(path: Path) -> Paper:
-    """Return the reported scores in a YAML file with the keys source, protocol and rows; UserError for another file."""
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-        rows = {
-            str(pattern): {str(name): float(value) for name, value in scores.items()}
-            for pattern, scores in tree["rows"].items()
-        }
-        protocol = str(tree["protocol"])
-        return Paper(str(tree["source"]), FORMER_NAMES.get(protocol, protocol), rows)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror})", key="paper") from error
-    except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
-        reason = printable(str(error))
-        raise UserError(
-            f"{path} is not a file of reported scores ({reason})",
-            key="paper",
-            expected="the keys source, protocol and rows, and in rows 'name of an experiment: {score: number}'",
-        ) from error
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """Return the configuration without the seed, a flat mapping."""
 
 
-# --- reading ------------------------------------------------------------------------------------------------
+def tables(
+    runs: Sequence[RunScores],
+    wanted: Sequence[str] = (),
+    paper: Paper | None = None,
+    labels: Mapping[str, str] | None = None,
+) -> list[Table]:
+    """Return a table for each protocol; ``wanted`` scores have their mode, "FID, latent", or not, "FID".
 
-
-def folders(names: Iterable[str]) -> list[Path]:
-    """Return the run folders in or below folders and patterns; UserError for one without any."""
-    paths: dict[Path, None] = {}
-    for name in names:
-        places = [Path(place) for place in sorted(glob.glob(name))] or [Path(name)]
-        runs = [run.path for place in places for run in run_folders(place)]
-        if not runs:
-            raise UserError(
-                key=name, found=Phrase(f"no run folder (a folder with {CONFIG_FILE})"), expected="runs/<name>/<time>"
-            )
-        paths.update(dict.fromkeys(runs))
-    return list(paths)
-
-
-def scores_of_run(folder: Path) -> Iterator[RunScores]:
-    """Yield the scores of a run by protocol and checkpoint, the mean over the seeds of the evaluation."""
-    config = read_yaml(RunFolder(folder).config_file)
-    groups: dict[tuple[Any, ...], list[tuple[Result, float]]] = {}
-    for path, result in scores_files.of_run(folder):
-        request = result.request
-        key = (request.protocol, result.checkpoint, request.iteration, request.networks)
-        groups.setdefault(key, []).append((result, path.stat().st_mtime))
-    for (protocol, checkpoint, iteration, networks), results in groups.items():
-        values: dict[str, list[float]] = {}
-        better: dict[str, str] = {}
-        for result, _ in results:
-            for name, value in result.scores.items():
-                if math.isfinite(value):
-                    values.setdefault(name, []).append(value)
-            better.update(result.better)
-        scores: Scores = {name: statistics.fmean(each) for name, each in values.items()}
-        yield RunScores(
-            folder,
-            str(config.get("name")),
-            int(config["seed"]),
-            experiment_key(config, IGNORED_KEYS),
-            protocol,
-            checkpoint,
-            iteration,
-            networks,
-            _data(folder, results[0][0]),
-            scores,
-            better,
-            max(written for _, written in results),
-        )
-
-
-def _data(folder: Path, result: Result) -> str:
-    parts = result.request.data or RunFolder(folder).noted_data()
-    fingerprints = [str(part.get("fingerprint")) for part in parts.values() if isinstance(part, Mapping)]
-    return " ".join(fingerprints) or "unknown"
-
-
-# --- grouping -----------------------------------------------------------------------------------------------
-
-
-def tables(runs: Sequence[RunScores], wanted: Sequence[str] = (), paper: Paper | None = None) -> list[Table]:
-    """Return a table for each protocol; ``wanted`` scores have their mode, "FID, latent", or not, "FID"."""
-    labels = _labels(runs)
+    ``labels`` names the experiments, see `labels_of`; by default they are those of the runs.
+    """
+    labels = labels_of(runs) if labels is None else labels
     return [
         _table(protocol, [run for run in runs if run.protocol == protocol], labels, wanted, paper)
         for protocol in dict.fromkeys(run.protocol for run in runs)
@@ -195,37 +118,91 @@ def tables(runs: Sequence[RunScores], wanted: Sequence[str] = (), paper: Paper |
 def _table(
     protocol: str, runs: Sequence[RunScores], labels: Mapping[str, str], wanted: Sequence[str], paper: Paper | None
 ) -> Table:
-    runs, notes = _beside_latent(runs, labels)
+    runs, notes = beside_latent(runs, labels)
     groups: dict[tuple[Any, ...], dict[int, RunScores]] = {}
     for run in sorted(runs, key=lambda run: run.written):
         iteration = run.iteration if run.checkpoint != BEST else None  # the best iterations of seeds may differ
-        group = groups.setdefault((labels[_key(run)], run.checkpoint, run.networks, iteration), {})
+        group = groups.setdefault((labels[identity(run)], run.checkpoint, run.networks, iteration), {})
         if run.seed in group:
-            notes.append(
-                f"{labels[_key(run)]}, seed {run.seed}: evaluated in {group[run.seed].folder} and {run.folder}; the "
-                "newer one counts"
-            )
+            places = f"{group[run.seed].folder} and {run.folder}"
+            notes.append(f"{labels[identity(run)]}, seed {run.seed}: evaluated in {places}; the newer one counts")
         group[run.seed] = run
-    names = list(dict.fromkeys(name for run in runs for name in run.scores))
-    if wanted:
-        names = [name for name in names if name in wanted or base_name(name) in wanted]
-    rows = [_row(key, group, names, paper) for key, group in sorted(groups.items(), key=lambda item: str(item[0]))]
+    names = _names(runs, wanted)
+    rows = [_row(protocol, key, group, names, paper) for key, group in sorted(groups.items(), key=_order)]
     if len({run.data for run in runs}) > 1:
         notes.append("the rows are of different data: " + _by_data(runs, labels))
-    reported: tuple[str, ...] = ()
+    shown = [score for row in rows for scores in row.reported.values() for score in scores]
+    for source, theirs in dict.fromkeys((each.source, each.protocol) for each in shown if each.protocol != protocol):
+        notes.append(
+            f"the scores of {source} are of protocol {theirs}, this table is of {protocol}: compare orders, not numbers"
+        )
     if paper is not None:
-        reported = tuple(dict.fromkeys(name for row in rows for name in row.reported))
-        if reported and paper.protocol != protocol:
-            notes.append(
-                f"the paper's scores are of protocol {paper.protocol}, this table of {protocol}: compare orders, not "
-                "numbers"
-            )
+        notes += _left_out(runs, protocol, paper)
+    notes += _other_expectations(runs, protocol)
     better = {name: way for run in runs for name, way in run.better.items()}
-    source = paper.source if paper is not None and reported else None
-    return Table(protocol, tuple(names), better, tuple(rows), tuple(dict.fromkeys(notes)), reported, source)
+    return Table(
+        protocol,
+        tuple(names),
+        better,
+        tuple(rows),
+        tuple(dict.fromkeys(notes)),
+        tuple(dict.fromkeys(name for row in rows for name in row.reported)),
+        tuple(dict.fromkeys(each.source for each in shown)),
+        tuple(dict.fromkeys(name for row in rows for name in row.expected)),
+        tuple(_beside(runs, names, labels)),
+    )
 
 
-def _beside_latent(runs: Sequence[RunScores], labels: Mapping[str, str]) -> tuple[list[RunScores], list[str]]:
+def _names(runs: Sequence[RunScores], wanted: Sequence[str]) -> list[str]:
+    """Return the scores of a table: the wanted ones; without any, all but fractions of flawed images that are 0."""
+    names = dict.fromkeys(name for run in runs for name in run.scores)
+    if wanted:
+        return [name for name in names if name in wanted or base_name(name) in wanted]
+    values = {name: [run.scores[name] for run in runs if name in run.scores] for name in names}
+    return [name for name in names if base_name(name) not in FLAWS or any(values[name])]
+
+
+def _beside(runs: Sequence[RunScores], names: Sequence[str], labels: Mapping[str, str]) -> Iterator[Row]:
+    """Yield the rows source, untrained and real of each data; a value that all runs share is one value."""
+    by_data: dict[str, list[RunScores]] = {}
+    for run in runs:
+        by_data.setdefault(run.data, []).append(run)
+    for row in dict.fromkeys(row for run in runs for row in run.columns):
+        for members in by_data.values():
+            cells = {}
+            for name in names:
+                values = [run.columns[row][name] for run in members if name in run.columns.get(row, {})]
+                if values:
+                    cells[name] = Cell(tuple(dict.fromkeys(values)))
+            of = ", ".join(dict.fromkeys(labels[identity(run)] for run in members))
+            if cells:
+                yield Row(f"{row} (of {of})" if len(by_data) > 1 else row, "-", "-", (), (), cells)
+
+
+def _order(group: tuple[tuple[Any, ...], Any]) -> tuple[str, int, str]:
+    """Return the place of a row: by experiment, then last, best, and iterations."""
+    label, checkpoint, *rest = group[0]
+    return label, {LAST: 0, BEST: 1}.get(checkpoint, 2), str((checkpoint, *rest))
+
+
+def _left_out(runs: Sequence[RunScores], protocol: str, paper: Paper) -> Iterator[str]:
+    """Yield a note on reported scores of other protocols, with which nothing here is compared."""
+    for name in dict.fromkeys(run.name for run in runs):
+        for report in paper.left_out(name, protocol):
+            yield (
+                f"{report.source} reports scores of {name} by protocol {report.protocol}, this table is of {protocol}: "
+                "they are left out, since scores of two protocols are not comparable"
+            )
+
+
+def _other_expectations(runs: Sequence[RunScores], protocol: str) -> Iterator[str]:
+    """Yield a note on expected scores of other protocols, with which nothing here is compared."""
+    for run in runs:
+        if run.expected is not None and run.expected.protocol != protocol:
+            yield f"the scores that {run.name} expects are of protocol {run.expected.protocol}: not compared here"
+
+
+def beside_latent(runs: Sequence[RunScores], labels: Mapping[str, str]) -> tuple[list[RunScores], list[str]]:
     """Return the runs with the scores of models without style inputs in the columns of mode latent, and a note.
 
     "FID" of a model that gives one translation of an image is compared with "FID, latent" of a model with codes.
@@ -236,15 +213,21 @@ def _beside_latent(runs: Sequence[RunScores], labels: Mapping[str, str]) -> tupl
     for run in runs:
         names = {name: name + LATENT for name in run.scores if name + LATENT in latent - run.scores.keys()}
         if names:
-            moved[labels[_key(run)]] = None
+            moved[labels[identity(run)]] = None
         scores = {names.get(name, name): value for name, value in run.scores.items()}
         better = {names.get(name, name): way for name, way in run.better.items()}
-        result.append(replace(run, scores=scores, better=better))
+        columns = {
+            row: {names.get(name, name): value for name, value in each.items()} for row, each in run.columns.items()
+        }
+        marks = {kind: frozenset(names.get(name, name) for name in each) for kind, each in run.marks.items()}
+        result.append(replace(run, scores=scores, better=better, columns=columns, marks=marks))
     note = f"{', '.join(moved)}: gives one translation of an image; its scores are in the columns of mode latent"
     return result, [note] if moved else []
 
 
-def _row(key: tuple[Any, ...], group: Mapping[int, RunScores], names: Sequence[str], paper: Paper | None) -> Row:
+def _row(
+    protocol: str, key: tuple[Any, ...], group: Mapping[int, RunScores], names: Sequence[str], paper: Paper | None
+) -> Row:
     runs = [group[seed] for seed in sorted(group)]
     cells = {}
     for name in names:
@@ -252,27 +235,40 @@ def _row(key: tuple[Any, ...], group: Mapping[int, RunScores], names: Sequence[s
         if values:
             cells[name] = Cell(values)
     iterations = tuple(sorted({run.iteration for run in runs}))
-    reported = paper.of(runs[0].name) if paper is not None else {}
-    return Row(key[0], key[1], key[2], iterations, tuple(sorted(group)), cells, reported)
+    reported = paper.of(runs[0].name, protocol, key[1]) if paper is not None else {}
+    verdicts = {}
+    expected = runs[0].expected
+    for score in expected.scores if expected is not None and expected.protocol == protocol else ():
+        if score.checkpoint == key[1] and expected is not None:
+            mean = cells[score.score].mean if score.score in cells else None
+            verdicts[score.score] = Verdict(score, mean, tuple(sorted(group)), expected.seeds)
+    marks = {kind: frozenset(name for run in runs for name in run.marks.get(kind, ())) for kind in SIGNS}
+    return Row(key[0], key[1], key[2], iterations, tuple(sorted(group)), cells, reported, verdicts, marks)
 
 
-def _key(run: RunScores) -> str:
+def identity(run: OfExperiment) -> str:
+    """Return a text that is equal for runs of one experiment."""
     return f"{run.name} {json.dumps(run.config, sort_keys=True, default=str)}"
 
 
-def _labels(runs: Sequence[RunScores]) -> dict[str, str]:
-    """Return the label of each experiment: its name, and the keys in which experiments of that name differ."""
+def labels_of(runs: Iterable[OfExperiment]) -> dict[str, str]:
+    """Return the label of each experiment by its identity: its name, and the keys in which namesakes differ."""
     by_name: dict[str, dict[str, Mapping[str, Any]]] = {}
     for run in runs:
-        by_name.setdefault(run.name, {})[_key(run)] = run.config
+        by_name.setdefault(run.name, {})[identity(run)] = run.config
     labels = {}
     for name, configs in by_name.items():
         keys = {key for config in configs.values() for key in config}
         differing = sorted(key for key in keys if len({str(config.get(key)) for config in configs.values()}) > 1)
-        for identity, config in configs.items():
-            values = ", ".join(f"{_short(key, differing)}={config.get(key)}" for key in differing)
-            labels[identity] = f"{name} ({values})" if values else name
+        for experiment, config in configs.items():
+            values = ", ".join(f"{_short(key, differing)}={value_of(config, key)}" for key in differing)
+            labels[experiment] = f"{name} ({values})" if values else name
     return labels
+
+
+def value_of(config: Mapping[str, Any], key: str) -> Any:
+    """Return the value of a key of a flat configuration; 0 for a weight that it omits, None for another key."""
+    return config.get(key, 0 if key.startswith(WEIGHTS) else None)
 
 
 def _short(key: str, keys: Sequence[str]) -> str:
@@ -288,5 +284,5 @@ def _short(key: str, keys: Sequence[str]) -> str:
 def _by_data(runs: Sequence[RunScores], labels: Mapping[str, str]) -> str:
     members: dict[str, list[str]] = {}
     for run in runs:
-        members.setdefault(run.data, []).append(labels[_key(run)])
+        members.setdefault(run.data, []).append(labels[identity(run)])
     return "; ".join(", ".join(dict.fromkeys(names)) for names in members.values())

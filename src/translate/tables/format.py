@@ -5,12 +5,30 @@ import io
 import math
 from collections.abc import Sequence
 
+from translate.metrics.marks import MEANINGS, SIGNS, sign_of
 from translate.metrics.protocols import PROTOCOLS
+from translate.runs.folder import BEST
 from translate.tables.collect import Cell, Row, Table
 
 ARROWS = {"lower": "\N{DOWNWARDS ARROW}", "higher": "\N{UPWARDS ARROW}"}
 OF_THE_PAPER = "paper: "
-_LATEX = {"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}"}
+EXPECTED = "expected: "
+_LATEX = {
+    "_": r"\_",
+    "%": r"\%",
+    "&": r"\&",
+    "#": r"\#",
+    "$": r"\$",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+} | {
+    "\N{PLUS-MINUS SIGN}": r"$\pm$",
+    "\N{LESS-THAN OR EQUAL TO}": r"$\leq$",
+    "\N{GREATER-THAN OR EQUAL TO}": r"$\geq$",
+    "\N{DAGGER}": r"$\dagger$",
+    "\N{DOUBLE DAGGER}": r"$\ddagger$",
+}
 _HEAD = ("experiment", "checkpoint", "networks", "iteration", "seeds")
 
 
@@ -31,27 +49,62 @@ def cell_text(cell: Cell, plus_minus: str = "\N{PLUS-MINUS SIGN}") -> str:
 
 
 def best_rows(table: Table, score: str) -> set[int]:
-    """Return the rows with the best mean of a score; none for a single row or an unknown better direction."""
-    means = {k: row.cells[score].mean for k, row in enumerate(table.rows) if score in row.cells}
-    if len(means) < 2 or score not in table.better:
+    """Return the row with the best mean of a score, if seeds show that it is the best; else none.
+
+    The difference to every other row is larger than both spreads together, so each row needs at least two seeds. A
+    single row, or a score whose better direction is not known, has no best.
+    """
+    cells = {k: row.cells[score] for k, row in enumerate(table.rows) if score in row.cells}
+    if len(cells) < 2 or score not in table.better:
         return set()
-    top = (min if table.better[score] == "lower" else max)(means.values())
-    return {k for k, mean in means.items() if mean == top}
+    top = (min if table.better[score] == "lower" else max)(cells, key=lambda k: cells[k].mean)
+    spread = cells[top].spread
+    for k, cell in cells.items():
+        if cell.spread is None or spread is None:
+            return set()
+        if k != top and abs(cell.mean - cells[top].mean) <= cell.spread + spread:
+            return set()
+    return {top}
+
+
+def score_text(row: Row, name: str) -> str:
+    """Return a cell with the signs of its marks; "-" without a score."""
+    if name not in row.cells:
+        return "-"
+    sign = sign_of(name, row.marks)
+    return cell_text(row.cells[name]) + (f" {sign}" if sign else "")
 
 
 def _fixed(row: Row) -> list[str]:
-    iterations = "-".join(str(n) for n in dict.fromkeys((row.iterations[0], row.iterations[-1])))
-    return [row.name, row.checkpoint, row.networks, iterations, ", ".join(map(str, row.seeds))]
+    iterations = "-".join(str(n) for n in dict.fromkeys((*row.iterations[:1], *row.iterations[-1:])))
+    return [row.name, row.checkpoint, row.networks, iterations or "-", ", ".join(map(str, row.seeds)) or "-"]
 
 
-def _notes(table: Table) -> list[str]:
+def notes(table: Table) -> list[str]:
+    """Return the sentences below a table: its protocol, the meaning of its signs, its sources."""
     known = PROTOCOLS.get(table.protocol)
-    notes = [f"protocol {table.protocol}{f': {known.about}' if known else ''}"]
+    sentences = [f"protocol {table.protocol}{f': {known.about}' if known else ''}"]
     if any(len(row.seeds) > 1 for row in table.rows):
-        notes.append("mean \N{PLUS-MINUS SIGN} standard deviation over the seeds (of a sample, n - 1)")
-    if table.source:
-        notes.append(f"columns marked 'paper' are scores that the paper reports, not measured here: {table.source}")
-    return [*notes, *table.notes]
+        sentences.append("mean \N{PLUS-MINUS SIGN} standard deviation over the seeds (of a sample, n - 1)")
+        sentences.append("bold: better than every other row by more than both spreads together")
+    for kind, sign in SIGNS.items():
+        if any(name in row.marks.get(kind, ()) for row in table.rows for name in table.scores):
+            sentences.append(f"{sign} for a seed {MEANINGS[kind]}")
+    if table.sources:
+        marks = [f"[{number}] " for number in range(1, len(table.sources) + 1)] if len(table.sources) > 1 else [""]
+        sources = "; ".join(mark + source for mark, source in zip(marks, table.sources, strict=True))
+        sentences.append(f"columns marked 'paper' are scores that the paper reports, not measured here: {sources}")
+    if table.expected:
+        sentences.append(
+            "columns marked 'expected' are scores of the experiment files, and whether the mean over seeds is within "
+            "their tolerance"
+        )
+    if any(row.checkpoint == BEST for row in table.rows):
+        sentences.append(
+            "best is the iteration with the best score of all that were evaluated, chosen by this score on these "
+            "images: compare it with reported bests alone, and last with last"
+        )
+    return [*sentences, *table.notes]
 
 
 def _columns(table: Table) -> list[str]:
@@ -60,6 +113,7 @@ def _columns(table: Table) -> list[str]:
         *_HEAD,
         *(f"{name}{arrows.get(name, '')}" for name in table.scores),
         *(f"{OF_THE_PAPER}{name}" for name in table.reported),
+        *(f"{EXPECTED}{name}" for name in table.expected),
     ]
 
 
@@ -67,21 +121,31 @@ def markdown(table: Table) -> str:
     """Return a table as Markdown, its protocol and notes below."""
     best = {name: best_rows(table, name) for name in table.scores}
     lines = [_line(_columns(table)), _line(["---"] * len(_columns(table)))]
-    for k, row in enumerate(table.rows):
+    for k, row in enumerate((*table.rows, *table.beside)):
         cells = []
         for name in table.scores:
-            text = cell_text(row.cells[name]) if name in row.cells else "-"
+            text = score_text(row, name)
             cells.append(f"**{text}**" if k in best[name] else text)
-        lines.append(_line([*_fixed(row), *cells, *(_reported(row, name) for name in table.reported)]))
-    return "\n".join([*lines, "", *(f"- {note}" for note in _notes(table))]) + "\n"
+        lines.append(_line([*_fixed(row), *cells, *_beside(table, row)]))
+    return "\n".join([*lines, "", *(f"- {note}" for note in notes(table))]) + "\n"
 
 
 def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
 
 
-def _reported(row: Row, name: str) -> str:
-    return f"{row.reported[name]:g}" if name in row.reported else "-"
+def _beside(table: Table, row: Row) -> list[str]:
+    """Return the cells of reported and expected scores."""
+    reported = [reported_text(table, row, name) or "-" for name in table.reported]
+    return [*reported, *(str(row.expected.get(name, "-")) for name in table.expected)]
+
+
+def reported_text(table: Table, row: Row, name: str) -> str:
+    """Return the reported scores beside a measured one, each with the number of its source; "" without any."""
+    return ", ".join(
+        str(each) + (f" [{table.sources.index(each.source) + 1}]" if len(table.sources) > 1 else "")
+        for each in row.reported.get(name, ())
+    )
 
 
 def latex(table: Table) -> str:
@@ -90,17 +154,18 @@ def latex(table: Table) -> str:
     arrows = {"lower": r" $\downarrow$", "higher": r" $\uparrow$"}
     heads = [_escaped(head) for head in _HEAD]
     heads += [_escaped(name) + arrows.get(table.better.get(name, ""), "") for name in table.scores]
-    heads += [_escaped(f"{OF_THE_PAPER}{name}") for name in table.reported]
-    lines = [f"% {note}" for note in _notes(table)]
+    heads += [_escaped(head) for head in _columns(table)[len(heads) :]]
+    lines = [f"% {note}" for note in notes(table)]
     lines += [rf"\begin{{tabular}}{{lllll{'r' * (len(heads) - len(_HEAD))}}}", r"\toprule", _row(heads), r"\midrule"]
-    for k, row in enumerate(table.rows):
+    for k, row in enumerate((*table.rows, *table.beside)):
+        if k == len(table.rows):
+            lines.append(r"\midrule")
         cells = []
         for name in table.scores:
-            text = cell_text(row.cells[name], r"$\pm$") if name in row.cells else "--"
+            text = _escaped(score_text(row, name)) if name in row.cells else "--"
             cells.append(rf"\textbf{{{text}}}" if k in best[name] else text)
-        lines.append(
-            _row([*map(_escaped, _fixed(row)), *cells, *(_reported(row, n).replace("-", "--") for n in table.reported)])
-        )
+        beside = ["--" if text == "-" else _escaped(text) for text in _beside(table, row)]
+        lines.append(_row([*map(_escaped, _fixed(row)), *cells, *beside]))
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
@@ -113,15 +178,16 @@ def _escaped(text: str) -> str:
 
 
 def comma_separated(table: Table) -> str:
-    """Return a table as CSV: mean, standard deviation and values of every score, then the scores of the paper."""
+    """Return a table as CSV: mean, standard deviation and values of every score, then reported and expected scores."""
     heads = [*_HEAD, "protocol"]
     for name in table.scores:
         heads += [f"{name}: mean", f"{name}: standard deviation", f"{name}: values"]
     heads += [f"{OF_THE_PAPER}{name}" for name in table.reported]
+    heads += [f"{EXPECTED}{name}" for name in table.expected]
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(heads)
-    for row in table.rows:
+    for row in (*table.rows, *table.beside):
         cells: list[object] = [*_fixed(row), table.protocol]
         for name in table.scores:
             cell = row.cells.get(name)
@@ -130,5 +196,5 @@ def comma_separated(table: Table) -> str:
             else:
                 spread = "" if cell.spread is None else cell.spread
                 cells += [cell.mean, spread, " ".join(str(value) for value in cell.values)]
-        writer.writerow([*cells, *(row.reported.get(name, "") for name in table.reported)])
+        writer.writerow([*cells, *("" if text == "-" else text for text in _beside(table, row))])
     return file.getvalue()

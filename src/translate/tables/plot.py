@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from translate.errors import UserError
+from translate.files.writing import atomic_open
 from translate.tables.collect import Table
 
 
@@ -34,7 +35,9 @@ def draw(table: Table, path: Path) -> None:
             panel.plot([k] * len(cell.values), cell.values, "k.", markersize=3, alpha=0.5)
         if name in table.reported:
             reported = [
-                (k, row.reported[name]) for k, row in zip(places, table.rows, strict=True) if name in row.reported
+                (k, each.value)
+                for k, row in zip(places, table.rows, strict=True)
+                for each in row.reported.get(name, ())
             ]
             panel.plot(*zip(*reported, strict=True), "D", fillstyle="none", color="tab:red", label="paper")
             panel.legend(fontsize=8)
@@ -44,4 +47,5 @@ def draw(table: Table, path: Path) -> None:
     panels[-1].set_xticks(list(places), [f"{row.name}\n{row.checkpoint}" for row in table.rows], fontsize=7)
     for label in panels[-1].get_xticklabels():
         label.set(rotation=30, ha="right")
-    figure.savefig(path, dpi=150)
+    with atomic_open(path, durable=False) as file:
+        figure.savefig(file, format="png", dpi=150)

@@ -6,18 +6,17 @@ the run equals one with ``iterations=N`` to the bit. A resumed run keeps the num
 """
 
 import logging
-import signal
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from types import FrameType
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 
-from translate.config.compose import OpenDatasets
+from translate import signals
+from translate.config.datasets import OpenDatasets
 from translate.config.length import OfLength, seconds_of
 from translate.config.schema import RunConfig, to_yaml
 from translate.data.module import DataModule
@@ -28,9 +27,9 @@ from translate.models.base import TranslationModel
 from translate.runs import checkpoints
 from translate.runs.folder import RunFolder
 from translate.training import build
-from translate.training.callbacks.checkpointing import SIGNALS
 from translate.training.callbacks.progress import duration
 from translate.training.callbacks.sampling import NUM_IMAGES, sample_count
+from translate.training.callbacks.stopping import Stopping
 
 log = logging.getLogger("translate")
 
@@ -59,35 +58,13 @@ class Costs:
         return grids * self.grids + checkpoints * self.checkpoint + evaluations * self.evaluation
 
 
-class TrialInterrupted(Exception):
-    """A signal has ended the trial; ``number`` is that of the signal."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
-
-
 class Stopwatch(pl.Callback):
-    """Time iterations after the warm-up, for some seconds; then stop all processes in the same iteration.
+    """Time iterations after the warm-up, for some seconds; then, or after a signal, stop all in the same iteration."""
 
-    A signal stops them too; ``interrupted`` is then its number. A second signal ends the process at once.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
+    def __init__(self, seconds: float, stopping: Stopping) -> None:
+        self.seconds, self.stopping = seconds, stopping
         self.per_iteration = 0.0
-        self.interrupted: int | None = None
         self._began = 0.0
-        self._handlers: dict[int, Any] = {}
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Install the signal handlers, after Lightning has installed its own."""
-        for number in SIGNALS:
-            self._handlers[number] = signal.signal(number, self._on_signal)
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self.interrupted = number
-        signal.signal(number, signal.SIG_DFL)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -96,23 +73,15 @@ class Stopwatch(pl.Callback):
         assert isinstance(pl_module, TranslationModel)
         if pl_module.device.type == "cuda":
             torch.cuda.synchronize(pl_module.device)
-        if any_rank(self.interrupted is not None, pl_module.device):
-            self.interrupted = self.interrupted or signal.SIGTERM
-            trainer.should_stop = True
+        if self.stopping.is_asked(trainer):
             return
         now, timed = time.monotonic(), pl_module.iteration - WARM_UP
         if timed <= 0:
             self._began = now
             return
         self.per_iteration = (now - self._began) / timed
-        if any_rank(timed >= FEWEST and now - self._began >= self.seconds, pl_module.device):
+        if any_rank(timed >= FEWEST and now - self._began >= self.seconds):
             trainer.should_stop = True
-
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Restore the signal handlers from before."""
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-        self._handlers.clear()
 
 
 def fix_iterations(
@@ -155,17 +124,18 @@ def measure(
 ) -> Costs | None:
     """Return the costs of a run, by a trial of about some seconds; None in a further process.
 
-    Every process of the run must call this. TrialInterrupted after a signal to any of them.
+    Every process of the run must call this. `Interrupted` after a signal to any of them.
     """
     trial = replace(config, iterations=LIMIT)
     model = build.build_model(trial)
     build.compile_model(model, trial.trainer)
     data = build.build_data(trial, datasets=datasets)
-    stopwatch = Stopwatch(seconds)
-    trainer = build.build_trainer(trial, [stopwatch], [])
+    stopping = Stopping("ending the measurement of the speed")
+    stopwatch = Stopwatch(seconds, stopping)
+    trainer = build.build_trainer(trial, [stopping, stopwatch], [])
     trainer.fit(model, datamodule=data)
-    if stopwatch.interrupted is not None:
-        raise TrialInterrupted(stopwatch.interrupted)
+    if stopping.number is not None:
+        raise signals.Interrupted(stopping.number)
     if not is_first:
         return None
     model.to(trainer.strategy.root_device)  # Lightning moves it to the CPU when training ends

@@ -1,9 +1,8 @@
 """From a checked configuration to objects: the only place where names become things."""
 
-import importlib
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,39 +13,55 @@ from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from pytorch_lightning.loggers import Logger
 from torch import nn
+from torch.optim import Optimizer
 
 from translate.acceleration.activation_checkpointing import checkpoint_activations
+from translate.acceleration.captured_updates import CapturedSteps
 from translate.acceleration.compile import compile_networks
+from translate.acceleration.compiled_penalties import CompiledInputGradients
 from translate.acceleration.cpu_convolutions import use_fast_convolutions
-from translate.config.compose import OpenDatasets
+from translate.acceleration.fused_norms import use_fused_norms
+from translate.acceleration.offloading import State, enter, offload_domains
+from translate.config.datasets import OpenDatasets
 from translate.config.schema import RunConfig, TrainerConfig, to_mapping
 from translate.data.module import DataModule
 from translate.distributed.batch_norm import synchronize
 from translate.distributed.ddp import ExplicitDDP
-from translate.errors import UserError, errors_inside
+from translate.errors import UserError, errors_inside, first_line
 from translate.evaluation.evaluator import Evaluator
+from translate.evaluation.pretrained import find_all
 from translate.evaluation.processes import Processes, all_processes
+from translate.evaluation.specs import metric_specs
 from translate.metrics import selection
+from translate.metrics.weights import read_tensors
 from translate.models.base import TranslationModel
+from translate.models.penalties import Penalties
 from translate.networks.layers.pretrained import Pretrained
 from translate.registry.registry import DATASETS, LOSSES, MODELS, NETWORKS
+from translate.registry.trust import import_subclass
 from translate.runs.folder import RunFolder
+from translate.runs.mirror import Mirror
 from translate.schedules import Schedule, parse
+from translate.training import failures
 from translate.training.callbacks.checkpointing import Checkpointing
 from translate.training.callbacks.evaluating import Evaluating
 from translate.training.callbacks.health import Health
 from translate.training.callbacks.metric_logging import MetricLogging
 from translate.training.callbacks.progress import Progress
 from translate.training.callbacks.sampling import Sampling
+from translate.training.callbacks.stopping import Stopping
 from translate.weights import pretrained
 
 log = logging.getLogger("translate")
 
 
-def _import(path: str) -> Any:
-    """Return what an import path names."""
-    module, _, name = path.rpartition(".")
-    return getattr(importlib.import_module(module), name)
+def _build_optimizer(parameters: Iterable[nn.Parameter], key: str, path: str, settings: Mapping[str, Any]) -> Optimizer:
+    """Return an optimizer of the class at an import path, which is imported only now: evaluation needs none."""
+    cls = import_subclass(path, Optimizer, f"{key}._target_")
+    try:
+        return cls(parameters, **settings)
+    except (TypeError, ValueError) as error:  # of settings that only the optimizer knows
+        raise UserError(f"{cls.__name__} does not take these settings ({first_line(error)})", key=key) from error
 
 
 def _named(registry: Any, node: Mapping[str, Any]) -> Any:
@@ -75,7 +90,8 @@ def build_model(config: RunConfig) -> TranslationModel:
         if isinstance(settings.get("lr"), Mapping):
             rates[role] = parse(settings["lr"])
             settings["lr"] = rates[role](0)
-        optimizers[role] = partial(_import(arguments["_target_"]), **settings)
+        key = f"model.optimizers.{role}"
+        optimizers[role] = partial(_build_optimizer, key=key, path=arguments["_target_"], settings=settings)
     losses = {slot: _named(LOSSES, arguments) for slot, arguments in node.losses.items()}
     with errors_inside("model"):
         model: TranslationModel = MODELS.get(node.name)(
@@ -92,10 +108,23 @@ def build_model(config: RunConfig) -> TranslationModel:
         model.to(memory_format=torch.channels_last)
     if config.trainer.convolutions == "fast" and not trains_on_gpu(config.trainer):
         use_fast_convolutions(model)
+    if config.trainer.fused_norms:
+        use_fused_norms(model)
     if config.trainer.activation_checkpointing:
         for role in model.trained:
             checkpoint_activations(model.network(role), key="trainer.activation_checkpointing")
+    if config.trainer.offload_domains:
+        _offload_domains(model)
     return model
+
+
+def _offload_domains(model: TranslationModel) -> None:
+    def state(role: str) -> State:
+        return lambda parameter: model.optimizer(role).state.get(parameter, {}) if role in model.trained else {}
+
+    with errors_inside("trainer"):
+        offload_domains({role: model.network(role) for role in model.roles}, dict(model.ema.networks.items()), state)
+    model.ema.before_update = enter
 
 
 def trains_on_gpu(trainer: TrainerConfig) -> bool:
@@ -111,10 +140,18 @@ def uses_channels_last(trainer: TrainerConfig) -> bool:
 
 
 def compile_model(model: TranslationModel, trainer: TrainerConfig) -> None:
-    """Compile the networks of a model that is about to train, if the trainer is configured so."""
+    """Compile the networks and penalties of a model that is about to train, if the trainer is configured so.
+
+    Likewise let its iterations be captured, which happens later: the model is on its device when training has begun.
+    """
     if trainer.compile:
         networks = [model.network(role) for role in model.roles]
-        compile_networks(networks, [model.network(role) for role in model.double_backward_roles])
+        twice = [model.network(role) for role in model.double_backward_roles if role in model.roles]
+        compile_networks(networks, twice)
+        if isinstance(penalties := getattr(model, "penalties", None), Penalties):
+            penalties.with_input_gradients = CompiledInputGradients()
+    if trainer.graphs:
+        model.captured = CapturedSteps(model)
 
 
 def _share_statistics(role: str, network: nn.Module, trainer: TrainerConfig) -> None:
@@ -162,32 +199,51 @@ def build_data(config: RunConfig, start: int = 0, datasets: OpenDatasets | None 
         seed=config.seed,
         start=start,
         stop=config.iterations,
+        num_threads=config.trainer.threads,
     )
+
+
+def find_weights_of_metrics(config: RunConfig) -> None:
+    """Find or fetch the files that the metrics of a run read, so that none is missing at its end; UserError.
+
+    Files that the user names are read too: nothing else has looked at their content.
+    """
+    specs = [spec for specs in metric_specs(config.metrics).values() for spec in specs]
+    paths = find_all(specs, _cache(config))
+    for spec in specs:
+        if spec.file is not None and getattr(spec.metric, "weights", None) is not None:
+            read_tensors(paths[spec.label])
 
 
 def build_evaluator(config: RunConfig, data: DataModule, device: torch.device, processes: Processes) -> Evaluator:
     """Return the evaluator of a run's metrics, for all processes."""
-    cache = Path(config.data.cache).expanduser() if config.data.cache else None
-    return Evaluator(config.metrics, data, cache, device, processes)
+    return Evaluator(config.metrics, data, _cache(config), device, processes)
+
+
+def _cache(config: RunConfig) -> Path | None:
+    return Path(config.data.cache).expanduser() if config.data.cache else None
 
 
 def build_callbacks(
-    config: RunConfig, data: DataModule, folder: RunFolder | None
-) -> tuple[list[pl.Callback], Checkpointing]:
-    """Return all callbacks in their order, and the one that knows of signals."""
+    config: RunConfig, data: DataModule, folder: RunFolder | None, mirror: Mirror | None = None
+) -> tuple[list[pl.Callback], Stopping]:
+    """Return all callbacks in their order, and the one that ends training after a signal."""
+    stopping = Stopping()
     metric_logging = MetricLogging(folder, config.log_every, config.data.batch_size)
     checkpointing = Checkpointing(
         folder,
         metric_logging,
+        stopping,
         to_mapping(config),
         data.domains,
         config.checkpoint_every,
         config.keep_checkpoints,
         config.iterations,
+        mirror,
     )
-    callbacks: list[pl.Callback] = [metric_logging, Health(metric_logging)]
+    callbacks: list[pl.Callback] = [stopping, metric_logging, Health(metric_logging)]
     if config.sample_every is not None:
-        callbacks.append(Sampling(folder, data, config.sample_every, config.iterations, checkpointing))
+        callbacks.append(Sampling(folder, data, config.sample_every, config.iterations, stopping))
     callbacks.append(checkpointing)
     if config.evaluate_every is not None and config.metrics:
         place = folder or RunFolder(Path(config.folder or "."))  # a further process writes nothing there
@@ -203,7 +259,7 @@ def build_callbacks(
             )
         )
     callbacks += [Progress(metric_logging, data.start, config.iterations, config.data.batch_size)]
-    return callbacks, checkpointing
+    return callbacks, stopping
 
 
 def count_processes(config: TrainerConfig) -> int:
@@ -221,7 +277,7 @@ def count_processes(config: TrainerConfig) -> int:
 def build_strategy(config: TrainerConfig) -> Any:
     """Return Lightning's strategy: plain on one device, ours for "ddp"."""
     if config.strategy == "ddp" or (config.strategy == "auto" and count_processes(config) > 1):
-        return ExplicitDDP(config.hang_timeout)
+        return ExplicitDDP(config.hang_timeout, failures.reason_of)
     return config.strategy
 
 
@@ -251,7 +307,7 @@ def build_trainer(config: RunConfig, callbacks: list[pl.Callback], loggers: list
     """Return Lightning's Trainer, reduced to running our loop: counting, saving and logging are ours."""
     trainer = config.trainer
     slurm = started_by_slurm(trainer)
-    return pl.Trainer(
+    built = pl.Trainer(
         accelerator=trainer.accelerator,
         devices=trainer.devices,
         num_nodes=trainer.num_nodes,
@@ -271,3 +327,21 @@ def build_trainer(config: RunConfig, callbacks: list[pl.Callback], loggers: list
         limit_val_batches=0,
         num_sanity_val_steps=0,
     )
+    built._signal_connector = _NoSignalHandlers()  # type: ignore[assignment] # Lightning has no setting for it
+    return built
+
+
+class _NoSignalHandlers:
+    """In place of the handlers that Lightning installs for the duration of a loop: `translate.signals` has them.
+
+    Its handler of SIGTERM starts a collective call wherever the other processes are, and its way to end writes no
+    checkpoint.
+    """
+
+    received_sigterm = False
+
+    def register_signal_handlers(self) -> None:
+        """Install nothing."""
+
+    def teardown(self) -> None:
+        """Restore nothing."""

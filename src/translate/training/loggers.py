@@ -3,7 +3,6 @@
 Any logger of Lightning will do. A run does not need its loggers: one that fails is left out, with a warning.
 """
 
-import importlib
 import inspect
 import logging
 import math
@@ -18,8 +17,9 @@ from pytorch_lightning.loggers import Logger
 
 from translate.config.schema import RunConfig, to_mapping
 from translate.errors import UserError
-from translate.files import atomic_write
+from translate.files.writing import atomic_write
 from translate.metrics.protocols import Scores
+from translate.registry.trust import import_subclass
 from translate.runs.folder import RunFolder
 
 log = logging.getLogger("translate")
@@ -182,14 +182,9 @@ def build_loggers(config: RunConfig, folder: RunFolder | None) -> list[Logger]:
 def _build(key: str, node: Mapping[str, Any], config: RunConfig, folder: RunFolder) -> Logger:
     """Return the logger of a configuration node; UserError, below ``key``, for a class that is no logger."""
     arguments = {name: value for name, value in node.items() if name != "_target_"}
-    module, _, name = node["_target_"].rpartition(".")
     try:
-        target = getattr(importlib.import_module(module), name)
-        if not (isinstance(target, type) and issubclass(target, Logger)):
-            raise UserError(
-                key=f"{key}._target_", found=node["_target_"], expected="a subclass of pytorch_lightning.loggers.Logger"
-            )
-        if name == "WandbLogger":
+        target = import_subclass(node["_target_"], Logger, f"{key}._target_")  # type: ignore[type-abstract]
+        if target.__name__ == "WandbLogger":
             return _wandb(target, _wandb_arguments({"save_dir": str(folder), **arguments}, config, folder))
         if "save_dir" in inspect.signature(target).parameters:
             arguments = {"save_dir": str(folder), **arguments}

@@ -5,12 +5,14 @@ import os
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import Logger
 
-from translate.config.compose import OpenDatasets
+from translate import signals
+from translate.config.datasets import OpenDatasets
 from translate.config.length import UNKNOWN_LENGTH, OfLength
 from translate.config.schema import RESULT_NEUTRAL_KEYS, RunConfig, experiment_key, to_mapping, to_yaml
 from translate.console import setup_logging
@@ -25,17 +27,19 @@ from translate.metrics.protocols import PROTOCOLS
 from translate.models.base import TranslationModel
 from translate.runs import checkpoints
 from translate.runs.folder import LAST, RunFolder
-from translate.training import budget, build, cpu_process, failures
+from translate.runs.machine import machine
+from translate.runs.mirror import mirrored
+from translate.training import budget, build, failures, preflight, process_settings
 from translate.training import start as starts
 from translate.training.callbacks.evaluating import Evaluating
 from translate.training.callbacks.metric_logging import NonFiniteError
+from translate.training.callbacks.resuming import Resuming
+from translate.training.callbacks.sampling import Sampling
 from translate.training.loggers import build_loggers, closing_loggers, log_scores
 
 log = logging.getLogger("translate")
 
 FAILED = 1
-
-RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")  # set by the starter of several processes
 
 
 def train(
@@ -46,45 +50,63 @@ def train(
     datasets: OpenDatasets | None = None,
     command: Sequence[str] | None = None,
     of_length: OfLength | None = None,
+    observers: Sequence[Callback] = (),
+    again: str = "",
 ) -> int:
     """Train and evaluate; return the exit code: 0 done, 1 failed (a value is not finite), 128 + n after signal n.
 
     ``datasets`` are open already, or None. ``command`` are the words of the command line as they were typed.
     ``of_length`` returns the configuration of a number of iterations, for one whose budget has yet to decide.
+    ``observers`` are further callbacks of this process. ``again`` is what a message about an early end advises; ""
+    for the command that resumes.
     """
     began = time.monotonic()
-    first = all(int(os.environ.get(name, "0")) == 0 for name in RANKS)
+    first = signals.is_first_process()
     setup_logging(verbose=first)
-    cpu_process.prepare(config.trainer)
+    process_settings.prepare(config.trainer)
     run = RunFolder(folder)
+    if first:
+        preflight.check(config, run)
     with ExitStack() as stack:
+        stack.enter_context(signals.advising(lambda: failures.advice(run, again)))
         if first:
-            stack.enter_context(failures.of_disk(run))
-            stack.enter_context(run.claimed())
+            stack.enter_context(failures.of_disk(run, again))
+            stack.enter_context(run.claimed(resumes=resume_from is not None))
             if resume_from is None:
                 run.begin(to_yaml(config), overrides, config.seed, command)
+            else:
+                stack.enter_context(run.resuming(to_yaml(config)))
             stack.enter_context(run.logging())
+        of_machine = failures.of_machine(run, of_all=os.environ.get("LOCAL_RANK", "0") == "0", again=again)
+        reporting = stack.enter_context(of_machine)
+        mirror = stack.enter_context(mirrored(config.folder if first else None, run.path))
         loggers = stack.enter_context(closing_loggers())
         if config.iterations == UNKNOWN_LENGTH:
             assert of_length is not None, config.budget
-            try:
-                config = budget.fix_iterations(config, run, of_length, datasets, first, began)
-            except budget.TrialInterrupted as interrupt:
-                log.info("stopped while the speed was measured; give the command again")
-                return 128 + interrupt.number
-            except RuntimeError as error:
-                return _failed(error, run)
-        model = _model(config, run, resume_from, first)
+            config = budget.fix_iterations(config, run, of_length, datasets, first, began)
+        model = _model(config, resume_from)
         data = build.build_data(config, start=model.iteration, datasets=datasets)
         if first:
+            preflight.check_disk(model, run)
+            preflight.check_sources(config, model, data)
             if resume_from is None:
-                for problem in advice.warnings(data.train):
+                for problem in advice.of_run(data.train, data.val):
                     log.warning("%s", problem.inside("data"))
-            _note_data(run, data, resumed=resume_from is not None)
+                _note_data(run, data)
+            else:
+                _warn_of_other_data(run, data)
             _warn_of_zero_rates(model, config.iterations)
-        callbacks, checkpointing = build.build_callbacks(config, data, run if first else None)
+        callbacks, stopping = build.build_callbacks(config, data, run if first else None, mirror)
+        note = partial(_note_machine, config, run, model.iteration)
+        if first and resume_from is not None:
+            write_down = partial(_write_down, config, run, data, model.iteration)
+            callbacks.insert(0, Resuming(lambda: (write_down(), note(trainer))))
+        callbacks += observers
         loggers += build_loggers(config, run if first else None)
         trainer = build.build_trainer(config, callbacks, loggers)
+        if first and resume_from is None:
+            note(trainer)
+        reporting.is_delivered = lambda: getattr(trainer.strategy, "delivered", False)
         _announce(config, run, model, data, trainer)
         trains = model.iteration < config.iterations
         if trains:
@@ -95,37 +117,30 @@ def train(
                 if first:  # all processes raise it
                     log.error("stopped: %s", error)
                 return FAILED
-            except RuntimeError as error:
-                return _failed(error, run)
-        if checkpointing.interrupted is not None:
-            reached, command_line = model.iteration, failures.resume_command(run)
-            log.info("stopped at iteration %d of %d; continue by: %s", reached, config.iterations, command_line)
-            return 128 + checkpointing.interrupted
+        if stopping.number is not None:
+            way = failures.advice(run, again)
+            log.info("stopped at iteration %d of %d; %s", model.iteration, config.iterations, way)
+            signals.mark_said()
+            return 128 + stopping.number
+        signals.check()  # one may have come after the last iteration
         if first:
             model.to(trainer.strategy.root_device)  # Lightning moves it to the CPU when training ends
             if not trains:  # the run was killed after its last iteration
+                _write_down(config, run, data, model.iteration)
                 _catch_up(callbacks, trainer, model)
             elif data.train.may_fail:  # a procedural world cannot change
                 _warn_of_changed_data(config, run)
             _evaluate(config, run, model, data, loggers)
             log.info("sample grids: %s", run.samples)
             log.info("done: %s", run)
-    return 0
-
-
-def _failed(error: RuntimeError, run: RunFolder) -> int:
-    """Log why a run without memory or with a dead loader process has stopped; raise any other error."""
-    problem = failures.of_memory_or_worker(error, run)
-    if problem is None:
-        raise error
-    log.error("stopped: %s", problem)
-    return FAILED
+        return 0
+    return FAILED  # the failure is logged
 
 
 # --- the beginning ------------------------------------------------------------------------------------------
 
 
-def _model(config: RunConfig, run: RunFolder, resume_from: Path | None, first: bool) -> TranslationModel:
+def _model(config: RunConfig, resume_from: Path | None) -> TranslationModel:
     """Return the model, with the state of the newest checkpoint if resumed, else with the weights it starts from."""
     model = build.build_model(config)
     if resume_from is None and config.start_from is not None:
@@ -135,10 +150,19 @@ def _model(config: RunConfig, run: RunFolder, resume_from: Path | None, first: b
         _check_fits(config, checkpoint, model.target_domains or tuple(config.data.domains or ()))
         with checkpoints.explain_mismatch("resume"):
             checkpoints.restore(model, checkpoint)
-        if first:
-            run.rewind(model.iteration)
-            run.continue_as(to_yaml(config))
     return model
+
+
+def _write_down(config: RunConfig, run: RunFolder, data: DataModule, start: int) -> None:
+    """Let the run folder tell of a resumed run, which began at the iteration ``start``."""
+    run.rewind(start)
+    run.continue_as(to_yaml(config))
+    _note_data(run, data)
+
+
+def _note_machine(config: RunConfig, run: RunFolder, start: int, trainer: Trainer) -> None:
+    """Record on which kind of machine the run trains from the iteration ``start`` on."""
+    run.note_machine(start, machine(trainer.strategy.root_device, build.count_processes(config.trainer)))
 
 
 def _check_fits(config: RunConfig, checkpoint: checkpoints.Checkpoint, domains: tuple[str, ...]) -> None:
@@ -167,12 +191,15 @@ def _check_fits(config: RunConfig, checkpoint: checkpoints.Checkpoint, domains: 
             log.warning(message, key, before.get(key), now.get(key))
 
 
-def _note_data(run: RunFolder, data: DataModule, resumed: bool) -> None:
-    """Record the data of a run; warn if that of a resumed run has changed."""
-    splits = {"train": data.train, "val": data.val}
-    for change in run.data_changes(splits) if resumed else ():
+def _warn_of_other_data(run: RunFolder, data: DataModule) -> None:
+    """Warn if the data of a resumed run has changed."""
+    for change in run.data_changes({"train": data.train, "val": data.val}):
         log.warning("resume: %s; the run continues and will not equal an uninterrupted one", change)
-    run.note_data(splits)
+
+
+def _note_data(run: RunFolder, data: DataModule) -> None:
+    """Record the data of a run."""
+    run.note_data({"train": data.train, "val": data.val})
 
 
 def _warn_of_zero_rates(model: TranslationModel, stop: int) -> None:
@@ -214,9 +241,9 @@ def _labels_in_words(data: DataModule) -> str:
 
 
 def _catch_up(callbacks: Sequence[Callback], trainer: Trainer, model: TranslationModel) -> None:
-    """Make the evaluations that a kill prevented."""
+    """Make the grids and evaluations that a signal or a kill prevented."""
     for callback in callbacks:
-        if isinstance(callback, Evaluating):
+        if isinstance(callback, Sampling | Evaluating):
             callback.catch_up(trainer, model)
 
 
@@ -242,6 +269,6 @@ def _evaluate(
     for protocol in evaluator.protocols:
         log.info("evaluating, protocol %s: %s", protocol, PROTOCOLS[protocol].about)
         result = evaluator.evaluate(protocol, evaluated)
-        assert result is not None  # nothing stops it
         log.info("%s", results.table(result))
         log_scores(loggers, {protocol: result.scores}, model.iteration)
+        result.require_stored()

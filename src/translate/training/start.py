@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from translate.config.schema import StartConfig
 from translate.errors import Phrase, UserError, errors_inside
-from translate.files import check_digest, sha256_of
+from translate.files.writing import check_digest, sha256_of
 from translate.models.base import TranslationModel
 from translate.runs.checkpoints import NETWORK
 from translate.weights.format import Weights, read_any

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from translate.errors import Phrase, UserError
-from translate.files import sha256_of
+from translate.files.writing import sha256_of
 from translate.networks.shipped_files import names, path_of
 from translate.networks.vgg import Pooling, Preprocessing, VGGFeatures
 from translate.weights import pretrained

@@ -4,13 +4,14 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from translate.downloads import hub
 from translate.errors import UserError
 from translate.registry import plugins
 from translate.runs import checkpoints, scores
 from translate.runs.folder import LAST, RunFolder
-from translate.weights import format, hub
+from translate.runs.places import GRAPH_SUFFIXES, SUFFIX, released_files, require_existing, shipped_file
+from translate.weights import format, signatures
 from translate.weights.format import Weights
-from translate.weights.places import GRAPH_SUFFIXES, SUFFIX, released_files, require_existing, shipped_file
 from translate.weights.pretrained import with_pretrained
 from translate.weights.published import detect
 from translate.weights.published.layout import ImportOptions
@@ -20,16 +21,22 @@ NO_OPTIONS = ImportOptions()
 
 
 def weights_of(
-    place: str | os.PathLike[str], checkpoint: str | int = LAST, options: ImportOptions = NO_OPTIONS
+    place: str | os.PathLike[str],
+    checkpoint: str | int = LAST,
+    options: ImportOptions = NO_OPTIONS,
+    verify: signatures.Key | None = None,
 ) -> Weights:
     """Return the weights at a place.
 
     A place is a name of `shipped_names`, a weights file, a run folder, an address on the Hub (``hf://owner/name``), or
     released weights of StarGAN v1, StarGAN v2, CycleGAN or pix2pix: a file or a folder of files as downloaded.
     ``checkpoint`` is "last", "best" or an iteration, for a run folder and for a folder of released files. ``options``
-    are facts that released files do not state. UserError for a place without weights, a damaged file, a checkpoint of a
-    single file, and options for weights that describe themselves.
+    are facts that released files do not state. ``verify`` is a public key: files without its signature are refused
+    before they are read, see `translate.weights.signatures`. UserError for a place without weights, a damaged file, a
+    checkpoint of a single file, and options for weights that describe themselves.
     """
+    if verify is not None:
+        signatures.verify(place, verify, checkpoint)
     if hub.is_address(place):
         _require_last(checkpoint, place)
         return of_file(hub.fetch(str(place)), options)
@@ -87,15 +94,12 @@ def _described(weights: Weights, path: Path, options: ImportOptions) -> Weights:
 
 
 def _of_checkpoint(folder: Path, path: Path) -> Weights:
-    """Return the weights in a checkpoint, with the run's notes on its data and the scores of this iteration.
-
-    The plug-ins of the run are activated, as on a resume.
-    """
+    """Return the weights in a checkpoint, with the run's notes on its data and the scores of this iteration."""
     checkpoint = checkpoints.read(path, (checkpoints.NETWORK, checkpoints.EMA))
-    plugins.activate(checkpoint.config.get("plugins") or [])
     own = [
         {key: value for key, value in result.to_tree().items() if key not in LEFT_OUT and value not in ("", {})}
         for _, result in scores.of_run(folder, strict=True)
         if result.request.iteration == checkpoint.iteration
     ]
-    return with_pretrained(format.of_checkpoint(checkpoint, RunFolder(folder).noted_data() or None, own))
+    with plugins.needed_by(checkpoint.config):
+        return with_pretrained(format.of_checkpoint(checkpoint, RunFolder(folder).noted_data() or None, own))

@@ -8,7 +8,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from translate.errors import Phrase, UserError
-from translate.files import atomic_write, check_digest, sha256_of
+from translate.files.reading import require_file
+from translate.files.writing import atomic_write, check_digest, sha256_of
 from translate.networks.frozen import Frozen
 from translate.networks.layers.pretrained import Pretrained
 from translate.networks.shipped_files import path_of
@@ -17,6 +18,9 @@ from translate.runs import headers
 from translate.runs.checkpoints import NETWORK
 from translate.weights.format import Weights, build, read_any
 from translate.weights.published.files import State, read_network
+
+MAX_BYTES = 10_000_000_000
+"""The largest file of a frozen network: it is read whole for its SHA-256."""
 
 NUM_BATCHES = "num_batches_tracked"
 """Ending of a counter of batch norms that is not read in eval mode; files of PyTorch before 0.4 lack it."""
@@ -33,6 +37,7 @@ def load(network: Pretrained) -> None:
     path = path_of(network.weights)
     if not path.is_file():
         raise UserError("there is no such file", key="weights", found=network.weights)
+    require_file(path, MAX_BYTES)
     check_digest(path, sha256_of(path), network.sha256)
     network.load_state_dict(_fitting(_state_of(network, path), network.state_dict(), path))
 

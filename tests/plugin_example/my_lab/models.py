@@ -39,15 +39,14 @@ class PainterGAN(TranslationModel):
         with self.update("discriminator") as minimize:
             with torch.no_grad():
                 fake = generator(x, y_new)
-            terms = {
-                "real": self.adversarial.real(discriminator(x, y)),
-                "fake": self.adversarial.fake(discriminator(fake, y_new)),
-            }
+            terms = self.adversarial.discriminator_terms(discriminator(x, y), fake=discriminator(fake, y_new))
             minimize(self.weighted("discriminator", terms))
         with self.update("generator") as minimize:
             fake = generator(x, y_new)
             terms = {
-                "adversarial": self.adversarial.generator(discriminator(fake, y_new)),
+                "adversarial": self.adversarial.generator_term(
+                    discriminator(fake, y_new), lambda: discriminator(batch.reference, y_new)
+                ),
                 "cycle": l1(generator(fake, y), x),
             }
             minimize(self.weighted("generator", terms))

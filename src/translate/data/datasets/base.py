@@ -15,7 +15,7 @@ from typing import Literal, cast
 import numpy as np
 from PIL import Image
 
-from translate.data.images import CROPS, Crop, Half, cut_half, open_rgb, resize
+from translate.data.images import CROPS, Crop, Half, cut_half, decoded, resize
 from translate.errors import Phrase, UserError, nearest, printable
 from translate.sizes import ImageSize, SizeLike
 
@@ -175,10 +175,10 @@ class ImageFiles(Dataset):
         results = [np.empty((len(indices), *ImageSize.of(size), 3), np.uint8) for size in sizes]
         rows = enumerate(map(int, indices))
         for name, items in itertools.groupby(rows, key=lambda item: self.names[item[1]]):
-            whole = open_rgb(os.path.join(self.home, name))
-            for row, index in items:
-                for images, size in zip(results, sizes, strict=True):
-                    images[row] = self._pixels(whole, index, size)
+            with decoded(os.path.join(self.home, name)) as whole:
+                for row, index in items:
+                    for images, size in zip(results, sizes, strict=True):
+                        images[row] = self._pixels(whole, index, size)
         return results
 
     def _pixels(self, whole: Image.Image, index: int, size: SizeLike) -> np.ndarray:
@@ -189,8 +189,8 @@ class ImageFiles(Dataset):
     def read_whole(self, index: int, size: SizeLike) -> np.ndarray:
         """Decode the file without a crop and at its own size; `size` is not needed."""
         del size
-        whole = open_rgb(os.path.join(self.home, self.names[index]))
-        return np.array(whole if self.halves is None else cut_half(whole, self.halves[index]))
+        with decoded(os.path.join(self.home, self.names[index])) as whole:
+            return np.array(whole if self.halves is None else cut_half(whole, self.halves[index]))
 
     def describe(self, index: int) -> str:
         """Return the path, with unprintable bytes escaped, and the half of the file if items are halves."""
@@ -267,6 +267,8 @@ def check_val_fraction(fraction: float) -> None:
 
 def find_root(root: str) -> str:
     """Return the absolute path of the folder of a data set; "~" is expanded."""
+    if not root.strip():
+        raise UserError("the text is empty", key="root", fix="give a value, or null for none")
     path = os.path.abspath(os.path.expanduser(root))
     if os.path.isdir(path):
         return path

@@ -23,6 +23,7 @@ from translate.data.datasets.base import (
 )
 from translate.data.images import is_image
 from translate.errors import Phrase, UserError
+from translate.files.reading import is_whole_number, read_bytes, require_file
 from translate.registry.registry import DATASETS
 
 STARGAN_V1_ATTRIBUTES = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young")
@@ -125,14 +126,15 @@ def read_table(path: str) -> tuple[list[str], list[str], np.ndarray]:
     the first column too, or be absent: then there are no column names. A second reading in the same process is free.
     UserError for a damaged table.
     """
+    require_file(path)
     status = os.stat(path)
     return _read_table(path, status.st_size, status.st_mtime_ns)
 
 
 @functools.lru_cache(maxsize=2)
 def _read_table(path: str, size: int, mtime: int) -> tuple[list[str], list[str], np.ndarray]:
-    with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
-        lines = file.read().replace(",", " ").replace('"', " ").split("\n")
+    text = read_bytes(path).decode("utf-8-sig", errors="surrogateescape").replace("\r\n", "\n").replace("\r", "\n")
+    lines = text.replace(",", " ").replace('"', " ").split("\n")
     count, columns, start = _head(path, lines)
     rows = [(*line.split(None, 1), "")[:2] for line in lines[start:] if line and not line.isspace()]
     names, fields = [row[0] for row in rows], [row[1] for row in rows]
@@ -162,7 +164,7 @@ def _head(path: str, lines: Sequence[str]) -> tuple[int | None, list[str], int]:
             if columns and len(columns) != len(fields) - 1:
                 raise _uneven(path, number, len(fields) - 1, f"{len(columns)} as column names")
             return count, columns, number
-        if len(fields) == 1 and fields[0].isdigit() and count is None and not columns:
+        if len(fields) == 1 and is_whole_number(fields[0]) and count is None and not columns:
             count = int(fields[0])
         elif fields and not columns:
             columns = fields

@@ -17,7 +17,7 @@ from translate.data.datasets.base import (
     find_root,
     split_domain,
 )
-from translate.data.images import is_hidden, is_image, list_images
+from translate.data.images import is_folder, is_hidden, is_image, list_images
 from translate.errors import Phrase, UserError
 from translate.registry.registry import DATASETS
 
@@ -123,7 +123,7 @@ def _refuse_nested(folder: str, name: str) -> None:
 
 def _sub_folders(folder: str) -> list[str]:
     with os.scandir(folder) as entries:
-        return sorted((e.name for e in entries if not is_hidden(e.name) and e.is_dir()), key=os.fsencode)
+        return sorted((e.name for e in entries if not is_hidden(e.name) and is_folder(e)), key=os.fsencode)
 
 
 def _is_split(home: str, name: str) -> bool:

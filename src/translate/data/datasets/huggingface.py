@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from translate.data.datasets.base import (
     Dataset,
@@ -22,10 +21,10 @@ from translate.data.datasets.base import (
     held_out_names,
     require_images,
 )
-from translate.data.images import ImageError, open_rgb, resize
+from translate.data.images import ImageError, decoded, resize
 from translate.errors import Phrase, UserError
 from translate.registry.registry import DATASETS
-from translate.sizes import SizeLike
+from translate.sizes import ImageSize, SizeLike
 
 _HELD_OUT = ("validation", "val", "test")  # in this order
 
@@ -97,14 +96,18 @@ class HuggingFace(Dataset):
 
     def read_sizes(self, indices: Sequence[int] | np.ndarray, sizes: Sequence[SizeLike]) -> list[np.ndarray]:
         """Decode images once for all sizes."""
-        images = [self._decoded(int(index)) for index in indices]
-        return [np.stack([resize(image, size, self.crop) for image in images]) for size in sizes]
+        results = [np.empty((len(indices), *ImageSize.of(size), 3), np.uint8) for size in sizes]
+        for row, index in enumerate(indices):
+            with decoded(self._source(int(index))) as image:
+                for images, size in zip(results, sizes, strict=True):
+                    images[row] = resize(image, size, self.crop)
+        return results
 
-    def _decoded(self, index: int) -> Image.Image:
+    def _source(self, index: int) -> str | io.BytesIO:
         stored = self._stored(index)
         if stored is None:
             raise ImageError("has no image")
-        return open_rgb(stored["path"] if stored["bytes"] is None else io.BytesIO(stored["bytes"]))
+        return str(stored["path"]) if stored["bytes"] is None else io.BytesIO(stored["bytes"])
 
     def _stored(self, index: int) -> Mapping[str, Any] | None:
         """Return the bytes of an image and their path; the bytes are None if only the path is stored."""

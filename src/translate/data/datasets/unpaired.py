@@ -16,7 +16,7 @@ from translate.data.datasets.base import (
     split_domain,
 )
 from translate.data.datasets.sides import DEFAULT_NAMES, find_held_out, find_sides, name_sides
-from translate.data.images import list_images
+from translate.data.images import is_folder, list_images
 from translate.errors import Phrase, UserError
 from translate.registry.registry import DATASETS
 
@@ -101,7 +101,7 @@ def _find_collection(home: str, collection: str) -> str:
 
 def _no_sides(home: str) -> UserError:
     """Return the error of a root without trainA/ and trainB/, with the fix that its folders suggest."""
-    folders = sorted(entry.name for entry in os.scandir(home) if entry.is_dir())
+    folders = sorted(entry.name for entry in os.scandir(home) if is_folder(entry))
     nested = [name for name in folders if os.path.isdir(os.path.join(home, name, "trainA"))]
     more = f" and {len(folders) - 5} more" if len(folders) > 5 else ""
     if nested:

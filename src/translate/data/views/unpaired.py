@@ -19,7 +19,7 @@ class UnpairedBatch(NamedTuple, Generic[Array]):
 
 @VIEWS.register("unpaired", needs=("domain",), num_domains=(2, 2), images={"a": "AUGMENT", "b": "AUGMENT_B"})
 class UnpairedView:
-    """An image of each of two domains (CycleGAN): the first in epochs, the second at random, as the official code."""
+    """An image of each of two domains (CycleGAN): the first in epochs of its domain, the second at random."""
 
     def __init__(self, inputs: ViewInputs) -> None:
         self.a, self.b = (np.flatnonzero(inputs.domain == domain) for domain in (0, 1))  # rows (N_a,), (N_b,)

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from translate.config.schema import read_yaml
-from translate.errors import UserError, first_line
+from translate.errors import UserError
+from translate.files.reading import opened
 from translate.runs.folder import RunFolder
-from translate.runs.jsonl_tail import JsonlTail
+from translate.runs.records import read_records
 
 SPEED = ("iterations_per_second", "images_per_second")
+MAX_LOG = 64_000_000
 LOG_LINE = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d),\d+ ([A-Z]+) (.*)$")
 
 
@@ -25,6 +27,7 @@ class Run:
     config: Mapping[str, Any]
     records: Sequence[Mapping[str, Any]]  # of terms, by iteration
     log: Sequence[tuple[str, str, str]]  # (time, level, message)
+    damage: Sequence[str] = ()  # sentences on files that cannot be read
 
     @property
     def iterations(self) -> int:
@@ -42,18 +45,21 @@ class Run:
 
 def read(folder: RunFolder) -> Run:
     """Read a run folder; UserError if its configuration cannot be read."""
+    config = read_yaml(folder.config_file, ("model.name", "data.name"))
+    damage: list[str] = []
+    records: list[Mapping[str, Any]] = []
     try:
-        config = read_yaml(folder.config_file)
-    except Exception as error:  # a damaged file can fail anywhere in the parser
-        raise UserError(f"not a readable configuration ({first_line(error)})", key=str(folder.config_file)) from error
-    records = [record for record in JsonlTail(folder.metrics).new() if SPEED[0] in record]
-    return Run(folder, config, records, list(_log(folder.path / "log.txt")))
+        records.extend(record for record in read_records(folder.metrics) if SPEED[0] in record)
+    except UserError as error:
+        damage.append(str(error))
+    return Run(folder, config, records, list(_log(folder.path / "log.txt")), damage)
 
 
 def _log(path: Path) -> Iterator[tuple[str, str, str]]:
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
+        with opened(path) as file:
+            text = file.read(MAX_LOG).decode("utf-8", errors="replace")
+    except UserError:
         return
     for line in text.splitlines():
         if match := LOG_LINE.match(line):

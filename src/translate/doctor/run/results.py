@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
+from translate.data.images import ImageError, open_rgb
 from translate.doctor.report import Section
 from translate.doctor.run.files import Run
 from translate.doctor.run.remedies import halved_rates
+from translate.errors import UserError
 from translate.runs import scores
 
 WORSE = 1.1  # the ratio of the last to the best score
@@ -45,9 +46,8 @@ def check_samples(run: Run, section: Section) -> None:
 
 def _pixels(path: Path) -> np.ndarray | None:
     try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"), np.float32) / 255
-    except OSError:
+        return np.asarray(open_rgb(path), np.float32) / 255
+    except ImageError:
         return None
 
 
@@ -58,6 +58,10 @@ def _restart(run: Run) -> str:
 def check_scores(run: Run, section: Section) -> None:
     """Add the scores of the last checkpoint, and those that were better before."""
     by_score: dict[tuple[str, str], list[tuple[int, float, str]]] = {}
+    try:
+        scores.check(run.folder.path)
+    except UserError as error:
+        section.problem(str(error))
     for _, result in scores.of_run(run.folder.path):
         for name, value in result.scores.items():
             better = result.better.get(name, "")

@@ -7,7 +7,8 @@ from filelock import FileLock, Timeout
 from translate.doctor.report import Report, number
 from translate.doctor.run.files import Run
 from translate.doctor.run.remedies import halved_rates
-from translate.runs.folder import LOCK_FILE, RunFolder
+from translate.runs.claim import LOCK_FILE
+from translate.runs.folder import RunFolder
 from translate.training.callbacks.metric_logging import NOT_FINITE
 from translate.training.failures import resume_command
 
@@ -15,6 +16,8 @@ from translate.training.failures import resume_command
 def check_state(run: Run, report: Report) -> None:
     """Add the state of a run, and the command that continues it to the report."""
     section = report.section("State")
+    for sentence in run.damage:
+        section.problem(sentence)
     newest = run.folder.newest_iteration()
     recorded = int(run.records[-1]["iteration"]) if run.records else 0
     section.fact("model", f"{run.config['model']['name']} on {run.config['data']['name']}")

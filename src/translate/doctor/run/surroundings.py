@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 from translate.doctor.installation import existing
 from translate.doctor.report import Section, number
 from translate.doctor.run.files import Run
 from translate.errors import UserError
+from translate.files.reading import read_object
 from translate.registry.registry import DATASETS
-from translate.runs import environment, scores
+from translate.runs import environment
 
 
 def check_disk(run: Run, section: Section) -> None:
@@ -27,13 +29,25 @@ def check_disk(run: Run, section: Section) -> None:
 
 def check_versions(run: Run, section: Section) -> None:
     """Compare the versions of the run with those of now."""
-    noted = scores.read_json(run.folder.path / "environment.json")
-    if noted is None:
+    path = run.folder.path / "environment.json"
+    if not os.path.lexists(path):
         section.note("there is no environment.json: the versions of the run are not known")
         return
+    try:
+        noted = read_object(path)
+    except UserError as error:
+        section.problem(str(error))
+        return
     section.fact("then", f"translate {noted.get('translate')}, python {noted.get('python')}, {noted.get('time')}")
-    section.fact("command", " ".join(noted.get("command") or []))
-    packages = noted.get("packages") or {}
+    command, packages = noted.get("command") or [], noted.get("packages") or {}
+    if (
+        not isinstance(command, list)
+        or not isinstance(packages, dict)
+        or not isinstance(noted.get("commit", ""), str | None)
+    ):
+        section.problem(f"{path}: the notes on versions are damaged")
+        return
+    section.fact("command", " ".join(map(str, command)))
     changed = [
         f"{name} {before}, now {now or 'missing'}"
         for name, before in packages.items()
@@ -60,5 +74,10 @@ def check_data(run: Run, section: Section) -> None:
         section.warning(f"the data cannot be opened: {error}")
         return
     section.fact("images", f"{len(splits['train']):,} for training, {len(splits['val']):,} for validation")
-    for change in run.folder.data_changes(splits):
+    try:
+        changes = run.folder.data_changes(splits)
+    except UserError as error:
+        section.problem(str(error))
+        return
+    for change in changes:
         section.warning(change, fix="put the images back before the run is resumed")

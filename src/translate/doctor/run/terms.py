@@ -91,7 +91,11 @@ def check_balance(run: Run, section: Section) -> None:
             section.problem(symptom.statement, fix=" or ".join(words))
         elif symptom.term.startswith("accuracy/"):
             role, strong = _role(run, symptom.term), run.series(symptom.term)[-1] > TOO_WEAK
-            penalties = doubled(run, f"{role.partition('_')[0]}/", ("r1", "gradient_penalty")) if strong else []
+            penalties = (
+                doubled(run, f"{role.partition('_')[0]}/", ("r1", "r2", "zero_centred", "gradient_penalty"))
+                if strong
+                else []
+            )
             words = [*scaled_rate(run, role, 0.5 if strong else 2.0), *penalties]
             section.warning(symptom.statement, fix=" or ".join(words))
 

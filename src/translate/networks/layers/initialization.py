@@ -24,3 +24,15 @@ def dcgan_normal(module: nn.Module) -> None:
         nn.init.normal_(module.weight, 1.0 if isinstance(module, nn.BatchNorm2d) else 0.0, 0.02)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
+
+
+def xavier_normal(module: nn.Module) -> None:
+    """Initialise one convolution or linear layer as in Glorot and Bengio 2010, times 0.02, for ``Module.apply``.
+
+    Weights are normal with deviation ``0.02 sqrt(2 / (fan_in + fan_out))``, biases are zero (the official code of CUT).
+    Other layers are not changed.
+    """
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        nn.init.xavier_normal_(module.weight, 0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

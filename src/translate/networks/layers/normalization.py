@@ -27,24 +27,54 @@ def instance_norm(x: Tensor, weight: Tensor | None = None, bias: Tensor | None =
 
 
 class InstanceNorm(nn.Module):
-    """Instance normalisation with a learned scale and shift for each channel, without running statistics."""
+    """Instance normalisation with a learned scale and shift for each channel, without running statistics.
 
-    def __init__(self, width: int) -> None:
+    With ``slope`` a leaky ReLU of that slope follows. It has no parameters, so files are the same.
+    """
+
+    def __init__(self, width: int, slope: float | None = None) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(width))
         self.bias = nn.Parameter(torch.zeros(width))
+        self.slope = slope
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the normalised features, shape (B, C, S, S)."""
-        return instance_norm(x, self.weight, self.bias)
+        return activate(instance_norm(x, self.weight, self.bias), self.slope)
 
 
 class PlainInstanceNorm(nn.Module):
-    """Instance normalisation without parameters and without running statistics."""
+    """Instance normalisation without parameters and without running statistics, and a leaky ReLU if it has a slope."""
+
+    def __init__(self, slope: float | None = None) -> None:
+        super().__init__()
+        self.slope = slope
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the normalised features, shape (B, C, S, S)."""
-        return instance_norm(x)
+        return activate(instance_norm(x), self.slope)
+
+
+class AdaIN(nn.Module):
+    """Adaptive instance normalisation: instance norm, then a scale 1 + gamma and a shift beta from the style.
+
+    With ``slope`` a leaky ReLU of that slope follows.
+    """
+
+    def __init__(self, style_size: int, width: int, slope: float | None = None) -> None:
+        super().__init__()
+        self.fc = nn.Linear(style_size, 2 * width)
+        self.slope = slope
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        """Return features (B, C, S, S) restyled by codes (B, Z)."""
+        gamma, beta = self.fc(style)[:, :, None, None].chunk(2, dim=1)
+        return activate(torch.addcmul(beta, 1 + gamma, instance_norm(x)), self.slope)
+
+
+def activate(x: Tensor, slope: float | None) -> Tensor:
+    """Return the leaky ReLU of features, or the features without a slope."""
+    return x if slope is None else F.leaky_relu(x, slope)
 
 
 class UnbiasedLayerNorm(nn.Module):
@@ -66,8 +96,10 @@ class UnbiasedLayerNorm(nn.Module):
         return (x - mean) / (deviation + EPSILON) * scale + shift
 
 
-def normalization(norm: Literal["instance", "batch"], width: int) -> nn.Module:
-    """Return a normalisation of features (B, width, S, S): instance norm without parameters, or batch norm."""
+def normalization(norm: Literal["instance", "batch", "none"], width: int) -> nn.Module:
+    """Return a normalisation of features (B, width, S, S): instance norm without parameters, batch norm, or none."""
+    if norm == "none":
+        return nn.Identity()
     if norm not in ("instance", "batch"):
         raise UserError(key="norm", found=norm, expected="'instance' or 'batch'")
     return PlainInstanceNorm() if norm == "instance" else nn.BatchNorm2d(width)

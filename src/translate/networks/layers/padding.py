@@ -1,8 +1,9 @@
 """Padding layers that several networks share."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from translate.networks.layers.device import without_autocast
 
 
 class ReflectionPad2d(nn.ReflectionPad2d):
@@ -10,5 +11,5 @@ class ReflectionPad2d(nn.ReflectionPad2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return features (B, C, H, W) padded by ``padding`` on every side."""
-        with torch.autocast(x.device.type, enabled=False):
+        with without_autocast(x):
             return F.pad(x, self.padding, mode="reflect")

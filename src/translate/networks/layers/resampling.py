@@ -6,7 +6,8 @@ nearest upsampling and a 3x3 convolution equal a transposed convolution with str
 are equal but for rounding, also with zero padding. The parameters are those of the 3x3 convolution.
 
 On a CPU the means and sums are additions of slices, up to ten times as fast as torch's pooling. The gradients are
-written out, so nothing is stored for the backward pass. Torch's pooling stores its input.
+written out, so nothing is stored for the backward pass. Torch's pooling stores its input. Where a compiler derives
+gradients of gradients, these are not used: it would lose them, see `translate.acceleration.compiled_penalties`.
 
 Letters: B batch, C channels, H and W sides, S image side.
 """
@@ -17,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from translate.networks.layers.device import on_cpu
+from translate.networks.layers.device import derives_gradients, on_cpu, without_autocast
 
 
 class HalvingConv2d(nn.Conv2d):
@@ -40,8 +41,8 @@ class DoublingConv2d(nn.Conv2d):
     Maps (B, in_channels, S, S) to (B, out_channels, 2 S, 2 S).
     """
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__(in_channels, out_channels, 3, padding=1)
+    def __init__(self, in_channels: int, out_channels: int, bias: bool = True) -> None:
+        super().__init__(in_channels, out_channels, 3, padding=1, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the convolution of the upsampled features (B, in_channels, S, S)."""
@@ -50,6 +51,42 @@ class DoublingConv2d(nn.Conv2d):
         y = sums_of_four(F.conv_transpose2d(x, flipped, stride=2))
         # added here: on a CPU, torch takes as long for the gradient of this bias as for that of the weights
         return y if self.bias is None else y.add_(self.bias.to(y.dtype)[:, None, None])
+
+
+class BlurredHalving(nn.Module):
+    """Reflection padding by one, convolution of each channel with [1, 2, 1] x [1, 2, 1] / 16, every second pixel.
+
+    Maps (B, C, S, S) to (B, C, S / 2, S / 2), rounded up (Zhang, "Making convolutional networks shift-invariant again",
+    ICML 2019). The kernel is no parameter and is in no file.
+    """
+
+    kernel: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        line = torch.tensor([1.0, 2.0, 1.0])
+        self.register_buffer("kernel", (line[:, None] * line / 16)[None, None], persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the blurred and halved features, in the precision of the features (B, C, S, S)."""
+        with without_autocast(x):
+            x = F.pad(x, (1, 1, 1, 1), mode="reflect")
+            if on_cpu(x) and x.is_contiguous():  # there, torch's depthwise gradient takes seven times as long
+                sums = sums_of_four(x)
+                return halve(sums[..., : sums.shape[2] // 2 * 2, : sums.shape[3] // 2 * 2]) * 0.25
+            return F.conv2d(x, self.kernel.to(x.dtype).expand(x.shape[1], 1, 3, 3), stride=2, groups=x.shape[1])
+
+
+class BilinearDoubling(nn.Module):
+    """Bilinear upsampling by two, without aligned corners: (B, C, S, S) to (B, C, 2 S, 2 S).
+
+    It equals replication padding by one and a transposed convolution with [1, 3, 3, 1] x [1, 3, 3, 1] / 16 (CUT).
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the upsampled features, in the precision of the features (B, C, S, S)."""
+        with without_autocast(x):
+            return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
 def means_at_corners(x: Tensor) -> Tensor:
@@ -61,7 +98,7 @@ def means_at_corners(x: Tensor) -> Tensor:
     tensor([[[[1., 2., 1.],
               [1., 2., 1.]]]])
     """
-    means: Tensor = _Sums.apply(x, True, 4)
+    means: Tensor = _sums(x, True, 4) if derives_gradients() else _Sums.apply(x, True, 4)
     return means
 
 
@@ -71,7 +108,7 @@ def sums_of_four(x: Tensor) -> Tensor:
     >>> sums_of_four(torch.arange(6.0).view(1, 1, 2, 3))
     tensor([[[[ 8., 12.]]]])
     """
-    sums: Tensor = _Sums.apply(x, False, 1)
+    sums: Tensor = _sums(x, False, 1) if derives_gradients() else _Sums.apply(x, False, 1)
     return sums
 
 
@@ -81,7 +118,7 @@ def halve(x: Tensor) -> Tensor:
     >>> halve(torch.arange(8.0).view(1, 1, 2, 4))
     tensor([[[[2.5000, 4.5000]]]])
     """
-    halved: Tensor = _Halved.apply(x)
+    halved: Tensor = _halved(x) if derives_gradients() else _Halved.apply(x)
     return halved
 
 
@@ -92,8 +129,32 @@ def double(x: Tensor) -> Tensor:
     tensor([[[[0., 0., 1., 1.],
               [0., 0., 1., 1.]]]])
     """
-    doubled: Tensor = _Doubled.apply(x)
+    doubled: Tensor = _doubled(x) if derives_gradients() else _Doubled.apply(x)
     return doubled
+
+
+def _sums(x: Tensor, border: bool, divisor: int) -> Tensor:
+    if torch.compiler.is_exporting():  # the exporter to ONNX ignores divisor_override
+        return F.avg_pool2d(x, 2, stride=1, padding=int(border)) * (4 / divisor)
+    if not on_cpu(x):
+        return F.avg_pool2d(x, 2, stride=1, padding=int(border), divisor_override=divisor)
+    if border:
+        x = F.pad(x, (1, 1, 1, 1))
+    lines = x[:, :, 1:] + x[:, :, :-1]
+    sums = lines[..., 1:] + lines[..., :-1]
+    return sums if divisor == 1 else sums * (1 / divisor)  # in place, torch 2.11 compiles it without a gradient
+
+
+def _halved(x: Tensor) -> Tensor:
+    if not on_cpu(x):
+        return F.avg_pool2d(x, 2)
+    lines = x[:, :, ::2] + x[:, :, 1::2]
+    return (lines[..., ::2] + lines[..., 1::2]) * 0.25
+
+
+def _doubled(x: Tensor) -> Tensor:
+    with without_autocast(x):
+        return F.interpolate(x, scale_factor=2.0, mode="nearest")
 
 
 class _Sums(torch.autograd.Function):
@@ -105,15 +166,7 @@ class _Sums(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, border: bool, divisor: int) -> Tensor:
         ctx.border, ctx.divisor = border, divisor
-        if torch.compiler.is_exporting():  # the exporter to ONNX ignores divisor_override
-            return F.avg_pool2d(x, 2, stride=1, padding=int(border)) * (4 / divisor)
-        if not on_cpu(x):
-            return F.avg_pool2d(x, 2, stride=1, padding=int(border), divisor_override=divisor)
-        if border:
-            x = F.pad(x, (1, 1, 1, 1))
-        lines = x[:, :, 1:] + x[:, :, :-1]
-        sums = lines[..., 1:] + lines[..., :-1]
-        return sums if divisor == 1 else sums * (1 / divisor)  # in place, torch 2.11 compiles it without a gradient
+        return _sums(x, border, divisor)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
@@ -125,10 +178,7 @@ class _Halved(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        if not on_cpu(x):
-            return F.avg_pool2d(x, 2)
-        lines = x[:, :, ::2] + x[:, :, 1::2]
-        return (lines[..., ::2] + lines[..., 1::2]) * 0.25
+        return _halved(x)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
@@ -140,8 +190,7 @@ class _Doubled(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):
-            return F.interpolate(x, scale_factor=2.0, mode="nearest")
+        return _doubled(x)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:

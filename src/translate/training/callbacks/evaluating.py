@@ -8,6 +8,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from translate import signals
 from translate.evaluation import results
 from translate.evaluation.evaluator import EvaluatedModel, Evaluator
 from translate.metrics.protocols import Scores
@@ -27,8 +28,7 @@ class Evaluating(pl.Callback):
     """Evaluate every ``every`` iterations in all processes together, and keep the ``best`` checkpoint.
 
     Scores go to metrics/<protocol>_<iteration>.json, to metrics.jsonl as ``<protocol>/<score>`` and to the loggers as
-    ``scores/<protocol>/<score>``. A signal ends an evaluation, so that the checkpoint is written in time; this
-    evaluation is not repeated.
+    ``scores/<protocol>/<score>``. A signal ends an evaluation with a checkpoint; a resumed run makes it up.
     """
 
     def __init__(
@@ -66,27 +66,35 @@ class Evaluating(pl.Callback):
     ) -> None:
         """Evaluate every ``every`` iterations."""
         assert isinstance(pl_module, TranslationModel)
-        if pl_module.iteration % self.every == 0:
+        if pl_module.iteration % self.every:
+            return
+        if self.checkpointing.stopping.number is None:
             self.metric_logging.flush()  # raises for a term that is not finite
-            self._evaluate(trainer, pl_module)
+            try:
+                self._evaluate(trainer, pl_module)
+                return
+            except signals.Interrupted as interrupt:
+                self.checkpointing.write_last(pl_module)
+                self.checkpointing.stopping.end(trainer, interrupt.number)
+        log.info("iteration %d is not evaluated: the run is stopping", pl_module.iteration)
 
     def _evaluate(self, trainer: pl.Trainer, model: TranslationModel) -> None:
         started = time.monotonic()
+        self.checkpointing.writer.wait()
         evaluator = self._evaluator
         assert evaluator is not None
         name = self.folder.checkpoint(model.iteration).stem
         evaluated = EvaluatedModel(model, name, self.folder.path)
         scores: dict[str, Scores] = {}
+        by_task: dict[str, Scores] = {}
         for protocol in evaluator.protocols:
-            result = evaluator.evaluate(protocol, evaluated, stop=lambda: self.checkpointing.interrupted is not None)
-            if result is None:
-                log.warning("iteration %d is not evaluated: the run is stopping", model.iteration)
-                return
-            scores[protocol] = result.scores
+            result = evaluator.evaluate(protocol, evaluated)
+            scores[protocol], by_task[protocol] = result.scores, result.by_task()
             if evaluator.processes.is_first:
                 log.info("%s", results.table(result))
+            result.require_stored()
         if evaluator.processes.is_first:
-            self._keep_best(model, scores)
+            self._keep_best(model, {protocol: by_task[protocol] | scores[protocol] for protocol in scores})
             if not self._recorded(model.iteration):  # recorded last: a missing record shows that a run was killed
                 self._record(trainer, model.iteration, scores)
         self.metric_logging.exclude_time(time.monotonic() - started)

@@ -97,6 +97,14 @@ def _jump(name: str, value: float, before: list[float]) -> Iterator[Symptom]:
         )
 
 
+def _without_gradient(role: str, since: int) -> Symptom:
+    return Symptom(
+        f"gradient/{role}",
+        f"all gradients of {role} are 0 since iteration {since}, so it does not learn",
+        "Give a loss that depends on it a weight, or leave its optimizer out",
+    )
+
+
 class Health(pl.Callback):
     """Check every record of `MetricLogging` and log a warning, once per symptom until it has passed."""
 
@@ -111,6 +119,8 @@ class Health(pl.Callback):
         if process_rank() != 0 or not latest or not self._checks.is_new(latest):
             return
         symptoms = {symptom.term: symptom for symptom in self._checks.check(latest)}
+        for role, since in self.metric_logging.without_gradients().items():
+            symptoms[f"gradient/{role}"] = _without_gradient(role, since)
         for term, symptom in symptoms.items():
             if term not in self.active:
                 log.warning("iteration %d: %s", pl_module.iteration, symptom)

@@ -14,15 +14,14 @@ from translate.errors import Phrase, UserError
 from translate.runs.checkpoints import EMA, NETWORK
 from translate.weights.format import Node, Weights
 from translate.weights.published.files import UNNAMED, OfficialFile, State
-from translate.weights.published.layout import ImportOptions, Layout, TensorGroup, domain_names, numbers
+from translate.weights.published.layout import ImportOptions, InstanceNormLayout, TensorGroup, domain_names, numbers
 
 ENCODER, DECODER, DISCRIMINATOR = "encoder", "decoder", "discriminator"
 SHARED_ENCODER, SHARED_DECODER = "encoder_shared", "decoder_shared"
-STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 PER_DOMAIN = (ENCODER, DECODER, DISCRIMINATOR)
 
 
-class ComboGANLayout(Layout):
+class ComboGANLayout(InstanceNormLayout):
     """AAnoosheh/ComboGAN."""
 
     name = "AAnoosheh/ComboGAN"
@@ -71,11 +70,6 @@ class ComboGANLayout(Layout):
             data={"crop": "none"},
         )
         return described, groups
-
-    def optional(self, node: Node, key: str) -> bool:
-        """Return whether a tensor is a running statistic of an instance norm."""
-        del node
-        return key.endswith(STATISTICS)
 
     def tensor_groups(self, weights: Weights) -> list[tuple[str, TensorGroup]]:
         """Return the roles of the weights; `write` divides them among files."""

@@ -20,7 +20,15 @@ from translate.errors import Phrase, UserError
 from translate.runs.checkpoints import EMA, NETWORK
 from translate.weights.format import Node, Weights
 from translate.weights.published.files import UNNAMED, OfficialFile, State
-from translate.weights.published.layout import ImportOptions, Layout, TensorGroup, domain_names, numbers, official_name
+from translate.weights.published.layout import (
+    STATISTICS,
+    ImportOptions,
+    Layout,
+    TensorGroup,
+    domain_names,
+    numbers,
+    official_name,
+)
 
 CYCLEGAN, PIX2PIX = "cyclegan", "pix2pix"
 ROLES = {
@@ -40,7 +48,6 @@ NAMES = {
     for model, roles in ROLES.items()
 }
 RESNET, UNET, PATCH, PIXEL = "resnet_generator", "unet_generator", "patch_discriminator", "pixel_discriminator"
-STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 PAIR_CHANNELS = 6  # two images, the input of the discriminator of pix2pix
 
 

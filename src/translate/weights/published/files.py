@@ -15,10 +15,17 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from translate.errors import Phrase, UserError
+from translate.files.reading import require_file
 
 State = dict[str, Tensor]
 
-PREFIX = "module."  # DataParallel and DistributedDataParallel put it before every name
+PREFIXES = (
+    "module.",
+    "_orig_mod.",
+)  # before every name: by DataParallel, DistributedDataParallel and EMAs; by compiling
+CHECKPOINT_STATES = ("state_dict", "ema_state_dict")
+"""The keys of networks in a checkpoint of one network that also has counts, scores and the state of an optimizer."""
+COUNTER = "n_averaged"  # of an EMA by torch, beside its network
 UNNAMED = ""  # the name of a file's only network, if the file gives none
 
 
@@ -40,6 +47,8 @@ def read(path: Path) -> OfficialFile:
         raise UserError("the file holds no tensors", key=str(path))
     if all(isinstance(value, Tensor) for value in content.values()):
         networks = {UNNAMED: content}
+    elif isinstance(content.get(CHECKPOINT_STATES[0]), Mapping):
+        networks = {name: dict(content[name]) for name in CHECKPOINT_STATES if isinstance(content.get(name), Mapping)}
     elif all(isinstance(value, Mapping) for value in content.values()):
         networks = {str(name): dict(state) for name, state in content.items()}
     else:
@@ -66,6 +75,7 @@ def read_network(path: Path, keys: Sequence[str]) -> State:
 
 
 def _safetensors(path: Path) -> dict[str, Any]:
+    require_file(path)
     try:
         return dict(load_file(path))
     except (SafetensorError, OSError) as error:
@@ -83,6 +93,7 @@ def _by_network(tensors: dict[str, Tensor]) -> dict[str, Any]:
 
 def _torch(path: Path) -> dict[str, Any]:
     """Read a file of `torch.save`. Only tensors and plain containers are unpickled: nothing in it is executed."""
+    require_file(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of old pickle protocols
@@ -112,8 +123,11 @@ def _is_state(state: Mapping[Any, Any]) -> bool:
 
 def _unwrapped(state: Mapping[str, Tensor]) -> State:
     """Return the tensors, detached, without the prefix of a wrapper."""
-    wrapped = all(name.startswith(PREFIX) for name in state)
-    return {name.removeprefix(PREFIX) if wrapped else name: tensor.detach() for name, tensor in state.items()}
+    result = {name: tensor.detach() for name, tensor in state.items()}
+    for prefix in PREFIXES * 2:  # in either order
+        if all(name.startswith(prefix) for name in result if name != COUNTER):
+            result = {name.removeprefix(prefix): tensor for name, tensor in result.items()}
+    return result
 
 
 def _outline(content: Mapping[Any, Any]) -> str:

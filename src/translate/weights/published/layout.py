@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from translate.errors import Phrase, UserError
+from translate.files.reading import is_whole_number
+from translate.networks.layers.spectral import without_spectral_norms
 from translate.sizes import ImageSize, SizeLike
 from translate.weights.format import EXTRA, Node, Weights, build
 from translate.weights.published.files import OfficialFile, State
@@ -22,13 +24,16 @@ class ImportOptions:
     domains: tuple[str, ...] | None = None
     labels: str | None = None  # attributes or domain, as in data.labels; joint: attributes, and domains of another set
     num_attributes: int | None = None  # of joint labels; the domains follow
+    label_counts: tuple[int, ...] | None = None  # of joint labels: those of each data set
     image_size: SizeLike | None = None
     w_hpf: float | None = None
     dropout: bool | None = None
     licence: str | None = None
 
     def __post_init__(self) -> None:
-        """Bring the size to its one form; UserError for more than two numbers."""
+        """Bring size and counts to their one form; UserError for more than two numbers of a size."""
+        if self.label_counts is not None:
+            object.__setattr__(self, "label_counts", tuple(self.label_counts))
         if self.image_size is not None:
             object.__setattr__(self, "image_size", ImageSize.of(self.image_size).plain)
 
@@ -45,6 +50,10 @@ class TensorGroup:
     def prefix(self) -> str:
         """Return the prefix of its tensors in a header's `absent` list and below the group `extra`."""
         return f"{self.group}.{self.name}"
+
+
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+"""The last part of the names of running statistics, which instance norms of early torch have and never read."""
 
 
 class Layout(ABC):
@@ -69,6 +78,10 @@ class Layout(ABC):
         self, files: Sequence[OfficialFile], options: ImportOptions
     ) -> tuple[Weights, list[tuple[TensorGroup, State]]]:
         """Return the weights without tensors, and the tensors of each group; UserError for unexpected content."""
+
+    def fits_model(self, weights: Weights) -> bool:
+        """Return whether weights of this model can be written in this layout."""
+        return weights.model in self.models
 
     def optional(self, node: Node, key: str) -> bool:
         """Return whether an official network has a tensor that ours lacks, so that it is kept as an extra one."""
@@ -146,6 +159,7 @@ class Layout(ABC):
     def write(self, weights: Weights) -> dict[str, dict[str, State]]:
         """Return the networks of each file by official name; weights read in this layout are written unchanged.
 
+        Official networks have no spectral norms: normalised weights are written as the layers compute with them.
         Tensors that the file lacked are added only where today's official program requires them.
         """
         origin = weights.official if weights.official and weights.official["layout"] == self.name else None
@@ -154,7 +168,7 @@ class Layout(ABC):
             extra = weights.group(EXTRA, group.group, group.name)
             state: State = {}
             if group.role is not None:
-                state = weights.group(group.group, group.role)
+                state = without_spectral_norms(weights.group(group.group, group.role))
                 if origin is None:
                     extra = self.unused_tensors(weights.networks[group.role], state)
                 else:
@@ -162,6 +176,15 @@ class Layout(ABC):
                     state = {key: t for key, t in state.items() if key not in absent or self.required(key)}
             files.setdefault(file, {})[group.name] = state | extra
         return files
+
+
+class InstanceNormLayout(Layout):
+    """The base of layouts whose networks have instance norms alone."""
+
+    def optional(self, node: Node, key: str) -> bool:
+        """Return whether a tensor is a running statistic of an instance norm."""
+        del node
+        return key.endswith(STATISTICS)
 
 
 def _below(prefix: str, state: Mapping[str, Tensor]) -> State:
@@ -202,7 +225,7 @@ def numbers(state: Iterable[str], start: str, end: str) -> list[int]:
     middles = {
         key.removeprefix(start).removesuffix(end) for key in state if key.startswith(start) and key.endswith(end)
     }
-    return sorted(int(number) for number in middles if number.isdigit())
+    return sorted(int(number) for number in middles if is_whole_number(number))
 
 
 def constant(shape: Sequence[int], value: float = 0.0, like: Tensor | None = None) -> Tensor:

@@ -3,12 +3,13 @@
 The generator's instance norms have running statistics. The official program updates but never reads them, since it
 translates in training mode; in evaluation mode they would break the images. They are kept as extra tensors. A file
 contains the number of labels, not their names: 5 are the official attributes of CelebA, 8 the expressions of RaFD, and
-15 planes (5 + 8, and a mask of 2) are both jointly. The user names any other labels, and says how many joint ones are
-attributes, which come first.
+15 planes (5 + 8, and a mask of 2) are both jointly. The user names any other labels, and says how many labels each of
+several joint data sets has. Those with attributes come first.
 """
 
 import re
 from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 
@@ -19,16 +20,21 @@ from translate.runs.checkpoints import EMA, NETWORK
 from translate.sizes import ImageSize, SizeLike
 from translate.weights.format import Node, Weights
 from translate.weights.published.files import UNNAMED, OfficialFile, State
-from translate.weights.published.layout import ImportOptions, Layout, TensorGroup, constant, domain_names, numbers
+from translate.weights.published.layout import (
+    STATISTICS,
+    ImportOptions,
+    Layout,
+    TensorGroup,
+    constant,
+    domain_names,
+    numbers,
+)
 
 IMAGE_SIZE = 128  # official, if no discriminator determines it
 ROLES = {"G": "generator", "D": "discriminator"}
 FIRST_KERNEL = 7  # of the generator
-JOINT = "labels of two data sets"
 OFFICIAL_PAIR = (len(STARGAN_V1_ATTRIBUTES), len(EXPRESSIONS))
 """The numbers of labels of the data sets that the paper joins."""
-
-STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 class StarGANv1Layout(Layout):
@@ -36,7 +42,7 @@ class StarGANv1Layout(Layout):
 
     name = "yunjey/stargan"
     models = ("stargan_v1",)
-    facts = ("domains", "labels", "num_attributes", "image_size")
+    facts = ("domains", "labels", "num_attributes", "label_counts", "image_size")
 
     def fits(self, files: Sequence[OfficialFile]) -> bool:
         """Return whether each file holds one of the two networks."""
@@ -151,18 +157,27 @@ def _discriminator(state: State, num_labels: int) -> tuple[Node, SizeLike]:
 
 
 def _label_sets(planes: int, discriminator: State | None, options: ImportOptions) -> list[Node]:
-    """Return the label sets, each a kind and names, of a generator with ``planes`` input planes beside the image."""
-    joint = options.labels == "joint" or (options.labels is None and planes == sum(OFFICIAL_PAIR) + 2)
+    """Return the label sets, each a kind and names, of a generator with ``planes`` input planes beside the image.
+
+    Beside the labels of several data sets the generator has a plane for each of them. The discriminator has none.
+    """
+    num_sets = _num_sets(planes, options)
     if discriminator is not None:
-        joint = discriminator["conv2.weight"].shape[0] == planes - 2
+        of_file = max(1, planes - discriminator["conv2.weight"].shape[0])
+        if options.label_counts is not None and of_file != len(options.label_counts):
+            expected = f"{of_file} numbers, one for each data set of the file"
+            raise UserError(key="label_counts", found=list(options.label_counts), expected=expected)
+        num_sets = of_file
+    joint = num_sets > 1
     if joint != (options.labels == "joint") and options.labels is not None:
-        are = "of two data sets" if joint else "of one data set"
+        are = f"of {_in_words(num_sets)} data sets" if joint else "of one data set"
         fix = "labels=joint" if joint else "labels=attributes or labels=domain"
         raise UserError(f"the labels of the file are {are}", key="labels", found=options.labels, fix=fix)
     if joint:
-        return _joint_sets(planes - 2, options)
-    if options.num_attributes is not None:
-        raise UserError("the labels are of one data set", key="num_attributes", fix="leave it out, or labels=joint")
+        return _joint_sets(planes - num_sets, num_sets, options)
+    for key in ("num_attributes", "label_counts"):
+        if getattr(options, key) is not None:
+            raise UserError("the labels are of one data set", key=key, fix="leave it out, or labels=joint")
     if options.domains is None and planes not in OFFICIAL_PAIR:
         raise UserError(
             key="domains",
@@ -180,24 +195,65 @@ def _label_sets(planes: int, discriminator: State | None, options: ImportOptions
     ]
 
 
-def _joint_sets(num_labels: int, options: ImportOptions) -> list[Node]:
-    """Return attributes, and the classes of another data set, of a generator that was trained on both together."""
-    official = num_labels == sum(OFFICIAL_PAIR)
-    if not official and (options.domains is None or options.num_attributes is None):
-        missing = "num_attributes" if options.domains is not None else "domains"
-        raise UserError(
-            f"the file joins two data sets with {num_labels} labels together",
-            key=missing,
-            expected="the names of all labels, and how many of them are attributes; they come first",
-            fix="labels=joint num_attributes=N domains=[NAME,...]",
-        )
-    names = domain_names(options, num_labels, {sum(OFFICIAL_PAIR): (*STARGAN_V1_ATTRIBUTES, *EXPRESSIONS)}, JOINT)
-    count = OFFICIAL_PAIR[0] if options.num_attributes is None else options.num_attributes
-    if not 0 < count < num_labels:
-        raise UserError(
-            key="num_attributes", found=count, expected=f"1 to {num_labels - 1}: {num_labels} labels in all"
-        )
+def _num_sets(planes: int, options: ImportOptions) -> int:
+    """Return the number of label sets as the user or, for the official file, the number of planes says."""
+    if options.label_counts is not None and options.labels in (None, "joint"):
+        return len(options.label_counts)
+    if options.labels == "joint" or (options.labels is None and planes == sum(OFFICIAL_PAIR) + 2):
+        return 2
+    return 1
+
+
+def _in_words(number: int) -> str:
+    return {2: "two", 3: "three"}.get(number, str(number))
+
+
+def _joint_sets(num_labels: int, num_sets: int, options: ImportOptions) -> list[Node]:
+    """Return the label sets of a generator that was trained on several data sets together, attributes first."""
+    official = num_labels == sum(OFFICIAL_PAIR) and num_sets == 2
+    counts = _counts(num_labels, num_sets, options)
+    if options.domains is None and not official:
+        raise _unknown_sets("domains", num_labels, num_sets)
+    what = f"labels of {_in_words(num_sets)} data sets"
+    names = domain_names(options, num_labels, {sum(OFFICIAL_PAIR): (*STARGAN_V1_ATTRIBUTES, *EXPRESSIONS)}, what)
+    ends = list(accumulate(counts))
+    attributes = counts[0] if options.num_attributes is None else options.num_attributes
+    if attributes not in ends:
+        expected = f"one of {', '.join(map(str, ends))}, where a data set of label_counts ends"
+        raise UserError(key="num_attributes", found=attributes, expected=expected)
     return [
-        {"kind": "attributes", "names": list(names[:count])},
-        {"kind": "classes", "names": list(names[count:])},
+        {"kind": "attributes" if end <= attributes else "classes", "names": list(names[end - count : end])}
+        for end, count in zip(ends, counts, strict=True)
     ]
+
+
+def _counts(num_labels: int, num_sets: int, options: ImportOptions) -> tuple[int, ...]:
+    """Return the number of labels of each data set; UserError for numbers that do not fit the file."""
+    if options.label_counts is not None:
+        if sum(options.label_counts) != num_labels or min(options.label_counts) < 1:
+            expected = f"numbers that add up to {num_labels}, the labels of the file"
+            raise UserError(key="label_counts", found=list(options.label_counts), expected=expected)
+        return options.label_counts
+    if num_sets > 2:
+        raise _unknown_sets("label_counts", num_labels, num_sets)
+    first = options.num_attributes
+    if first is None:
+        if num_labels != sum(OFFICIAL_PAIR):
+            raise _unknown_sets("domains" if options.domains is None else "num_attributes", num_labels, num_sets)
+        return OFFICIAL_PAIR
+    if not 0 < first < num_labels:
+        raise UserError(
+            key="num_attributes", found=first, expected=f"1 to {num_labels - 1}: {num_labels} labels in all"
+        )
+    return first, num_labels - first
+
+
+def _unknown_sets(key: str, num_labels: int, num_sets: int) -> UserError:
+    """Return the error of a file whose labels have neither names nor, as the official ones, known numbers."""
+    counts = "label_counts=[N,...]" if num_sets > 2 else "num_attributes=N"
+    return UserError(
+        f"the file joins {_in_words(num_sets)} data sets with {num_labels} labels together",
+        key=key,
+        expected="the names of all labels, and how many each data set has; attributes come first",
+        fix=f"labels=joint {counts} domains=[NAME,...]",
+    )
