@@ -74,6 +74,8 @@ TRIALS: dict[str, dict[str, list[str]]] = {
         "default": [],
         "bilinear upsampling": [f"{GENERATOR}_ab.upsampling=bilinear"],
         "nearest upsampling": [f"{GENERATOR}_ab.upsampling=nearest"],
+        "skip at the side": [f"{GENERATOR}_ab.fine_width=16"],
+        "skip at the side, bilinear": [f"{GENERATOR}_ab.fine_width=16", f"{GENERATOR}_ab.upsampling=bilinear"],
         "R1": [f"{WEIGHTS}.discriminator.r1=10"],
         "bilinear and R1": [f"{GENERATOR}_ab.upsampling=bilinear", f"{WEIGHTS}.discriminator.r1=10"],
         "batch norm in discriminators": [f"{DISCRIMINATOR}_a.norm=batch"],

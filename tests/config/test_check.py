@@ -68,6 +68,7 @@ MISTAKES = [
     ("data.image_size=10000000000000", "a power of two of at least 32 for the network discriminator. Fix: use 8192"),
     ("data.image_size=16", "of at least 32 for the network discriminator. Fix: use 32"),
     ("data.num_workers=-1", "data.num_workers: found -1, expected at least 0"),
+    ("+data.crop_until=-1", "data.crop_until: found -1, expected at least 0"),
     ("data.max_bad_fraction=2.0", "data.max_bad_fraction: found 2.0, expected a fraction from 0 to 1"),
     ("data.domains=[red]", "data.domains: found only 'red', expected 2 or more for the model 'my_lab_painter_gan'"),
     ("data.domains=[red,gren]", "my_lab_dots has no domain 'gren'"),
@@ -386,3 +387,13 @@ def test_a_checkpoint_that_is_older_than_a_key_with_a_default_is_read() -> None:
     tree = to_mapping(load(["model=cyclegan_small", "data.domains=[cat,rabbit]"], scan=False))
     assert tree.pop("trust") == []
     assert check(tree).trust == []
+
+
+@pytest.mark.parametrize("augment", ["crop_flip", "crop_turn"])
+def test_crops_of_every_iteration_have_no_end(augment: str) -> None:
+    line = ["model=stargan_v2_small", "data=critters", "data.crop_until=5", f"data.augment={augment}"]
+    with pytest.raises(ConfigError) as raised:
+        load(line)
+    said = f"data.crop_until: the augmentation '{augment}' crops in every iteration; found 5. "
+    assert said + "Fix: data.augment=resize_crop_flip, or null here" in str(raised.value)
+    assert load([*line[:3], "data.augment=resize_crop_flip"]).data.crop_until == 5

@@ -131,6 +131,22 @@ def test_unet_has_a_skip_connection_at_every_level(number: int) -> None:
     assert closed[0].equal(closed[1])
 
 
+def test_fine_width_adds_a_skip_connection_at_the_side_of_the_image() -> None:
+    """With the whole way through the halvings cut, a pixel still comes through, to those two away and no further."""
+    generator = UnetGenerator(4, 4, dropout=False, fine_width=3).eval()
+    ups = [m for m in generator.modules() if isinstance(m, nn.ConvTranspose2d)]
+    assert [up.out_channels for up in ups] == [16, 8, 4, 3]
+    with torch.no_grad():
+        nn.init.zeros_(ups[-1].weight)
+        image = images(32)[:1]
+        changed = image.clone()
+        changed[:, :, 10, 20] += 1
+        difference = (generator(changed) - generator(image)).abs().amax((0, 1))
+    rows, columns = difference.nonzero().unbind(1)
+    assert (int(rows.min()), int(rows.max())) == (8, 12)
+    assert (int(columns.min()), int(columns.max())) == (18, 22)
+
+
 def test_unet_of_one_halving_is_refused() -> None:
     with pytest.raises(ValueError, match="num_downsamplings: found 1, expected at least 2"):
         UnetGenerator(1)

@@ -112,6 +112,21 @@ def test_whole_images_are_those_of_the_data_set() -> None:
     assert images.equal(to_float(torch.from_numpy(wanted)))
 
 
+def test_crops_end_where_the_configuration_says() -> None:
+    """Before, batches are those without an end; from then on, images are those of the data set, mirrored or not."""
+    data, endless = (module(augment="resize_crop_flip", crop_until=until) for until in (2, None))
+    cropped, before = data.iterations()[1], endless.iterations()[1]
+    assert same(cropped, before)
+    rows, batch = data.iterations().view.draw(data.iterations().positions(2)), data.iterations()[2]
+    images = data.augment(batch).image
+    wanted = data.train.read_many(data.images("train").indices[rows.image], 32)
+    mirrored = batch.image.uniform[:, 5] < 0.5
+    plain = to_float(torch.from_numpy(wanted))
+    assert images.equal(torch.where(mirrored[:, None, None, None], plain.flip(3), plain))
+    assert not endless.augment(endless.iterations()[2]).image.equal(images)
+    assert same(data.iterations(images=data.images("train"))[2], batch)
+
+
 def test_a_resumed_run_goes_on_where_it_was(batches: list[ReferenceBatch]) -> None:
     rest = list(module(start=2).train_dataloader())
     assert len(rest) == 2

@@ -255,6 +255,7 @@ CASES: dict[str, list[Case]] = {
             lambda s: (images(s),),
             lambda s: [(B, 3, s, s)],
         ),
+        ({"num_downsamplings": 4, "dropout": False, "fine_width": 5}, lambda s: (images(s),), lambda s: [(B, 3, s, s)]),
     ],
 }
 SIZES = {"landmark_masks": (32,)}  # it enlarges every image to 256 pixels

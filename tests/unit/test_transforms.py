@@ -212,6 +212,8 @@ def test_a_wrong_stored_size_is_our_mistake(augmentation) -> None:
 @pytest.mark.parametrize(("size", "side"), [(256, 286), (128, 143), (64, 72), (512, 572)])
 def test_a_larger_picture_is_stored_as_published(size: int, side: int) -> None:
     assert stored_sizes("resize_crop_flip", size) == ((side, side),)
+    assert stored_sizes("resize_crop_flip", size, crop_until=9) == ((side, side), (size, size))
+    assert stored_sizes("flip", size, crop_until=9) == ((size, size),)
 
 
 def test_a_crop_is_a_part_of_the_picture_to_the_pixel() -> None:

@@ -506,13 +506,26 @@ def test_unused_tensors_that_the_official_programs_load_are_filled_in(tmp_path: 
         assert not any(key.endswith(("fc.weight", "conv1.weight", "main.0.weight")) for key in differing)
 
 
-@pytest.mark.parametrize("name", ["stargan_v1_adain_generator", "stargan_v1_masked_generator"])
-def test_networks_that_the_official_code_lacks_are_not_written(name: str, tmp_path: Path) -> None:
-    published = weights.inference_weights(detect.read(put(tmp_path, PUBLISHED["v1, the generator alone"]()), NONE))
-    node = {**published.networks["generator"], "name": name}
-    tensors = {f"network.generator.{key}": value for key, value in format.build(node).state_dict().items()}
-    ours = replace(published, networks={"generator": node}, tensors=tensors, official=None)
-    with pytest.raises(UserError, match=f"format: networks that yunjey/stargan does not have; found {name}"):
+@pytest.mark.parametrize(
+    ("official", "role", "change"),
+    [
+        ("v1, the generator alone", "generator", {"name": "stargan_v1_adain_generator"}),
+        ("v1, the generator alone", "generator", {"name": "stargan_v1_masked_generator"}),
+        (
+            "cyclegan, one way",
+            "generator_ab",
+            {"name": "unet_generator", "num_downsamplings": 5, "base_width": 4, "fine_width": 4},
+        ),
+    ],
+)
+def test_networks_that_the_official_code_lacks_are_not_written(
+    official: str, role: str, change: dict[str, Any], tmp_path: Path
+) -> None:
+    published = weights.inference_weights(detect.read(put(tmp_path, PUBLISHED[official]()), NONE))
+    node = change if role == "generator_ab" else {**published.networks[role], **change}
+    tensors = {f"network.{role}.{key}": value for key, value in format.build(node).state_dict().items()}
+    ours = replace(published, networks={role: node}, tensors=tensors, official=None)
+    with pytest.raises(UserError, match=f"format: networks that [a-zA-Z0-9/-]* does not have; found {node['name']}"):
         detect.write(ours, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

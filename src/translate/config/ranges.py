@@ -74,6 +74,7 @@ ARGUMENTS = {
     **dict.fromkeys(("temperature", "learning_rate", "order", "radius_x", "radius_y", "softness"), POSITIVE),
     **dict.fromkeys(("dropout", "ema_decay"), MOMENTUM),
     **dict.fromkeys(("region", "max_bad_fraction"), FRACTION),
+    "fine_width": Range(0, LARGEST_SIZE),
     "val_fraction": BETWEEN,
     "crop": COUNT,
     "batch_size": COUNT,

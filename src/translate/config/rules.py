@@ -24,7 +24,7 @@ def counts_are_positive(values: Mapping[str, Any]) -> Iterator[Problem]:
     if values.get("budget") is not None:
         least["iterations"] = UNKNOWN_LENGTH
     nested = {
-        "data": {"image_size": 1, "load_size": 1, "batch_size": 1, "num_workers": 0},
+        "data": {"image_size": 1, "load_size": 1, "crop_until": 0, "batch_size": 1, "num_workers": 0},
         "trainer": {"num_nodes": 1, "threads": 1, "accumulate": 1, "hang_timeout": 5},
     }
     for node, prefix, bounds in (
@@ -50,6 +50,14 @@ def load_size_holds_the_crop(values: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(statement, key="data.load_size", found=loaded, fix="data.augment=resize_crop_flip, or null here")
     elif any(a < b for a, b in zip(ImageSize.of(loaded), ImageSize.of(size), strict=True)):
         yield Problem(key="data.load_size", found=loaded, expected=f"at least data.image_size, {size}")
+
+
+def crops_can_end(values: Mapping[str, Any]) -> Iterator[Problem]:
+    """An iteration from which images are not cropped needs an augmentation that can do without."""
+    data = values.get("data") or {}
+    if isinstance(until := data.get("crop_until"), int) and data.get("augment") in ("crop_flip", "crop_turn"):
+        statement = f"the augmentation {data['augment']!r} crops in every iteration"
+        yield Problem(statement, key="data.crop_until", found=until, fix="data.augment=resize_crop_flip, or null here")
 
 
 def texts_name_something(values: Mapping[str, Any]) -> Iterator[Problem]:
@@ -384,6 +392,7 @@ RULES: tuple[Callable[[Mapping[str, Any]], Iterator[Problem]], ...] = (
     counts_are_positive,
     texts_name_something,
     load_size_holds_the_crop,
+    crops_can_end,
     budget_is_a_duration,
     seed_fits,
     bad_fraction_is_a_fraction,

@@ -50,6 +50,7 @@ class DataConfig:
     cache: str | None  # folder of decoded images; null: decode at every use
     max_bad_fraction: float  # largest tolerated fraction of unreadable files
     load_size: "SizeLike | None" = None  # of resize_crop_flip: the size before the crop; null: 286/256 of image_size
+    crop_until: int | None = None  # of resize_crop_flip: the iteration from which images are not cropped; null: never
     num_domains: int | None = None  # read from the data
     label_sets: list[dict[str, Any]] | None = None  # read from the data: {kind: attributes or classes, names} per set
     num_labels: int | None = None  # read from the data: the number of names in all label sets

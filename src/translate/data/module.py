@@ -42,7 +42,8 @@ class Iterations(TorchDataset[Any]):
     """Batches by iteration number: item ``k`` is this shard's slice of the global batch of iteration k.
 
     ``streams`` maps each image field of the view's batch to the stream of its augmentation. ``batch_size`` is that of
-    all processes together, a multiple of the number of shards.
+    all processes together, a multiple of the number of shards. From iteration ``crop_until`` on, images have the
+    smallest stored size, so that nothing is cropped.
     """
 
     def __init__(
@@ -53,8 +54,10 @@ class Iterations(TorchDataset[Any]):
         batch_size: int,
         seed: int,
         shard: Shard | None = None,
+        crop_until: int | None = None,
     ) -> None:
         self.shard = shard or Shard()
+        self.crop_until = crop_until
         assert batch_size % self.shard.count == 0, (batch_size, self.shard)
         self.images, self.view, self.streams, self.batch_size, self.seed = images, view, streams, batch_size, seed
 
@@ -68,11 +71,12 @@ class Iterations(TorchDataset[Any]):
         """Return a batch with `RawImages` in its image fields; for a joint data set, a tuple of one a label set."""
         positions = self.positions(iteration)
         rows = self.view.draw(positions)
+        cropped = None if self.crop_until is None else iteration < self.crop_until
         if hasattr(rows, "_fields"):
-            return self._filled(rows, positions, 0)
-        return tuple(self._filled(each, positions, number) for number, each in enumerate(rows))
+            return self._filled(rows, positions, 0, cropped)
+        return tuple(self._filled(each, positions, number, cropped) for number, each in enumerate(rows))
 
-    def _filled(self, rows: Any, positions: np.ndarray, label_set: int) -> Any:
+    def _filled(self, rows: Any, positions: np.ndarray, label_set: int, cropped: bool | None) -> Any:
         """Return a batch of rows with tensors in place of arrays and images in place of rows."""
 
         def value(name: str, array: np.ndarray | int) -> Any:
@@ -82,15 +86,18 @@ class Iterations(TorchDataset[Any]):
                 return torch.from_numpy(array)
             stream = stream_of_set(label_set, self.streams[name])
             numbers = torch.from_numpy(uniform(self.seed, stream, positions, NUM_UNIFORMS).astype(np.float32))
-            return RawImages(torch.from_numpy(self._pixels(array, numbers)), numbers)
+            return RawImages(torch.from_numpy(self._pixels(array, numbers, cropped)), numbers)
 
         return type(rows)(**{name: value(name, array) for name, array in rows._asdict().items()})
 
-    def _pixels(self, rows: np.ndarray, numbers: Tensor) -> np.ndarray:
-        """Return the pixels of rows, each at the stored size that its augmentation takes, in the frame of the first."""
+    def _pixels(self, rows: np.ndarray, numbers: Tensor, cropped: bool | None) -> np.ndarray:
+        """Return the pixels of rows, each at the stored size that its augmentation takes, in the frame of the first.
+
+        ``cropped`` is the same choice for all: the first size, or the last; None: one for each row.
+        """
         sizes = self.images.sizes
-        if len(sizes) == 1:
-            return self.images.take(rows)
+        if cropped is not None or len(sizes) == 1:
+            return self.images.take(rows, len(sizes) - 1 if cropped is False else 0)
         which = which_size(sizes, numbers).numpy()
         pixels = np.zeros((len(rows), *sizes[0], 3), np.uint8)
         for number, (height, width) in enumerate(sizes):
@@ -140,9 +147,9 @@ class DataModule(pl.LightningDataModule):
 
     ``train`` and ``val`` are data sets with the same domains. ``view`` is a name of `VIEWS`; ``labels`` chooses the
     labels of the view "labelled", see `Dataset.label_sets`. ``batch_size`` is that of all processes together.
-    ``augment`` is a name of `AUGMENTATIONS`, ``load_size`` a setting of it, see `stored_sizes`. ``cache`` is a folder
-    for decoded images or None. ``max_bad_fraction`` in [0, 1] bounds the images that cannot be read. ``num_threads``
-    threads decode (None: one a CPU of this process).
+    ``augment`` is a name of `AUGMENTATIONS`, ``load_size`` and ``crop_until`` are settings of it, see `stored_sizes`
+    and `Iterations`. ``cache`` is a folder for decoded images or None. ``max_bad_fraction`` in [0, 1] bounds the images
+    that cannot be read. ``num_threads`` threads decode (None: one a CPU of this process).
     """
 
     def __init__(
@@ -156,6 +163,7 @@ class DataModule(pl.LightningDataModule):
         labels: str | None = None,
         augment: str = "crop_flip",
         load_size: SizeLike | None = None,
+        crop_until: int | None = None,
         num_workers: int = 0,
         cache: Path | None = None,
         max_bad_fraction: float = 0.01,
@@ -172,7 +180,8 @@ class DataModule(pl.LightningDataModule):
         self.start, self.stop = start, stop
         self._augmentation = AUGMENTATIONS[augment]
         read = partial(open_images, folder=cache, max_bad_fraction=max_bad_fraction, num_threads=num_threads)
-        size, *further = stored_sizes(augment, image_size, load_size)
+        self.crop_until = crop_until
+        size, *further = stored_sizes(augment, image_size, load_size, crop_until)
         self._open = {
             "train": partial(read, train, size, further_sizes=further),
             "val": partial(read, val, image_size),
@@ -220,7 +229,8 @@ class DataModule(pl.LightningDataModule):
         inputs = ViewInputs(self.train, images.indices, self.batch_size, self.latent_size, self.labels, self.seed)
         with errors_inside("data"):
             view: View = VIEWS.get(self.view)(inputs)
-        return Iterations(images, view, image_streams(VIEWS.facts(self.view)), self.batch_size, self.seed, shard)
+        streams = image_streams(VIEWS.facts(self.view))
+        return Iterations(images, view, streams, self.batch_size, self.seed, shard, self.crop_until)
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Return the loader of iterations ``start`` to ``stop``; its workers make whole batches."""

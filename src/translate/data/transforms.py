@@ -140,8 +140,8 @@ def resize_crop_flip(raw: RawImages, size: SizeLike) -> Tensor:
 
     The image is stored at 286/256 of the size, or at another size from the configuration. The crop begins at a whole
     pixel, all places equally probable. Two images with equal uniform numbers, as the two of a pair, are cropped and
-    mirrored alike. The official code resizes with Pillow's bicubic filter; here the resizing is bilinear and
-    antialiased.
+    mirrored alike. An image of the final size is only mirrored. The official code resizes with Pillow's bicubic filter;
+    here the resizing is bilinear and antialiased.
     """
     height, width = ImageSize.of(size)
     count, stored_height, stored_width = raw.pixels.shape[:3]
@@ -199,11 +199,14 @@ AUGMENTATIONS: dict[str, Callable[[RawImages, SizeLike], Tensor]] = {
 }
 
 
-def stored_sizes(augment: str, size: SizeLike, load_size: SizeLike | None = None) -> tuple[ImageSize, ...]:
+def stored_sizes(
+    augment: str, size: SizeLike, load_size: SizeLike | None = None, crop_until: int | None = None
+) -> tuple[ImageSize, ...]:
     """Return the sizes at which training images are stored, the largest first.
 
     `crop_flip` has two: one for crops, large enough that no crop is enlarged, and the final one for whole images.
-    ``load_size`` is the size of `resize_crop_flip`; None: `RESIZE_FACTOR` times ``size``.
+    ``load_size`` is the size of `resize_crop_flip`; None: `RESIZE_FACTOR` times ``size``. With ``crop_until`` it has
+    the final size too.
     """
     final = ImageSize.of(size)
     if augment == "crop_turn":
@@ -212,10 +215,11 @@ def stored_sizes(augment: str, size: SizeLike, load_size: SizeLike | None = None
         return final.each(lambda side: 8 * math.ceil(side / math.sqrt(CROP_AREA[0] * CROP_RATIO[0]) / 8)), final
     if augment == "resize_crop_flip":
         scaled = final.each(lambda side: round(side * RESIZE_FACTOR))
-        return (scaled if load_size is None else ImageSize.of(load_size),)
+        large = scaled if load_size is None else ImageSize.of(load_size)
+        return (large,) if crop_until is None else (large, final)
     return (final,)
 
 
 def which_size(sizes: tuple[ImageSize, ...], uniform: Tensor) -> Tensor:
-    """Return the index (B,) in `stored_sizes` of the size that an augmentation takes, from uniform numbers (B, 6)."""
+    """Return the index (B,) in `stored_sizes` of the size that `crop_flip` takes, from uniform numbers (B, 6)."""
     return torch.zeros(len(uniform), dtype=torch.long) if len(sizes) == 1 else (~is_cropped(uniform)).long()

@@ -109,4 +109,5 @@ def disk_of_cache(count: int, config: RunConfig) -> int:
 
 def _stored(config: RunConfig) -> tuple[ImageSize, ...]:
     """Return the sizes of decoded training images."""
-    return stored_sizes(config.data.augment, config.data.image_size, config.data.load_size)
+    data = config.data
+    return stored_sizes(data.augment, data.image_size, data.load_size, data.crop_until)

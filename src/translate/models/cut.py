@@ -19,8 +19,8 @@ Differences
 - From the official code: it flips the features of the queries back; here the places are mirrored, which is equal.
 - From the official code: F is built with the model, and not in a first pass over a batch.
 - From the official code, in the data: as those of CycleGAN, see `translate.models.cyclegan`.
-- From the official code: in the second half of training, while the rates fall, it resizes images to the size of the
-  network and crops no more (data/unaligned_dataset.py); here the augmentation is constant.
+- As in the official code (data/unaligned_dataset.py), images are resized to the size of the network and not cropped
+  while the rates fall, if the configuration says when: ``data.crop_until``, as the recipes of unpaired images do.
 - From both: gradient penalties can be switched on, and ``ema_decay`` keeps an EMA of G. The defaults equal both.
 """
 

@@ -74,6 +74,30 @@ class OutermostBlock(nn.Module):
         return self.model(x)
 
 
+class FineOutermostBlock(nn.Module):
+    """The outermost level of a U-Net with a skip connection at the side of the image, which pix2pix has not.
+
+    ``fine_width`` features of each pixel go past all halvings, so that fine lines are not lost.
+    """
+
+    def __init__(
+        self,
+        fine_width: int,
+        width: int,
+        inner: SkipBlock,
+        norm: Literal["instance", "batch"],
+        upsampling: Upsampling,
+    ) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, fine_width, 3, padding=1)
+        self.level = SkipBlock(fine_width, width, inner, norm, False, upsampling)
+        self.last = nn.Conv2d(2 * fine_width, 3, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return images (B, 3, S, S) for images (B, 3, S, S)."""
+        return self.last(self.level(self.first(x)).relu()).tanh()
+
+
 @NETWORKS.register("unet_generator", image_size={"halvings": "num_downsamplings"})
 class UnetGenerator(nn.Module):
     """Translate an image by an encoder and a decoder with skip connections (appendix 6.1.1).
@@ -81,7 +105,8 @@ class UnetGenerator(nn.Module):
     The official code has 8 downsamplings at 256 px and 7 at 128 px, so that the innermost features have one pixel.
     Widths double up to 8 times ``base_width``. With ``dropout``, the decoder's widest levels drop half of their
     features, which is the only noise of pix2pix. With 5 downsamplings or fewer there are no such levels.
-    ``upsampling`` is that of the decoder; the official one is transposed.
+    ``upsampling`` is that of the decoder; the official one is transposed. The official network has skip connections
+    from half of the side on; a ``fine_width`` above 0 adds one of so many features at the side of the image.
     """
 
     def __init__(
@@ -91,6 +116,7 @@ class UnetGenerator(nn.Module):
         norm: Literal["instance", "batch"] = "batch",
         dropout: bool = True,
         upsampling: Upsampling = "transposed",
+        fine_width: int = 0,
     ) -> None:
         super().__init__()
         if num_downsamplings < 2:
@@ -104,7 +130,10 @@ class UnetGenerator(nn.Module):
             drops = dropout and widest and block is not None
             block = SkipBlock(width, wider, block, norm, drops, upsampling)
         assert block is not None
-        self.model = OutermostBlock(base_width, block, norm, upsampling)
+        if fine_width:
+            self.model: nn.Module = FineOutermostBlock(fine_width, base_width, block, norm, upsampling)
+        else:
+            self.model = OutermostBlock(base_width, block, norm, upsampling)
         self.apply(dcgan_normal)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -164,9 +164,9 @@ class AdaINGenerator(nn.Module):
         self.main = nn.ModuleList(_encoder_and_decoder(3, base_width, num_blocks, upsampling, layer, block))
         self.to_rgb = nn.Conv2d(base_width, 3, 7, padding=3, bias=False)
 
-    def features(self, x: Tensor, label: Tensor) -> Tensor:
-        """Return the features (B, base_width, S, S) of which the last layer makes a translation."""
-        for layer in self.main:
+    def features(self, x: Tensor, label: Tensor, first: int = 0) -> Tensor:
+        """Return the features (B, base_width, S, S) of the last layer but one, for the input of layer ``first``."""
+        for layer in self.main[first:]:
             x = layer(x, label)
         return x
 
@@ -181,7 +181,8 @@ class MaskedGenerator(AdaINGenerator):
 
     ``G(x, c) = A x + (1 - A) C`` with colours C in [-1, 1] and a mask A in [0, 1] of one channel (GANimation,
     Pumarola et al., ECCV 2018, eq. 1). A generator must learn to return what a label does not concern; this one does
-    so where A is 1. The mask begins at 0.88, so that a translation begins near its source.
+    so where A is 1. The mask begins at 0.88, so that a translation begins near its source. Mask and colours also read
+    the features in front of the halvings, so that they can follow the contours of the source.
     """
 
     def __init__(
@@ -193,13 +194,15 @@ class MaskedGenerator(AdaINGenerator):
         upsampling: Upsampling = "transposed",
     ) -> None:
         super().__init__(num_labels, num_sets, base_width, num_blocks, upsampling)
-        self.to_mask = nn.Conv2d(base_width, 1, 7, padding=3)
+        self.to_rgb = nn.Conv2d(2 * base_width, 3, 7, padding=3, bias=False)
+        self.to_mask = nn.Conv2d(2 * base_width, 1, 7, padding=3)
         assert self.to_mask.bias is not None
         nn.init.constant_(self.to_mask.bias, KEPT_AT_FIRST)
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
         """Translate images (B, 3, S, S) in [-1, 1] to labels (B, K + M); returns (B, 3, S, S) in [-1, 1]."""
-        features = self.features(x, label)
+        fine = self.main[0](x, label)
+        features = torch.cat([fine, self.features(fine, label, first=1)], dim=1)
         return torch.lerp(self.to_rgb(features).tanh(), x, self.to_mask(features).sigmoid())
 
 

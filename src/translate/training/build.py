@@ -193,6 +193,7 @@ def build_data(config: RunConfig, start: int = 0, datasets: OpenDatasets | None 
         labels=data.labels,
         augment=data.augment,
         load_size=data.load_size,
+        crop_until=data.crop_until,
         num_workers=data.num_workers,
         cache=Path(data.cache).expanduser() if data.cache else None,
         max_bad_fraction=data.max_bad_fraction,

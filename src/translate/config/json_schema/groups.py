@@ -180,7 +180,7 @@ def _data_definitions(options: Mapping[str, Path]) -> dict[str, Schema]:
 
 def complete_data(name: str, node: Schema) -> Schema:
     """Return the schema of a complete node of data."""
-    without = (*FILLED_IN, "load_size", *INJECTED_INTO_DATASET)
+    without = (*FILLED_IN, "load_size", "crop_until", *INJECTED_INTO_DATASET)
     written = [key.name for key in declared("DataConfig") if key.name not in without]
     return {**node, "required": list(dict.fromkeys([*required_of(DATASETS.entry(name)), *written]))}
 
