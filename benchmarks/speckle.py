@@ -46,7 +46,9 @@ BASES = {
         f"{WEIGHTS}.generator.reconstruction=10",
         f"{WEIGHTS}.generator.classification=0.3",
         f"{GENERATOR}.name=stargan_v1_generator",
-    ]
+        f"{GENERATOR}.upsampling=transposed",
+    ],
+    "cyclegan_small": [f"{GENERATOR}_ab.fine_width=0"],
 }
 """Overrides of all trials of a model whose preset was another one when they were run."""
 TRIALS: dict[str, dict[str, list[str]]] = {

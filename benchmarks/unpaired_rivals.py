@@ -47,10 +47,16 @@ def variation(weight: float) -> list[str]:
 
 
 CUT = ["model=cut_small", falling("generator", "1e-3"), falling("discriminator", "5e-4")]
-SMALL_CYCLEGAN = ["model=cyclegan_small", falling("generator_ab", "1e-3"), falling("discriminator_a", "5e-4")]
+SMALL_CYCLEGAN = [
+    "model=cyclegan_small",
+    "model.networks.generator_ab.fine_width=0",
+    falling("generator_ab", "1e-3"),
+    falling("discriminator_a", "5e-4"),
+]
 CYCLEGAN = [*SMALL_CYCLEGAN, *variation(0)]  # the losses of the paper
 V1 = ["model=stargan_v1_small", f"{LOSS}=non_saturating", "model.networks.discriminator.spectral_norm=false"]
 V1 += [f"{WEIGHT}.gradient_penalty=1", f"{WEIGHT}.noisy_classification=0", "model.weights.generator.reconstruction=10"]
+V1 += ["model.networks.generator.upsampling=transposed"]
 V1 += ["model.networks.generator.name=stargan_v1_generator", "model.weights.generator.classification=0.3"]
 """StarGAN v1's small preset before this comparison."""
 V2 = ["model=stargan_v2_small"]

@@ -78,6 +78,7 @@ tiny_stargan_v1 = Case(
         "model=stargan_v1_small",
         "model.num_critic=1",
         "model.networks.generator.name=stargan_v1_generator",
+        "model.networks.generator.upsampling=transposed",
         "model.networks.generator.base_width=6",
         "model.networks.generator.num_blocks=1",
         "model.networks.discriminator.base_width=6",
