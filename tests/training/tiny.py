@@ -95,6 +95,7 @@ tiny_cyclegan = Case(
         "model=cyclegan_small",
         "model.pool_size=5",
         "model.networks.generator_ab.base_width=4",
+        "model.networks.generator_ab.fine_width=0",  # as the official code
         "model.networks.generator_ab.num_downsamplings=3",
         "model.networks.discriminator_a.base_width=4",
         f"model.optimizers.generator_ab.lr={RATE}",
@@ -144,6 +145,7 @@ tiny_pix2pix = Case(
         "model=pix2pix_small",
         "model.networks.generator.base_width=4",
         "model.networks.generator.num_downsamplings=5",
+        "model.networks.generator.fine_width=0",  # as the official code
         "model.networks.discriminator.base_width=4",
         f"model.optimizers.generator.lr={RATE}",
     ],

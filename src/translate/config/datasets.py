@@ -27,6 +27,9 @@ _NOT_SCANNED = {
 
 FOUND = [key for key in _NOT_SCANNED if key != "domains"]  # never said by anyone
 
+IN_EPOCHS = ("crop_until",)
+"""Keys of ``data`` that may be counted in epochs, and so need the open data set."""
+
 
 class OpenDatasets(NamedTuple):
     """The training and the validation split of an open data set."""
@@ -38,6 +41,8 @@ class OpenDatasets(NamedTuple):
 def open_datasets(tree: DictConfig, problems: Problems) -> OpenDatasets | None:
     """Return both splits of the data set of a tree; None, and its problems, if it cannot be opened."""
     node = plain(tree, [], only="data").get("data")
+    if isinstance(node, Mapping):
+        node = {key: value for key, value in node.items() if key not in IN_EPOCHS}
     unsound: Problems = []
     values = checks.parse_data(node, unsound)
     unsound.extend(numbers_are_in_range({"data": values}))  # a billion images would not fit into memory
