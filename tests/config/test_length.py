@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import layouts
 from translate.cli import main
 from translate.config.check import check
 from translate.config.command_line import parse, single_run
@@ -156,3 +157,12 @@ def test_a_run_with_a_budget_is_finished_at_its_number(small: list[str], tmp_pat
     assert not finished(prepared.config, folder, prepared.of_length)
     (folder / "checkpoints" / "000060.safetensors").write_bytes(b"")
     assert finished(prepared.config, folder, prepared.of_length)
+
+
+@pytest.mark.parametrize(("model", "epochs"), [("cut", 200), ("fastcut", 150), ("dclgan", 200)])
+def test_crops_end_where_the_rates_begin_to_fall(model: str, epochs: int, tmp_path: Path) -> None:
+    """A number of epochs in ``data`` waits for the data set, and does not keep it from being opened."""
+    layouts.folders(tmp_path, {"trainA": 5, "trainB": 4, "testA": 2, "testB": 2}, (40, 40))
+    data = load([f"model={model}", "data=horse2zebra", f"data.root={tmp_path}"]).data
+    assert (data.epoch_size, data.domains) == (5, ["horse", "zebra"])
+    assert data.crop_until == epochs * 5
