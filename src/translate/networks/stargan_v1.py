@@ -164,9 +164,9 @@ class AdaINGenerator(nn.Module):
         self.main = nn.ModuleList(_encoder_and_decoder(3, base_width, num_blocks, upsampling, layer, block))
         self.to_rgb = nn.Conv2d(base_width, 3, 7, padding=3, bias=False)
 
-    def features(self, x: Tensor, label: Tensor, first: int = 0) -> Tensor:
-        """Return the features (B, base_width, S, S) of the last layer but one, for the input of layer ``first``."""
-        for layer in self.main[first:]:
+    def features(self, x: Tensor, label: Tensor) -> Tensor:
+        """Return the features (B, base_width, S, S) of which the last layer makes a translation."""
+        for layer in self.main:
             x = layer(x, label)
         return x
 
@@ -199,10 +199,17 @@ class MaskedGenerator(AdaINGenerator):
         assert self.to_mask.bias is not None
         nn.init.constant_(self.to_mask.bias, KEPT_AT_FIRST)
 
+    def features(self, x: Tensor, label: Tensor) -> Tensor:
+        """Return the features (B, 2 * base_width, S, S) in front of the halvings and behind the doublings."""
+        first, *others = self.main
+        fine = x = first(x, label)
+        for layer in others:
+            x = layer(x, label)
+        return torch.cat([fine, x], dim=1)
+
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
         """Translate images (B, 3, S, S) in [-1, 1] to labels (B, K + M); returns (B, 3, S, S) in [-1, 1]."""
-        fine = self.main[0](x, label)
-        features = torch.cat([fine, self.features(fine, label, first=1)], dim=1)
+        features = self.features(x, label)
         return torch.lerp(self.to_rgb(features).tanh(), x, self.to_mask(features).sigmoid())
 
 
