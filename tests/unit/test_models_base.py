@@ -153,6 +153,15 @@ def test_several_networks_learn_together() -> None:
     assert "gradient_norm/generator+discriminator" in model.terms
 
 
+def test_an_update_without_a_weight_is_refused() -> None:
+    model = make()
+    with (
+        pytest.raises(UserError, match=r"no weight of the update of discriminator is above 0"),
+        model.update("discriminator") as minimize,
+    ):
+        minimize(loss_of(model).detach())
+
+
 def test_updates_in_turn_use_moved_networks() -> None:
     """A second update computes with the first one's result, and its gradients are its own."""
     model = make()

@@ -201,6 +201,12 @@ class TranslationModel(pl.LightningModule):
 
         The processes average while the backward pass of the last microbatch runs, unless batch norms communicate in it.
         """
+        if not loss.requires_grad:
+            raise UserError(
+                f"no weight of the update of {' and '.join(roles)} is above 0, so it would minimize nothing",
+                key="model.weights",
+                fix="give one of its terms a weight",
+            )
         microbatch, parts = current_microbatch(), self._parts_of(roles)
         loss = loss / microbatch.count if microbatch.count > 1 else loss
         synchronized = shard_count() > 1 and self._parts_of_updates.are_synchronized(self._networks())
