@@ -145,9 +145,25 @@ def test_noise_and_statistics_are_read() -> None:
         assert not any(one.equal(other) for other in found[:number])
 
 
+@pytest.mark.parametrize(
+    ("overrides", "warns"),
+    [
+        (["model.statistics=image"], True),
+        (["model.statistics=running"], False),
+        (["model.statistics=image", "data.batch_size=1", "model.networks.generator.norm=instance"], False),
+        (["model.statistics=image", "model.networks.generator.norm=instance"], False),
+    ],
+    ids=["image", "running", "batch of one", "instance norm"],
+)
+def test_statistics_that_training_did_not_see_are_warned_of(tmp_path: Path, overrides: list[str], warns: bool) -> None:
+    assert run.train(tiny_pix2pix("iterations=1", *overrides), tmp_path, None, []) == 0
+    sentence = "batch norms learn from batches of 4 and translate by the statistics of one image"
+    assert (sentence in (tmp_path / "log.txt").read_text()) == warns
+
+
 def test_translation_at_batch_size_one_is_training_without_noise() -> None:
     """What the published code does in its tests, but for the mask of the dropout."""
-    model, batch, _ = start("model.noise=false")
+    model, batch, _ = start("model.noise=false", "model.statistics=image")
     x = batch.source[:1]
     found = model.translate(x, torch.ones(1, dtype=torch.int64))
     with torch.no_grad():

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import Logger
+from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm  # the base of SyncBatchNorm as well
 
 from translate import signals
 from translate.config.datasets import OpenDatasets
@@ -96,6 +97,7 @@ def train(
             else:
                 _warn_of_other_data(run, data)
             _warn_of_zero_rates(model, config.iterations)
+            _warn_of_statistics(model, config.data.batch_size)
         callbacks, stopping = build.build_callbacks(config, data, run if first else None, mirror)
         note = partial(_note_machine, config, run, model.iteration)
         if first and resume_from is not None:
@@ -211,6 +213,19 @@ def _warn_of_zero_rates(model: TranslationModel, stop: int) -> None:
             ", ".join(frozen),
             model.iteration,
             frozen[0],
+        )
+
+
+def _warn_of_statistics(model: TranslationModel, batch_size: int) -> None:
+    """Warn of batch norms that learn from several images and translate by the statistics of one."""
+    if batch_size == 1 or getattr(model, "statistics", None) != "image":
+        return
+    roles = model.inference.roles if model.inference else ()
+    if any(isinstance(part, BatchNorm) for role in roles for part in model.network(role).modules()):
+        log.warning(
+            "batch norms learn from batches of %d and translate by the statistics of one image, which is less exact; "
+            "set model.statistics=running",
+            batch_size,
         )
 
 
