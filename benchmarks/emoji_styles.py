@@ -5,7 +5,8 @@
 A run translates between the styles that are its domains, or its labels of StarGAN v1. DRAWINGS is the root of the data
 set emoji: a folder for each style with train/ and val/, where equal names are the same emoji. Every ordered pair of
 styles is measured on all held-out names, at the run's image size: PSNR, SSIM, the share of pixels whose channels are
-all within 16 levels of 255, grain and speckle. StarGAN v2 translates by the mean style of a domain.
+all within 16 levels of 255, grain and speckle. StarGAN v2 translates by the mean style of a domain, or with ``--style
+source`` by what the target's style encoder reads from the source itself, whose colours it keeps.
 
 A classifier of styles is trained here, on the training images: neither a run nor its images made it. ``style`` is the
 share of translations that it takes for the target's. The rows ``source`` and ``real`` are the images as they are, and
@@ -83,9 +84,11 @@ def measured(images: Tensor, sources: Tensor, answers: Tensor, target: int, judg
     ]
 
 
-def translated(translator: Translator, images: Tensor, target: str) -> Tensor:
-    """Return images translated to a style; StarGAN v2 by the mean style."""
-    style: StyleArguments = {"psi": 0.0, "seed": 0} if translator.about.model == "stargan_v2" else {}
+def translated(translator: Translator, images: Tensor, target: str, by: str = "mean") -> Tensor:
+    """Return images translated to a style; StarGAN v2 ``by`` the mean style, or that of the source."""
+    style: StyleArguments = {}
+    if translator.about.model == "stargan_v2":
+        style = {"psi": 0.0, "seed": 0} if by == "mean" else {"reference": images}
     return cast(Tensor, translator.translate(images, target=target, **style))
 
 
@@ -94,7 +97,7 @@ def row(name: str, scores: Sequence[float]) -> str:
     return f"| {name} | " + " | ".join(f"{score:.3f}" for score in scores) + " |"
 
 
-def grid_of(translator: Translator, held_out: Split) -> Grid:
+def grid_of(translator: Translator, held_out: Split, by: str) -> Grid:
     """Return a grid: a source at the left, its translations to all styles, then the true drawings of all styles."""
     styles = list(held_out)
     count = len(held_out[styles[0]])
@@ -104,7 +107,7 @@ def grid_of(translator: Translator, held_out: Split) -> Grid:
         source = held_out[own][name]
         left.append(source)
         answers = [held_out[style][name] for style in styles]
-        rows.append([*(translated(translator, source[None], style)[0] for style in styles), *answers])
+        rows.append([*(translated(translator, source[None], style, by)[0] for style in styles), *answers])
     return Grid(rows, left=left, column_labels=[*styles, *(f"true {style}" for style in styles)])
 
 
@@ -113,6 +116,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("runs", nargs="+", help="run folders, weights files, or names of weights")
     parser.add_argument("--drawings", required=True, type=Path)
+    parser.add_argument("--style", choices=("mean", "source"), default="mean", help="of StarGAN v2")
     parser.add_argument("--grid", type=Path)
     args = parser.parse_args()
     translators = [translate.load(run) for run in args.runs]
@@ -125,7 +129,7 @@ def main() -> None:
     rows: dict[str, list[list[float]]] = {"source": [], **{run: [] for run in args.runs}, "real": []}
     for source, target in pairs:
         x, y = held_out[source], held_out[target]
-        outputs = [x, *(translated(translator, x, target) for translator in translators), y]
+        outputs = [x, *(translated(translator, x, target, args.style) for translator in translators), y]
         for name, images in zip(rows, outputs, strict=True):
             rows[name].append(measured(images, x, y, styles.index(target), judge))
     for title, chosen in [
@@ -136,7 +140,7 @@ def main() -> None:
         for name, values in rows.items():
             print(row(name, [statistics.mean(values[k][place] for k in chosen) for place in range(len(SCORES))]))
     if args.grid:
-        Image.fromarray(grid_of(translators[0], held_out).pixels()).save(args.grid)
+        Image.fromarray(grid_of(translators[0], held_out, args.style).pixels()).save(args.grid)
 
 
 if __name__ == "__main__":

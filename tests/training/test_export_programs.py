@@ -50,6 +50,7 @@ STARGAN_V2 = {
         "image_size": 32,
     },
 }
+MODULATED = {**STARGAN_V2, "generator": {**STARGAN_V2["generator"], "name": "stargan_v2_modulated_generator"}}
 MASKED = {**STARGAN_V2, "generator": {**STARGAN_V2["generator"], "w_hpf": 1.0}, "masks": {"name": "face_oval"}}
 SETS = ({"kind": "attributes", "names": ["old", "smiling"]}, {"kind": "classes", "names": ["happy", "sad"]})
 STARGAN_V1 = {"name": "stargan_v1_generator", "num_labels": 4, "num_sets": 2, "base_width": 4, "num_blocks": 1}
@@ -140,6 +141,10 @@ CASES: dict[str, tuple[Callable[[], Translator], tuple[str, ...]]] = {
     "stargan_v2": (
         lambda: made("stargan_v2", STARGAN_V2, 32, **THREE),
         ("mapping", "translate_latent"),
+    ),
+    "stargan_v2_modulated": (
+        lambda: made("stargan_v2", MODULATED, 32, **THREE),
+        ("translate_latent",),
     ),
     "stargan_v2_masks": (
         lambda: made("stargan_v2", MASKED, 32, **THREE),
@@ -239,6 +244,7 @@ DYNAMIC = {
 
 PATHS = {
     "stargan_v2": "translate_latent",
+    "stargan_v2_modulated": "translate_latent",
     "stargan_v2_masks": "translate_reference",
     "stargan_v1": "translate",
     "stargan_v1_adain": "translate",

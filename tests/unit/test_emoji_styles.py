@@ -29,11 +29,13 @@ def drawings(tmp_path: Path) -> Path:
     return tmp_path / "drawings"
 
 
+@pytest.mark.parametrize("style", ["mean", "source"])
 def test_true_answers_are_best(
-    drawings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    style: str, drawings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     grid = tmp_path / "grid.png"
-    monkeypatch.setattr(sys, "argv", ["emoji_styles.py", "critters", "--drawings", str(drawings), "--grid", str(grid)])
+    words = ["critters", "--drawings", str(drawings), "--style", style, "--grid", str(grid)]
+    monkeypatch.setattr(sys, "argv", ["emoji_styles.py", *words])
     emoji_styles.main()
     said = capsys.readouterr().out
     mean, *pairs = said.split(" to ")

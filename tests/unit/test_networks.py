@@ -22,11 +22,13 @@ from translate.networks.layers.normalization import AdaIN, InstanceNorm, instanc
 from translate.networks.layers.per_domain import PerDomain
 from translate.networks.layers.resampling import DoublingConv2d, HalvingConv2d
 from translate.networks.stargan_v2 import (
+    SLOPE,
     Discriminator,
     FaceOval,
     Generator,
     HighPass,
     MappingNetwork,
+    ModulatedBlock,
     ResidualBlock,
     StyledBlock,
     StyleEncoder,
@@ -170,6 +172,10 @@ CASES: dict[str, list[Case]] = {
         ({"spectral_norm": True}, lambda s: (images(s),), lambda s: [(B, 1, s // 16, s // 16), (B, K)]),
     ],
     "stargan_v2_generator": [
+        ({}, lambda s: (images(s), vectors(Z)), lambda s: [(B, 3, s, s)]),
+        ({"w_hpf": 1.0}, lambda s: (images(s), vectors(Z), masks(s)), lambda s: [(B, 3, s, s)]),
+    ],
+    "stargan_v2_modulated_generator": [
         ({}, lambda s: (images(s), vectors(Z)), lambda s: [(B, 3, s, s)]),
         ({"w_hpf": 1.0}, lambda s: (images(s), vectors(Z), masks(s)), lambda s: [(B, 3, s, s)]),
     ],
@@ -693,6 +699,34 @@ def test_styled_block_equals_the_published_order(upsample: bool, shortcut: bool)
     residual = block.conv2(activated(block.norm2, residual, style))
     wanted = (block.conv1x1(short) + residual) / math.sqrt(2) if shortcut else residual
     torch.testing.assert_close(block(x, style), wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("upsample", [False, True])
+def test_modulation_equals_weights_of_their_own_for_every_image(upsample: bool) -> None:
+    """StyleGAN2, eqs. 1 and 3: weights scaled by the style and divided by their norm, and no statistics of features."""
+    block = ModulatedBlock(3, 5, Z, upsample)
+    x, style = images(32), vectors(Z)
+    residual, short = x, x
+    if upsample:
+        residual, short = (F.interpolate(v, scale_factor=2.0, mode="nearest") for v in (x, x))
+    for convolution, scale in ((block.conv1, 1 + block.scale1(style)), (block.conv2, 1 + block.scale2(style))):
+        active = F.leaky_relu(residual, SLOPE) * math.sqrt(2 / (1 + SLOPE**2))
+        weights = [convolution.weight * each[None, :, None, None] for each in scale]
+        weights = [w / w.square().sum((1, 2, 3), keepdim=True).sqrt() for w in weights]
+        residual = torch.cat([F.conv2d(a[None], w, padding=1) for a, w in zip(active, weights, strict=True)])
+    wanted = (block.conv1x1(short) + residual) / math.sqrt(2)
+    torch.testing.assert_close(block(x, style), wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_a_bright_spot_does_not_dim_the_rest_of_a_modulated_image() -> None:
+    """What instance norm makes of a spot far away: all else gets smaller."""
+    x, style = images(32), vectors(Z)
+    spotted = x.clone()
+    spotted[:, :, :2, :2] = 1000
+    with torch.no_grad():
+        for kind, stays in ((StyledBlock, False), (ModulatedBlock, True)):
+            block = kind(3, 3, Z)
+            assert block(x, style)[..., 16:, 16:].allclose(block(spotted, style)[..., 16:, 16:], atol=1e-4) == stays
 
 
 @pytest.mark.parametrize("bias", [0.0, 1.0])

@@ -26,6 +26,9 @@ from translate.registry.registry import NETWORKS
 from translate.sizes import ImageSize, SizeLike
 
 SLOPE = 0.2  # of every leaky ReLU
+ACTIVATED = math.sqrt(2 / (1 + SLOPE**2))
+"""What gives a leaky ReLU of standard normal features a mean square of 1."""
+EPSILON = 1e-8  # added to the power of a channel
 MASKED_SIDES = (32, 64, 128)  # feature sizes at which the generator has high-pass skip connections
 
 
@@ -94,6 +97,51 @@ class StyledBlock(nn.Module):
         return (shortcut + residual) / math.sqrt(2)
 
 
+class ModulatedBlock(nn.Module):
+    """Residual block whose style scales the channels before each convolution, optionally doubling the resolution.
+
+    After a convolution each channel is divided by the deviation that it has for inputs of deviation 1, which the
+    weights and the style give (StyleGAN2, Karras et al., CVPR 2020, eq. 3). No statistics of the features are read.
+    """
+
+    def __init__(
+        self, in_width: int, out_width: int, style_size: int, upsample: bool = False, shortcut: bool = True
+    ) -> None:
+        super().__init__()
+        self.upsample = upsample
+        self.shortcut = shortcut
+        self.conv1 = (
+            DoublingConv2d(in_width, out_width, bias=False)
+            if upsample
+            else nn.Conv2d(in_width, out_width, 3, padding=1, bias=False)
+        )
+        self.conv2 = nn.Conv2d(out_width, out_width, 3, padding=1, bias=False)
+        self.scale1 = nn.Linear(style_size, in_width)
+        self.scale2 = nn.Linear(style_size, out_width)
+        self.bias1 = nn.Parameter(torch.zeros(out_width, 1, 1))
+        self.bias2 = nn.Parameter(torch.zeros(out_width, 1, 1))
+        project = shortcut and in_width != out_width
+        self.conv1x1 = nn.Conv2d(in_width, out_width, 1, bias=False) if project else nn.Identity()
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        """Return the block's output for features (B, in_width, S, S) and styles (B, Z)."""
+        residual = modulated(self.conv1, x, 1 + self.scale1(style)) + self.bias1
+        residual = modulated(self.conv2, residual, 1 + self.scale2(style)) + self.bias2
+        if not self.shortcut:
+            return residual
+        shortcut = self.conv1x1(x)
+        if self.upsample:
+            shortcut = double(shortcut)
+        return (shortcut + residual) / math.sqrt(2)
+
+
+def modulated(convolution: nn.Conv2d, x: Tensor, scale: Tensor) -> Tensor:
+    """Return the convolution of activated features (B, C, S, S) scaled by (B, C), each channel of deviation near 1."""
+    powers = scale.square() @ convolution.weight.square().sum((2, 3)).T
+    x = F.leaky_relu(x, SLOPE) * (scale * ACTIVATED)[:, :, None, None]
+    return convolution(x) * torch.rsqrt(powers + EPSILON)[:, :, None, None]
+
+
 class HighPass(nn.Module):
     """Depthwise 3x3 high-pass filter: centre 8, neighbours -1, all divided by ``w_hpf``."""
 
@@ -128,6 +176,7 @@ class Generator(nn.Module):
     """
 
     compiled_methods = ("encode_image", "decode_features")  # `forward` calls them too
+    styled_block: type[StyledBlock] | type[ModulatedBlock] = StyledBlock
 
     def __init__(
         self,
@@ -142,22 +191,26 @@ class Generator(nn.Module):
         num_downsamplings = int(math.log2(min(ImageSize.of(image_size)))) - 4 + (w_hpf > 0)
         width = base_width or first_width(image_size)
         self.from_rgb = nn.Conv2d(3, width, 3, padding=1)
-        self.to_rgb = nn.Sequential(InstanceNorm(width), nn.LeakyReLU(SLOPE), nn.Conv2d(width, 3, 1))
+        self.to_rgb = self.output(width)
         encode: list[nn.Module] = []
         decode: list[nn.Module] = []
         shortcut = w_hpf == 0
         for _ in range(num_downsamplings):
             wider = min(width * 2, max_width)
             encode.append(ResidualBlock(width, wider, normalize=True, downsample=True))
-            decode.append(StyledBlock(wider, width, style_size, upsample=True, shortcut=shortcut))
+            decode.append(self.styled_block(wider, width, style_size, upsample=True, shortcut=shortcut))
             width = wider
         for _ in range(num_bottleneck):
             encode.append(ResidualBlock(width, width, normalize=True))
-            decode.append(StyledBlock(width, width, style_size, shortcut=shortcut))
+            decode.append(self.styled_block(width, width, style_size, shortcut=shortcut))
         self.encode = nn.ModuleList(encode)
         self.decode = nn.ModuleList(reversed(decode))
         self.hpf = HighPass(w_hpf) if w_hpf > 0 else None
         self.apply(he_normal)
+
+    def output(self, width: int) -> nn.Sequential:
+        """Return what makes images of the decoder's features (B, width, S, S)."""
+        return nn.Sequential(InstanceNorm(width), nn.LeakyReLU(SLOPE), nn.Conv2d(width, 3, 1))
 
     def encode_image(self, x: Tensor) -> Encoded:
         """Return the style-independent half of a translation for images (B, 3, S, S) in [-1, 1].
@@ -194,6 +247,21 @@ class Generator(nn.Module):
     def forward(self, x: Tensor, style: Tensor, masks: Sequence[Tensor] | None = None) -> Tensor:
         """Translate images (B, 3, S, S) in [-1, 1] into the styles (B, Z); returns (B, 3, S, S), unclamped."""
         return self.decode_features(self.encode_image(x), style, masks)
+
+
+@NETWORKS.register("stargan_v2_modulated_generator", image_size={"minimum": 32, "power_of_two": True})
+class ModulatedGenerator(Generator):
+    """StarGAN v2's generator with a decoder without instance norm: a style modulates the convolutions.
+
+    AdaIN divides by the deviation of a channel, so a decoder learns bright spots that decide how large all else is:
+    droplets (StyleGAN2, section 2). The arguments are those of `Generator`.
+    """
+
+    styled_block = ModulatedBlock
+
+    def output(self, width: int) -> nn.Sequential:
+        """Return what makes images of the decoder's features (B, width, S, S)."""
+        return nn.Sequential(nn.Identity(), nn.LeakyReLU(SLOPE), nn.Conv2d(width, 3, 1))
 
 
 def pick_domain(per_domain: Tensor, domain: Tensor) -> Tensor:
