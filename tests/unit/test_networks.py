@@ -178,6 +178,7 @@ CASES: dict[str, list[Case]] = {
     "stargan_v2_modulated_generator": [
         ({}, lambda s: (images(s), vectors(Z)), lambda s: [(B, 3, s, s)]),
         ({"w_hpf": 1.0}, lambda s: (images(s), vectors(Z), masks(s)), lambda s: [(B, 3, s, s)]),
+        ({"normalized": True}, lambda s: (images(s), vectors(Z)), lambda s: [(B, 3, s, s)]),
     ],
     "stargan_v2_mapping": [({}, lambda s: (vectors(L), DOMAIN), lambda s: [(B, Z)])],
     "stargan_v2_style_encoder": [({}, lambda s: (images(s), DOMAIN), lambda s: [(B, Z)])],

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from translate.errors import UserError
 from translate.networks.layers.initialization import he_normal
-from translate.networks.layers.normalization import AdaIN, InstanceNorm
+from translate.networks.layers.normalization import AdaIN, InstanceNorm, instance_norm
 from translate.networks.layers.resampling import DoublingConv2d, HalvingConv2d, double, halve
 from translate.networks.layers.spectral import normalize_spectrally
 from translate.registry.registry import NETWORKS
@@ -254,10 +254,30 @@ class ModulatedGenerator(Generator):
     """StarGAN v2's generator with a decoder without instance norm: a style modulates the convolutions.
 
     AdaIN divides by the deviation of a channel, so a decoder learns bright spots that decide how large all else is:
-    droplets (StyleGAN2, section 2). The arguments are those of `Generator`.
+    droplets (StyleGAN2, section 2). It also takes the mean of a channel, and so the colours of the source. Here a style
+    adds to them; with ``normalized`` one instance norm at the bottleneck takes them. The other arguments are those of
+    `Generator`.
     """
 
     styled_block = ModulatedBlock
+
+    def __init__(
+        self,
+        image_size: SizeLike = 256,
+        style_size: int = 64,
+        base_width: int | None = None,
+        max_width: int = 512,
+        w_hpf: float = 0.0,
+        num_bottleneck: int = 2,
+        normalized: bool = False,
+    ) -> None:
+        super().__init__(image_size, style_size, base_width, max_width, w_hpf, num_bottleneck)
+        self.normalized = normalized
+
+    def encode_image(self, x: Tensor) -> Encoded:
+        """Return the style-independent half of a translation, see `Generator.encode_image`."""
+        encoded = super().encode_image(x)
+        return encoded._replace(features=instance_norm(encoded.features)) if self.normalized else encoded
 
     def output(self, width: int) -> nn.Sequential:
         """Return what makes images of the decoder's features (B, width, S, S)."""
