@@ -66,12 +66,34 @@ class ResidualBlock(nn.Module):
         return (shortcut + x) / math.sqrt(2)
 
 
-class StyledBlock(nn.Module):
-    """Residual block with AdaIN, optionally doubling the resolution.
+class DecoderBlock(nn.Module):
+    """The sum of a residual branch, which reads a style, and a shortcut; ``upsample`` doubles the resolution of both.
 
     Without ``shortcut`` the output is the residual branch alone, as in the official code for ``w_hpf > 0``, where
     high-pass skip connections replace the shortcut.
     """
+
+    upsample: bool
+    shortcut: bool
+    conv1x1: nn.Module
+
+    def residual(self, x: Tensor, style: Tensor) -> Tensor:
+        """Return the residual branch of features (B, in_width, S, S) and styles (B, Z)."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        """Return the block's output for features (B, in_width, S, S) and styles (B, Z)."""
+        residual = self.residual(x, style)
+        if not self.shortcut:
+            return residual
+        shortcut = self.conv1x1(x)  # nearest upsampling and a 1x1 convolution commute
+        if self.upsample:
+            shortcut = double(shortcut)
+        return (shortcut + residual) / math.sqrt(2)
+
+
+class StyledBlock(DecoderBlock):
+    """Residual block with AdaIN, optionally doubling the resolution."""
 
     def __init__(
         self, in_width: int, out_width: int, style_size: int, upsample: bool = False, shortcut: bool = True
@@ -86,18 +108,13 @@ class StyledBlock(nn.Module):
         project = shortcut and in_width != out_width
         self.conv1x1 = nn.Conv2d(in_width, out_width, 1, bias=False) if project else nn.Identity()
 
-    def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        """Return the block's output for features (B, in_width, S, S) and styles (B, Z)."""
-        residual = self.conv2(self.norm2(self.conv1(self.norm1(x, style)), style))
-        if not self.shortcut:
-            return residual
-        shortcut = self.conv1x1(x)  # nearest upsampling and a 1x1 convolution commute
-        if self.upsample:
-            shortcut = double(shortcut)
-        return (shortcut + residual) / math.sqrt(2)
+    def residual(self, x: Tensor, style: Tensor) -> Tensor:
+        """Return the residual branch."""
+        features: Tensor = self.conv2(self.norm2(self.conv1(self.norm1(x, style)), style))
+        return features
 
 
-class ModulatedBlock(nn.Module):
+class ModulatedBlock(DecoderBlock):
     """Residual block whose style scales the channels before each convolution, optionally doubling the resolution.
 
     After a convolution each channel is divided by the deviation that it has for inputs of deviation 1, which the
@@ -123,16 +140,10 @@ class ModulatedBlock(nn.Module):
         project = shortcut and in_width != out_width
         self.conv1x1 = nn.Conv2d(in_width, out_width, 1, bias=False) if project else nn.Identity()
 
-    def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        """Return the block's output for features (B, in_width, S, S) and styles (B, Z)."""
-        residual = modulated(self.conv1, x, 1 + self.scale1(style)) + self.bias1
-        residual = modulated(self.conv2, residual, 1 + self.scale2(style)) + self.bias2
-        if not self.shortcut:
-            return residual
-        shortcut = self.conv1x1(x)
-        if self.upsample:
-            shortcut = double(shortcut)
-        return (shortcut + residual) / math.sqrt(2)
+    def residual(self, x: Tensor, style: Tensor) -> Tensor:
+        """Return the residual branch."""
+        x = modulated(self.conv1, x, 1 + self.scale1(style)) + self.bias1
+        return modulated(self.conv2, x, 1 + self.scale2(style)) + self.bias2
 
 
 def modulated(convolution: nn.Conv2d, x: Tensor, scale: Tensor) -> Tensor:
@@ -176,7 +187,7 @@ class Generator(nn.Module):
     """
 
     compiled_methods = ("encode_image", "decode_features")  # `forward` calls them too
-    styled_block: type[StyledBlock] | type[ModulatedBlock] = StyledBlock
+    decoder_block: type[StyledBlock] | type[ModulatedBlock] = StyledBlock
 
     def __init__(
         self,
@@ -198,11 +209,11 @@ class Generator(nn.Module):
         for _ in range(num_downsamplings):
             wider = min(width * 2, max_width)
             encode.append(ResidualBlock(width, wider, normalize=True, downsample=True))
-            decode.append(self.styled_block(wider, width, style_size, upsample=True, shortcut=shortcut))
+            decode.append(self.decoder_block(wider, width, style_size, upsample=True, shortcut=shortcut))
             width = wider
         for _ in range(num_bottleneck):
             encode.append(ResidualBlock(width, width, normalize=True))
-            decode.append(self.styled_block(width, width, style_size, shortcut=shortcut))
+            decode.append(self.decoder_block(width, width, style_size, shortcut=shortcut))
         self.encode = nn.ModuleList(encode)
         self.decode = nn.ModuleList(reversed(decode))
         self.hpf = HighPass(w_hpf) if w_hpf > 0 else None
@@ -259,7 +270,7 @@ class ModulatedGenerator(Generator):
     `Generator`.
     """
 
-    styled_block = ModulatedBlock
+    decoder_block = ModulatedBlock
 
     def __init__(
         self,
