@@ -5,13 +5,15 @@
     python benchmarks/against_plain.py cyclegan --size 128 --batch 1 --rounds 5 --json figures.json
     python benchmarks/against_plain.py cyclegan --size 64 --operations
     python benchmarks/against_plain.py stargan_v2 --size 256 --batch 8 --device cuda --ours tf32 bf16 bf16,compile
+    python benchmarks/against_plain.py stargan_v2 --size 64 --batch 32 --set model.networks.generator.base_width=64
 
-The networks have the official widths. The plain side is strict float32, with images laid out plane by plane and no
-fused optimizer; ratios are to it, or on a GPU to plain_tf32: torch rounds the factors of convolutions to TF32 unless it
-is asked not to. Each of ours has networks of its own and the settings that its words say. Every side is a process of
-its own, since what a process has freed before decides how fast it gets memory. Batches are drawn before the clock
-starts. On a GPU, which all sides share, memory is given back after a turn, and a turn begins with an iteration that is
-not timed. A side that needs more memory than there is drops out.
+The networks have the official widths, unless --set changes them for all sides. The plain side is strict float32, with
+images laid out plane by plane and no fused optimizer; ratios are to it, or to --reference. On a GPU take plain_tf32:
+torch rounds the factors of convolutions to TF32 unless it is asked not to. Each of ours has networks of its own and
+the settings that its words say. Every side is a process of its own, since what a process has freed before decides how
+fast it gets memory. Batches are drawn before the clock starts. On a GPU, which all sides share, memory is given back
+after a turn, and a turn begins with an iteration that is not timed. A side that needs more memory than there is drops
+out.
 
     official           the official code itself, networks and updates, from a checkout that --official names; with
                        torch's settings: on a GPU convolutions in TF32
@@ -32,6 +34,7 @@ import argparse
 import json
 import multiprocessing
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -194,14 +197,20 @@ def timed(step: Step, numbers: range, settle: Callable[[], None] = lambda: None)
 
 
 def take_turns(
-    orders: Connection, name: str, size: int, words: str, device: torch.device, checkout: Path | None
+    orders: Connection,
+    name: str,
+    size: int,
+    words: str,
+    device: torch.device,
+    checkout: Path | None,
+    changes: Sequence[str],
 ) -> None:
     """Build a side, then answer every order, (batch size, range of numbers), with what these iterations took.
 
     The answer None says that there is not enough memory. The order None is the last.
     """
     overrides, within = settings(PLAIN.get(words, words))
-    config = load([f"model={name}", *COMMON, *OVERRIDES[name], f"data.image_size={size}", *overrides])
+    config = load([f"model={name}", *COMMON, *OVERRIDES[name], f"data.image_size={size}", *overrides, *changes])
     model = build.build_model(config).to(device)
     process_settings.prepare(config.trainer)
     if words in PLAIN:
@@ -246,7 +255,7 @@ class Sides:
     """A process for each side, which take turns; a context that ends them.
 
     The side "plain" or another ``reference`` is the one that ratios are to. ``checkout`` is that of the official
-    repository, for the side "official".
+    repository, for the side "official". ``changes`` are overrides of the networks of all sides.
     """
 
     def __init__(
@@ -257,6 +266,7 @@ class Sides:
         device: torch.device | None = None,
         checkout: Path | None = None,
         reference: str = "plain",
+        changes: Sequence[str] = (),
     ) -> None:
         self.name, self.size, self.reference = name, size, reference
         self.device = device or torch.device("cpu")
@@ -266,7 +276,7 @@ class Sides:
         self._processes: dict[str, BaseProcess] = {}
         for words in dict.fromkeys((reference, *ours)):
             self._orders[words], far = context.Pipe()
-            arguments = (far, name, size, words, self.device, checkout)
+            arguments = (far, name, size, words, self.device, checkout, tuple(changes))
             self._processes[words] = context.Process(target=take_turns, args=arguments, daemon=True)
             self._processes[words].start()
             far.close()
@@ -314,6 +324,8 @@ class Sides:
                 took, held[side] = answer
                 if number:
                     seconds[side].append(took / turn)
+                else:
+                    print(f"{side}: {took / turn:.3g} s an iteration of the warm-up", file=sys.stderr, flush=True)
         return self._results(batch, {side: times for side, times in seconds.items() if times}, held, dropped)
 
     def _order(self, side: str, order: tuple[int, range]) -> None:
@@ -362,10 +374,18 @@ class Sides:
         }
 
 
-def compare(name: str, size: int, batch: int, ours: Sequence[str], rounds: int = 3, **where: Any) -> dict[str, Any]:
+def compare(
+    name: str,
+    size: int,
+    batch: int,
+    ours: Sequence[str],
+    rounds: int = 3,
+    deadline: float | None = None,
+    **where: Any,
+) -> dict[str, Any]:
     """Return the comparison of one batch size; ``where`` are further arguments of `Sides`."""
     with Sides(name, size, ours, **where) as sides:
-        return sides.compare(batch, ours, rounds)
+        return sides.compare(batch, ours, rounds, deadline)
 
 
 def count_operations(name: str, size: int, batch: int) -> tuple[int, int]:
@@ -407,22 +427,31 @@ def main() -> None:
     parser.add_argument("--official", type=Path, help="a checkout of the model's official repository: one more side")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--reference", default="plain", choices=list(PLAIN), help="the side that ratios are to")
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="overrides of all sides")
+    parser.add_argument("--limit", type=float, help="seconds, after which rounds end")
     parser.add_argument("--operations", action="store_true", help="count operations instead of timing")
     parser.add_argument("--json", help="also write the figures to this file")
     asked = parser.parse_args()
     for words in asked.ours:
         for word in words.split(","):
-            if word not in WORDS and words != "plain_tf32":
-                parser.error(f"--ours: found {word!r}, expected plain_tf32 or words of {', '.join(WORDS)}")
+            if word not in WORDS and words not in ("plain", "plain_tf32"):
+                parser.error(f"--ours: found {word!r}, expected plain, plain_tf32 or words of {', '.join(WORDS)}")
     if asked.operations:
         ours, plain = count_operations(asked.model, asked.size, asked.batch[0])
         print(f"{asked.model}: {ours / 1e9:.4g} G operations, plain {plain / 1e9:.4g} G, ratio {ours / plain:.3f}")
         return
     results = []
+    deadline = None if asked.limit is None else time.monotonic() + asked.limit
     sides = ["official", *asked.ours] if asked.official else asked.ours
+    where = {
+        "device": torch.device(asked.device),
+        "checkout": asked.official,
+        "reference": asked.reference,
+        "changes": asked.set,
+    }
     for batch in asked.batch:
-        device = torch.device(asked.device)
-        found = compare(asked.model, asked.size, batch, sides, asked.rounds, device=device, checkout=asked.official)
+        found = compare(asked.model, asked.size, batch, sides, asked.rounds, deadline, **where)
         results.append(found)
         for side in sides:
             print(sentence(found, side), flush=True)

@@ -3,6 +3,7 @@
     python benchmarks/tables.py cpu docs/benchmarks
     python benchmarks/tables.py cuda docs/benchmarks                     # under ten minutes
     python benchmarks/tables.py cuda docs/benchmarks --only cyclegan     # one section; the others stay as they are
+    python benchmarks/tables.py cuda docs/benchmarks --limit 60          # seconds a section, where time is short
 
 The files are named after the card, such as nvidia_h100_80gb_hbm3.json, or cpu.json. They name card, driver, torch and
 commit. Each section is a process of its own with a limit of seconds. At the limit it ends with what it has; shortly
@@ -10,6 +11,8 @@ afterwards it is killed. A section that fails says so in the tables, and the oth
 
     stargan_v2, stargan_v1, cyclegan   seconds, ratios and memory of the sides of `against_plain.py`, by batch size
     goldens                            golden numbers of the official code, in strict float32 (`goldens_on_device.py`)
+    switches                           what fused norms and graphs compute against what is computed without them
+                                       (`switches_on_device.py`)
     resumed                            a resumed run against one without interruption, to the bit, with
                                        trainer.deterministic=true; and the price of this setting
     scaling                            weak and strong scaling over the GPUs, where there are several
@@ -24,11 +27,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import goldens_on_device
+import switches_on_device
 import torch
 from against_plain import UPDATES, Sides, sentence
 
@@ -69,6 +73,11 @@ class Goldens:
 
 
 @dataclass(frozen=True)
+class Switches:
+    """What fused norms and graphs compute."""
+
+
+@dataclass(frozen=True)
 class Resumed:
     """A small run that is resumed in its middle, and a configuration that measures the price of determinism."""
 
@@ -89,7 +98,7 @@ class Section:
     """One part of the measurement, and its limit in seconds; None: none."""
 
     name: str
-    plan: Speed | Goldens | Resumed | Scaling
+    plan: Speed | Goldens | Switches | Resumed | Scaling
     limit: float | None = None
 
 
@@ -104,15 +113,16 @@ PLANS: dict[str, tuple[Section, ...]] = {
         Section(
             "stargan_v2",
             Speed("stargan_v2", 256, {8: ("plain", *CUDA, "bf16,lazy"), 1: LARGE, 32: LARGE}, "plain_tf32"),
-            180,
+            170,
         ),
-        Section("cyclegan", Speed("cyclegan", 256, {1: ("plain", *CUDA), 8: LARGE}, "plain_tf32"), 110),
-        Section("stargan_v1", Speed("stargan_v1", 128, {16: ("plain", *CUDA), 64: LARGE}, "plain_tf32"), 110),
-        Section("goldens", Goldens(), 45),
+        Section("cyclegan", Speed("cyclegan", 256, {1: ("plain", *CUDA), 8: LARGE}, "plain_tf32"), 85),
+        Section("stargan_v1", Speed("stargan_v1", 128, {16: ("plain", *CUDA), 64: LARGE}, "plain_tf32"), 85),
+        Section("goldens", Goldens(), 40),
+        Section("switches", Switches(), 70),
         Section(
             "resumed",
             Resumed(("model=stargan_v2_small", "trainer=gpu"), (*OFFICIAL, "trainer=gpu"), Length(5, 20)),
-            80,
+            75,
         ),
         Section("scaling", Scaling((*OFFICIAL, "trainer=gpu")), 60),
     ),
@@ -184,14 +194,17 @@ def scaled(plan: Scaling, keep: Keep) -> None:
         keep({"devices": count, "scaling": scaling.summary(found)})
 
 
-def measure(section: Section, device: torch.device, keep: Keep, rounds: int) -> None:
-    """Measure a section; ``keep`` takes its results so far."""
-    deadline = None if section.limit is None else time.monotonic() + section.limit
+def measure(section: Section, device: torch.device, keep: Keep, rounds: int, began: float | None = None) -> None:
+    """Measure a section; ``keep`` takes its results so far. Its limit counts from ``began``, by default now."""
+    began = time.monotonic() if began is None else began
+    deadline = None if section.limit is None else began + section.limit
     match section.plan:
         case Speed():
             speed(section.plan, device, deadline, keep, rounds)
         case Goldens():
             goldens(section.plan, device, deadline, keep)
+        case Switches():
+            keep(switches_on_device.errors(device))
         case Resumed():
             resuming(section.plan, keep)
         case Scaling():
@@ -283,6 +296,8 @@ def report(content: Mapping[str, Any]) -> str:
     if errors := sections.get("goldens", {}).get("results"):
         head = ["model", "outputs", "losses of the first update", "losses of all iterations", "within bounds"]
         parts.append(f"| {' | '.join(head)} |\n|{' --- |' * len(head)}\n" + "".join(map(golden_row, errors.items())))
+    if found := sections.get("switches", {}).get("results"):
+        parts.append(switches(found))
     if found := sections.get("resumed", {}).get("results"):
         equal = f"{found['tensors'] - len(found['unlike'])} of {found['tensors']} tensors of a resumed run are equal"
         price = f" `trainer.deterministic=true` takes {found['price']:.3f} of the time." if "price" in found else ""
@@ -307,6 +322,21 @@ def golden_row(item: tuple[str, Mapping[str, Any]]) -> str:
     name, found = item
     errors = " | ".join(f"{found['errors'][key]:.1e}" for key in ("outputs", "first", "later"))
     return f"| {name} | {errors} | {'yes' if found['equal'] else 'NO'} |\n"
+
+
+def switches(found: Mapping[str, Any]) -> str:
+    """Return the tables of fused norms and of graphs."""
+    norms = ", ".join(f"{error:.1e} in {dtype}" for dtype, error in found["fused_norms"].items())
+    rows = "".join(
+        f"| {name} | {row['graphs']} | {row['losses']:.1e} | {row['unlike']} of {row['tensors']} |\n"
+        for name, row in found["graphs"].items()
+    )
+    head = "| model | graphs captured | largest difference of a loss | tensors that differ in the end |\n"
+    return (
+        f"Fused norms: errors of at most {norms}, of the largest value. "
+        f"All numbers of the switches are within bounds: {'yes' if found['equal'] else 'NO'}.\n\n"
+        f"{head}| --- | --- | --- | --- |\n{rows}"
+    )
 
 
 def plot(content: Mapping[str, Any], path: Path) -> None:
@@ -346,6 +376,13 @@ def write(content: Mapping[str, Any], folder: Path) -> None:
     plot(content, folder / f"{name}.png")
 
 
+def limited(section: Section, seconds: float | None) -> Section:
+    """Return a section with at most so many seconds; None: as it is."""
+    if seconds is None:
+        return section
+    return replace(section, limit=seconds if section.limit is None else min(seconds, section.limit))
+
+
 # --- sections in processes ----------------------------------------------------------------------------------
 
 
@@ -355,6 +392,7 @@ def in_process(section: Section, device: str, rounds: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as place:
         kept = Path(place, "results.json")
         words = [sys.executable, __file__, device, place, "--section", section.name, "--rounds", str(rounds)]
+        words += [] if section.limit is None else ["--limit", str(section.limit), "--began", str(began)]
         try:
             limit = None if section.limit is None else section.limit + GRACE
             code = subprocess.run(words, timeout=limit, check=False).returncode
@@ -372,9 +410,11 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="where the files go")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="+", help="sections; the results of others stay")
+    parser.add_argument("--limit", type=float, help="seconds a section, at most")
+    parser.add_argument("--began", type=float, help="with --section: when its limit began, by the system's clock")
     parser.add_argument("--section", help="measure this one in this process, into results.json")
     asked = parser.parse_args()
-    sections = {section.name: section for section in PLANS[asked.device]}
+    sections = {section.name: limited(section, asked.limit) for section in PLANS[asked.device]}
     if unknown := [name for name in asked.only or () if name not in sections]:
         parser.error(f"--only: found {unknown[0]!r}, expected {', '.join(sections)}")
     asked.folder.mkdir(parents=True, exist_ok=True)
@@ -383,7 +423,7 @@ def main() -> None:
         def keep(results: Any) -> None:
             atomic_write(asked.folder / "results.json", json.dumps(results))
 
-        measure(sections[asked.section], torch.device(asked.device), keep, asked.rounds)
+        measure(sections[asked.section], torch.device(asked.device), keep, asked.rounds, asked.began)
         return
     content = {**facts(asked.device), "sections": {}}
     path = asked.folder / f"{file_name(content['card'])}.json"

@@ -93,7 +93,8 @@ class _Handling:
     def install(self) -> None:
         """Install the handlers, also for a signal that the shell of a background job ignores.
 
-        Another program that handles SIGUSR1 keeps it, such as the one of a cluster around a job.
+        Another program that handles SIGUSR1 keeps it, such as the one of a cluster around a job. Signals that have
+        come since `held` started this process are obeyed now.
         """
         for number in SIGNALS:
             others = callable(signal.getsignal(number)) and number not in (signal.SIGINT, signal.SIGTERM)
@@ -106,6 +107,8 @@ class _Handling:
             if REMINDER:
                 self._before[REMINDER] = signal.signal(REMINDER, self._on_reminder)
             threading.Thread(target=self._listen, name="signals", daemon=True).start()
+            if hasattr(signal, "pthread_sigmask"):
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
     def uninstall(self) -> None:
         """Restore the handlers from before and end the thread."""
@@ -459,6 +462,22 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
+
+
+@contextlib.contextmanager
+def held() -> Iterator[None]:
+    """Keep signals from this thread and from a process that it starts in the block.
+
+    The process of this program gets them when it has installed its handlers. Before, Python would end by a traceback.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def leave_to_parent(*_: object) -> None:

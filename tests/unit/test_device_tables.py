@@ -13,9 +13,10 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import goldens_on_device
+import switches_on_device
 import tables
 from against_plain import sentence
-from tables import CUDA, PLANS, Goldens, Resumed, Scaling, Section, Speed, speeds
+from tables import CUDA, PLANS, Goldens, Resumed, Scaling, Section, Speed, Switches, speeds
 
 from training.tiny import tiny
 from translate.profiling.timing import Length
@@ -37,7 +38,7 @@ TURNS: dict[str, Any] = {
 }
 
 
-def results_of(plan: Speed | Goldens | Resumed | Scaling) -> Any:
+def results_of(plan: Speed | Goldens | Switches | Resumed | Scaling) -> Any:
     """Return what a section keeps in the end, as JSON would."""
     kept: list[str] = []
     tables.measure(Section("tiny", plan, 100), CPU, lambda results: kept.append(json.dumps(results)), 1)
@@ -66,6 +67,23 @@ def test_goldens(monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = {"outputs": 1e-6, "first": 0.01, "later": 0.01}
     monkeypatch.setitem(goldens_on_device.MODELS, "stargan_v1", lambda device: wrong)
     assert not results_of(Goldens(["stargan_v1"]))["stargan_v1"]["equal"]
+
+
+def test_switches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a CPU iterations run as for a capture, and the kernels of norms do not run."""
+    monkeypatch.setattr(switches_on_device, "fused_norms", lambda device: {"float32": 1e-6, "bfloat16": 1e-3})
+    found = results_of(Switches())
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert not found["equal"]  # no graph was captured
+    for row in found["graphs"].values():
+        assert (row["losses"], row["unlike"], row["graphs"], row["refused"]) == (0.0, 0, 0, False)
+        assert row["tensors"] > 50
+    assert "| stargan_v1 | 0 | 0.0e+00 | 0 of " in tables.switches(found)
+    assert "within bounds: NO." in tables.switches(found)
+    monkeypatch.setattr(switches_on_device, "graphs", lambda name, device: {**row, "graphs": 2})
+    assert results_of(Switches())["equal"]
+    monkeypatch.setattr(switches_on_device, "graphs", lambda name, device: {**row, "graphs": 2, "losses": 0.01})
+    assert not results_of(Switches())["equal"]
 
 
 def test_resumed() -> None:
@@ -121,7 +139,8 @@ def test_a_section_that_fails_or_hangs_keeps_what_it_has(
     monkeypatch.setattr(tables, "__file__", str(script))
     monkeypatch.setattr(tables, "GRACE", 1.0)
     began = time.monotonic()
-    found = tables.in_process(Section("goldens", Goldens(), 1.0), "cpu", 1)
+    section = Section("goldens", Goldens(), 1.0)
+    found = tables.in_process(section, "cpu", 1)
     assert found["results"] == [1]
     assert problem in found["problem"]
     assert found["seconds"] <= time.monotonic() - began
@@ -133,6 +152,15 @@ def test_the_driver_is_that_of_nvidia_smi(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(tables.subprocess, "run", lambda *_, **__: done)
     assert tables.card_of("cuda") == ("NVIDIA H100 80GB HBM3", "570.1")
     assert tables.card_of("cpu") == ("cpu", None)
+
+
+def test_a_limit_counts_from_the_start_of_the_process() -> None:
+    assert tables.limited(Section("goldens", Goldens(), 40.0), 5.0).limit == 5.0
+    assert tables.limited(Section("goldens", Goldens(), 4.0), 5.0).limit == 4.0
+    assert tables.limited(Section("goldens", Goldens(), 4.0), None).limit == 4.0
+    kept: list[Any] = []
+    tables.measure(Section("goldens", Goldens(), 5.0), CPU, kept.append, 1, time.monotonic() - 6)
+    assert kept == []
 
 
 def test_a_gpu_is_measured_within_ten_minutes() -> None:

@@ -87,11 +87,15 @@ def work():
         compare.output_of([sys.executable, "-c", {child!r}], dict(os.environ))
 """
     assert call(script)[0] == 128 + signal.SIGINT
-    try:
-        state = Path(f"/proc/{number.read_text()}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return
-    assert state == "Z"
+    stat = Path(f"/proc/{number.read_text()}/stat")
+    for _ in range(200):  # a killed process needs a moment, or is left to the system as a zombie
+        try:
+            if stat.read_text().rpartition(")")[2].split()[0] == "Z":
+                return
+        except (FileNotFoundError, ProcessLookupError):
+            return
+        time.sleep(0.05)
+    pytest.fail("the child lives on")
 
 
 def test_a_main_thread_that_hears_nothing_is_ended_in_time() -> None:
@@ -287,3 +291,15 @@ def test_nothing_else_of_the_package_handles_signals() -> None:
     root = Path(signals.__file__).parent
     found = [path.name for path in root.rglob("*.py") if "signal.signal(" in path.read_text(encoding="utf-8")]
     assert found == ["signals.py"]
+
+
+def test_a_signal_waits_for_the_handlers_of_a_process_that_starts() -> None:
+    """Python would end the process with a traceback, or without a word, before our code runs."""
+    script = "import time\nfrom translate import signals\nwith signals.handled(to_the_end=True): time.sleep(60)\n"
+    with signals.held():
+        assert signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+        process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True)
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (130, "stopped by SIGINT, nothing is lost; give the command again\n")

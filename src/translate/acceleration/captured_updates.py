@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
+from translate.acceleration.step_counts import move_step_counts
 from translate.distributed.collectives import shard_count
 from translate.errors import first_line
 
@@ -109,6 +110,7 @@ class CapturedSteps:
         """Do one iteration on a batch."""
         if self.is_refused is None:
             self._refuse(reason_against(self.model, self.model.device, self.device_types))
+            _allow_streams_of_warm_up()
         if self.is_refused:
             self.model.step(batch)
             return
@@ -160,7 +162,7 @@ class CapturedSteps:
         groups = [group for optimizer in optimizers for group in optimizer.param_groups]
         if not self._rates:
             self._rates = [torch.zeros((), device=self.model.device) for _ in groups]
-            _move_counts(optimizers)
+            move_step_counts(optimizers)
         before = [(group["lr"], group["capturable"]) for group in groups]
         for group, rate in zip(groups, self._rates, strict=True):
             group["lr"], group["capturable"] = rate.fill_(group["lr"]), True
@@ -171,12 +173,13 @@ class CapturedSteps:
                 group["lr"], group["capturable"] = rate_before, was_capturable
 
 
-def _move_counts(optimizers: Sequence[Optimizer]) -> None:
-    """Move counts of steps, which a checkpoint of a run without graphs has on the CPU, to their parameters' devices."""
-    for optimizer in optimizers:
-        for parameter, state in optimizer.state.items():
-            if isinstance(step := state.get("step"), Tensor):
-                state["step"] = step.to(parameter.device, torch.float32)
+def _allow_streams_of_warm_up() -> None:
+    """Let torch not warn that gradients come from another stream than that on which parameters were first used.
+
+    The streams wait for each other, before a capture and after it.
+    """
+    if (warn := getattr(torch.autograd.graph, "set_warn_on_accumulate_grad_stream_mismatch", None)) is not None:
+        warn(False)
 
 
 class Tape:

@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 
 from translate.acceleration import channels_last_step
 from translate.acceleration.captured_updates import CapturedSteps, HostInputs
+from translate.acceleration.step_counts import is_fused, move_step_counts
 from translate.data.batches import HeldOut
 from translate.data.noise import normal_on
 from translate.data.philox import uniform
@@ -430,6 +431,10 @@ class TranslationModel(pl.LightningModule):
     def _observed_step(self, batch: Any) -> None:
         with self.observer("step", self.trained):
             (self.captured or self.step)(batch)
+
+    def on_train_start(self) -> None:
+        """Bring the counts of fused optimizers, which a checkpoint may have set, to the device of the run."""
+        move_step_counts(filter(is_fused, self._optimizers.values()))
 
     def configure_optimizers(self) -> list[Optimizer]:
         """Return the optimizers in the order of ``trained``."""

@@ -49,16 +49,17 @@ class Process:
         """Start the process in a new session, so that Ctrl-C reaches only the parent, which forwards it once."""
         output.parent.mkdir(parents=True, exist_ok=True)
         self._signalled = False
-        self._process = subprocess.Popen(
-            [*PROGRAM, *words],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-            env={**os.environ, **(environment or {})},
-        )
+        with signals.held():
+            self._process = subprocess.Popen(
+                [*PROGRAM, *words],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+                env={**os.environ, **(environment or {})},
+            )
         self._copying = threading.Thread(target=self._copy, args=(output, tell), daemon=True)
         self._copying.start()
         signals.before_end(self.kill)
