@@ -116,6 +116,36 @@ def test_on_a_cpu_the_switch_has_no_effect_and_says_so(caplog: pytest.LogCapture
     assert model.iteration == 2
 
 
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ([], None),
+        (["trainer.accelerator=gpu"], False),
+        (["trainer.accelerator=gpu", "trainer.graphs=true"], True),
+        (["trainer.accelerator=gpu", "trainer.graphs=false"], None),
+        (["trainer.accelerator=gpu", "trainer.compile=true"], None),
+        (["trainer.accelerator=gpu", "trainer.activation_checkpointing=true"], None),
+        (["trainer.graphs=true"], True),
+    ],
+    ids=lambda value: "".join(value) if isinstance(value, list) else None,
+)
+def test_a_gpu_captures_where_nothing_excludes_it(overrides: list[str], expected: bool | None) -> None:
+    model, _ = start("cyclegan")
+    build.compile_model(model, CASES["cyclegan"](*overrides).trainer)
+    assert (None if model.captured is None else model.captured.is_asked) is expected
+
+
+def test_graphs_that_nobody_asked_for_are_refused_in_silence(caplog: pytest.LogCaptureFixture) -> None:
+    model, batch = start("cyclegan")
+    model.captured = CapturedSteps(model, is_asked=False)
+    with caplog.at_level(logging.WARNING, logger="translate"):
+        model.training_step(batch, 0)
+        model.captured._refuse("torch cannot capture an iteration (reason)")
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [
+        "trainer.graphs=null has no effect: torch cannot capture an iteration (reason)"
+    ]
+
+
 @pytest.mark.parametrize("other", ["offload_domains", "activation_checkpointing"])
 def test_graphs_exclude_what_needs_the_host(other: str) -> None:
     with pytest.raises(ConfigError, match=rf"trainer\.{other}: CUDA graphs .*found true, with trainer\.graphs=true"):

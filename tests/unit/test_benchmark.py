@@ -150,7 +150,7 @@ def test_scaling_by_known_times(
         words = dict(word.split("=") for word in side.arguments[-2:])
         devices, batch = int(words["trainer.devices"]), int(words["data.batch_size"])
         calls.append((devices, batch))
-        assert own == ["benchmark.iterations=10", "benchmark.warmup=3"]
+        assert own == ["benchmark.iterations=10", "benchmark.warmup=5"]
         return {"seconds_per_iteration": batch / devices / 4 + 0.25 * (devices > 1)}
 
     monkeypatch.setattr(scaling, "measured", measured)

@@ -93,14 +93,16 @@ def reason_against(model: CapturableModel, device: torch.device, device_types: S
 
 
 class CapturedSteps:
-    """Runs the iterations of a model by graphs; as they are, after a warning, if they cannot be captured.
+    """Runs the iterations of a model by graphs; as they are if they cannot be captured.
 
-    If ``device_types`` has "cpu" too, iterations on a CPU run in the way in which they would be captured.
+    A warning then says why, unless the model is not written for graphs and nobody has asked for them. If
+    ``device_types`` has "cpu" too, iterations on a CPU run in the way in which they would be captured.
     """
 
-    def __init__(self, model: CapturableModel, device_types: Sequence[str] = ("cuda",)) -> None:
+    def __init__(self, model: CapturableModel, device_types: Sequence[str] = ("cuda",), is_asked: bool = True) -> None:
         self.model = model
         self.device_types = device_types
+        self.is_asked = is_asked
         self.is_refused: bool | None = None
         self._tapes: dict[Hashable, Tape] = {}
         self._pool: Any = None
@@ -109,7 +111,7 @@ class CapturedSteps:
     def __call__(self, batch: Any) -> None:
         """Do one iteration on a batch."""
         if self.is_refused is None:
-            self._refuse(reason_against(self.model, self.model.device, self.device_types))
+            self._refuse(reason_against(self.model, self.model.device, self.device_types), self.is_asked)
             _allow_streams_of_warm_up()
         if self.is_refused:
             self.model.step(batch)
@@ -137,10 +139,10 @@ class CapturedSteps:
                 return
             tape.replay()
 
-    def _refuse(self, reason: str | None) -> None:
+    def _refuse(self, reason: str | None, warns: bool = True) -> None:
         self.is_refused = reason is not None
-        if reason is not None:
-            log.warning("trainer.graphs=true has no effect: %s", reason)
+        if reason is not None and warns:
+            log.warning("trainer.graphs=%s has no effect: %s", "true" if self.is_asked else "null", reason)
 
     def _capture(self, tape: "Tape") -> bool:
         """Capture a variant, which does nothing to the model; return False, after a warning, if the device cannot."""
@@ -153,6 +155,8 @@ class CapturedSteps:
             for records in self.model.records():
                 records.clear()
             self._refuse(f"torch cannot capture an iteration ({first_line(error)})")
+            self._tapes.clear()  # with their memory, which the iterations may need
+            self._pool = None
         return not self.is_refused
 
     @contextmanager

@@ -22,7 +22,7 @@ class Arguments:
     """A configuration, the length of the measurement, and the changes of the second side."""
 
     iterations: int = arg(10, name="benchmark.iterations", metavar="N", minimum=1, help="timed iterations")
-    warmup: int = arg(3, name="benchmark.warmup", metavar="N", minimum=0, help="iterations before the timed ones")
+    warmup: int = arg(5, name="benchmark.warmup", metavar="N", minimum=0, help="iterations before the timed ones")
     rounds: int = arg(3, name="benchmark.rounds", metavar="N", minimum=1, help="measurements per side of a comparison")
     devices: tuple[int, ...] | None = arg(
         None,

@@ -77,7 +77,7 @@ class TrainerConfig:
         True  # on a GPU, time the algorithms of a convolution and take the fastest; not if deterministic
     )
     fused_norms: bool = False  # on a GPU: instance norm, scale, shift and activation in one pass, by Triton
-    graphs: bool = False  # on one GPU: capture each kind of iteration as CUDA graphs and replay these
+    graphs: bool | None = None  # on one GPU: capture iterations as CUDA graphs and replay these; null: where possible
     keep_memory: bool = True  # on a CPU, the process keeps freed memory instead of returning it to the system
     activation_checkpointing: bool = False  # recompute activations in the backward pass: less memory, more time
     compile: bool = False  # torch.compile the networks: one to two minutes at the start, then faster iterations

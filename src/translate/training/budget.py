@@ -16,6 +16,7 @@ import pytorch_lightning as pl
 import torch
 
 from translate import signals
+from translate.acceleration import captured_updates
 from translate.config.datasets import OpenDatasets
 from translate.config.length import OfLength, seconds_of
 from translate.config.schema import RunConfig, to_yaml
@@ -34,6 +35,7 @@ from translate.training.callbacks.stopping import Stopping
 log = logging.getLogger("translate")
 
 WARM_UP = 2  # iterations that are not timed: the first ones allocate memory and choose algorithms
+CAPTURED = captured_updates.WARM_UP + 1  # more of them on a GPU, where iterations may be captured as graphs
 FEWEST = 3  # timed iterations
 FRACTION, LONGEST = 0.02, 10.0  # of the budget, in seconds: how long iterations are timed
 LIMIT = 10**6  # iterations of the trial, which ends long before
@@ -71,11 +73,13 @@ class Stopwatch(pl.Callback):
     ) -> None:
         """Note the time; end the trial if it has lasted long enough."""
         assert isinstance(pl_module, TranslationModel)
+        warm_up = WARM_UP
         if pl_module.device.type == "cuda":
             torch.cuda.synchronize(pl_module.device)
+            warm_up += CAPTURED
         if self.stopping.is_asked(trainer):
             return
-        now, timed = time.monotonic(), pl_module.iteration - WARM_UP
+        now, timed = time.monotonic(), pl_module.iteration - warm_up
         if timed <= 0:
             self._began = now
             return

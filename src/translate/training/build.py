@@ -139,6 +139,11 @@ def uses_channels_last(trainer: TrainerConfig) -> bool:
     return trains_on_gpu(trainer) or torch.backends.cpu.get_cpu_capability() != "AVX2"
 
 
+def _excludes_graphs(trainer: TrainerConfig) -> bool:
+    """Return whether graphs that nobody asked for would meet a setting that excludes them, or that nobody has tried."""
+    return trainer.compile or trainer.activation_checkpointing or trainer.offload_domains
+
+
 def compile_model(model: TranslationModel, trainer: TrainerConfig) -> None:
     """Compile the networks and penalties of a model that is about to train, if the trainer is configured so.
 
@@ -150,8 +155,8 @@ def compile_model(model: TranslationModel, trainer: TrainerConfig) -> None:
         compile_networks(networks, twice)
         if isinstance(penalties := getattr(model, "penalties", None), Penalties):
             penalties.with_input_gradients = CompiledInputGradients()
-    if trainer.graphs:
-        model.captured = CapturedSteps(model)
+    if trainer.graphs or (trainer.graphs is None and trains_on_gpu(trainer) and not _excludes_graphs(trainer)):
+        model.captured = CapturedSteps(model, is_asked=trainer.graphs is not None)
 
 
 def _share_statistics(role: str, network: nn.Module, trainer: TrainerConfig) -> None:
