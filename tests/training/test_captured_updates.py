@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from training.test_models import CASES, start
-from translate.acceleration.captured_updates import CapturedSteps, Tape, reason_against
+from translate.acceleration.captured_updates import CapturedSteps, Tape, foreign_part, reason_against
 from translate.errors import ConfigError
 from translate.models.base import TranslationModel
 from translate.schedules import parse
@@ -144,6 +144,25 @@ def test_graphs_that_nobody_asked_for_are_refused_in_silence(caplog: pytest.LogC
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [
         "trainer.graphs=null has no effect: torch cannot capture an iteration (reason)"
     ]
+
+
+class Counting(torch.nn.Conv2d):
+    """A layer of a plug-in."""
+
+
+def test_parts_of_other_packages_are_not_captured_unasked() -> None:
+    for name in KINDS:
+        assert foreign_part(start(name)[0]) is None
+    model, batch = start("cyclegan")
+    model.losses["adversarial"] = start
+    assert foreign_part(model) == "start"
+    model, batch = start("cyclegan")
+    model.add_module("plug", Counting(1, 1, 1))
+    assert foreign_part(model) == "Counting"
+    for is_asked in (False, True):
+        model.captured = CapturedSteps(model, ("cuda", "cpu"), is_asked)
+        model.training_step(batch, 0)
+        assert model.captured.is_refused is not is_asked
 
 
 @pytest.mark.parametrize("other", ["offload_domains", "activation_checkpointing"])

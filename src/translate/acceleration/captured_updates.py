@@ -13,10 +13,11 @@ Python reads it. On a CPU it always does, so a test of equal numbers there finds
 import logging
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
+from types import FunctionType
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
@@ -26,6 +27,7 @@ from translate.errors import first_line
 
 log = logging.getLogger("translate")
 
+OWN = ("translate", "torch")  # the packages whose parts are known to read nothing else from the host
 WARM_UP = 3  # iterations of a variant before its capture: algorithms are chosen, optimizers have their state
 
 
@@ -55,6 +57,7 @@ class CapturableModel(Protocol):
 
     iteration: int
     trained: tuple[str, ...]
+    losses: dict[str, Any]
     host_inputs: HostInputs
 
     @property
@@ -76,6 +79,9 @@ class CapturableModel(Protocol):
     def optimizer(self, role: str) -> Optimizer:
         """Return the optimizer of a trained role."""
 
+    def modules(self) -> Iterator[nn.Module]:
+        """Return the model and all networks and layers in it."""
+
 
 def reason_against(model: CapturableModel, device: torch.device, device_types: Sequence[str]) -> str | None:
     """Return why the iterations of a model on a device are not captured; None if they can be."""
@@ -92,11 +98,25 @@ def reason_against(model: CapturableModel, device: torch.device, device_types: S
     return None
 
 
+def foreign_part(model: CapturableModel) -> str | None:
+    """Return the name of a part of a model that another package defines; None: there is none.
+
+    Such a part may read the iteration, or count calls, in Python. A graph would repeat the numbers of its capture.
+    """
+    parts = [*model.modules(), *model.losses.values(), *map(model.optimizer, model.trained)]
+    for part in parts:
+        kind = part if isinstance(part, FunctionType) else type(part)
+        if kind.__module__.partition(".")[0] not in OWN:
+            return kind.__name__
+    return None
+
+
 class CapturedSteps:
     """Runs the iterations of a model by graphs; as they are if they cannot be captured.
 
-    A warning then says why, unless the model is not written for graphs and nobody has asked for them. If
-    ``device_types`` has "cpu" too, iterations on a CPU run in the way in which they would be captured.
+    A warning then says why, unless the model is not written for graphs and nobody has asked for them. Nor is a model
+    with parts of other packages captured unasked. If ``device_types`` has "cpu" too, iterations on a CPU run in the way
+    in which they would be captured.
     """
 
     def __init__(self, model: CapturableModel, device_types: Sequence[str] = ("cuda",), is_asked: bool = True) -> None:
@@ -111,7 +131,10 @@ class CapturedSteps:
     def __call__(self, batch: Any) -> None:
         """Do one iteration on a batch."""
         if self.is_refused is None:
-            self._refuse(reason_against(self.model, self.model.device, self.device_types), self.is_asked)
+            reason = reason_against(self.model, self.model.device, self.device_types)
+            if reason is None and not self.is_asked and (part := foreign_part(self.model)) is not None:
+                reason = f"{part} is of another package"
+            self._refuse(reason, self.is_asked)
             _allow_streams_of_warm_up()
         if self.is_refused:
             self.model.step(batch)
