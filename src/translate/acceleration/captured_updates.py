@@ -99,7 +99,7 @@ def reason_against(model: CapturableModel, device: torch.device, device_types: S
 
 
 def foreign_part(model: CapturableModel) -> str | None:
-    """Return the name of a part of a model that another package defines; None: there is none.
+    """Return the name of a part of a model that another package defines, None if all are own or of torch.
 
     Such a part may read the iteration, or count calls, in Python. A graph would repeat the numbers of its capture.
     """
