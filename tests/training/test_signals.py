@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 from kills import differences
 
+from numerics import landmarks
 from training import signal_at
 from training.signal_at import Moment
 from training.tiny import RUN, tiny_cyclegan
@@ -228,6 +229,7 @@ COMMANDS = {
     "export onnx": Moment("translate.export.onnx:write", TERM),
     "import": Moment("translate.weights.format:write", INT),
     "apply": Moment("translate.inference.apply:_Worker._write", TERM, call=2),
+    "align": Moment("translate.inference.faces:FaceAligner.__call__", TERM, call=2),
     "stylize": Moment("translate.inference.neural_style:ImageOptimization.step", INT, call=6),
     "grid": Moment("translate.inference.grids:save", INT),
     "video": Moment("translate.inference.films:captioned", TERM, call=3),
@@ -242,6 +244,14 @@ COMMANDS = {
 """Moments of other commands."""
 
 
+def landmarks_for(place: Path, photos: Path) -> list[str]:
+    """Return a landmark network of random weights, and as the mean face that which it finds in the photographs."""
+    weights = place / "wing.ckpt"
+    if not weights.is_file():
+        landmarks.save_wing(weights, landmarks.state())
+    return [f"weights={weights}", f"mean={photos}"]
+
+
 def words_of_command(command: str, place: Path, whole: Path, output: Path) -> list[str]:
     """Return a command that writes into a folder, if it writes anything."""
     images, photos = place / "images", place / "images" / "val" / "cat"
@@ -254,6 +264,7 @@ def words_of_command(command: str, place: Path, whole: Path, output: Path) -> li
         "export onnx": ["export", f"run={whole}", f"to={output}", "format=onnx"],
         "import": ["import", f"weights={SHIPPED / 'critters.safetensors'}", f"to={output / 'weights.safetensors'}"],
         "apply": ["apply", f"weights={whole}", f"input={photos}", f"output={output}"],
+        "align": ["align", f"input={photos}", f"output={output}", *landmarks_for(place, photos), "image_size=64"],
         "stylize": ["stylize", f"input={photos}", f"output={output}", "size=16", "evaluations=4", "save_every=1"],
         "grid": ["grid", f"weights={whole}", f"input={photos}", f"output={output}/grid.png"],
         "video": ["video", f"weights={whole}", f"output={output}/film.gif"],
@@ -270,6 +281,7 @@ def words_of_command(command: str, place: Path, whole: Path, output: Path) -> li
 LEFT = {
     "evaluate": {"local_last.partial.json"},
     "apply": {"0.png", "translations.jsonl"},
+    "align": {"0.png"},
     "stylize": {"0.png", "1.png.state.safetensors", "translations.jsonl"},
     "table": {"local.md", "local.tex"},
     "schema": {"experiment.json"},
