@@ -85,6 +85,23 @@ def test_a_resumed_run_finds_the_counts_of_its_optimizers() -> None:
                     resumed.training_step(moved(batch), 1)
 
 
+EVALUATED = {
+    "srgan": "[content]",
+    "stargan_v1": "[content]",
+    "cyclegan": "[content]",
+    "pix2pix": "[paired]",
+    "icgan": "[content]",
+}
+
+
+@pytest.mark.parametrize("name", EVALUATED)
+def test_protocols(name: str, tmp_path: Path) -> None:
+    run = CASES[name].trained(tmp_path / "run", "iterations=1")
+    with Pretending():
+        assert main(["evaluate", f"run={run}", f"metrics={EVALUATED[name]}", "device=cuda:0"]) == 0
+    assert list((run / "metrics").glob("*_last.json"))
+
+
 def test_scores_and_translations(tmp_path: Path) -> None:
     """Scores are those on the CPU."""
     run = tiny.trained(tmp_path / "run", "iterations=2")

@@ -1,5 +1,7 @@
 """Grain is that of a plain loop, knows speckle from edges of the source, and flawed outputs are counted."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -94,6 +96,14 @@ def test_flawed_outputs_are_counted() -> None:
     values = metric.accumulator()
     values.add(metric.read([outputs], sources), np.arange(count))
     assert any("translations are constant" in warning for warning in metric.warnings(values))
+
+
+def test_without_sources_there_is_no_score() -> None:
+    """As of a model of super-resolution, whose outputs are larger than its sources."""
+    metric = Grain()
+    scores = metric.compute(metric.accumulator())
+    assert list(scores) == ["grain", "speckle", *FLAWS] and all(map(math.isnan, scores.values()))
+    assert list(metric.warnings(metric.accumulator())) == []
 
 
 def test_a_source_without_flat_pixels_does_not_count() -> None:

@@ -67,9 +67,11 @@ class Grain:
         return torch.stack(rows).nanmean(0)
 
     def compute(self, values: Accumulator) -> Scores:
-        """Return the means over sources; grain and speckle are NaN if there is no flat pixel."""
+        """Return the means over sources; grain and speckle are NaN if there is no flat pixel, all if no source."""
         assert isinstance(values, Values)
         rows = values.in_order()
+        if not len(rows):
+            return dict.fromkeys(("grain", "speckle", *FLAWS), float("nan"))
         noise = [float(known.mean()) if len(known) else float("nan") for known in map(_known, rows[:, 1:3].T)]
         return dict(zip(("grain", "speckle", *FLAWS), [*noise, *rows[:, 3:].mean(0).tolist()], strict=True))
 
@@ -77,6 +79,8 @@ class Grain:
         """Yield the reasons for which the score may mislead, and the kinds of flawed outputs that there are."""
         assert isinstance(values, Values)
         rows = values.in_order()
+        if not len(rows):
+            return
         share = float(rows[:, 0].mean())
         if share < LITTLE_IS_FLAT:
             yield f"grain: {share:.1%} of the sources' pixels are flat; the mean of few pixels is noisy"

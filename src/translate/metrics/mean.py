@@ -20,7 +20,8 @@ class MeanMetric:
     def compute(self, values: Accumulator) -> Scores:
         """Return the mean."""
         assert isinstance(values, Values)
-        return {self.score: float(values.in_order().mean())}
+        numbers = values.in_order()
+        return {self.score: float(numbers.mean()) if len(numbers) else float("nan")}
 
     def warnings(self, values: Accumulator) -> Iterator[str]:
         """Yield the reasons for which the score may mislead."""
