@@ -388,10 +388,10 @@ def compare(
         return sides.compare(batch, ours, rounds, deadline)
 
 
-def count_operations(name: str, size: int, batch: int) -> tuple[int, int]:
+def count_operations(name: str, size: int, batch: int, changes: Sequence[str] = ()) -> tuple[int, int]:
     """Return the operations of convolutions and matrix products of an iteration, ours and the plain one's."""
     batches = Batches(size, batch, torch.device("cpu"))
-    model = build.build_model(load([f"model={name}", *COMMON, *OVERRIDES[name], f"data.image_size={size}"]))
+    model = build.build_model(load([f"model={name}", *COMMON, *OVERRIDES[name], f"data.image_size={size}", *changes]))
     plain, make = plain_step(name, model, batches), getattr(batches, name)
     counts = []
     for step in (lambda k: model.training_step(make(k), k), plain):
@@ -438,7 +438,7 @@ def main() -> None:
             if word not in WORDS and words not in ("plain", "plain_tf32"):
                 parser.error(f"--ours: found {word!r}, expected plain, plain_tf32 or words of {', '.join(WORDS)}")
     if asked.operations:
-        ours, plain = count_operations(asked.model, asked.size, asked.batch[0])
+        ours, plain = count_operations(asked.model, asked.size, asked.batch[0], asked.set)
         print(f"{asked.model}: {ours / 1e9:.4g} G operations, plain {plain / 1e9:.4g} G, ratio {ours / plain:.3f}")
         return
     results = []

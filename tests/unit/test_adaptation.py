@@ -13,20 +13,15 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from adaptation import accuracies, accuracy, rows_of, unchanged
 
 from training.tiny import tiny_cyclegan
-from translate.data.datasets.critters_outlines import CrittersOutlines
 from translate.data.module import DataModule
 from translate.metrics.class_accuracy import ClassAccuracy
 from translate.training import run
+from unit.outlines import drawings_and_outlines
 
 
 @pytest.fixture(scope="module")
 def data() -> DataModule:
-    domains = ["drawing", "outline"]
-    parts = {
-        split: CrittersOutlines(num_images=600, num_val_images=120, split=split, domains=domains)
-        for split in ("train", "val")
-    }
-    return DataModule(**parts, image_size=32, batch_size=4, view="unpaired", augment="none")
+    return drawings_and_outlines()
 
 
 def test_good_translations_teach_as_much_as_real_images(data: DataModule) -> None:

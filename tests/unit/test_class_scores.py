@@ -9,7 +9,6 @@ from PIL import Image
 from torch import Tensor
 
 from translate.data.datasets.critters import Critters
-from translate.data.datasets.critters_outlines import CrittersOutlines
 from translate.data.datasets.folder import Folder
 from translate.data.module import DataModule
 from translate.errors import UserError
@@ -19,6 +18,7 @@ from translate.evaluation.processes import SINGLE_PROCESS
 from translate.evaluation.results import table
 from translate.metrics.class_accuracy import ClassAccuracy
 from translate.models.base import TranslationModel
+from unit.outlines import drawings_and_outlines
 
 CPU = torch.device("cpu")
 NODES = {"classes": {"name": "class_accuracy", "num_sources": 60, "num_iterations": 120}}
@@ -43,12 +43,7 @@ class Painter(TranslationModel):
 
 @pytest.fixture(scope="module")
 def data() -> DataModule:
-    domains = ["drawing", "outline"]
-    parts = {
-        split: CrittersOutlines(num_images=600, num_val_images=120, split=split, domains=domains)
-        for split in ("train", "val")
-    }
-    return DataModule(**parts, image_size=32, batch_size=4, view="unpaired", augment="none")
+    return drawings_and_outlines()
 
 
 def test_classes_of_outlines_are_species(data: DataModule) -> None:
